@@ -17,9 +17,14 @@ export class InputError extends Error {
   readonly problems: readonly Problem[]
 
   constructor(file: string, problems: readonly Problem[], options?: ErrorOptions) {
-    const lines = problems.map(({ key, found, expected }) =>
-      `  ${key === '' ? '(whole file)' : key}: expected ${expected}, found ${found}`)
-    super(`${file}: ${problems.length} problem${problems.length === 1 ? '' : 's'}\n${lines.join('\n')}`, options)
+    const lines = problems.map(
+      ({ key, found, expected }) =>
+        `  ${key === '' ? '(whole file)' : key}: expected ${expected}, found ${found}`,
+    )
+    super(
+      `${file}: ${problems.length} problem${problems.length === 1 ? '' : 's'}\n${lines.join('\n')}`,
+      options,
+    )
     this.name = 'InputError'
     this.file = file
     this.problems = problems
@@ -43,7 +48,9 @@ export function readInput(file: string): unknown {
     text = readFileSync(file, 'utf8')
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
-    throw new InputError(file, [{ key: '', found: code ?? String(cause), expected: 'a readable file' }], { cause })
+    throw new InputError(file, [{ key: '', found: code ?? String(cause), expected: 'a readable file' }], {
+      cause,
+    })
   }
   return parseInput(file, text)
 }
@@ -56,10 +63,13 @@ export function parseInput(file: string, text: string): unknown {
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false })
   if (document.errors.length > 0) {
-    throw new InputError(file, document.errors.map((error) => {
-      const { line, col } = lineCounter.linePos(error.pos[0])
-      return { key: `line ${line}, column ${col}`, found: error.message, expected: 'JSON or YAML' }
-    }))
+    throw new InputError(
+      file,
+      document.errors.map((error) => {
+        const { line, col } = lineCounter.linePos(error.pos[0])
+        return { key: `line ${line}, column ${col}`, found: error.message, expected: 'JSON or YAML' }
+      }),
+    )
   }
   return document.toJS()
 }
@@ -68,7 +78,11 @@ export function parseInput(file: string, text: string): unknown {
  * Checks `value` against `schema` and returns it typed, defaults filled in.
  * @throws {InputError} naming every key that does not fit.
  */
-export function checkInput<S extends v.GenericSchema>(file: string, schema: S, value: unknown): v.InferOutput<S> {
+export function checkInput<S extends v.GenericSchema>(
+  file: string,
+  schema: S,
+  value: unknown,
+): v.InferOutput<S> {
   const result = v.safeParse(schema, value)
   if (result.success) return result.output
   throw new InputError(file, result.issues.map(problemOf))
@@ -76,9 +90,12 @@ export function checkInput<S extends v.GenericSchema>(file: string, schema: S, v
 
 function problemOf(issue: v.BaseIssue<unknown>): Problem {
   const key = v.getDotPath(issue) ?? ''
-  if (issue.type.endsWith('object') && issue.input === undefined) return { key, found: 'nothing', expected: 'a value' }
+  if (issue.type.endsWith('object') && issue.input === undefined)
+    return { key, found: 'nothing', expected: 'a value' }
   if (issue.expected === 'never') return { key, found: 'this key', expected: 'no such key' }
   // A validation carries its sentence ("a port, 1 to 65535"); a type check only valibot's "Invalid type: …".
-  const expected = issue.message.startsWith('Invalid ') ? (issue.expected ?? issue.requirement as string) : issue.message
+  const expected = issue.message.startsWith('Invalid ')
+    ? (issue.expected ?? (issue.requirement as string))
+    : issue.message
   return { key, found: shown(issue.input), expected }
 }

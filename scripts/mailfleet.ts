@@ -1,0 +1,79 @@
+// The command line. Owns: the commands' names, options and help, the exit codes (0 done, 1 it ran and the
+// answer is no, 2 bad input or usage, 128+n ended by signal n), and stopping in order when told to.
+import { constants } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
+import { InputError } from '../input/problems.ts'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+/** A terminal's Ctrl-C reaches both the launcher and us, and the launcher passes it on: one wish, two signals. */
+const SAME_WISH_MS = 300
+
+const stopping = new AbortController()
+watchForStop()
+
+const program = new Command('mailfleet')
+  .description('Bakes a mail forwarding server into a machine image, and runs fleets of it.')
+  .showHelpAfterError()
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+
+program
+  .command('start')
+  .description(
+    'the main job on this machine: bake the image, boot-test it, run a fleet of it through a storm, report',
+  )
+  .option('--json', 'print the report as JSON on standard output, progress on standard error')
+  .option('--retest', 'boot-test the image again even if it has a receipt')
+  .action(async (options: { json?: true; retest?: true }) => {
+    const { start } = await import('./start.ts')
+    process.exitCode = await start({
+      root,
+      json: options.json ?? false,
+      retest: options.retest ?? false,
+      signal: stopping.signal,
+    })
+  })
+
+program
+  .command('test')
+  .description('run the tests; writes build/reports/test.json')
+  .argument('[path...]', 'only test files whose path contains one of these')
+  .option('--full', 'also what takes long: more power cuts, both-ways proofs, a real browser')
+  .action(async (only: string[], options: { full?: true }) => {
+    const { runTests } = await import('./test.ts')
+    process.exitCode = await runTests({ root, full: options.full ?? false, only })
+  })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof InputError) {
+    console.error(error.message)
+    process.exitCode = 2
+  } else if (!stopping.signal.aborted) {
+    console.error(error instanceof Error ? error.message : error)
+    if (process.env['DEBUG'] && error instanceof Error) console.error(error.stack)
+    process.exitCode = 1
+  }
+}
+if (stopping.signal.aborted) process.exitCode = stopping.signal.reason as number
+// What is still open by now (a keep-alive socket, the launcher's channel) must not keep a finished command.
+process.exit()
+
+/** The first signal, or the launcher's end, asks the command to stop in order; another signal later stops at once. */
+function watchForStop(): void {
+  let firstMs = 0
+  const stop = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {
+    const exitCode = 128 + constants.signals[signal]
+    if (firstMs === 0) {
+      firstMs = Date.now()
+      stopping.abort(exitCode)
+    } else if (Date.now() - firstMs > SAME_WISH_MS) {
+      process.exit(exitCode)
+    }
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  process.on('disconnect', () => stop('SIGTERM'))
+  process.channel?.unref()
+}

@@ -1,0 +1,124 @@
+#!/usr/bin/env node
+// Makes a fresh Debian 12 or 13 machine able to run the project: Debian packages, then npm packages.
+// Plain JavaScript on Node's built-ins, since it runs before anything is installed and on any Node >= 20.
+// Idempotent; when nothing is missing it says nothing and takes well under a second. Says everything on
+// standard error, so that a command's --json output stays clean. Exit 2: something only a person can mend.
+//   node scripts/setup.mjs [--full]     --full: also what only `npm run test:full` needs
+import { spawnSync } from 'node:child_process'
+import { existsSync, rmSync, statSync } from 'node:fs'
+import { createInterface } from 'node:readline/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const isRoot = process.getuid?.() === 0
+const say = (line) => process.stderr.write(`${line}\n`)
+const stop = (line) => {
+  say(line)
+  process.exit(2)
+}
+
+/** Debian package → why it is needed. Everything else that bakes an image comes from the locked tools tree. */
+const debianPackages = {
+  mmdebstrap: 'installs the locked packages into the image’s root file system',
+  bubblewrap: 'runs the image tools and the fleet’s instances in sandboxes that end with their parent',
+  'qemu-system-x86': 'boots the image for the boot test',
+  ovmf: 'is the UEFI firmware that the image boots with',
+  'debian-archive-keyring': 'verifies Debian’s signature when packages are locked',
+  e2fsprogs: 'makes the spool disk of the boot test',
+  ...(isRoot ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
+  ...(process.argv.includes('--full') ? { chromium: 'opens the report page in a real browser' } : {}),
+}
+
+checkPlatform()
+await installDebianPackages()
+installNpmPackages()
+
+function checkPlatform() {
+  const major = Number(process.versions.node.split('.')[0])
+  if (major < 20)
+    stop(`mailfleet needs Node 20 or newer to start from; this is ${process.version} (${process.execPath}).`)
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    stop(
+      `mailfleet bakes and boots x86-64 images on x86-64 Linux; this is ${process.platform} ${process.arch}.`,
+    )
+  }
+}
+
+async function installDebianPackages() {
+  const missing = missingPackages(Object.keys(debianPackages))
+  if (missing.length === 0) return
+  say('mailfleet needs these Debian packages, which are not installed:')
+  for (const name of missing) say(`  ${name.padEnd(24)} ${debianPackages[name]}`)
+  const install = [
+    'apt-get',
+    'install',
+    '-y',
+    '--no-install-recommends',
+    '-o',
+    'DPkg::Lock::Timeout=120',
+    ...missing,
+  ]
+  const asRoot = await howToBecomeRoot()
+  if (!asRoot) stop(`Install them, then run this again:\n  sudo ${install.join(' ')}`)
+  const steps = [['apt-get', 'update', '-q'], install]
+  for (const step of steps) {
+    const [command, ...args] = [...asRoot, ...step]
+    say(`+ ${[command, ...args].join(' ')}`)
+    const ended = spawnSync(command, args, {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      encoding: 'utf8',
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    })
+    // An update may fail for a third party's repository and still bring what we need: the install decides.
+    if (ended.status !== 0 && step === install) {
+      stop(
+        `${ended.stdout}\nThat failed (${ended.status ?? ended.signal}). Mend it, or run it by hand:\n  sudo ${install.join(' ')}`,
+      )
+    }
+  }
+}
+
+function missingPackages(names) {
+  const query = spawnSync(
+    'dpkg-query',
+    ['--show', '--showformat=${Package} ${db:Status-Status}\n', ...names],
+    { encoding: 'utf8' },
+  )
+  if (query.error)
+    stop(
+      `mailfleet runs on Debian 12 or 13 (dpkg-query: ${query.error.code}). It needs: ${names.join(', ')}.`,
+    )
+  const installed = new Set(
+    query.stdout
+      .split('\n')
+      .filter((line) => line.endsWith(' installed'))
+      .map((line) => line.split(' ')[0]),
+  )
+  return names.filter((name) => !installed.has(name))
+}
+
+/** The words to put before a command to run it as root; null when nobody allows us to. */
+async function howToBecomeRoot() {
+  if (isRoot) return []
+  if (spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0)
+    return ['sudo', '-n', '--preserve-env=DEBIAN_FRONTEND']
+  if (!process.stdin.isTTY || process.env.CI) return null
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const answer = await terminal.question('Install them now with sudo? [y/N] ')
+  terminal.close()
+  return /^y(es)?$/i.test(answer.trim()) ? ['sudo'] : null
+}
+
+function installNpmPackages() {
+  const stamp = join(root, 'node_modules/.package-lock.json')
+  const lock = join(root, 'package-lock.json')
+  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return
+  say('+ npm ci')
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+  const ended = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' })
+  if (ended.status !== 0) {
+    rmSync(stamp, { force: true })
+    stop(`${ended.stdout ?? ''}\nnpm ci failed (${ended.error?.message ?? ended.status ?? ended.signal}).`)
+  }
+}

@@ -1,0 +1,103 @@
+// `mailfleet test`: runs the tests with node:test, prints the runner's own report and summary, and writes
+// build/reports/test.json. Light files run side by side; what boots a machine, starts a fleet or kills
+// processes under load runs alone afterwards, so that one test's load is not another's failure.
+import { globSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { Readable } from 'node:stream'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+
+type TestEvent = { type: string; data: Record<string, unknown> }
+type Report = {
+  passed: number
+  failed: number
+  skipped: { name: string; why: string }[]
+  groups: Record<string, number>
+}
+
+/** Runs alone: needs the machine for itself. */
+const ALONE = /\.(vm|image)\.test\.ts$|^test\/crash\//
+/** Only with --full: takes minutes more. */
+const FULL_ONLY = /\.full\.test\.ts$/
+/** A heavy file boots several emulated machines at half a minute each; past this it hangs. */
+const FILE_TIMEOUT_MS = 15 * 60_000
+
+/**
+ * Runs every test under test/ (or those whose path contains one of `only`).
+ * @returns the process exit code: 0 when nothing failed and something ran.
+ */
+export async function runTests(o: { root: string; full: boolean; only: string[] }): Promise<number> {
+  const files = globSync('test/**/*.test.ts', { cwd: o.root })
+    .sort()
+    .filter((file) => o.full || !FULL_ONLY.test(file))
+    .filter((file) => o.only.length === 0 || o.only.some((part) => file.includes(part)))
+  const phases = [
+    { files: files.filter((file) => !ALONE.test(file)), concurrency: 2 },
+    { files: files.filter((file) => ALONE.test(file)), concurrency: 1 },
+  ].filter((phase) => phase.files.length > 0)
+  if (o.full) process.env['MAILFLEET_FULL'] = '1'
+  const report: Report = { passed: 0, failed: 0, skipped: [], groups: {} }
+  const events = Readable.from(runPhases(o.root, phases, report))
+  for await (const chunk of events.compose(new spec())) process.stdout.write(chunk as string)
+  const folder = join(o.root, 'build/reports')
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'test.json'), `${JSON.stringify(report, null, 2)}\n`)
+  if (report.failed > 0) return 1
+  if (report.passed > 0) return 0
+  console.error('no test ran')
+  return 1
+}
+
+async function* runPhases(
+  root: string,
+  phases: { files: string[]; concurrency: number }[],
+  report: Report,
+): AsyncGenerator<TestEvent> {
+  const started = Date.now()
+  for (const { files, concurrency } of phases) {
+    const paths = files.map((file) => join(root, file))
+    for await (const event of run({ files: paths, concurrency, timeout: FILE_TIMEOUT_MS, cwd: root })) {
+      count(event as TestEvent, root, report)
+      if (!isPhaseSummary(event as TestEvent)) yield event as TestEvent
+    }
+  }
+  const total = report.passed + report.failed + report.skipped.length
+  const figures = [
+    `tests ${total}`,
+    `pass ${report.passed}`,
+    `fail ${report.failed}`,
+    'cancelled 0',
+    `skipped ${report.skipped.length}`,
+    'todo 0',
+    `duration_ms ${Date.now() - started}`,
+  ]
+  for (const message of figures)
+    yield { type: 'test:diagnostic', data: { message, nesting: 0, level: 'info' } }
+}
+
+/** The runner's own closing lines of one phase, which the total replaces. */
+function isPhaseSummary({ type, data }: TestEvent): boolean {
+  if (type === 'test:summary') return true
+  return type === 'test:diagnostic' && data['file'] === undefined && data['nesting'] === 0
+}
+
+function count({ type, data }: TestEvent, root: string, report: Report): void {
+  if (type !== 'test:pass' && type !== 'test:fail') return
+  const details = data['details'] as { type?: string } | undefined
+  if (details?.type === 'suite' && type === 'test:pass') return
+  const name = String(data['name'])
+  if (data['skip'] !== undefined) {
+    report.skipped.push({ name, why: typeof data['skip'] === 'string' ? data['skip'] : '' })
+    return
+  }
+  if (type === 'test:fail') report.failed++
+  else report.passed++
+  const group = groupOf(relative(root, String(data['file'])))
+  report.groups[group] = (report.groups[group] ?? 0) + 1
+}
+
+/** test/server/smtp/drain.test.ts → server; test/crash/… → crash; anything.vm.test.ts → vm; anything.image.test.ts → image. */
+function groupOf(file: string): string {
+  const kind = /\.(vm|image)(\.full)?\.test\.ts$/.exec(file)?.[1]
+  return kind ?? file.split('/')[1]?.replace('.test.ts', '') ?? 'other'
+}

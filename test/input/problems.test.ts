@@ -1,0 +1,54 @@
+// Bad input names the file, every key, what was found and what was expected.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as v from 'valibot'
+import { checkInput, InputError, parseInput, readInput } from '../../input/problems.ts'
+
+const schema = v.strictObject({
+  port: v.pipe(v.number(), v.maxValue(65535, 'a port, 1 to 65535')),
+  routes: v.strictObject({ file: v.string() }),
+})
+
+test('all problems of a file are named at once', () => {
+  assert.throws(
+    () => checkInput('fleet.yaml', schema, { port: 70_000, routes: {}, prot: 25 }),
+    (error) => {
+      assert.ok(error instanceof InputError)
+      assert.equal(
+        error.message,
+        [
+          'fleet.yaml: 3 problems',
+          '  port: expected a port, 1 to 65535, found 70000',
+          '  routes.file: expected a value, found nothing',
+          '  prot: expected no such key, found this key',
+        ].join('\n'),
+      )
+      return true
+    },
+  )
+})
+
+test('a syntax error is named with line and column', () => {
+  assert.throws(
+    () => parseInput('x.yaml', 'a: 1\nb: {'),
+    /x\.yaml: 1 problem\n {2}line 2, column 5: expected JSON or YAML/,
+  )
+})
+
+test('JSON and YAML are both read', () => {
+  assert.deepEqual(parseInput('x', '{"a": [1]}'), parseInput('x', 'a:\n  - 1\n'))
+})
+
+test('a missing file is named, with the reason', () => {
+  assert.throws(
+    () => readInput('/nonexistent/x.yaml'),
+    /\/nonexistent\/x\.yaml: 1 problem\n.*expected a readable file, found ENOENT/,
+  )
+})
+
+test('a found value is shown short', () => {
+  assert.throws(
+    () => checkInput('x', v.strictObject({ n: v.number() }), { n: 'y'.repeat(10_000) }),
+    (error) => error instanceof InputError && error.message.length < 200,
+  )
+})
