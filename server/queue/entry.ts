@@ -26,6 +26,7 @@ export type Entry = {
   /** MAIL FROM as the sender gave it; '' is the null reverse path, to which no DSN is ever sent (RFC 5321 section 4.5.5). */
   reversePath: string
   destinations: Destination[]
+  /** Bytes of the stored body. */
   sizeBytes: number
   /** When the 250 was given (ms since the epoch). */
   acceptedMs: number
@@ -48,7 +49,7 @@ export type Lease = { entry: Entry; token: string; expiresMs: number }
 
 /** What the whole shared queue holds, equal seen from every process. */
 export type QueueStats = {
-  /** Due now, not leased. */
+  /** Due now, not leased (an expired lease counts as none). */
   ready: number
   /** Leased. */
   inFlight: number
@@ -56,6 +57,9 @@ export type QueueStats = {
   deferred: number
   /** Age of the longest-due ready entry, in ms since it became due; 0 when none is ready. */
   oldestReadyMs: number
+  /** Entries of a version this release does not know: queued, never touched, in none of the three counts above. */
+  unknownVersion: number
+  /** All of them: ready + inFlight + deferred + unknownVersion. */
   entries: number
   /** Stored bytes of bodies. */
   bytes: number

@@ -1,0 +1,163 @@
+// The one place that decides when something counts as stored. Owns: how the lmdb environment is opened (flags), and
+// the group commit: operations that arrive while a commit is on its way share the next one, and a caller hears of its
+// result only after that commit's fdatasync has returned. Fails by rejecting: when a commit fails (disk full, I/O
+// error) every operation in it rejects and none of it is stored. After an error that leaves lmdb unable to write
+// (its root page could not be written) every later operation rejects as well, until the process is restarted.
+import { open, type RootDatabase } from 'lmdb'
+
+/** Most operations in one commit: bounds how long one process may hold the lock that all processes write under. */
+const BATCH_OPERATIONS = 500
+
+/** Slots for reading processes in the lock file: a process uses one or two, lmdb's default of 126 allows about 60. */
+const MAX_READERS = 252
+
+/** Names of the databases inside the environment that lmdb must make room for. */
+const MAX_DATABASES = 12
+
+/** How often a writer looks for reader slots left by killed processes; one of those keeps freed pages from reuse. */
+const READER_CHECK_MS = 10_000
+
+/** The commit failed: nothing of the operation is stored. `cause` is lmdb's error. */
+export class CommitError extends Error {
+  override readonly name = 'CommitError'
+  /** The system's error number (28 = ENOSPC), or lmdb's own, which are negative; 0 if there is none. */
+  readonly errno: number
+
+  constructor(cause: unknown) {
+    super(`commit failed, nothing stored: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    })
+    this.errno = Number((cause as { code?: unknown } | undefined)?.code ?? 0) || 0
+  }
+}
+
+/**
+ * Opens (creates) the environment in the directory `path`.
+ *
+ * overlappingSync is off: with it lmdb-js reports a transaction as done when it is visible, before it is flushed.
+ * Off, mdb_txn_commit itself returns only after fdatasync of the data and an O_DSYNC write of the root page.
+ * `flush: false` (noSync) skips both; a power cut then loses or corrupts the queue.
+ * The map is address space, not memory or disk. lmdb-js grows it by itself when it is too small.
+ */
+export function openEnvironment(path: string, flush: boolean, mapBytes: number): RootDatabase {
+  return open({
+    path,
+    noSubdir: false,
+    overlappingSync: false,
+    noSync: !flush,
+    mapSize: mapBytes,
+    maxReaders: MAX_READERS,
+    maxDbs: MAX_DATABASES,
+    // The queue holds mail: no one else on the machine may read it.
+    ...{ permissionsMode: 0o600 },
+  })
+}
+
+/** Runs operations durably. Made by {@link groupCommit}. */
+export type GroupCommit = {
+  /**
+   * Runs `operation` inside a write transaction that sees everything committed before, by any process, and resolves
+   * with its result once that transaction is on stable storage. If it throws, it rejects with what was thrown; the
+   * rest of the transaction goes on, so an operation must not throw after its first write (a failing write of
+   * lmdb's own spoils the whole transaction, which is what one wants).
+   * @throws {CommitError} if the transaction could not be stored.
+   */
+  run<T>(operation: () => T): Promise<T>
+  /** Resolves when nothing is waiting or being committed. */
+  idle(): Promise<void>
+  /** Why no commit can succeed any more in this process, if so. */
+  failure(): CommitError | undefined
+}
+
+type Member = { attempt(): void; committed(): void; failed(error: CommitError): void }
+
+export function groupCommit(environment: RootDatabase): GroupCommit {
+  let waiting: Member[] = []
+  let working: Promise<void> | undefined
+  let failure: CommitError | undefined
+  let readersCheckedMs = 0
+
+  async function commitOnce(): Promise<void> {
+    let batch: Member[] = []
+    try {
+      checkReaders()
+      // The callback runs when the lock is ours: whoever came while we waited for it is taken along.
+      await environment.transaction(() => {
+        batch = waiting.slice(0, BATCH_OPERATIONS)
+        waiting = waiting.slice(BATCH_OPERATIONS)
+        for (const member of batch) member.attempt()
+      })
+      for (const member of batch) member.committed()
+    } catch (thrown) {
+      const error = new CommitError(await reasonOf(thrown))
+      failure = unusable(environment) ? error : undefined
+      if (batch.length === 0) [batch, waiting] = [waiting, []]
+      for (const member of batch) member.failed(error)
+    }
+  }
+
+  function checkReaders(): void {
+    if (Date.now() - readersCheckedMs < READER_CHECK_MS) return
+    readersCheckedMs = Date.now()
+    environment.readerCheck()
+  }
+
+  async function commitAll(): Promise<void> {
+    while (waiting.length > 0 && failure === undefined) await commitOnce()
+    for (const member of waiting.splice(0)) member.failed(failure as CommitError)
+    working = undefined
+  }
+
+  return {
+    run: (operation) =>
+      new Promise((resolve, reject) => {
+        waiting.push(memberOf(operation, resolve, reject))
+        working ??= commitAll()
+      }),
+    idle: async () => {
+      while (working !== undefined) await working
+    },
+    failure: () => failure,
+  }
+}
+
+/** Keeps what the operation returned or threw back until the commit has been decided. */
+function memberOf<T>(
+  operation: () => T,
+  resolve: (value: T) => void,
+  reject: (error: unknown) => void,
+): Member {
+  let committed: () => void
+  return {
+    attempt: () => {
+      try {
+        const value = operation()
+        committed = () => resolve(value)
+      } catch (error) {
+        committed = () => reject(error)
+      }
+    },
+    committed: () => committed(),
+    failed: reject,
+  }
+}
+
+/** lmdb-js rejects with a general error whose `commitError` is a promise that rejects with the real one. */
+async function reasonOf(thrown: unknown): Promise<unknown> {
+  const later = (thrown as { commitError?: Promise<never> } | undefined)?.commitError
+  if (later === undefined) return thrown
+  return later.then(
+    () => thrown,
+    (reason: unknown) => reason,
+  )
+}
+
+/** Whether even an empty transaction fails: lmdb then needs the process to be restarted. */
+function unusable(environment: RootDatabase): boolean {
+  try {
+    environment.transactionSync(() => undefined)
+    return false
+  } catch {
+    return true
+  }
+}
