@@ -1,0 +1,54 @@
+// Runs a command's steps one after another and shows how they go: a task list on a terminal, plain lines
+// elsewhere. Owns: the screen while a command runs. A step that fails ends the run with its error.
+import { Listr } from 'listr2'
+
+/** Tells what is going on, one short line at a time. */
+type Progress = (line: string) => void
+
+/** One step. `run` returns what it found in one line, which stays on the screen. */
+export type Step = { title: string; run: (progress: Progress) => Promise<string> }
+
+/**
+ * Runs `steps` in order, until one fails or `signal` aborts; in both cases rejects.
+ * @param out where plain lines go: standard error when standard output carries JSON
+ */
+export async function runSteps(steps: Step[], o: { out: NodeJS.WriteStream; signal: AbortSignal }): Promise<void> {
+  if (o.out.isTTY && o.out === process.stdout) await runAsTaskList(steps, o.signal)
+  else await runAsLines(steps, o)
+}
+
+async function runAsTaskList(steps: Step[], signal: AbortSignal): Promise<void> {
+  const tasks = steps.map(({ title, run }) => ({
+    title,
+    rendererOptions: { persistentOutput: false },
+    task: async (_context: unknown, task: { title: string; output: string }) => {
+      const found = await untilAborted(run((line) => (task.output = line)), signal)
+      task.title = `${title}: ${found}`
+    },
+  }))
+  await new Listr(tasks, { registerSignalListeners: false, rendererOptions: { showErrorMessage: false } }).run()
+}
+
+async function runAsLines(steps: Step[], o: { out: NodeJS.WriteStream; signal: AbortSignal }): Promise<void> {
+  for (const { title, run } of steps) {
+    o.out.write(`${title}\n`)
+    const found = await untilAborted(
+      run((line) => o.out.write(`  ${line}\n`)),
+      o.signal,
+    )
+    o.out.write(`${title}: ${found}\n`)
+  }
+}
+
+/** Whatever a step is doing, an abort ends the wait: children end with this process, and the step's own signal cleans up. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>()
+  const stop = () => aborted.reject(new Error('stopped'))
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  try {
+    return await Promise.race([work, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
