@@ -45,6 +45,9 @@ export function openEnvironment(path: string, flush: boolean, mapBytes: number):
     noSubdir: false,
     overlappingSync: false,
     noSync: !flush,
+    // One transaction at a time is all that is asked of lmdb-js here. Its own batching adds a write of which nobody
+    // holds the promise, so that a failing commit would end the process with an unhandled rejection.
+    eventTurnBatching: false,
     mapSize: mapBytes,
     maxReaders: MAX_READERS,
     maxDbs: MAX_DATABASES,
@@ -69,7 +72,15 @@ export type GroupCommit = {
   failure(): CommitError | undefined
 }
 
-type Member = { attempt(): void; committed(): void; failed(error: CommitError): void }
+type Member = {
+  /** Runs the operation and keeps what it returned or threw; returns an error of lmdb's that it threw, if any. */
+  attempt(): unknown
+  committed(): void
+  failed(error: CommitError): void
+}
+
+/** What became of one transaction: which operations were in it, and why it was not stored, if so. */
+type Attempt = { members: Member[]; error: CommitError | undefined }
 
 export function groupCommit(environment: RootDatabase): GroupCommit {
   let waiting: Member[] = []
@@ -77,23 +88,46 @@ export function groupCommit(environment: RootDatabase): GroupCommit {
   let failure: CommitError | undefined
   let readersCheckedMs = 0
 
-  async function commitOnce(): Promise<void> {
-    let batch: Member[] = []
+  /** One transaction. Its operations are taken when the lock is ours: who came while we waited comes along. */
+  async function attempt(take: () => Member[]): Promise<Attempt> {
+    let members: Member[] = []
+    let writeError: unknown
     try {
       checkReaders()
-      // The callback runs when the lock is ours: whoever came while we waited for it is taken along.
       await environment.transaction(() => {
-        batch = waiting.slice(0, BATCH_OPERATIONS)
-        waiting = waiting.slice(BATCH_OPERATIONS)
-        for (const member of batch) member.attempt()
+        members = take()
+        for (const member of members) writeError = member.attempt() ?? writeError
       })
-      for (const member of batch) member.committed()
+      return { members, error: undefined }
     } catch (thrown) {
-      const error = new CommitError(await reasonOf(thrown))
-      failure = unusable(environment) ? error : undefined
-      if (batch.length === 0) [batch, waiting] = [waiting, []]
-      for (const member of batch) member.failed(error)
+      const error = new CommitError(writeError ?? (await reasonOf(thrown)))
+      if (unusable(environment)) failure = error
+      return { members, error }
     }
+  }
+
+  async function commitAll(): Promise<void> {
+    while (waiting.length > 0) {
+      const { members, error } = failure ? { members: [], error: failure } : await attempt(takeWaiting)
+      if (error === undefined) for (const member of members) member.committed()
+      // On a full disk what needs least may still fit: each alone, so that a large message fails no small change.
+      else if (failure === undefined && members.length > 1)
+        for (const member of members) await commitAlone(member)
+      else for (const member of members.length > 0 ? members : takeWaiting()) member.failed(error)
+    }
+    working = undefined
+  }
+
+  async function commitAlone(member: Member): Promise<void> {
+    const { error } = failure ? { error: failure } : await attempt(() => [member])
+    if (error === undefined) member.committed()
+    else member.failed(error)
+  }
+
+  function takeWaiting(): Member[] {
+    const taken = waiting.slice(0, BATCH_OPERATIONS)
+    waiting = waiting.slice(BATCH_OPERATIONS)
+    return taken
   }
 
   function checkReaders(): void {
@@ -102,18 +136,14 @@ export function groupCommit(environment: RootDatabase): GroupCommit {
     environment.readerCheck()
   }
 
-  async function commitAll(): Promise<void> {
-    while (waiting.length > 0 && failure === undefined) await commitOnce()
-    for (const member of waiting.splice(0)) member.failed(failure as CommitError)
-    working = undefined
-  }
-
   return {
-    run: (operation) =>
-      new Promise((resolve, reject) => {
+    run: async (operation) => {
+      if (failure !== undefined) throw failure
+      return new Promise((resolve, reject) => {
         waiting.push(memberOf(operation, resolve, reject))
         working ??= commitAll()
-      }),
+      })
+    },
     idle: async () => {
       while (working !== undefined) await working
     },
@@ -121,7 +151,6 @@ export function groupCommit(environment: RootDatabase): GroupCommit {
   }
 }
 
-/** Keeps what the operation returned or threw back until the commit has been decided. */
 function memberOf<T>(
   operation: () => T,
   resolve: (value: T) => void,
@@ -133,8 +162,10 @@ function memberOf<T>(
       try {
         const value = operation()
         committed = () => resolve(value)
+        return undefined
       } catch (error) {
         committed = () => reject(error)
+        return typeof (error as { code?: unknown }).code === 'number' ? error : undefined
       }
     },
     committed: () => committed(),

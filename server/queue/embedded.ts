@@ -4,6 +4,7 @@
 // Fails with QueueFullError at a bound or on a full disk, with CommitError if the disk would not take the change.
 // The processes must share a PID namespace and a clock.
 import { randomBytes } from 'node:crypto'
+import { statfsSync } from 'node:fs'
 import { InputError } from '../../input/problems.ts'
 import { countQueue } from './count.ts'
 import { CommitError, groupCommit, openEnvironment, type GroupCommit } from './durable.ts'
@@ -32,6 +33,12 @@ export class QueueFullError extends Error {
 
 /** ENOSPC, EDQUOT, and lmdb's MDB_MAP_FULL: no room, rather than something broken. */
 const NO_ROOM = [28, 122, -30792]
+
+/** What lmdb makes of a short write, which is what the last room on a disk gives. */
+const EIO = 5
+
+/** A disk is called full below this. A short write has used up all that was there. */
+const FULL_DISK_BYTES = 1024 * 1024
 
 /**
  * Address space for the map: bodies a little over a page take two (the worst case, factor 2), an entry with its index
@@ -68,12 +75,11 @@ export type EmbeddedQueue = Awaited<ReturnType<typeof openQueue>>
 export async function openQueue(options: QueueOptions) {
   const { path, maxEntries, maxBytes, volatile, flush = true, now = Date.now } = options
   prepareSpool({ path, volatile, flush })
-  const environment = openEnvironment(path, flush, mapBytesFor(maxEntries, maxBytes))
-  const layout = openLayout(environment)
+  const { environment, layout } = openFiles(path, flush, mapBytesFor(maxEntries, maxBytes))
   const commits = groupCommit(environment)
   await checkLayout(path, layout, commits)
   if (flush) syncDirectory(path)
-  const queue = { layout, commits, now, maxEntries, maxBytes }
+  const queue = { path, layout, commits, now, maxEntries, maxBytes }
 
   return {
     /**
@@ -120,7 +126,24 @@ export async function openQueue(options: QueueOptions) {
   }
 }
 
-type Queue = { layout: Layout; commits: GroupCommit; now: () => number; maxEntries: number; maxBytes: number }
+type Queue = {
+  path: string
+  layout: Layout
+  commits: GroupCommit
+  now: () => number
+  maxEntries: number
+  maxBytes: number
+}
+
+function openFiles(path: string, flush: boolean, mapBytes: number) {
+  try {
+    const environment = openEnvironment(path, flush, mapBytes)
+    return { environment, layout: openLayout(environment) }
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause)
+    throw new InputError(path, [{ key: 'path', found, expected: 'a queue that can be opened' }], { cause })
+  }
+}
 
 async function checkLayout(path: string, { meta }: Layout, commits: GroupCommit): Promise<void> {
   const found =
@@ -137,13 +160,20 @@ async function checkLayout(path: string, { meta }: Layout, commits: GroupCommit)
 }
 
 /** Runs `operation` in a durable transaction; a disk without room is a full queue to whoever asked. */
-async function commit<T>({ commits }: Queue, operation: () => T): Promise<T> {
+async function commit<T>({ path, commits }: Queue, operation: () => T): Promise<T> {
   try {
     return await commits.run(operation)
   } catch (error) {
-    if (!(error instanceof CommitError) || !NO_ROOM.includes(error.errno)) throw error
+    if (!(error instanceof CommitError) || !noRoom(path, error)) throw error
     throw new QueueFullError('the disk under the queue is full', { cause: error })
   }
+}
+
+function noRoom(path: string, { errno }: CommitError): boolean {
+  if (NO_ROOM.includes(errno)) return true
+  if (errno !== EIO) return false
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize < FULL_DISK_BYTES
 }
 
 async function enqueue(queue: Queue, entry: NewEntry, body: Buffer): Promise<string> {
