@@ -61,7 +61,8 @@ export type QueueOptions = {
   now?: () => number
 }
 
-export type Outcome = { kind: 'remove' } | { kind: 'reschedule'; dueMs: number }
+/** `destinations`: where they stand now, stored with the rest; left as they are if not given. */
+export type Outcome = { kind: 'remove' } | { kind: 'reschedule'; dueMs: number; destinations?: Destination[] }
 
 /** A delivery status notification to queue along with an outcome. */
 export type Dsn = { entry: NewEntry; body: Buffer }
@@ -76,7 +77,7 @@ export async function openQueue(options: QueueOptions) {
   const { path, maxEntries, maxBytes, volatile, flush = true, now = Date.now } = options
   prepareSpool({ path, volatile, flush })
   const { environment, layout } = openFiles(path, flush, mapBytesFor(maxEntries, maxBytes))
-  const commits = groupCommit(environment)
+  const commits = groupCommit(environment, now)
   await checkLayout(path, layout, commits)
   if (flush) syncDirectory(path)
   const queue = { path, layout, commits, now, maxEntries, maxBytes }
@@ -243,7 +244,10 @@ async function settle(queue: Queue, held: Lease, outcome: Outcome, dsn?: Dsn): P
   return whileHeld(queue, held, (entry, holder) => {
     letGo(queue.layout, entry, holder)
     if (outcome.kind === 'remove') remove(queue.layout, entry)
-    else makeDue(queue.layout, { ...entry, dueMs: outcome.dueMs, attempts: entry.attempts + 1 })
+    else {
+      const { dueMs, destinations = entry.destinations } = outcome
+      makeDue(queue.layout, { ...entry, dueMs, destinations, attempts: entry.attempts + 1 })
+    }
     if (dsn !== undefined && notice !== undefined) insert(queue.layout, notice, dsn.body)
   })
 }
