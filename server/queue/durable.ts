@@ -82,46 +82,35 @@ type Member = {
 /** What became of one transaction: which operations were in it, and why it was not stored, if so. */
 type Attempt = { members: Member[]; error: CommitError | undefined }
 
-export function groupCommit(environment: RootDatabase): GroupCommit {
+/** @param now the clock, ms since the epoch */
+export function groupCommit(environment: RootDatabase, now: () => number): GroupCommit {
   let waiting: Member[] = []
   let working: Promise<void> | undefined
   let failure: CommitError | undefined
   let readersCheckedMs = 0
 
-  /** One transaction. Its operations are taken when the lock is ours: who came while we waited comes along. */
-  async function attempt(take: () => Member[]): Promise<Attempt> {
-    let members: Member[] = []
-    let writeError: unknown
-    try {
-      checkReaders()
-      await environment.transaction(() => {
-        members = take()
-        for (const member of members) writeError = member.attempt() ?? writeError
-      })
-      return { members, error: undefined }
-    } catch (thrown) {
-      const error = new CommitError(writeError ?? (await reasonOf(thrown)))
-      if (unusable(environment)) failure = error
-      return { members, error }
-    }
-  }
-
   async function commitAll(): Promise<void> {
     while (waiting.length > 0) {
-      const { members, error } = failure ? { members: [], error: failure } : await attempt(takeWaiting)
+      const { members, error } = await attempt(takeWaiting)
       if (error === undefined) for (const member of members) member.committed()
       // On a full disk what needs least may still fit: each alone, so that a large message fails no small change.
-      else if (failure === undefined && members.length > 1)
-        for (const member of members) await commitAlone(member)
+      else if (members.length > 1) for (const member of members) await commitAlone(member)
       else for (const member of members.length > 0 ? members : takeWaiting()) member.failed(error)
     }
     working = undefined
   }
 
   async function commitAlone(member: Member): Promise<void> {
-    const { error } = failure ? { error: failure } : await attempt(() => [member])
+    const { error } = await attempt(() => [member])
     if (error === undefined) member.committed()
     else member.failed(error)
+  }
+
+  async function attempt(take: () => Member[]): Promise<Attempt> {
+    if (failure !== undefined) return { members: [], error: failure }
+    const done = await transact(environment, checkReaders, take)
+    if (done.error !== undefined && unusable(environment)) failure = done.error
+    return done
   }
 
   function takeWaiting(): Member[] {
@@ -131,23 +120,41 @@ export function groupCommit(environment: RootDatabase): GroupCommit {
   }
 
   function checkReaders(): void {
-    if (Date.now() - readersCheckedMs < READER_CHECK_MS) return
-    readersCheckedMs = Date.now()
+    if (now() - readersCheckedMs < READER_CHECK_MS) return
+    readersCheckedMs = now()
     environment.readerCheck()
   }
 
   return {
-    run: async (operation) => {
-      if (failure !== undefined) throw failure
-      return new Promise((resolve, reject) => {
+    run: (operation) =>
+      new Promise((resolve, reject) => {
         waiting.push(memberOf(operation, resolve, reject))
-        working ??= commitAll()
-      })
-    },
+        working ??= Promise.resolve().then(commitAll)
+      }),
     idle: async () => {
       while (working !== undefined) await working
     },
     failure: () => failure,
+  }
+}
+
+/** One transaction. Its operations are taken when the lock is ours: who came while we waited comes along. */
+async function transact(
+  environment: RootDatabase,
+  prepare: () => void,
+  take: () => Member[],
+): Promise<Attempt> {
+  let members: Member[] = []
+  let writeError: unknown
+  try {
+    prepare()
+    await environment.transaction(() => {
+      members = take()
+      for (const member of members) writeError = member.attempt() ?? writeError
+    })
+    return { members, error: undefined }
+  } catch (thrown) {
+    return { members, error: new CommitError(writeError ?? (await reasonOf(thrown))) }
   }
 }
 

@@ -1,0 +1,199 @@
+// What one server process is told: the schema of its configuration file, with every default and its arithmetic.
+// Owns: names, bounds and units of the keys. A config that does not fit is an InputError that lists every
+// problem at once; nothing has been opened or written by then.
+import { readFileSync } from 'node:fs'
+import * as v from 'valibot'
+import { checkInput, InputError, readInput, type Problem } from '../input/problems.ts'
+import { isFullName } from './names.ts'
+
+const MIB = 1_048_576
+const SECOND = 1_000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+/** A whole number of something within bounds; `unit` completes the sentence of the error. */
+function count(unit: string, least: number, most: number) {
+  const expected = `a whole number of ${unit}, ${least} to ${most}`
+  return v.pipe(
+    v.number(expected),
+    v.integer(expected),
+    v.minValue(least, expected),
+    v.maxValue(most, expected),
+  )
+}
+
+function path(what: string) {
+  const expected = `an absolute path of ${what}`
+  return v.pipe(v.string(expected), v.startsWith('/', expected), v.maxLength(4096, expected))
+}
+
+const port = count('TCP port', 0, 65_535)
+const milliseconds = (least: number, most: number) => count('milliseconds', least, most)
+const fullName = v.pipe(v.string(), v.check(isFullName, 'a full host name such as mx1.example.net'))
+const host = v.pipe(
+  v.string(),
+  v.nonEmpty('a host name or IP address'),
+  v.maxLength(253, 'a host name or IP address'),
+)
+
+/** Where SMTP is served: an address to bind, or an inherited bound socket (systemd's first is 3). */
+const SmtpListen = v.pipe(
+  v.strictObject({
+    host: v.optional(host, '0.0.0.0'),
+    port: v.optional(port),
+    fd: v.optional(count('descriptor', 3, 1023)),
+  }),
+  v.check(({ port, fd }) => (port === undefined) !== (fd === undefined), 'either a port or an fd'),
+)
+
+const AdminListen = v.pipe(
+  v.strictObject({
+    host: v.optional(host, '127.0.0.1'),
+    port: v.optional(port),
+    socket: v.optional(path('a socket')),
+  }),
+  v.check(({ port, socket }) => (port === undefined) !== (socket === undefined), 'either a port or a socket'),
+)
+
+const Queue = v.pipe(
+  v.strictObject({
+    path: path('the spool directory'),
+    volatile: v.optional(v.boolean(), false),
+    // 100,000 entries of a typical 75 KB are 7.5 GB, inside the 10 GiB beside it.
+    maxEntries: v.optional(count('entries', 1, 100_000_000), 100_000),
+    maxBytes: v.optional(count('bytes', MIB, 2 ** 46), 10_737_418_240),
+    flush: v.optional(v.boolean(), true),
+  }),
+  v.check(({ flush, volatile }) => flush || volatile, 'volatile: true beside flush: false'),
+)
+
+const Limits = v.strictObject({
+  // Gmail sends up to 25 MB of attachments; base64 in 76-character lines makes that 25 MB x 4/3 x 78/76 = 34.2 MB.
+  messageBytes: v.optional(count('bytes', 1_024, 256 * MIB), 35 * MIB),
+  // 2.5 times Postfix's 102,400: ARC sets and long Received chains of big senders stay below 60 KB.
+  headerBytes: v.optional(count('bytes', 1_024, 16 * MIB), MIB / 4),
+  // RFC 5321 section 4.5.3.1.8: at least 100.
+  recipients: v.optional(count('recipients', 1, 10_000), 100),
+  // What those recipients' aliases may fan out to; two destinations an alias on average.
+  destinations: v.optional(count('destinations', 1, 10_000), 200),
+  // A session at rest costs about 60 KB: 1,000 of them 60 MB.
+  connections: v.optional(count('connections', 1, 100_000), 1_000),
+  // Gmail's and Outlook's outbound pools open up to a few dozen from one address during a storm.
+  connectionsPerClient: v.optional(count('connections', 1, 100_000), 100),
+  // Messages being received are held in memory: 7 of the largest at once, or 65,536 of 4 KiB.
+  bufferedBytes: v.optional(count('bytes', MIB, 2 ** 40), 256 * MIB),
+  // Ready backlog beyond which MAIL is answered 451: at 10 deliveries of 0.5 s, 20/s, that is 17 minutes of work.
+  readyEntries: v.optional(count('entries', 1, 100_000_000), 20_000),
+  // Postfix's hopcount_limit; RFC 5321 section 6.3 asks for at least 100 only of loops counted by nothing else.
+  receivedHeaders: v.optional(count('header fields', 5, 1_000), 50),
+  // Unknown recipients in one session before it is closed: a list gone stale has a few, a dictionary thousands.
+  rejectedRecipients: v.optional(count('recipients', 1, 10_000), 50),
+  // RFC 5321 section 4.5.3.2.7: a server waits at least 5 minutes for the next command.
+  idleMs: v.optional(milliseconds(100, HOUR), 5 * MINUTE),
+  // The largest message at 64 kB/s, a slow ADSL uplink: 36.7 MB / 64 kB/s = 573 s.
+  dataMs: v.optional(milliseconds(1_000, 6 * HOUR), 10 * MINUTE),
+})
+
+const Delivery = v.strictObject({
+  concurrency: v.optional(count('deliveries', 1, 10_000), 10),
+  relay: v.optional(v.strictObject({ host, port: v.optional(port, 25) })),
+  /** Port of MX deliveries; another than 25 only in tests and behind odd firewalls. */
+  mxPort: v.optional(port, 25),
+  /** Resolvers to ask instead of the system's, as `address` or `address:port`. */
+  dnsServers: v.optional(
+    v.pipe(v.array(host), v.minLength(1, 'at least one resolver'), v.maxLength(10, 'at most 10 resolvers')),
+  ),
+  /** Lets an MX point into loopback, link-local and private networks. Off: a stranger's DNS cannot aim us inwards. */
+  allowLocalAddresses: v.optional(v.boolean(), false),
+  dnsMs: v.optional(milliseconds(100, MINUTE), 10 * SECOND),
+  connectMs: v.optional(milliseconds(100, 10 * MINUTE), 30 * SECOND),
+  // RFC 5321 section 4.5.3.2.1: 5 minutes for the greeting; a slot held that long by a dead host is worth less here.
+  greetingMs: v.optional(milliseconds(100, 10 * MINUTE), MINUTE),
+  // RFC 5321 section 4.5.3.2.6: 10 minutes for the reply to the final dot.
+  socketMs: v.optional(milliseconds(100, HOUR), 10 * MINUTE),
+  // Below the 10 s after which several large providers drop a silent session.
+  idleMs: v.optional(milliseconds(0, 5 * MINUTE), 5 * SECOND),
+  messagesPerConnection: v.optional(count('messages', 1, 10_000), 100),
+  // How long a dead instance's work stays out of reach; extended every third of it while work goes on.
+  leaseMs: v.optional(milliseconds(1_000, 10 * MINUTE), 30 * SECOND),
+  pollMs: v.optional(milliseconds(10, MINUTE), 200),
+})
+
+/** RFC 5321 section 4.5.4.1: at least 30 minutes apart in the long run, give up after 4 to 5 days. */
+const Retry = v.strictObject({
+  firstMs: v.optional(milliseconds(10, DAY), MINUTE),
+  // 1, 2, 4 … 64 minutes are 127 minutes in 7 steps; then every 2 hours: 59 more in 5 days.
+  maxMs: v.optional(milliseconds(10, DAY), 2 * HOUR),
+  /** Share of a delay by which it may be longer or shorter, so that what failed together does not return together. */
+  jitter: v.optional(
+    v.pipe(v.number(), v.minValue(0, 'a share, 0 to 0.9'), v.maxValue(0.9, 'a share, 0 to 0.9')),
+    0.2,
+  ),
+  lifetimeMs: v.optional(milliseconds(100, 30 * DAY), 5 * DAY),
+})
+
+/** 128 bits even when the secret is written in hexadecimal. */
+const SECRET_CHARS = 32
+
+const secret = v.pipe(
+  v.string(),
+  v.minLength(SECRET_CHARS, `a secret of at least ${SECRET_CHARS} characters`),
+  v.maxLength(512, 'a secret of at most 512 characters'),
+)
+
+const Config = v.strictObject({
+  hostname: fullName,
+  listen: v.strictObject({ smtp: SmtpListen, admin: AdminListen }),
+  queue: Queue,
+  routes: v.strictObject({
+    file: path('the routes file'),
+    // Long enough to see an edit that is still being written as one that still changes.
+    pollMs: v.optional(milliseconds(10, HOUR), SECOND),
+  }),
+  srs: v.strictObject({
+    domain: fullName,
+    secrets: v.pipe(
+      v.array(secret),
+      v.minLength(1, 'at least one secret'),
+      v.maxLength(10, 'at most 10 secrets'),
+    ),
+  }),
+  limits: v.optional(Limits, {}),
+  delivery: v.optional(Delivery, {}),
+  retry: v.optional(Retry, {}),
+  drain: v.optional(v.strictObject({ timeoutMs: v.optional(milliseconds(100, HOUR), 30 * SECOND) }), {}),
+  tls: v.optional(v.strictObject({ keyFile: path('a PEM key'), certFile: path('a PEM certificate') })),
+})
+
+/** A checked configuration, every default filled in. */
+export type Config = v.InferOutput<typeof Config>
+
+/** Key and certificate in PEM, read at start so that a missing one is a bad config, not a failed handshake. */
+export type TlsFiles = { key: Buffer; cert: Buffer }
+
+/**
+ * Reads and checks the configuration in `file` (JSON or YAML), and the TLS files it names.
+ * @throws {InputError} naming every key that does not fit and every file that cannot be read.
+ */
+export function loadConfig(file: string): { config: Config; tls: TlsFiles | null } {
+  const config = checkInput(file, Config, readInput(file))
+  if (config.tls === undefined) return { config, tls: null }
+  const problems: Problem[] = []
+  const read = (key: 'keyFile' | 'certFile', name: string): Buffer => {
+    try {
+      return readFileSync(name)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      problems.push({
+        key: `tls.${key}`,
+        found: `${name} (${code ?? 'unreadable'})`,
+        expected: 'a readable PEM file',
+      })
+      return Buffer.alloc(0)
+    }
+  }
+  const tls = { key: read('keyFile', config.tls.keyFile), cert: read('certFile', config.tls.certFile) }
+  if (problems.length > 0) throw new InputError(file, problems)
+  return { config, tls }
+}

@@ -1,0 +1,221 @@
+// One attempt at one leased entry, from its pending destinations to what the queue is told.
+// Owns: the order of things. What a host has acknowledged is stored before the next host is talked to; the end of the
+// attempt (removal, next attempt, DSN) is one commit. A lost lease ends the attempt: someone else has the entry now.
+import type { Destination, Entry, Lease, NewEntry } from '../queue/entry.ts'
+import type { EmbeddedQueue } from '../queue/embedded.ts'
+import { parseAddress } from '../names.ts'
+import { buildDsn } from './dsn.ts'
+import { failed, type Outcome } from './outcome.ts'
+import { nextAttempt, type RetrySchedule } from './retry.ts'
+import type { Envelope, Outcomes } from './send.ts'
+import { rewriteSrs, type Srs } from './srs.ts'
+
+export type AttemptContext = {
+  queue: Pick<EmbeddedQueue, 'body' | 'record' | 'settle'>
+  /** Sends to recipients of one domain (or by the relay). */
+  deliver: (domain: string, envelope: Envelope, message: readonly Buffer[]) => Promise<Outcomes>
+  /** Where a DSN for this sender goes: the sender, or the mailboxes behind it when it is one of our aliases. */
+  sendersMailboxes: (sender: string) => string[]
+  srs: Srs
+  hostname: string
+  retry: RetrySchedule & { lifetimeMs: number }
+  /** Everything goes through one relay, so that recipients need not be told apart by domain. */
+  relayed: boolean
+  now: () => number
+  random: () => number
+}
+
+export type Attempted = {
+  /** The queue knows of it. False: the lease was lost. */
+  settled: boolean
+  ended: { destination: Destination; outcome: Outcome }[]
+  /** When it is tried again; null when the entry has left the queue. */
+  nextMs: number | null
+  dsn: 'none' | 'queued' | 'no-return-path'
+}
+
+/** Most recipients in one transaction: RFC 5321 section 4.5.3.1.8 has every server take 100; some take fewer. */
+const RECIPIENTS_AT_ONCE = 50
+
+/** Tries every pending destination once and settles the entry. Throws only what the queue or a bug throws. */
+export async function attempt(lease: Lease, context: AttemptContext): Promise<Attempted> {
+  const { entry } = lease
+  const body = context.queue.body(lease)
+  const ended: Attempted['ended'] = []
+  let destinations = entry.destinations
+  const groups = groupDestinations(destinations, context.relayed)
+  for (const [index, group] of groups.entries()) {
+    const outcomes = await deliverGroup(group, entry, body, context)
+    destinations = destinations.map((destination) => {
+      const outcome = group.destinations.includes(destination) ? outcomes.get(destination.address) : undefined
+      if (outcome === undefined) return destination
+      const updated = applyOutcome(destination, outcome)
+      ended.push({ destination: updated, outcome })
+      return updated
+    })
+    const acknowledged = [...outcomes.values()].some(({ kind }) => kind === 'delivered')
+    if (acknowledged && index < groups.length - 1) {
+      // Failed ones stay pending in here: 'failed' is stored in the commit that queues their DSN.
+      const held = await context.queue.record(lease, destinations.map(undecided))
+      if (!held) return { settled: false, ended, nextMs: null, dsn: 'none' }
+    }
+  }
+  return settle(lease, destinations, ended, body, context)
+}
+
+type Group = { domain: string; alias: string; destinations: Destination[] }
+
+/** Pending destinations that can share a transaction: the same next host and, for Delivered-To, the same alias. */
+function groupDestinations(destinations: readonly Destination[], relayed: boolean): Group[] {
+  const groups: Group[] = []
+  for (const destination of destinations) {
+    if (destination.state !== 'pending') continue
+    const domain = relayed ? '' : (parseAddress(destination.address)?.domain ?? '')
+    const alias = destination.originalRecipient
+    const group = groups.find(
+      (candidate) =>
+        candidate.domain === domain &&
+        candidate.alias === alias &&
+        candidate.destinations.length < RECIPIENTS_AT_ONCE,
+    )
+    if (group === undefined) groups.push({ domain, alias, destinations: [destination] })
+    else group.destinations.push(destination)
+  }
+  return groups
+}
+
+async function deliverGroup(
+  group: Group,
+  entry: Entry,
+  body: Buffer,
+  context: AttemptContext,
+): Promise<Outcomes> {
+  const recipients = group.destinations.map(({ address }) => address)
+  if (!context.relayed && group.domain === '') {
+    return new Map(
+      recipients.map((recipient) => [recipient, failed(`not an address: ${recipient}`, '5.1.3')]),
+    )
+  }
+  const envelope = {
+    reversePath: rewriteSrs(context.srs, entry.reversePath, context.now()),
+    recipients,
+    eightBit: entry.eightBit,
+  }
+  // Marks where the message has been, for loop detection. Not on what goes to the very address it was sent to (a
+  // DSN to its sender): there the next host would take it for a loop of its own.
+  const marked = !recipients.some((recipient) => recipient.toLowerCase() === group.alias.toLowerCase())
+  const mark = marked ? [Buffer.from(`Delivered-To: ${group.alias}\r\n`)] : []
+  return context.deliver(group.domain, envelope, [...mark, body])
+}
+
+function applyOutcome(destination: Destination, outcome: Outcome): Destination {
+  const { reply, status, remoteHost } = outcome
+  const state = outcome.kind === 'deferred' ? 'pending' : outcome.kind
+  return { ...destination, state, reply, status, remoteHost }
+}
+
+function undecided(destination: Destination): Destination {
+  return destination.state === 'failed' ? { ...destination, state: 'pending' } : destination
+}
+
+async function settle(
+  lease: Lease,
+  attempted: Destination[],
+  ended: Attempted['ended'],
+  body: Buffer,
+  context: AttemptContext,
+): Promise<Attempted> {
+  const { entry } = lease
+  const nowMs = context.now()
+  const due = nextAttempt(
+    context.retry,
+    { attempts: entry.attempts + 1, expiresMs: entry.expiresMs, nowMs },
+    context.random(),
+  )
+  const destinations =
+    due === null ? attempted.map((destination) => expire(destination, entry, nowMs)) : attempted
+  // Those that had failed before this attempt have been reported then.
+  const before = new Map(
+    entry.destinations.map(({ address, originalRecipient, state }) => [
+      `${originalRecipient} ${address}`,
+      state,
+    ]),
+  )
+  const newlyFailed = destinations.filter(
+    ({ address, originalRecipient, state }) =>
+      state === 'failed' && before.get(`${originalRecipient} ${address}`) !== 'failed',
+  )
+  const notice = newlyFailed.length === 0 ? null : await composeDsn(entry, body, newlyFailed, context)
+  const nextMs = destinations.some(({ state }) => state === 'pending') ? due : null
+  const settled = await context.queue.settle(
+    lease,
+    nextMs === null ? { kind: 'remove' } : { kind: 'reschedule', dueMs: nextMs, destinations },
+    notice ?? undefined,
+  )
+  const dsn = newlyFailed.length === 0 ? 'none' : notice === null ? 'no-return-path' : 'queued'
+  return { settled, ended, nextMs, dsn }
+}
+
+/** Its time is up. RFC 3463: 4.4.7, delivery time expired. */
+function expire(destination: Destination, entry: Entry, nowMs: number): Destination {
+  if (destination.state !== 'pending') return destination
+  const hours = Math.round((nowMs - entry.acceptedMs) / 3_600_000)
+  const last = destination.reply === '' ? '' : `; last reply: ${destination.reply}`
+  return {
+    ...destination,
+    state: 'failed',
+    status: '4.4.7',
+    reply: `not delivered within ${hours} hours${last}`,
+  }
+}
+
+/** The DSN as a queue entry, or null when there is nobody to tell (RFC 5321 section 4.5.5). */
+async function composeDsn(
+  entry: Entry,
+  body: Buffer,
+  failures: readonly Destination[],
+  context: AttemptContext,
+): Promise<{ entry: NewEntry; body: Buffer } | null> {
+  if (entry.reversePath === '') return null
+  const mailboxes = context.sendersMailboxes(entry.reversePath)
+  if (mailboxes.length === 0) return null
+  const nowMs = context.now()
+  const message = await buildDsn({ entry, body, failed: failures, hostname: context.hostname, nowMs })
+  return {
+    entry: {
+      reversePath: '',
+      destinations: mailboxes.map((address) => ({
+        address,
+        originalRecipient: entry.reversePath,
+        state: 'pending',
+        reply: '',
+        status: '',
+        remoteHost: '',
+      })),
+      sizeBytes: message.length,
+      acceptedMs: nowMs,
+      dueMs: nowMs,
+      expiresMs: nowMs + context.retry.lifetimeMs,
+      eightBit: false,
+      smtpUtf8: false,
+    },
+    body: message,
+  }
+}
+
+/** An entry whose attempt threw: tried again after a pause that grows, for as long as the entry lives and beyond. */
+export async function reschedule(
+  lease: Lease,
+  context: Pick<AttemptContext, 'queue' | 'retry' | 'now' | 'random'>,
+): Promise<number> {
+  const { entry } = lease
+  const nowMs = context.now()
+  const dueMs =
+    nextAttempt(
+      context.retry,
+      { attempts: entry.attempts + 1, expiresMs: Infinity, nowMs },
+      context.random(),
+    ) ?? nowMs
+  await context.queue.settle(lease, { kind: 'reschedule', dueMs })
+  return dueMs
+}

@@ -1,0 +1,95 @@
+// The delivery status notification: what a sender is told when a destination has failed for good.
+// Owns: its text, its machine-readable part (RFC 3464) and how much of the original goes back. It names the alias the
+// sender wrote, never the mailbox behind it: that is the recipient's secret (RFC 3464 section 4.2).
+import MimeNode from 'nodemailer/lib/mime-node'
+import { headerLength, mailDate } from '../message.ts'
+import type { Destination, Entry } from '../queue/entry.ts'
+
+/** Header bytes returned: a long header section of today, DKIM and ARC included, has about 15 KB. */
+const RETURNED_HEADER_BYTES = 16_384
+
+export type DsnInput = {
+  entry: Entry
+  /** The stored message. */
+  body: Buffer
+  /** Destinations that failed, each with its reply. */
+  failed: readonly Destination[]
+  hostname: string
+  nowMs: number
+}
+
+/** Builds the notification as message bytes, to be sent with the null reverse path. */
+export async function buildDsn({ entry, body, failed, hostname, nowMs }: DsnInput): Promise<Buffer> {
+  const root = new MimeNode('multipart/report; report-type=delivery-status', { baseBoundary: entry.id })
+  root.setHeader({
+    From: { name: 'Mail Delivery System', address: `mailer-daemon@${hostname}` },
+    To: entry.reversePath,
+    Subject: 'Undelivered Mail Returned to Sender',
+    Date: mailDate(nowMs),
+    'Message-ID': `<dsn-${entry.id}-${nowMs}@${hostname}>`,
+    // RFC 3834 section 5: no vacation message may answer this.
+    'Auto-Submitted': 'auto-replied',
+  })
+  root.createChild('text/plain; charset=utf-8').setContent(explanation(entry, failed, hostname))
+  root.createChild('message/delivery-status').setContent(statusFields(entry, failed, hostname, nowMs))
+  root.createChild('text/rfc822-headers').setContent(returnedHeader(body))
+  return root.build()
+}
+
+function explanation(entry: Entry, failed: readonly Destination[], hostname: string): string {
+  const lines = failed.map(
+    (destination) => `  <${destination.originalRecipient}>: ${publicReply(destination)}`,
+  )
+  return [
+    `This is the mail server ${hostname}.`,
+    '',
+    `Your message of ${mailDate(entry.acceptedMs)} could not be delivered to:`,
+    '',
+    ...lines,
+    '',
+    'No further attempt will be made. The header of your message is attached.',
+    '',
+  ].join('\r\n')
+}
+
+/** RFC 3464 section 2: fields of the message, then a block of fields for each recipient. */
+function statusFields(entry: Entry, failed: readonly Destination[], hostname: string, nowMs: number): string {
+  const perMessage = [`Reporting-MTA: dns; ${hostname}`, `Arrival-Date: ${mailDate(entry.acceptedMs)}`]
+  const perRecipient = failed.map((destination) => [
+    `Original-Recipient: rfc822; ${ascii(destination.originalRecipient)}`,
+    `Final-Recipient: rfc822; ${ascii(destination.originalRecipient)}`,
+    'Action: failed',
+    `Status: ${permanent(destination.status)}`,
+    ...(destination.remoteHost === '' ? [] : [`Remote-MTA: dns; ${ascii(destination.remoteHost)}`]),
+    `Diagnostic-Code: smtp; ${ascii(publicReply(destination))}`,
+    `Last-Attempt-Date: ${mailDate(nowMs)}`,
+  ])
+  return [perMessage, ...perRecipient].map((block) => `${block.join('\r\n')}\r\n`).join('\r\n')
+}
+
+/** Action "failed" goes with a class 5 status; what expired after 4yz replies keeps their detail (RFC 3463). */
+function permanent(status: string): string {
+  return /^[45]\.\d+\.\d+$/.test(status) ? `5${status.slice(1)}` : '5.0.0'
+}
+
+/** The reply with every mention of the mailbox replaced by the alias. */
+function publicReply({ reply, address, originalRecipient }: Destination): string {
+  const local = address.slice(0, address.lastIndexOf('@'))
+  const escaped = [address, local].map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))
+  return reply.replace(
+    new RegExp(`(?<![\\w.+-])(?:${escaped.join('|')})(?![\\w+-])`, 'gi'),
+    originalRecipient,
+  )
+}
+
+function ascii(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?')
+}
+
+/** The header section of the original, cut after a whole line. */
+function returnedHeader(body: Buffer): Buffer {
+  const length = headerLength(body)
+  if (length <= RETURNED_HEADER_BYTES) return body.subarray(0, length)
+  const cut = body.lastIndexOf('\r\n', RETURNED_HEADER_BYTES - 2)
+  return body.subarray(0, cut === -1 ? RETURNED_HEADER_BYTES : cut + 2)
+}

@@ -1,0 +1,93 @@
+// The admin endpoint: /metrics, /healthz and /readyz over HTTP, on a port or a Unix socket.
+// Owns: what "healthy" and "ready" mean. Healthy looks only at this instance (its event loop answers, its spool can be
+// written), since a shared outage must replace nobody. Ready adds whether it takes mail now.
+import { constants } from 'node:fs'
+import { access, unlink } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Config } from '../config.ts'
+import { errorFields, type Log } from '../log.ts'
+
+/** Scrapers and the control loop are a handful; more is a mistake or an attack on a port nobody should reach. */
+const MAX_CONNECTIONS = 64
+
+/** A request here is one line and a few headers. */
+const REQUEST_MS = 5_000
+
+/** Why not, in words; null when all is well. */
+export type Check = () => string | null | Promise<string | null>
+
+export type AdminOptions = {
+  listen: Config['listen']['admin']
+  scrape: () => Promise<{ contentType: string; text: string }>
+  healthy: Check
+  ready: Check
+  log: Log
+}
+
+export type Admin = { address: { host: string; port: number } | { socket: string }; close: () => void }
+
+/** Starts serving. @throws when the address is in use or not ours to bind. */
+export async function startAdmin({ listen, scrape, healthy, ready, log }: AdminOptions): Promise<Admin> {
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = new URL(request.url ?? '/', 'http://admin').pathname
+    if (request.method !== 'GET' && request.method !== 'HEAD') return reply(response, 405, 'only GET')
+    if (path === '/metrics') {
+      const { contentType, text } = await scrape()
+      return reply(response, 200, text, contentType)
+    }
+    if (path !== '/healthz' && path !== '/readyz') return reply(response, 404, 'no such page')
+    const problem = await (path === '/healthz' ? healthy : ready)()
+    return reply(response, problem === null ? 200 : 503, problem ?? 'ok')
+  }
+
+  const server = createServer(
+    { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS },
+    (request, response) => {
+      answer(request, response).catch((error: unknown) => {
+        log('admin-failed', errorFields(error))
+        reply(response, 500, 'internal error')
+      })
+    },
+  )
+  server.maxConnections = MAX_CONNECTIONS
+  // The socket file of an instance that was killed is in the way of the next one.
+  if (listen.socket !== undefined) await unlink(listen.socket).catch(() => {})
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    const target =
+      listen.socket === undefined ? { host: listen.host, port: listen.port } : { path: listen.socket }
+    server.listen(target as { host: string; port: number } | { path: string }, resolve)
+  })
+  const bound = server.address()
+  return {
+    address:
+      listen.socket === undefined && bound !== null && typeof bound === 'object'
+        ? { host: bound.address, port: bound.port }
+        : { socket: listen.socket ?? '' },
+    close: () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
+
+function reply(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
+  if (response.headersSent) return
+  response.writeHead(status, { 'content-type': contentType })
+  response.end(text.endsWith('\n') ? text : `${text}\n`)
+}
+
+/** The check that the spool directory can still be written: a file system gone read-only after an error cannot. */
+export async function spoolWritable(path: string): Promise<string | null> {
+  try {
+    await access(path, constants.W_OK)
+    return null
+  } catch (error) {
+    return `spool not writable: ${(error as NodeJS.ErrnoException).code ?? String(error)}`
+  }
+}

@@ -1,0 +1,116 @@
+// What an instance tells the fleet about itself: Prometheus metrics, by the names the scaler and the dashboard read.
+// Owns: names, labels and help texts. Counting never fails and never waits.
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { QueueStats } from '../queue/entry.ts'
+
+/** Why a message was refused. 'load' counts toward demand: it would have been work had there been room. */
+export type RefusalReason =
+  | 'load'
+  | 'client-connections'
+  | 'relay'
+  | 'unknown-alias'
+  | 'routes-unavailable'
+  | 'loop'
+  | 'size'
+  | 'malformed'
+  | 'recipients'
+  | 'draining'
+  | 'queue'
+  | 'error'
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** Seconds from accepting to forwarding: 50 ms steps where a healthy fleet lives, minutes where a storm does. */
+const FORWARD_DELAY_SECONDS = [
+  0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400, 86_400,
+]
+
+/**
+ * Creates the instance's metrics in a registry of their own.
+ * @param queueStats asked at each scrape; a failure leaves the last values and counts an error.
+ */
+export function createMetrics(queueStats: () => QueueStats) {
+  const registry = new Registry()
+  const registers = [registry]
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers })
+  const queue = {
+    ready: gauge('mailfleet_queue_ready', 'Entries of the shared queue that are due and not leased.'),
+    inFlight: gauge('mailfleet_queue_in_flight', 'Entries of the shared queue that are leased.'),
+    deferred: gauge('mailfleet_queue_deferred', 'Entries of the shared queue that are due later.'),
+    oldestReady: gauge(
+      'mailfleet_queue_oldest_ready_seconds',
+      'For how long the oldest ready entry has been due.',
+    ),
+    bytes: gauge('mailfleet_queue_bytes', 'Bytes of message bodies in the shared queue.'),
+  }
+  const metrics = {
+    accepted: new Counter({
+      name: 'mailfleet_messages_accepted_total',
+      help: 'Messages given a 250.',
+      registers,
+    }),
+    refused: new Counter({
+      name: 'mailfleet_refused_total',
+      help: 'Messages, recipients or connections refused, by reason; "load" counts toward demand.',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    deliveries: new Counter({
+      name: 'mailfleet_deliveries_total',
+      help: 'Outcomes of delivery attempts, one a destination.',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    errors: new Counter({
+      name: 'mailfleet_errors_total',
+      help: 'Unexpected errors that were answered with a 4xx or a later attempt, by where they happened.',
+      labelNames: ['where'] as const,
+      registers,
+    }),
+    routesReloads: new Counter({
+      name: 'mailfleet_routes_reloads_total',
+      help: 'Loads of the routes file; after "broken" the last good table stays in use.',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    smtpConnections: gauge('mailfleet_smtp_connections', 'Open SMTP connections.'),
+    smtpTransactions: gauge(
+      'mailfleet_smtp_transactions',
+      'SMTP transactions between MAIL and their last reply.',
+    ),
+    deliveriesInProgress: gauge(
+      'mailfleet_deliveries_in_progress',
+      'Queue entries being delivered by this instance.',
+    ),
+    forwardDelay: new Histogram({
+      name: 'mailfleet_forward_delay_seconds',
+      help: 'From the 250 given to the 250 got, one a destination.',
+      buckets: FORWARD_DELAY_SECONDS,
+      registers,
+    }),
+  }
+  // Series that exist from the start: a rate over a counter that appears late misses its first event.
+  for (const result of ['delivered', 'deferred', 'failed']) metrics.deliveries.inc({ result }, 0)
+  metrics.refused.inc({ reason: 'load' }, 0)
+
+  /** Run before each scrape, for figures that are cheaper to count then than to keep. */
+  const beforeScrape: (() => void)[] = []
+
+  /** The exposition text, with the shared queue's figures as they are now. */
+  async function scrape(): Promise<{ contentType: string; text: string }> {
+    for (const update of beforeScrape) update()
+    try {
+      const stats = queueStats()
+      queue.ready.set(stats.ready)
+      queue.inFlight.set(stats.inFlight)
+      queue.deferred.set(stats.deferred)
+      queue.oldestReady.set(stats.oldestReadyMs / 1_000)
+      queue.bytes.set(stats.bytes)
+    } catch {
+      metrics.errors.inc({ where: 'queue-stats' })
+    }
+    return { contentType: registry.contentType, text: await registry.metrics() }
+  }
+
+  return { ...metrics, beforeScrape, scrape }
+}

@@ -1,0 +1,43 @@
+// The log: one JSON object a line on stdout, each with `event`.
+// Owns: the bound on what a line may hold. Never throws, never waits: a reader that went away loses lines, not mail.
+
+/** Longest string value in a line: a whole SMTP reply line (RFC 5321 section 4.5.3.1.5: 512 octets). */
+const FIELD_CHARS = 512
+
+/** Most entries of a list in a line. */
+const LIST_ITEMS = 20
+
+export type Fields = Record<string, unknown>
+export type Log = (event: string, fields?: Fields) => void
+
+/** A log that writes to stdout, every line stamped with the time and `base`. */
+export function createLog(base: Fields = {}): Log {
+  process.stdout.on('error', () => {})
+  return (event, fields = {}) => {
+    process.stdout.write(
+      `${JSON.stringify({ event, time: new Date().toISOString(), ...base, ...fields }, short)}\n`,
+    )
+  }
+}
+
+/** What an error says of itself in a log line: its message, its code, and where it was thrown. */
+export function errorFields(error: unknown): Fields {
+  if (!(error instanceof Error)) return { error: String(error) }
+  const at = error.stack
+    ?.split('\n')
+    .find((line) => line.trim().startsWith('at '))
+    ?.trim()
+  const { code } = error as NodeJS.ErrnoException
+  return {
+    error: error.message,
+    ...(code === undefined ? {} : { code }),
+    ...(at === undefined ? {} : { at }),
+  }
+}
+
+function short(_key: string, value: unknown): unknown {
+  if (typeof value === 'string' && value.length > FIELD_CHARS) return `${value.slice(0, FIELD_CHARS)}…`
+  if (Array.isArray(value) && value.length > LIST_ITEMS)
+    return [...(value as unknown[]).slice(0, LIST_ITEMS), '…']
+  return value
+}

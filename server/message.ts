@@ -1,0 +1,159 @@
+// The bytes of one message: line endings made CRLF, the header section looked at, our trace fields put in front.
+// Owns: what is refused as SMTP smuggling, and that everything else is only ever prepended to, so that DKIM
+// signatures survive. Pure but for what it is given.
+import { bounded } from './names.ts'
+
+const CR = 0x0d
+const LF = 0x0a
+const DOT = 0x2e
+
+const CRLF_BYTES = Buffer.from('\r\n')
+
+/** Bytes received so far, with CRLF line endings. */
+export type Normaliser = {
+  /** Takes the next bytes of DATA (dots already unstuffed) and returns them with every line ending as CRLF. */
+  push: (chunk: Buffer) => Buffer
+  /** Ends the message: a CR still pending becomes a line ending. */
+  end: () => Buffer
+  /** A line of a single dot beside a bare CR or LF was seen: only an attempt to end DATA early looks so. */
+  smuggling: () => boolean
+  /** Some octet was above 127, so the message needs 8BITMIME. */
+  eightBit: () => boolean
+}
+
+/** Rewrites bare CR and bare LF to CRLF (RFC 5321 section 2.3.8 forbids them), one chunk after the other. */
+export function createNormaliser(): Normaliser {
+  let pendingCr = false
+  let smuggling = false
+  let highBits = 0
+  // Of the current line: how long it is, whether all of it is one dot, and whether a bare CR or LF began it.
+  let lineBytes = 0
+  let lineIsDot = false
+  let lineBegunBare = false
+
+  function endLine(bare: boolean): void {
+    if (lineIsDot && lineBytes === 1 && (bare || lineBegunBare)) smuggling = true
+    lineBytes = 0
+    lineIsDot = false
+    lineBegunBare = bare
+  }
+
+  function push(chunk: Buffer): Buffer {
+    const pieces: Buffer[] = []
+    let copied = 0
+    for (let index = 0; index < chunk.length; index++) {
+      const byte = chunk[index]!
+      if (pendingCr) {
+        pendingCr = false
+        endLine(byte !== LF)
+        if (byte === LF) continue
+        pieces.push(chunk.subarray(copied, index), CRLF_BYTES.subarray(1))
+        copied = index
+      }
+      if (byte === CR) {
+        pendingCr = true
+      } else if (byte === LF) {
+        endLine(true)
+        pieces.push(chunk.subarray(copied, index), CRLF_BYTES.subarray(0, 1))
+        copied = index
+      } else {
+        if (lineBytes === 0) lineIsDot = byte === DOT
+        lineBytes++
+        highBits |= byte
+      }
+    }
+    if (pieces.length === 0) return chunk
+    pieces.push(chunk.subarray(copied))
+    return Buffer.concat(pieces)
+  }
+
+  function end(): Buffer {
+    if (!pendingCr) return Buffer.alloc(0)
+    pendingCr = false
+    endLine(true)
+    return CRLF_BYTES.subarray(1)
+  }
+
+  return { push, end, smuggling: () => smuggling, eightBit: () => (highBits & 0x80) !== 0 }
+}
+
+/** What the header section says of the way a message has come. */
+export type Trace = {
+  headerBytes: number
+  /** Received fields: hops so far (RFC 5321 section 6.3). */
+  received: number
+  /** Received fields that name `hostname` as the receiver. */
+  receivedHere: number
+  /** Values of Delivered-To fields, in lower case: mailboxes and aliases this message has been through. */
+  deliveredTo: string[]
+}
+
+/** Delivered-To fields looked at: as many as there may be hops. */
+const DELIVERED_TO_FIELDS = 100
+
+/**
+ * Reads the trace fields of the message at `hostname`, looking at no more than `limitBytes`.
+ * A header section longer than that has `headerBytes` above the limit and is otherwise not looked at.
+ */
+export function readTrace(message: Buffer, hostname: string, limitBytes: number): Trace {
+  const trace: Trace = { headerBytes: headerLength(message), received: 0, receivedHere: 0, deliveredTo: [] }
+  if (trace.headerBytes > limitBytes) return trace
+  const fields = message
+    .toString('latin1', 0, trace.headerBytes)
+    .replace(/\r\n[ \t]+/g, ' ')
+    .split('\r\n')
+  const by = new RegExp(`\\bby\\s+${hostname.replaceAll('.', '\\.')}(?![\\w.-])`, 'i')
+  for (const field of fields) {
+    const colon = field.indexOf(':')
+    const name = field.slice(0, Math.max(colon, 0)).trim().toLowerCase()
+    if (name === 'received') {
+      trace.received++
+      if (by.test(field)) trace.receivedHere++
+    } else if (name === 'delivered-to' && trace.deliveredTo.length < DELIVERED_TO_FIELDS) {
+      trace.deliveredTo.push(
+        field
+          .slice(colon + 1)
+          .trim()
+          .toLowerCase(),
+      )
+    }
+  }
+  return trace
+}
+
+/** Length of the header section with the CRLF of its last field; the whole message when no empty line ends it. */
+export function headerLength(message: Buffer): number {
+  if (message.length >= 2 && message[0] === CR && message[1] === LF) return 0
+  const end = message.indexOf('\r\n\r\n')
+  return end === -1 ? message.length : end + 2
+}
+
+export type Reception = {
+  helo: string
+  clientAddress: string
+  hostname: string
+  /** RFC 3848: SMTP, ESMTP or ESMTPS. */
+  protocol: string
+  traceId: string
+  /** The only recipient, or null when there are several: one must not learn of the others (RFC 5321 section 7.2). */
+  recipient: string | null
+  atMs: number
+}
+
+/** Our Received field (RFC 5321 section 4.4), with its line endings. */
+export function receivedField(reception: Reception): Buffer {
+  const { helo, clientAddress, hostname, protocol, traceId, recipient, atMs } = reception
+  const literal = clientAddress.includes(':') ? `[IPv6:${clientAddress}]` : `[${clientAddress}]`
+  const name = bounded(helo.replace(/[^\w.:[\]-]/g, '?'), 255) || 'unknown'
+  const lines = [
+    `Received: from ${name} (${literal})`,
+    `\tby ${hostname} with ${protocol} id ${traceId}`,
+    ...(recipient === null ? [] : [`\tfor <${recipient}>`]),
+  ]
+  return Buffer.from(`${lines.join('\r\n')};\r\n\t${mailDate(atMs)}\r\n`)
+}
+
+/** A moment as RFC 5322 section 3.3 writes it, in UTC. */
+export function mailDate(atMs: number): string {
+  return new Date(atMs).toUTCString().replace('GMT', '+0000')
+}

@@ -1,0 +1,74 @@
+// Routes from a file, taken up again whenever it changes, without a restart.
+// Owns: noticing a change (atomic rename or edit in place) and keeping the last good table when the new one is
+// broken. Fails at start only, by InputError; afterwards a broken or missing file is reported and changes nothing.
+import { stat } from 'node:fs/promises'
+import { readInput } from '../../input/problems.ts'
+import { parseRoutes, type Routes } from './table.ts'
+
+/** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
+export type RouteSource = { current: () => Routes | null; close: () => void }
+
+export type ReloadReport = { result: 'loaded'; domains: number } | { result: 'broken'; error: unknown }
+
+type FileSourceOptions = {
+  file: string
+  /** How often the file is looked at. A change is taken up once the file has stayed the same for one such period. */
+  pollMs: number
+  /** Told of every load after the first. */
+  onReload: (report: ReloadReport) => void
+}
+
+/**
+ * Loads the routes and follows the file. Polling, since it also sees what a rename, a bind mount or a network file
+ * system does; and a file seen twice the same is not in the middle of being written, so a half-written table that
+ * happens to parse is never used.
+ * @throws {InputError} when the file is missing or broken now.
+ */
+export async function openFileSource({ file, pollMs, onReload }: FileSourceOptions): Promise<RouteSource> {
+  let loadedMark = await markOf(file)
+  let routes: Routes = parseRoutes(file, readInput(file))
+  let seenMark = loadedMark
+
+  async function look(): Promise<void> {
+    const mark = await markOf(file)
+    const settled = mark === seenMark
+    seenMark = mark
+    if (!settled || mark === loadedMark) return
+    loadedMark = mark
+    try {
+      routes = parseRoutes(file, readInput(file))
+      onReload({ result: 'loaded', domains: routes.size })
+    } catch (error) {
+      onReload({ result: 'broken', error })
+    }
+  }
+
+  let timer: NodeJS.Timeout
+  let closed = false
+  const schedule = () => {
+    timer = setTimeout(() => {
+      void look().finally(() => {
+        if (!closed) schedule()
+      })
+    }, pollMs)
+    timer.unref()
+  }
+  schedule()
+  return {
+    current: () => routes,
+    close: () => {
+      closed = true
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** What changes when a file's content may have: its identity, size and times. 'missing' when it cannot be seen. */
+async function markOf(file: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
+    return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
+  } catch {
+    return 'missing'
+  }
+}

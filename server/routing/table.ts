@@ -1,0 +1,151 @@
+// Which real mailboxes an address is forwarded to: the routes file's schema, and pure matching against it.
+// Owns: alias syntax, plus-tags, the catch-all, chains of aliases between own domains, and every bound on them.
+// Pure: given the same table and address, the same answer; no answer is ever an error thrown.
+import * as v from 'valibot'
+import { checkInput, InputError, type Problem } from '../../input/problems.ts'
+import { addressKey, formatAddress, parseAddress, parseDomain, type Address } from '../names.ts'
+
+/** Aliases of aliases followed before giving up. Nobody's intended chain is longer; a longer one is a mistake. */
+const CHAIN_LENGTH = 10
+
+/** Mailboxes one alias may fan out to, chains included: more is a mailing list, which needs list handling. */
+const ALIAS_DESTINATIONS = 100
+
+const CATCH_ALL = '*'
+
+const Destination = v.pipe(
+  v.string(),
+  v.check((text) => parseAddress(text) !== null, 'a mailbox such as someone@example.org'),
+)
+
+const RoutesFile = v.strictObject({
+  domains: v.record(
+    v.string(),
+    v.strictObject({
+      aliases: v.record(
+        v.string(),
+        v.pipe(
+          v.array(Destination),
+          v.minLength(1, 'at least one mailbox'),
+          v.maxLength(ALIAS_DESTINATIONS, `at most ${ALIAS_DESTINATIONS} mailboxes`),
+        ),
+      ),
+    }),
+  ),
+})
+
+/** Domain → alias (both in lower case) → destinations. Built once, never changed, replaced as a whole. */
+export type Routes = ReadonlyMap<string, ReadonlyMap<string, readonly Address[]>>
+
+export type Resolution =
+  | { kind: 'routed'; destinations: Address[] }
+  /** The domain is not ours: accepting would be relaying. */
+  | { kind: 'unknown-domain' }
+  | { kind: 'unknown-alias' }
+  /** The aliases lead only back to themselves. */
+  | { kind: 'alias-loop' }
+
+/**
+ * Builds the routes out of the parsed content of `file`.
+ * @throws {InputError} naming every key that is not a domain, an alias or a mailbox, and names given twice.
+ */
+export function parseRoutes(file: string, value: unknown): Routes {
+  const input = checkInput(file, RoutesFile, value)
+  const problems: Problem[] = []
+  const routes = new Map<string, Map<string, Address[]>>()
+  for (const [name, { aliases }] of Object.entries(input.domains)) {
+    const domain = parseDomain(name)
+    const key = `domains.${name}`
+    if (domain === null) problems.push({ key, found: name, expected: 'a domain name' })
+    else if (routes.has(domain))
+      problems.push({ key, found: `${domain} again`, expected: 'each domain once' })
+    else routes.set(domain, parseAliases(key, domain, aliases, problems))
+  }
+  if (problems.length > 0) throw new InputError(file, problems)
+  return routes
+}
+
+function parseAliases(
+  domainKey: string,
+  domain: string,
+  aliases: Record<string, string[]>,
+  problems: Problem[],
+): Map<string, Address[]> {
+  const parsed = new Map<string, Address[]>()
+  for (const [name, mailboxes] of Object.entries(aliases)) {
+    const alias = name.toLowerCase()
+    const key = `${domainKey}.aliases.${name}`
+    if (alias !== CATCH_ALL && parseAddress(`${alias}@${domain}`) === null) {
+      problems.push({ key, found: name, expected: `the part of an address before the @, or ${CATCH_ALL}` })
+    } else if (parsed.has(alias)) {
+      problems.push({ key, found: `${alias} again`, expected: 'each alias once, whatever its case' })
+    } else {
+      parsed.set(
+        alias,
+        mailboxes.map(parseAddress).filter((address) => address !== null),
+      )
+    }
+  }
+  return parsed
+}
+
+/**
+ * Where mail for `recipient` goes: the alias itself, else the alias before a '+', else the domain's catch-all.
+ * Destinations at own domains are followed in turn; each mailbox appears once.
+ */
+export function resolve(routes: Routes, recipient: Address): Resolution {
+  const destinations = new Map<string, Address>()
+  const visited = new Set<string>()
+  let looped = false
+
+  function follow(address: Address, depth: number): Resolution['kind'] {
+    const aliases = routes.get(address.domain)
+    if (aliases === undefined) return 'unknown-domain'
+    const match = matchAlias(aliases, address.local)
+    if (match === null) return 'unknown-alias'
+    const step = formatAddress({ local: match.alias, domain: address.domain })
+    if (visited.has(step) || depth >= CHAIN_LENGTH) {
+      looped = true
+      return 'alias-loop'
+    }
+    visited.add(step)
+    for (const next of match.destinations) {
+      if (destinations.size >= ALIAS_DESTINATIONS) break
+      const tagged = { local: withTag(next.local, match.tag), domain: next.domain }
+      // A mailbox outside our domains is where a chain ends; an unknown alias inside them is a dead end.
+      if (routes.has(next.domain)) follow(tagged, depth + 1)
+      else destinations.set(addressKey(next), next)
+    }
+    return 'routed'
+  }
+
+  const kind = follow(recipient, 0)
+  if (kind !== 'routed') return { kind }
+  if (destinations.size > 0) return { kind: 'routed', destinations: [...destinations.values()] }
+  return { kind: looped ? 'alias-loop' : 'unknown-alias' }
+}
+
+type Match = { alias: string; tag: string; destinations: readonly Address[] }
+
+function matchAlias(aliases: ReadonlyMap<string, readonly Address[]>, local: string): Match | null {
+  const name = local.toLowerCase()
+  const plus = name.indexOf('+')
+  const candidates = plus > 0 ? [name, name.slice(0, plus), CATCH_ALL] : [name, CATCH_ALL]
+  for (const alias of candidates) {
+    // '*' written by a sender is a character, not the catch-all.
+    if (alias === CATCH_ALL && alias === name) continue
+    const destinations = aliases.get(alias)
+    if (destinations !== undefined)
+      return { alias, tag: alias === name ? '' : tagOf(local, plus), destinations }
+  }
+  return null
+}
+
+/** The '+tag' of a local part, which own aliases further down the chain may tell apart. */
+function tagOf(local: string, plus: number): string {
+  return plus > 0 ? local.slice(plus) : ''
+}
+
+function withTag(local: string, tag: string): string {
+  return local.includes('+') ? local : local + tag
+}

@@ -1,0 +1,82 @@
+// Who may talk, and when the answer is "later": the bounds on connections, backlog, queue and memory.
+// Owns: the decisions, as pure functions of counts, and the snapshot of the shared queue they are made on.
+// At a bound the answer is 4xx before DATA; a queue that cannot be asked is answered 451 as well, never 5xx.
+import type { Config } from '../config.ts'
+import type { QueueStats } from '../queue/entry.ts'
+import { refusals, type Refusal } from './refusal.ts'
+
+export type Limits = Config['limits']
+
+/** May this client open another connection? Counts include the one asking. */
+export function admitConnection(
+  counts: { draining: boolean; connections: number; fromClient: number },
+  limits: Pick<Limits, 'connections' | 'connectionsPerClient'>,
+): Refusal | null {
+  if (counts.draining) return refusals.draining
+  if (counts.connections > limits.connections) return refusals.tooManyConnections
+  if (counts.fromClient > limits.connectionsPerClient) return refusals.tooManyFromClient
+  return null
+}
+
+export type Load = {
+  /** The shared queue as last seen; null when it could not be asked. */
+  stats: QueueStats | null
+  /** Messages accepted here since then, and their bytes. */
+  acceptedSince: number
+  acceptedBytesSince: number
+  /** Bytes of messages being received now. */
+  bufferedBytes: number
+}
+
+/** May a message of `sizeBytes` (0: not announced) be sent now? */
+export function admitMessage(
+  load: Load,
+  sizeBytes: number,
+  limits: Pick<Limits, 'readyEntries' | 'bufferedBytes'>,
+  queue: { maxEntries: number; maxBytes: number },
+): Refusal | null {
+  const { stats, acceptedSince, acceptedBytesSince, bufferedBytes } = load
+  if (stats === null) return refusals.queueDown
+  if (stats.entries + acceptedSince >= queue.maxEntries) return refusals.queueFull
+  if (stats.bytes + acceptedBytesSince + sizeBytes > queue.maxBytes) return refusals.queueFull
+  if (stats.ready + acceptedSince >= limits.readyEntries) return refusals.backlog
+  if (bufferedBytes + sizeBytes > limits.bufferedBytes) return refusals.memoryFull
+  return null
+}
+
+/** How old the snapshot may get: at 2,000 messages/s, 500 of them can come in on one snapshot. */
+const SNAPSHOT_MS = 250
+
+export type LoadWatch = {
+  load: Load
+  accepted: (sizeBytes: number) => void
+  stop: () => void
+}
+
+/** Keeps a snapshot of the queue's figures, taken every {@link SNAPSHOT_MS}. `onError` hears of a failure to take it. */
+export function watchLoad(queueStats: () => QueueStats, onError: (error: unknown) => void): LoadWatch {
+  const load: Load = { stats: null, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
+
+  function look(): void {
+    try {
+      load.stats = queueStats()
+    } catch (error) {
+      load.stats = null
+      onError(error)
+    }
+    load.acceptedSince = 0
+    load.acceptedBytesSince = 0
+  }
+
+  look()
+  const timer = setInterval(look, SNAPSHOT_MS)
+  timer.unref()
+  return {
+    load,
+    accepted: (sizeBytes) => {
+      load.acceptedSince++
+      load.acceptedBytesSince += sizeBytes
+    },
+    stop: () => clearInterval(timer),
+  }
+}

@@ -1,0 +1,73 @@
+// Who a recipient address is for us: an alias, a bounce coming back, or none of our business.
+// Owns: that this is no open relay. An address is accepted only if it resolves through our own routes, or is a bounce
+// address that we signed. Pure: a decision, or the refusal to give.
+import { parseAddress, type Address } from '../names.ts'
+import { reverseSrs, type Srs } from '../delivery/srs.ts'
+import { resolve, type Routes } from '../routing/table.ts'
+import { refusals, type Refusal } from './refusal.ts'
+
+export type RecipientContext = {
+  /** The routes now; null when none could ever be loaded. */
+  routes: Routes | null
+  srs: Srs
+  hostname: string
+  nowMs: number
+}
+
+export type RecipientDecision =
+  { kind: 'accepted'; alias: string; destinations: Address[] } | { kind: 'refused'; refusal: Refusal }
+
+/** Characters by which old mailers were told to send on to somewhere else: user%other@here, other!user@here. */
+const ROUTING_CHARACTERS = /[%!]/
+
+/**
+ * Decides on RCPT TO:<`text`>.
+ * @param fromNull the reverse path is null, as that of every bounce is (RFC 5321 section 4.5.5).
+ */
+export function decideRecipient(
+  text: string,
+  fromNull: boolean,
+  context: RecipientContext,
+): RecipientDecision {
+  // RFC 5321 section 4.5.1: postmaster without a domain is for this host.
+  const address = parseAddress(text.toLowerCase() === 'postmaster' ? `postmaster@${context.hostname}` : text)
+  if (address === null) {
+    return refused(text.includes('@[') ? refusals.relay : refusals.badRecipient)
+  }
+  const alias = `${address.local}@${address.domain}`
+  if (address.domain === context.srs.domain) return decideBounce(alias, address, fromNull, context)
+  if (context.routes === null) return refused(refusals.routesDown)
+  const resolution = resolve(context.routes, address)
+  switch (resolution.kind) {
+    case 'unknown-domain':
+      return refused(refusals.relay)
+    case 'unknown-alias':
+      return refused(ROUTING_CHARACTERS.test(address.local) ? refusals.relay : refusals.unknownAlias)
+    case 'alias-loop':
+      return refused(refusals.aliasLoop)
+    case 'routed':
+      if (ROUTING_CHARACTERS.test(address.local)) return refused(refusals.relay)
+      return { kind: 'accepted', alias, destinations: resolution.destinations }
+  }
+}
+
+/** A bounce to an address we made: on to the sender it was made of, who may be one of our aliases. */
+function decideBounce(
+  alias: string,
+  address: Address,
+  fromNull: boolean,
+  { routes, srs, nowMs }: RecipientContext,
+): RecipientDecision {
+  const sender = reverseSrs(srs, address.local, nowMs)
+  if (sender === null) return refused(refusals.bounceAddress)
+  if (!fromNull) return refused(refusals.bounceOnly)
+  const resolution = routes === null ? null : resolve(routes, sender)
+  if (resolution === null) return refused(refusals.routesDown)
+  if (resolution.kind === 'unknown-domain') return { kind: 'accepted', alias, destinations: [sender] }
+  if (resolution.kind === 'routed') return { kind: 'accepted', alias, destinations: resolution.destinations }
+  return refused(refusals.unknownAlias)
+}
+
+function refused(refusal: Refusal): RecipientDecision {
+  return { kind: 'refused', refusal }
+}

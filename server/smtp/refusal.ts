@@ -1,0 +1,40 @@
+// A refusal as a value: the reply to give and the reason to count.
+// Owns: every reply text that is not the SMTP library's own. 4xx says "come back", and is all that load, a missing
+// dependency or a bug of ours may ever cause; 5xx says "this will never be accepted".
+import type { RefusalReason } from '../fleet/metrics.ts'
+
+export type Refusal = { code: number; text: string; reason: RefusalReason }
+
+/** A refusal as the error object smtp-server's callbacks take. */
+export function refusalError({ code, text }: Refusal): Error & { responseCode: number } {
+  return Object.assign(new Error(text), { responseCode: code })
+}
+
+const refusal = (reason: RefusalReason, code: number, text: string): Refusal => ({ code, text, reason })
+
+export const refusals = {
+  draining: refusal('draining', 421, '4.3.2 This server is going down, try another'),
+  tooManyConnections: refusal('load', 421, '4.3.2 Too many connections, try again later'),
+  tooManyFromClient: refusal('client-connections', 421, '4.7.0 Too many connections from your address'),
+  tooManyRejected: refusal('unknown-alias', 421, '4.7.0 Too many unknown recipients'),
+  backlog: refusal('load', 451, '4.3.2 Too much mail waiting, try again later'),
+  queueFull: refusal('load', 452, '4.3.1 Queue full, try again later'),
+  memoryFull: refusal('load', 452, '4.3.1 Too many messages arriving at once, try again later'),
+  queueDown: refusal('queue', 451, '4.3.0 Queue not available, try again later'),
+  routesDown: refusal('routes-unavailable', 451, '4.3.0 Alias look-up not available, try again later'),
+  internal: refusal('error', 451, '4.3.0 Internal error, try again later'),
+  tooSlow: refusal('malformed', 421, '4.4.2 Message took too long'),
+  badSender: refusal('malformed', 553, '5.1.7 Sender address not understood'),
+  badRecipient: refusal('malformed', 553, '5.1.3 Recipient address not understood'),
+  relay: refusal('relay', 550, '5.7.1 Relaying denied'),
+  unknownAlias: refusal('unknown-alias', 550, '5.1.1 No such alias'),
+  aliasLoop: refusal('loop', 550, '5.4.6 Alias leads back to itself'),
+  bounceAddress: refusal('relay', 550, '5.7.1 Bounce address not valid or too old'),
+  bounceOnly: refusal('relay', 550, '5.7.1 Address takes bounces only'),
+  tooManyRecipients: refusal('recipients', 452, '4.5.3 Too many recipients, send the rest separately'),
+  tooLarge: refusal('size', 552, '5.3.4 Message too large'),
+  headerTooLarge: refusal('size', 552, '5.3.4 Message header too large'),
+  smuggling: refusal('malformed', 550, '5.6.0 Line of a single dot beside a bare CR or LF'),
+  tooManyHops: refusal('loop', 554, '5.4.6 Too many hops'),
+  mailLoop: refusal('loop', 554, '5.4.6 Mail loop: this message has been here before'),
+} as const

@@ -1,0 +1,228 @@
+// One mail transaction, MAIL to the reply after the final dot: what smtp-server's handlers decide and do.
+// Owns: that a 250 is given only after the queue has the message on stable storage, and that every other ending is a
+// refusal from refusal.ts. An error nobody expected is answered 451 and counted; the client comes back.
+import type {
+  SMTPServerAddress,
+  SMTPServerDataStream,
+  SMTPServerEnvelope,
+  SMTPServerSession,
+} from 'smtp-server'
+import type { Config } from '../config.ts'
+import type { Metrics } from '../fleet/metrics.ts'
+import { errorFields, type Log } from '../log.ts'
+import { createNormaliser, readTrace, receivedField } from '../message.ts'
+import { addressKey, parseAddress } from '../names.ts'
+import { QueueFullError, type EmbeddedQueue } from '../queue/embedded.ts'
+import type { Destination } from '../queue/entry.ts'
+import type { RouteSource } from '../routing/file-source.ts'
+import { admitMessage, type LoadWatch } from './admission.ts'
+import { decideRecipient } from './recipients.ts'
+import { refusals, type Refusal } from './refusal.ts'
+
+/** Hops through this very host after which a message is taken to be going round. */
+const OWN_HOPS = 10
+
+export type TransactionContext = {
+  config: Config
+  queue: Pick<EmbeddedQueue, 'enqueue'>
+  routes: RouteSource
+  watch: LoadWatch
+  metrics: Metrics
+  log: Log
+  /** Called after each message is queued. */
+  onQueued: () => void
+}
+
+/** What RCPT has resolved so far, kept beside the library's envelope and gone with it. */
+type Recipients = { byAlias: Map<string, Destination[]>; mailboxes: Set<string> }
+
+/** Either nothing to say against it, or the refusal. */
+export type Decision = Refusal | null
+
+export type Transactions = ReturnType<typeof createTransactions>
+
+/** The handlers of all sessions. */
+export function createTransactions(context: TransactionContext) {
+  const { config, watch, routes } = context
+  const recipientsOf = new WeakMap<SMTPServerEnvelope, Recipients>()
+
+  /** MAIL FROM: is there room, and could the sender be told of a failure? */
+  function mail(address: SMTPServerAddress): Decision {
+    const size = address.args ? Number(address.args['SIZE'] ?? 0) : 0
+    if (address.address !== '' && parseAddress(address.address) === null) return refusals.badSender
+    return admitMessage(watch.load, size, config.limits, config.queue)
+  }
+
+  /** RCPT TO: resolves the alias now, so that an unknown one is refused while the sender is listening. */
+  function recipient(address: SMTPServerAddress, envelope: SMTPServerEnvelope): Decision {
+    const known = recipientsOf.get(envelope) ?? {
+      byAlias: new Map<string, Destination[]>(),
+      mailboxes: new Set(),
+    }
+    if (known.byAlias.size >= config.limits.recipients) return refusals.tooManyRecipients
+    const decision = decideRecipient(
+      address.address,
+      envelope.mailFrom !== false && envelope.mailFrom.address === '',
+      {
+        routes: routes.current(),
+        srs: config.srs,
+        hostname: config.hostname,
+        nowMs: Date.now(),
+      },
+    )
+    if (decision.kind === 'refused') return decision.refusal
+    const fresh = decision.destinations.filter((mailbox) => !known.mailboxes.has(addressKey(mailbox)))
+    if (known.mailboxes.size + fresh.length > config.limits.destinations) return refusals.tooManyRecipients
+    for (const mailbox of fresh) known.mailboxes.add(addressKey(mailbox))
+    const alias = decision.alias.toLowerCase()
+    const destinations = fresh.map(({ local, domain }) => pending(`${local}@${domain}`, decision.alias))
+    known.byAlias.set(alias, [...(known.byAlias.get(alias) ?? []), ...destinations])
+    recipientsOf.set(envelope, known)
+    return null
+  }
+
+  /** DATA: takes the message in and queues it. Resolves with the queue's id, or the refusal. */
+  async function data(
+    stream: SMTPServerDataStream,
+    session: SMTPServerSession,
+  ): Promise<{ id: string } | Refusal> {
+    const recipients = recipientsOf.get(session.envelope)
+    const received = await receive(stream, watch.load, config.limits)
+    if (!Buffer.isBuffer(received.message)) return received.message
+    const { message, eightBit } = received
+    if (recipients === undefined) return refusals.internal
+    const aliases = [...recipients.byAlias.keys()]
+    const looped = checkTrace(message, aliases, config)
+    if (looped !== null) return looped
+    return queueMessage(context, {
+      message,
+      eightBit,
+      session,
+      destinations: [...recipients.byAlias.values()].flat(),
+      aliases,
+    })
+  }
+
+  return { mail, recipient, data }
+}
+
+function pending(address: string, originalRecipient: string): Destination {
+  return { address, originalRecipient, state: 'pending', reply: '', status: '', remoteHost: '' }
+}
+
+type Received = { message: Buffer | Refusal; eightBit: boolean }
+
+/**
+ * Reads DATA to its end, normalised. Past a bound it goes on reading but keeps nothing, since only the end of the
+ * message can be answered.
+ * @throws when the client goes away in the middle.
+ */
+async function receive(
+  stream: SMTPServerDataStream,
+  load: LoadWatch['load'],
+  limits: Config['limits'],
+): Promise<Received> {
+  const normaliser = createNormaliser()
+  const chunks: Buffer[] = []
+  let held = 0
+  let refusal: Refusal | null = null
+  const keep = (chunk: Buffer) => {
+    chunks.push(chunk)
+    held += chunk.length
+    load.bufferedBytes += chunk.length
+  }
+  const drop = (why: Refusal) => {
+    refusal = why
+    chunks.length = 0
+    load.bufferedBytes -= held
+    held = 0
+  }
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (refusal !== null) continue
+      keep(normaliser.push(chunk))
+      if (held > limits.messageBytes) drop(refusals.tooLarge)
+      else if (load.bufferedBytes > limits.bufferedBytes) drop(refusals.memoryFull)
+    }
+    if (refusal !== null) return { message: refusal, eightBit: false }
+    keep(normaliser.end())
+    if (normaliser.smuggling()) return { message: refusals.smuggling, eightBit: false }
+    return {
+      message: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks),
+      eightBit: normaliser.eightBit(),
+    }
+  } finally {
+    load.bufferedBytes -= held
+  }
+}
+
+/** Has this message been here before, or been on the way for too long? (RFC 5321 section 6.3) */
+function checkTrace(message: Buffer, aliases: readonly string[], { hostname, limits }: Config): Decision {
+  const trace = readTrace(message, hostname, limits.headerBytes)
+  if (trace.headerBytes > limits.headerBytes) return refusals.headerTooLarge
+  if (trace.received > limits.receivedHeaders) return refusals.tooManyHops
+  if (trace.receivedHere > OWN_HOPS) return refusals.mailLoop
+  return aliases.some((alias) => trace.deliveredTo.includes(alias)) ? refusals.mailLoop : null
+}
+
+type Accepted = {
+  message: Buffer
+  eightBit: boolean
+  session: SMTPServerSession
+  destinations: Destination[]
+  aliases: readonly string[]
+}
+
+async function queueMessage(
+  context: TransactionContext,
+  accepted: Accepted,
+): Promise<{ id: string } | Refusal> {
+  const { config, queue, watch, metrics, log, onQueued } = context
+  const { session, message, destinations, aliases } = accepted
+  const { mailFrom, bodyType, smtpUtf8 } = session.envelope
+  const atMs = Date.now()
+  const traceId = `${session.id}.${session.transaction}`
+  const received = receivedField({
+    helo: session.hostNameAppearsAs,
+    clientAddress: session.remoteAddress,
+    hostname: config.hostname,
+    protocol: session.transmissionType,
+    traceId,
+    recipient: aliases.length === 1 ? aliases[0]! : null,
+    atMs,
+  })
+  const body = Buffer.concat([received, message])
+  const reversePath = mailFrom === false ? '' : mailFrom.address
+  try {
+    const id = await queue.enqueue(
+      {
+        reversePath,
+        destinations,
+        sizeBytes: body.length,
+        acceptedMs: atMs,
+        dueMs: atMs,
+        expiresMs: atMs + config.retry.lifetimeMs,
+        eightBit: accepted.eightBit || bodyType === '8bitmime',
+        smtpUtf8: smtpUtf8 === true,
+      },
+      body,
+    )
+    watch.accepted(body.length)
+    metrics.accepted.inc()
+    log('accepted', {
+      id,
+      traceId,
+      client: session.remoteAddress,
+      reversePath,
+      aliases,
+      sizeBytes: body.length,
+    })
+    onQueued()
+    return { id }
+  } catch (error) {
+    if (error instanceof QueueFullError) return refusals.queueFull
+    metrics.errors.inc({ where: 'enqueue' })
+    log('enqueue-failed', { traceId, ...errorFields(error) })
+    return refusals.queueDown
+  }
+}
