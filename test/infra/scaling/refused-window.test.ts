@@ -1,3 +1,4 @@
+// The window over refusals, as seen by a scraper of several instances.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { emptyWindow, observeRefused } from '../../../infra/scaling/refused-window.ts'
