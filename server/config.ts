@@ -2,6 +2,7 @@
 // Owns: names, bounds and units of the keys. A config that does not fit is an InputError that lists every
 // problem at once; nothing has been opened or written by then.
 import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
 import { checkInput, InputError, readInput, type Problem } from '../input/problems.ts'
 import { isFullName } from './names.ts'
@@ -30,7 +31,11 @@ function path(what: string) {
 
 const port = count('TCP port', 0, 65_535)
 const milliseconds = (least: number, most: number) => count('milliseconds', least, most)
-const fullName = v.pipe(v.string(), v.check(isFullName, 'a full host name such as mx1.example.net'))
+const fullName = v.pipe(
+  v.string(),
+  v.check(isFullName, 'a full host name such as mx1.example.net'),
+  v.toLowerCase(),
+)
 const host = v.pipe(
   v.string(),
   v.nonEmpty('a host name or IP address'),
@@ -193,7 +198,18 @@ export function loadConfig(file: string): { config: Config; tls: TlsFiles | null
       return Buffer.alloc(0)
     }
   }
-  const tls = { key: read('keyFile', config.tls.keyFile), cert: read('certFile', config.tls.certFile) }
+  const files = { key: read('keyFile', config.tls.keyFile), cert: read('certFile', config.tls.certFile) }
+  if (problems.length === 0) problems.push(...keyProblems(files))
   if (problems.length > 0) throw new InputError(file, problems)
-  return { config, tls }
+  return { config, tls: files }
+}
+
+function keyProblems(files: TlsFiles): Problem[] {
+  try {
+    createSecureContext(files)
+    return []
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error)
+    return [{ key: 'tls', found, expected: 'a PEM certificate and its key' }]
+  }
 }

@@ -1,5 +1,6 @@
 // The log: one JSON object a line on stdout, each with `event`.
-// Owns: the bound on what a line may hold. Never throws, never waits: a reader that went away loses lines, not mail.
+// Owns: the bounds on what a line may hold and on how many lines a second one event may write. Never throws, never
+// waits: a reader that went away loses lines, not mail.
 
 /** Longest string value in a line: a whole SMTP reply line (RFC 5321 section 4.5.3.1.5: 512 octets). */
 const FIELD_CHARS = 512
@@ -10,13 +11,29 @@ const LIST_ITEMS = 20
 export type Fields = Record<string, unknown>
 export type Log = (event: string, fields?: Fields) => void
 
-/** A log that writes to stdout, every line stamped with the time and `base`. */
-export function createLog(base: Fields = {}): Log {
+/** A log that writes to stdout, every line stamped with the time. */
+export function createLog(): Log {
   process.stdout.on('error', () => {})
   return (event, fields = {}) => {
-    process.stdout.write(
-      `${JSON.stringify({ event, time: new Date().toISOString(), ...base, ...fields }, short)}\n`,
-    )
+    const line = { event, time: new Date().toISOString(), ...fields }
+    process.stdout.write(`${JSON.stringify(line, short)}\n`)
+  }
+}
+
+/** A log that writes at most `perSecond` lines a second of each event, and then says how many it left out. */
+export function limitLog(log: Log, perSecond: number, now: () => number = Date.now): Log {
+  const counts = new Map<string, { second: number; lines: number }>()
+  return (event, fields) => {
+    const second = Math.floor(now() / 1_000)
+    const count = counts.get(event) ?? { second, lines: 0 }
+    counts.set(event, count)
+    if (count.second !== second) {
+      if (count.lines > perSecond) log(event, { leftOut: count.lines - perSecond })
+      count.second = second
+      count.lines = 0
+    }
+    count.lines++
+    if (count.lines <= perSecond) log(event, fields)
   }
 }
 

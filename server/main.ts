@@ -1,32 +1,31 @@
-// The server process: config → parts → run → drain. Exit 0 after a drain, 2 for bad input, 1 when it cannot start.
-// Owns: the order in which parts start and stop. Usage: node server/main.ts --config FILE
+// The server process: config → parts → run → drain. Exit 0 after a drain, 2 for bad input, 1 when it cannot start or
+// had to stop by itself. Owns: the order in which parts start and stop. Usage: node server/main.ts --config FILE
 import { parseArgs } from 'node:util'
 import { InputError } from '../input/problems.ts'
-import { loadConfig, type Config, type TlsFiles } from './config.ts'
+import { loadConfig, type Config } from './config.ts'
 import { createDeliverer } from './delivery/deliver.ts'
 import { startForwarder } from './delivery/forwarder.ts'
+import { reverseSrs } from './delivery/srs.ts'
 import { spoolWritable, startAdmin } from './fleet/admin.ts'
 import { drainOnSignal } from './fleet/drain.ts'
 import { createMetrics } from './fleet/metrics.ts'
 import { createLog, errorFields, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './names.ts'
-import { openQueue } from './queue/embedded.ts'
+import { openQueue, type EmbeddedQueue } from './queue/embedded.ts'
 import { openFileSource, type RouteSource } from './routing/file-source.ts'
 import { resolve } from './routing/table.ts'
-import { reverseSrs } from './delivery/srs.ts'
 import { watchLoad } from './smtp/admission.ts'
 import { startListener } from './smtp/listener.ts'
 import { createTransactions } from './smtp/transaction.ts'
 
-async function run({ config, tls }: { config: Config; tls: TlsFiles | null }, log: Log): Promise<void> {
+/** Serves until told to stop. @returns the exit code. */
+async function serve(file: string, log: Log): Promise<number> {
+  const { config, tls } = loadConfig(file)
   const routes = await openFileSource({
     ...config.routes,
-    onReload: (report) => {
-      metrics.routesReloads.inc({ result: report.result })
-      log(
-        `routes-${report.result}`,
-        report.result === 'broken' ? errorFields(report.error) : { domains: report.domains },
-      )
+    onReload: ({ result, ...about }) => {
+      metrics.routesReloads.inc({ result })
+      log(`routes-${result}`, about)
     },
   })
   const queue = await openQueue(config.queue)
@@ -39,23 +38,8 @@ async function run({ config, tls }: { config: Config; tls: TlsFiles | null }, lo
     },
   )
   const deliverer = createDeliverer(config)
-  const forwarder = startForwarder({
-    ...config.delivery,
-    queue,
-    metrics,
-    log,
-    context: {
-      queue,
-      deliver: deliverer.deliver,
-      sendersMailboxes: (sender) => sendersMailboxes(sender, routes, config),
-      srs: config.srs,
-      hostname: config.hostname,
-      retry: config.retry,
-      relayed: config.delivery.relay !== undefined,
-      now: Date.now,
-      random: Math.random,
-    },
-  })
+  const context = attemptContext(config, routes, deliverer.deliver)
+  const forwarder = startForwarder({ ...config.delivery, queue, metrics, log, context })
   const transactions = createTransactions({
     config,
     queue,
@@ -69,18 +53,17 @@ async function run({ config, tls }: { config: Config; tls: TlsFiles | null }, lo
   const admin = await startAdmin({
     listen: config.listen.admin,
     scrape: () => metrics.scrape(),
-    healthy: () => queue.failure()?.message ?? spoolWritable(config.queue.path),
-    ready: () => (listener.isOpen() ? (routes.current() === null ? 'routes not loaded' : null) : 'draining'),
+    healthy: () => healthy(queue, config),
+    ready: () => (!listener.isOpen() ? 'draining' : routes.current() === null ? 'routes not loaded' : null),
     log,
   })
   log('listening', {
     smtp: listener.address,
     admin: admin.address,
     pid: process.pid,
-    startedMs: Math.round(performance.now()),
+    startMs: Math.round(performance.now()),
   })
-
-  await drainOnSignal({
+  return drainOnSignal({
     timeoutMs: config.drain.timeoutMs,
     log,
     sessions: listener.drain,
@@ -95,6 +78,28 @@ async function run({ config, tls }: { config: Config; tls: TlsFiles | null }, lo
   })
 }
 
+function attemptContext(
+  config: Config,
+  routes: RouteSource,
+  deliver: ReturnType<typeof createDeliverer>['deliver'],
+) {
+  return {
+    deliver,
+    sendersMailboxes: (sender: string) => sendersMailboxes(sender, routes, config),
+    srs: config.srs,
+    hostname: config.hostname,
+    retry: config.retry,
+    relayed: config.delivery.relay !== undefined,
+    now: Date.now,
+    random: Math.random,
+  }
+}
+
+/** This instance's own health: a queue that will store nothing more until a restart, or a spool gone read-only. */
+async function healthy(queue: EmbeddedQueue, config: Config): Promise<string | null> {
+  return queue.failure()?.message ?? spoolWritable(config.queue.path)
+}
+
 /** A DSN goes to the sender; to the mailboxes behind it if it is an alias, or a bounce address, of ours. */
 function sendersMailboxes(sender: string, routes: RouteSource, { srs }: Config): string[] {
   const address = parseAddress(sender)
@@ -106,16 +111,23 @@ function sendersMailboxes(sender: string, routes: RouteSource, { srs }: Config):
   return resolution.kind === 'unknown-domain' ? [formatAddress(original)] : []
 }
 
+function configFile(): string {
+  try {
+    const { values } = parseArgs({ options: { config: { type: 'string' } } })
+    if (values.config !== undefined) return values.config
+  } catch (cause) {
+    throw new InputError('arguments', [{ key: '', found: String(cause), expected: '--config FILE' }], {
+      cause,
+    })
+  }
+  throw new InputError('arguments', [
+    { key: '--config', found: 'nothing', expected: 'the configuration file' },
+  ])
+}
+
 const log = createLog()
 try {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } })
-  if (values.config === undefined) {
-    throw new InputError('arguments', [
-      { key: '--config', found: 'nothing', expected: 'the configuration file' },
-    ])
-  }
-  await run(loadConfig(values.config), log)
-  process.exit(0)
+  process.exit(await serve(configFile(), log))
 } catch (error) {
   if (error instanceof InputError) {
     process.stderr.write(`${error.message}\n`)

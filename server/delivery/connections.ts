@@ -11,7 +11,6 @@ export type ConnectionOptions = {
   connectMs: number
   greetingMs: number
   socketMs: number
-  dnsMs: number
   /** How long an unused connection is kept. */
   idleMs: number
   /** Messages sent over one connection; many hosts allow no more than 100. */
@@ -33,78 +32,82 @@ export type Connection = {
 export type Connections = ReturnType<typeof createConnections>
 
 export function createConnections(options: ConnectionOptions) {
-  /** Idle connections, the longest idle first. */
-  const idle = new Map<Connection, NodeJS.Timeout>()
+  const idle = createIdle(options.idleMs, options.maxIdle)
   let closed = false
-
-  /** An idle connection to `hop`, or null. */
-  function take(hop: Hop): Connection | null {
-    // The last one put back: the others may then time out.
-    const found = [...idle.keys()].findLast((connection) => isTo(connection, hop))
-    if (found !== undefined) forget(found)
-    return found ?? null
-  }
-
-  function forget(connection: Connection): void {
-    clearTimeout(idle.get(connection))
-    idle.delete(connection)
-  }
-
-  /**
-   * Opens a connection that is ready for MAIL.
-   * @throws {SendError} when the host cannot be reached, or its greeting or EHLO is no welcome.
-   */
-  async function open(hop: Hop): Promise<Connection> {
-    try {
-      return await opened(hop, false)
-    } catch (error) {
-      // RFC 7435: opportunistic security. A host whose TLS does not work gets the mail as one without TLS does.
-      if ((error as SendError).code !== 'ETLS') throw error
-      return await opened(hop, true)
-    }
-  }
 
   async function opened(hop: Hop, ignoreTLS: boolean): Promise<Connection> {
     const connection = { smtp: await connect(hop, options, ignoreTLS), hop, messages: 0 }
-    connection.smtp.once('end', () => forget(connection))
+    connection.smtp.once('end', () => idle.forget(connection))
     return connection
   }
 
-  /** Puts a connection back after a message that went well. */
-  function keep(connection: Connection): void {
-    connection.messages++
-    const { smtp, messages } = connection
-    if (closed || options.idleMs === 0 || messages >= options.messagesPerConnection || smtp.destroyed) {
-      smtp.quit()
-      return
-    }
-    const timer = setTimeout(() => {
-      forget(connection)
-      smtp.quit()
-    }, options.idleMs)
-    timer.unref()
-    idle.set(connection, timer)
-    const oldest = idle.keys().next().value
-    if (idle.size > options.maxIdle && oldest !== undefined) {
-      forget(oldest)
-      oldest.smtp.quit()
-    }
-  }
+  return {
+    /** An idle connection to `hop`, or null. */
+    take: (hop: Hop): Connection | null => idle.take(hop),
 
-  /** Says QUIT on every idle connection; those in use are closed when they are put back. */
-  function close(): void {
-    closed = true
-    for (const connection of [...idle.keys()]) {
-      forget(connection)
-      connection.smtp.quit()
-    }
-  }
+    /**
+     * Opens a connection that is ready for MAIL.
+     * @throws {SendError} when the host cannot be reached, or its greeting or EHLO is no welcome.
+     */
+    open: async (hop: Hop): Promise<Connection> => {
+      try {
+        return await opened(hop, false)
+      } catch (error) {
+        // RFC 7435: opportunistic security. A host whose TLS does not work gets the mail as one without TLS does.
+        if ((error as SendError).code !== 'ETLS') throw error
+        return await opened(hop, true)
+      }
+    },
 
-  return { take, open, keep, close }
+    /** Puts a connection back after a message that went well. */
+    keep: (connection: Connection): void => {
+      connection.messages++
+      const spent = connection.messages >= options.messagesPerConnection
+      if (closed || spent || connection.smtp.destroyed) connection.smtp.quit()
+      else idle.put(connection)
+    },
+
+    /** Says QUIT on every idle connection; those in use follow when they are put back. */
+    close: (): void => {
+      closed = true
+      idle.clear()
+    },
+  }
 }
 
-function isTo({ hop }: Connection, { address, port }: Hop): boolean {
-  return hop.address === address && hop.port === port
+/** Connections nobody uses, the longest idle first; each leaves after `idleMs`, or when there are more than `most`. */
+function createIdle(idleMs: number, most: number) {
+  const timers = new Map<Connection, NodeJS.Timeout>()
+
+  function forget(connection: Connection): void {
+    clearTimeout(timers.get(connection))
+    timers.delete(connection)
+  }
+
+  function retire(connection: Connection): void {
+    forget(connection)
+    connection.smtp.quit()
+  }
+
+  return {
+    forget,
+    put: (connection: Connection): void => {
+      const timer = setTimeout(() => retire(connection), idleMs)
+      timer.unref()
+      timers.set(connection, timer)
+      const [oldest] = timers.keys()
+      if (timers.size > most && oldest !== undefined) retire(oldest)
+    },
+    take: ({ address, port }: Hop): Connection | null => {
+      // The last one put back, so that in calmer times the others reach their end.
+      const found = [...timers.keys()].findLast(({ hop }) => hop.address === address && hop.port === port)
+      if (found !== undefined) forget(found)
+      return found ?? null
+    },
+    clear: (): void => {
+      for (const connection of [...timers.keys()]) retire(connection)
+    },
+  }
 }
 
 function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Promise<SMTPConnection> {
@@ -120,7 +123,6 @@ function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Prom
     connectionTimeout: options.connectMs,
     greetingTimeout: options.greetingMs,
     socketTimeout: options.socketMs,
-    dnsTimeout: options.dnsMs,
     maxResponseSize: RESPONSE_BYTES,
     logger: false,
   })

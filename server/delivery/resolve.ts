@@ -82,6 +82,7 @@ async function findExchanges(domain: string, options: MxOptions): Promise<string
     if (code === NO_SUCH_RECORD) records = [{ exchange: domain, priority: 0 }]
     else return deferred('dns', `looking up the MX of ${domain}: ${code}`, '4.4.3')
   }
+  if (records.length === 0) records = [{ exchange: domain, priority: 0 }]
   // RFC 7505: the null MX, a single record with an empty name, says the domain takes no mail.
   if (records.every(({ exchange }) => exchange === '' || exchange === '.')) {
     return failed(`${domain} takes no mail (null MX)`, '5.1.10')

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import type { Connection, Connections } from './connections.ts'
 import { deferred, delivered, outcomeOfError, type Outcome, type SendError } from './outcome.ts'
 import type { Hop } from './resolve.ts'
+import type { Unanswering } from './unanswering.ts'
 
 export type Envelope = {
   reversePath: string
@@ -17,16 +18,18 @@ export type Outcomes = Map<string, Outcome>
 
 type Sent = { outcomes: Outcomes; connectionUsable: boolean } | { notStarted: SendError }
 
+export type Ways = { connections: Connections; unanswering: Unanswering }
+
 /** Sends `message` (its pieces in order) to every recipient of `envelope` by the first of `hops` that will talk. */
 export async function send(
-  connections: Connections,
+  ways: Ways,
   hops: readonly Hop[],
   envelope: Envelope,
   message: readonly Buffer[],
 ): Promise<Outcomes> {
   let last: Outcome = deferred('connect', 'no host to try', '4.4.1')
   for (const hop of hops) {
-    const result = await sendBy(connections, hop, envelope, message)
+    const result = await sendBy(ways, hop, envelope, message)
     if (result instanceof Map) return result
     last = result
   }
@@ -35,7 +38,7 @@ export async function send(
 
 /** Outcomes, or why this hop would not even begin: unreachable, unwelcoming, or gone before the message began. */
 async function sendBy(
-  connections: Connections,
+  { connections, unanswering }: Ways,
   hop: Hop,
   envelope: Envelope,
   message: readonly Buffer[],
@@ -47,10 +50,13 @@ async function sendBy(
     if (!('notStarted' in sent)) return finish(connections, idle, sent)
     idle.smtp.close()
   }
+  if (unanswering.has(hop)) return deferred('connect', 'host did not answer lately', '4.4.1', hop.name)
+  const startedMs = Date.now()
   let fresh: Connection
   try {
     fresh = await connections.open(hop)
   } catch (error) {
+    unanswering.failed(hop, startedMs)
     return notWelcome(error as SendError, hop)
   }
   const sent = await transact(fresh, envelope, message)

@@ -17,33 +17,49 @@ export type DrainOptions = {
   close: () => Promise<void>
 }
 
-/** Waits for SIGTERM or SIGINT, then drains. Further signals are noted and change nothing: hurry is what loses mail. */
-export async function drainOnSignal(options: DrainOptions): Promise<void> {
-  const { timeoutMs, log, sessions, deliveries, close } = options
-  const signal = await firstSignal(log)
+/**
+ * Waits for SIGTERM or SIGINT, then drains. Further signals are noted and change nothing: hurry is what loses mail.
+ * An error that nothing caught drains too, since after it the process cannot be trusted with new work.
+ * @returns the exit code: 0 after a signal, 1 after an error.
+ */
+export async function drainOnSignal({
+  timeoutMs,
+  log,
+  sessions,
+  deliveries,
+  close,
+}: DrainOptions): Promise<number> {
+  const reason = await firstReason(log)
   const startedMs = Date.now()
-  log('draining', { signal, timeoutMs })
+  log('draining', { reason, timeoutMs })
   const boundMs = timeoutMs * (1 - CLOSING_SHARE)
   await Promise.all([sessions(boundMs), deliveries(boundMs)])
   const closed = await Promise.race([
     close().then(
-      () => 'closed',
-      (error: unknown) => `close failed: ${String(errorFields(error)['error'])}`,
+      () => true,
+      (error: unknown) => {
+        log('close-failed', errorFields(error))
+        return false
+      },
     ),
-    sleep(timeoutMs * CLOSING_SHARE, 'not closed in time', { ref: false }),
+    sleep(timeoutMs * CLOSING_SHARE, false),
   ])
   log('drained', { closed, tookMs: Date.now() - startedMs })
+  return reason === 'error' ? 1 : 0
 }
 
-function firstSignal(log: Log): Promise<NodeJS.Signals> {
+function firstReason(log: Log): Promise<NodeJS.Signals | 'error'> {
   return new Promise((resolve) => {
-    let drained = false
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        if (drained) log('still-draining', { signal })
-        drained = true
-        resolve(signal)
-      })
+    let draining = false
+    const begin = (reason: NodeJS.Signals | 'error') => {
+      if (draining) log('still-draining', { reason })
+      draining = true
+      resolve(reason)
     }
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => begin(signal))
+    process.on('uncaughtException', (error) => {
+      log('uncaught', errorFields(error))
+      begin('error')
+    })
   })
 }

@@ -31,19 +31,34 @@ const FORWARD_DELAY_SECONDS = [
  */
 export function createMetrics(queueStats: () => QueueStats) {
   const registry = new Registry()
-  const registers = [registry]
-  const gauge = (name: string, help: string) => new Gauge({ name, help, registers })
-  const queue = {
-    ready: gauge('mailfleet_queue_ready', 'Entries of the shared queue that are due and not leased.'),
-    inFlight: gauge('mailfleet_queue_in_flight', 'Entries of the shared queue that are leased.'),
-    deferred: gauge('mailfleet_queue_deferred', 'Entries of the shared queue that are due later.'),
-    oldestReady: gauge(
-      'mailfleet_queue_oldest_ready_seconds',
-      'For how long the oldest ready entry has been due.',
-    ),
-    bytes: gauge('mailfleet_queue_bytes', 'Bytes of message bodies in the shared queue.'),
+  const counters = createCounters([registry])
+  const gauges = createGauges([registry])
+  const setQueue = createQueueGauges([registry])
+  const forwardDelay = new Histogram({
+    name: 'mailfleet_forward_delay_seconds',
+    help: 'From the 250 given to the 250 got, one a destination.',
+    buckets: FORWARD_DELAY_SECONDS,
+    registers: [registry],
+  })
+  /** Run before each scrape, for figures that are cheaper to count then than to keep. */
+  const beforeScrape: (() => void)[] = []
+
+  /** The exposition text, with the shared queue's figures as they are now. */
+  async function scrape(): Promise<{ contentType: string; text: string }> {
+    for (const update of beforeScrape) update()
+    try {
+      setQueue(queueStats())
+    } catch {
+      counters.errors.inc({ where: 'queue-stats' })
+    }
+    return { contentType: registry.contentType, text: await registry.metrics() }
   }
-  const metrics = {
+
+  return { ...counters, ...gauges, forwardDelay, beforeScrape, scrape }
+}
+
+function createCounters(registers: Registry[]) {
+  const counters = {
     accepted: new Counter({
       name: 'mailfleet_messages_accepted_total',
       help: 'Messages given a 250.',
@@ -73,6 +88,16 @@ export function createMetrics(queueStats: () => QueueStats) {
       labelNames: ['result'] as const,
       registers,
     }),
+  }
+  // Series that exist from the start: a rate over a counter that appears late misses its first event.
+  for (const result of ['delivered', 'deferred', 'failed']) counters.deliveries.inc({ result }, 0)
+  counters.refused.inc({ reason: 'load' }, 0)
+  return counters
+}
+
+function createGauges(registers: Registry[]) {
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers })
+  return {
     smtpConnections: gauge('mailfleet_smtp_connections', 'Open SMTP connections.'),
     smtpTransactions: gauge(
       'mailfleet_smtp_transactions',
@@ -82,35 +107,30 @@ export function createMetrics(queueStats: () => QueueStats) {
       'mailfleet_deliveries_in_progress',
       'Queue entries being delivered by this instance.',
     ),
-    forwardDelay: new Histogram({
-      name: 'mailfleet_forward_delay_seconds',
-      help: 'From the 250 given to the 250 got, one a destination.',
-      buckets: FORWARD_DELAY_SECONDS,
-      registers,
-    }),
   }
-  // Series that exist from the start: a rate over a counter that appears late misses its first event.
-  for (const result of ['delivered', 'deferred', 'failed']) metrics.deliveries.inc({ result }, 0)
-  metrics.refused.inc({ reason: 'load' }, 0)
+}
 
-  /** Run before each scrape, for figures that are cheaper to count then than to keep. */
-  const beforeScrape: (() => void)[] = []
-
-  /** The exposition text, with the shared queue's figures as they are now. */
-  async function scrape(): Promise<{ contentType: string; text: string }> {
-    for (const update of beforeScrape) update()
-    try {
-      const stats = queueStats()
-      queue.ready.set(stats.ready)
-      queue.inFlight.set(stats.inFlight)
-      queue.deferred.set(stats.deferred)
-      queue.oldestReady.set(stats.oldestReadyMs / 1_000)
-      queue.bytes.set(stats.bytes)
-    } catch {
-      metrics.errors.inc({ where: 'queue-stats' })
-    }
-    return { contentType: registry.contentType, text: await registry.metrics() }
+/** Gauges of the shared queue; returns what sets them. */
+function createQueueGauges(registers: Registry[]): (stats: QueueStats) => void {
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers })
+  const ready = gauge('mailfleet_queue_ready', 'Entries of the shared queue that are due and not leased.')
+  const inFlight = gauge('mailfleet_queue_in_flight', 'Entries of the shared queue that are leased.')
+  const deferred = gauge('mailfleet_queue_deferred', 'Entries of the shared queue that are due later.')
+  const oldest = gauge(
+    'mailfleet_queue_oldest_ready_seconds',
+    'For how long the oldest ready entry has been due.',
+  )
+  const unknown = gauge(
+    'mailfleet_queue_unknown_version',
+    'Entries written by a release this one does not know.',
+  )
+  const bytes = gauge('mailfleet_queue_bytes', 'Bytes of message bodies in the shared queue.')
+  return (stats) => {
+    ready.set(stats.ready)
+    inFlight.set(stats.inFlight)
+    deferred.set(stats.deferred)
+    oldest.set(stats.oldestReadyMs / 1_000)
+    unknown.set(stats.unknownVersion)
+    bytes.set(stats.bytes)
   }
-
-  return { ...metrics, beforeScrape, scrape }
 }

@@ -1,14 +1,14 @@
 // Routes from a file, taken up again whenever it changes, without a restart.
 // Owns: noticing a change (atomic rename or edit in place) and keeping the last good table when the new one is
 // broken. Fails at start only, by InputError; afterwards a broken or missing file is reported and changes nothing.
-import { stat } from 'node:fs/promises'
-import { readInput } from '../../input/problems.ts'
+import { readFile, stat } from 'node:fs/promises'
+import { parseInput, readInput } from '../../input/problems.ts'
 import { parseRoutes, type Routes } from './table.ts'
 
 /** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
 export type RouteSource = { current: () => Routes | null; close: () => void }
 
-export type ReloadReport = { result: 'loaded'; domains: number } | { result: 'broken'; error: unknown }
+export type ReloadReport = { result: 'loaded'; domains: number } | { result: 'broken'; error: string }
 
 type FileSourceOptions = {
   file: string
@@ -26,7 +26,7 @@ type FileSourceOptions = {
  */
 export async function openFileSource({ file, pollMs, onReload }: FileSourceOptions): Promise<RouteSource> {
   let loadedMark = await markOf(file)
-  let routes: Routes = parseRoutes(file, readInput(file))
+  let routes: Routes = parseRoutes(file, await readRoutes(file))
   let seenMark = loadedMark
 
   async function look(): Promise<void> {
@@ -36,10 +36,10 @@ export async function openFileSource({ file, pollMs, onReload }: FileSourceOptio
     if (!settled || mark === loadedMark) return
     loadedMark = mark
     try {
-      routes = parseRoutes(file, readInput(file))
+      routes = parseRoutes(file, await readRoutes(file))
       onReload({ result: 'loaded', domains: routes.size })
     } catch (error) {
-      onReload({ result: 'broken', error })
+      onReload({ result: 'broken', error: error instanceof Error ? error.message : String(error) })
     }
   }
 
@@ -60,6 +60,22 @@ export async function openFileSource({ file, pollMs, onReload }: FileSourceOptio
       closed = true
       clearTimeout(timer)
     },
+  }
+}
+
+/** The file's content. JSON is tried first: a table of 100,000 aliases takes a second as YAML, which all mail waits for. */
+async function readRoutes(file: string): Promise<unknown> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch {
+    // For its error, which names the file and the reason.
+    return readInput(file)
+  }
+  try {
+    return JSON.parse(text)
+  } catch {
+    return parseInput(file, text)
   }
 }
 

@@ -26,6 +26,9 @@ export const refusals = {
   tooSlow: refusal('malformed', 421, '4.4.2 Message took too long'),
   badSender: refusal('malformed', 553, '5.1.7 Sender address not understood'),
   badRecipient: refusal('malformed', 553, '5.1.3 Recipient address not understood'),
+  // RFC 6531 section 3.5.
+  noSmtpUtf8: refusal('malformed', 555, '5.6.7 SMTPUTF8 not supported'),
+  notAscii: refusal('malformed', 553, '5.6.7 Addresses beyond ASCII not supported'),
   relay: refusal('relay', 550, '5.7.1 Relaying denied'),
   unknownAlias: refusal('unknown-alias', 550, '5.1.1 No such alias'),
   aliasLoop: refusal('loop', 550, '5.4.6 Alias leads back to itself'),

@@ -11,7 +11,7 @@ import type { Config } from '../config.ts'
 import type { Metrics } from '../fleet/metrics.ts'
 import { errorFields, type Log } from '../log.ts'
 import { createNormaliser, readTrace, receivedField } from '../message.ts'
-import { addressKey, parseAddress } from '../names.ts'
+import { addressKey, formatAddress, parseAddress } from '../names.ts'
 import { QueueFullError, type EmbeddedQueue } from '../queue/embedded.ts'
 import type { Destination } from '../queue/entry.ts'
 import type { RouteSource } from '../routing/file-source.ts'
@@ -37,73 +37,79 @@ export type TransactionContext = {
 type Recipients = { byAlias: Map<string, Destination[]>; mailboxes: Set<string> }
 
 /** Either nothing to say against it, or the refusal. */
-export type Decision = Refusal | null
+type Decision = Refusal | null
 
-export type Transactions = ReturnType<typeof createTransactions>
+export type Transactions = {
+  /** MAIL FROM. */
+  mail: (address: SMTPServerAddress) => Decision
+  /** RCPT TO. */
+  recipient: (address: SMTPServerAddress, envelope: SMTPServerEnvelope) => Decision
+  /** DATA: takes the message in and queues it. Rejects when the client goes away in the middle. */
+  data: (stream: SMTPServerDataStream, session: SMTPServerSession) => Promise<{ id: string } | Refusal>
+}
 
 /** The handlers of all sessions. */
-export function createTransactions(context: TransactionContext) {
-  const { config, watch, routes } = context
+export function createTransactions(context: TransactionContext): Transactions {
   const recipientsOf = new WeakMap<SMTPServerEnvelope, Recipients>()
-
-  /** MAIL FROM: is there room, and could the sender be told of a failure? */
-  function mail(address: SMTPServerAddress): Decision {
-    const size = address.args ? Number(address.args['SIZE'] ?? 0) : 0
-    if (address.address !== '' && parseAddress(address.address) === null) return refusals.badSender
-    return admitMessage(watch.load, size, config.limits, config.queue)
+  return {
+    mail: (address) => decideMail(address, context),
+    recipient: (address, envelope) => {
+      const known = recipientsOf.get(envelope) ?? { byAlias: new Map(), mailboxes: new Set() }
+      recipientsOf.set(envelope, known)
+      return decideRecipients(address, envelope, known, context)
+    },
+    data: async (stream, session) => {
+      const recipients = recipientsOf.get(session.envelope)
+      const { message, eightBit } = await receive(stream, context.watch.load, context.config.limits)
+      if (!Buffer.isBuffer(message)) return message
+      if (recipients === undefined) return refusals.internal
+      const aliases = [...recipients.byAlias.keys()]
+      const destinations = [...recipients.byAlias.values()].flat()
+      return (
+        checkTrace(message, aliases, context.config) ??
+        queueMessage(context, { message, eightBit, session, destinations, aliases })
+      )
+    },
   }
+}
 
-  /** RCPT TO: resolves the alias now, so that an unknown one is refused while the sender is listening. */
-  function recipient(address: SMTPServerAddress, envelope: SMTPServerEnvelope): Decision {
-    const known = recipientsOf.get(envelope) ?? {
-      byAlias: new Map<string, Destination[]>(),
-      mailboxes: new Set(),
-    }
-    if (known.byAlias.size >= config.limits.recipients) return refusals.tooManyRecipients
-    const decision = decideRecipient(
-      address.address,
-      envelope.mailFrom !== false && envelope.mailFrom.address === '',
-      {
-        routes: routes.current(),
-        srs: config.srs,
-        hostname: config.hostname,
-        nowMs: Date.now(),
-      },
-    )
-    if (decision.kind === 'refused') return decision.refusal
-    const fresh = decision.destinations.filter((mailbox) => !known.mailboxes.has(addressKey(mailbox)))
-    if (known.mailboxes.size + fresh.length > config.limits.destinations) return refusals.tooManyRecipients
-    for (const mailbox of fresh) known.mailboxes.add(addressKey(mailbox))
-    const alias = decision.alias.toLowerCase()
-    const destinations = fresh.map(({ local, domain }) => pending(`${local}@${domain}`, decision.alias))
-    known.byAlias.set(alias, [...(known.byAlias.get(alias) ?? []), ...destinations])
-    recipientsOf.set(envelope, known)
-    return null
-  }
+/** Is there room, and could the sender be told of a failure? */
+function decideMail(address: SMTPServerAddress, { config, watch }: TransactionContext): Decision {
+  const args = address.args === false ? {} : address.args
+  if (args['SMTPUTF8'] !== undefined) return refusals.noSmtpUtf8
+  if (!isAscii(address.address)) return refusals.notAscii
+  if (address.address !== '' && parseAddress(address.address) === null) return refusals.badSender
+  return admitMessage(watch.load, Number(args['SIZE'] ?? 0), config.limits, config.queue)
+}
 
-  /** DATA: takes the message in and queues it. Resolves with the queue's id, or the refusal. */
-  async function data(
-    stream: SMTPServerDataStream,
-    session: SMTPServerSession,
-  ): Promise<{ id: string } | Refusal> {
-    const recipients = recipientsOf.get(session.envelope)
-    const received = await receive(stream, watch.load, config.limits)
-    if (!Buffer.isBuffer(received.message)) return received.message
-    const { message, eightBit } = received
-    if (recipients === undefined) return refusals.internal
-    const aliases = [...recipients.byAlias.keys()]
-    const looped = checkTrace(message, aliases, config)
-    if (looped !== null) return looped
-    return queueMessage(context, {
-      message,
-      eightBit,
-      session,
-      destinations: [...recipients.byAlias.values()].flat(),
-      aliases,
-    })
-  }
+/** Only the local part counts: the library shows domains in Unicode, whatever form they were written in. */
+function isAscii(address: string): boolean {
+  // eslint-disable-next-line no-control-regex
+  return /^[\x00-\x7f]*$/.test(address.slice(0, Math.max(address.lastIndexOf('@'), 0)))
+}
 
-  return { mail, recipient, data }
+/** Resolves the alias now, so that an unknown one is refused while the sender is listening. */
+function decideRecipients(
+  address: SMTPServerAddress,
+  envelope: SMTPServerEnvelope,
+  known: Recipients,
+  { config, routes }: TransactionContext,
+): Decision {
+  const { limits, srs, hostname } = config
+  if (known.byAlias.size >= limits.recipients) return refusals.tooManyRecipients
+  if (!isAscii(address.address)) return refusals.notAscii
+  const fromNull = envelope.mailFrom !== false && envelope.mailFrom.address === ''
+  const about = { routes: routes.current(), srs, hostname, nowMs: Date.now() }
+  const decision = decideRecipient(address.address, fromNull, about)
+  if (decision.kind === 'refused') return decision.refusal
+  // Two aliases with the same mailbox behind them: it gets the message once.
+  const fresh = decision.destinations.filter((mailbox) => !known.mailboxes.has(addressKey(mailbox)))
+  if (known.mailboxes.size + fresh.length > limits.destinations) return refusals.tooManyRecipients
+  for (const mailbox of fresh) known.mailboxes.add(addressKey(mailbox))
+  const alias = decision.alias.toLowerCase()
+  const destinations = fresh.map((mailbox) => pending(formatAddress(mailbox), decision.alias))
+  known.byAlias.set(alias, [...(known.byAlias.get(alias) ?? []), ...destinations])
+  return null
 }
 
 function pending(address: string, originalRecipient: string): Destination {
@@ -179,7 +185,7 @@ async function queueMessage(
 ): Promise<{ id: string } | Refusal> {
   const { config, queue, watch, metrics, log, onQueued } = context
   const { session, message, destinations, aliases } = accepted
-  const { mailFrom, bodyType, smtpUtf8 } = session.envelope
+  const { mailFrom, bodyType } = session.envelope
   const atMs = Date.now()
   const traceId = `${session.id}.${session.transaction}`
   const received = receivedField({
@@ -192,7 +198,8 @@ async function queueMessage(
     atMs,
   })
   const body = Buffer.concat([received, message])
-  const reversePath = mailFrom === false ? '' : mailFrom.address
+  const sender = mailFrom === false ? null : parseAddress(mailFrom.address)
+  const reversePath = sender === null ? '' : formatAddress(sender)
   try {
     const id = await queue.enqueue(
       {
@@ -203,7 +210,7 @@ async function queueMessage(
         dueMs: atMs,
         expiresMs: atMs + config.retry.lifetimeMs,
         eightBit: accepted.eightBit || bodyType === '8bitmime',
-        smtpUtf8: smtpUtf8 === true,
+        smtpUtf8: false,
       },
       body,
     )

@@ -1,0 +1,131 @@
+// smtp-server's options: the transactions behind its handlers, what it may offer, and how refusals are counted.
+// Owns: that whatever a handler throws becomes a 451 and a metric, never a crash and never a 5xx.
+import type { SMTPServerOptions, SMTPServerSession } from 'smtp-server'
+import type { Config, TlsFiles } from '../config.ts'
+import type { Metrics } from '../fleet/metrics.ts'
+import { errorFields, limitLog, type Log } from '../log.ts'
+import { admitConnection } from './admission.ts'
+import { refusalError, refusals, type Refusal } from './refusal.ts'
+import type { Transactions } from './transaction.ts'
+
+/** Longest command line: RFC 5321 section 4.5.3.1.4 asks for 512 octets; long VERP addresses need some more. */
+const COMMAND_BYTES = 2_048
+
+/** Log lines of refusals a second; a storm refuses thousands, and the metric counts them all. */
+const REFUSALS_LOGGED = 50
+
+/** Who is connected, kept by the listener. */
+export type Connected = { draining: boolean; connections: number; fromClient: ReadonlyMap<string, number> }
+
+export type HandlerOptions = {
+  config: Config
+  tls: TlsFiles | null
+  transactions: Transactions
+  metrics: Metrics
+  log: Log
+}
+
+/** The options of an SMTPServer that answers as `transactions` decide. */
+export function serverOptions(options: HandlerOptions, connected: Connected): SMTPServerOptions {
+  const { config, tls, transactions } = options
+  const { decide, receive } = guard(options)
+  const rejected = new WeakMap<SMTPServerSession, number>()
+
+  const countRejected = (session: SMTPServerSession): Refusal | null => {
+    const count = (rejected.get(session) ?? 0) + 1
+    rejected.set(session, count)
+    return count > config.limits.rejectedRecipients ? refusals.tooManyRejected : null
+  }
+
+  return {
+    ...fixedOptions(config, tls),
+    onConnect(session, callback) {
+      const { draining, connections, fromClient } = connected
+      const counts = { draining, connections, fromClient: fromClient.get(session.remoteAddress) ?? 0 }
+      callback(decide(session, 'connect', () => admitConnection(counts, config.limits), {}))
+    },
+    onMailFrom(address, session, callback) {
+      const about = { reversePath: address.address }
+      callback(decide(session, 'mail', () => transactions.mail(address), about))
+    },
+    onRcptTo(address, session, callback) {
+      const decision = () => {
+        const refusal = transactions.recipient(address, session.envelope)
+        return refusal?.reason === 'unknown-alias' ? (countRejected(session) ?? refusal) : refusal
+      }
+      callback(decide(session, 'rcpt', decision, { recipient: address.address }))
+    },
+    onData(stream, session, callback) {
+      void receive(session, () => transactions.data(stream, session)).then((result) =>
+        result instanceof Error ? callback(result) : callback(null, `2.0.0 queued as ${result}`),
+      )
+    },
+  }
+}
+
+/** What the server offers whatever happens. SMTPUTF8 is not offered: see docs/decisions/012-no-smtputf8.md. */
+function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
+  return {
+    name: config.hostname,
+    banner: 'mailfleet',
+    logger: false,
+    disabledCommands: ['AUTH', 'WIZ', 'SHELL', 'KILL', ...(tls === null ? ['STARTTLS'] : [])],
+    ...(tls === null ? {} : { key: tls.key, cert: tls.cert, minVersion: 'TLSv1.2' as const }),
+    disableReverseLookup: true,
+    hideSMTPUTF8: true,
+    size: config.limits.messageBytes,
+    rejectOversized: true,
+    socketTimeout: config.limits.idleMs,
+    maxCommandLength: COMMAND_BYTES,
+    heloResponse: '%s greets you',
+  }
+}
+
+/** Runs decisions so that a refusal is counted and logged, and an error nobody expected is a refusal too. */
+function guard({ metrics, log: unlimited }: HandlerOptions) {
+  const log = limitLog(unlimited, REFUSALS_LOGGED)
+
+  function note(refusal: Refusal, session: SMTPServerSession, about: object): Error {
+    const { reason, code, text } = refusal
+    metrics.refused.inc({ reason })
+    log('refused', { reason, code, text, client: session.remoteAddress, ...about })
+    return refusalError(refusal)
+  }
+
+  function unexpected(where: string, error: unknown): Refusal {
+    metrics.errors.inc({ where })
+    log('handler-failed', { where, ...errorFields(error) })
+    return refusals.internal
+  }
+
+  function decide(session: SMTPServerSession, where: string, decision: () => Refusal | null, about: object) {
+    let refusal: Refusal | null
+    try {
+      refusal = decision()
+    } catch (error) {
+      refusal = unexpected(where, error)
+    }
+    return refusal === null ? null : note(refusal, session, about)
+  }
+
+  /** Resolves with the queue's id of the message, or the error to answer. Never rejects. */
+  async function receive(session: SMTPServerSession, take: () => Promise<{ id: string } | Refusal>) {
+    try {
+      const result = await take()
+      return 'id' in result ? result.id : note(result, session, { reversePath: senderOf(session) })
+    } catch (error) {
+      // A client that left in the middle of its message hears nothing.
+      if ((error as NodeJS.ErrnoException).code === 'ECONNECTION') {
+        log('client-left', { client: session.remoteAddress })
+        return refusalError(refusals.internal)
+      }
+      return note(unexpected('data', error), session, { reversePath: senderOf(session) })
+    }
+  }
+
+  return { decide, receive }
+}
+
+function senderOf({ envelope }: SMTPServerSession): string {
+  return envelope.mailFrom === false ? '' : envelope.mailFrom.address
+}
