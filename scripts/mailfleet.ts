@@ -3,10 +3,12 @@
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Accel } from '../images/boot/qemu-arguments.ts'
 import { InputError } from '../input/problems.ts'
+import { projectAt } from './project.ts'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const project = projectAt(join(dirname(fileURLToPath(import.meta.url)), '..'))
 /** A terminal's Ctrl-C reaches both the launcher and us, and the launcher passes it on: one wish, two signals. */
 const SAME_WISH_MS = 300
 
@@ -28,7 +30,7 @@ program
   .action(async (options: { json?: true; retest?: true }) => {
     const { start } = await import('./start.ts')
     process.exitCode = await start({
-      root,
+      project,
       json: options.json ?? false,
       retest: options.retest ?? false,
       signal: stopping.signal,
@@ -42,8 +44,46 @@ program
   .option('--full', 'also what takes long: more power cuts, both-ways proofs, a real browser')
   .action(async (only: string[], options: { full?: true }) => {
     const { runTests } = await import('./test.ts')
-    process.exitCode = await runTests({ root, full: options.full ?? false, only })
+    process.exitCode = await runTests({ root: project.root, full: options.full ?? false, only })
   })
+
+const image = program.command('image').description('bake, lock and boot-test golden images')
+
+image
+  .command('build')
+  .description('bake the image from the lock; unchanged inputs are not baked again')
+  .option('--json', 'print the result as JSON')
+  .action(async (options: { json?: true }) => {
+    const { imageBuild } = await import('./image.ts')
+    process.exitCode = await imageBuild({ project, json: options.json ?? false })
+  })
+
+image
+  .command('lock')
+  .description('resolve the spec against the mirror and write images/image.lock.json')
+  .option('--json', 'print the differences as JSON')
+  .action(async (options: { json?: true }) => {
+    const { imageLock } = await import('./image.ts')
+    process.exitCode = await imageLock({ project, json: options.json ?? false })
+  })
+
+image
+  .command('test')
+  .description('boot an image in QEMU, network cut off, forward a message through it, write its receipt')
+  .argument('[image]', 'its folder or digest; the newest by default')
+  .addOption(new Option('--accel <name>', 'accelerator').choices(['auto', 'kvm', 'tcg']).default('auto'))
+  .option('--timeout <seconds>', 'give up after this long', positiveNumber, 240)
+  .option('--json', 'print the receipt as JSON')
+  .action(
+    async (name: string | undefined, options: { accel: Accel | 'auto'; timeout: number; json?: true }) => {
+      const { imageTest } = await import('./image.ts')
+      process.exitCode = await imageTest({
+        ...{ project, json: options.json ?? false, signal: stopping.signal },
+        ...{ accel: options.accel, timeoutMs: options.timeout * 1000 },
+        ...(name === undefined ? {} : { image: name }),
+      })
+    },
+  )
 
 try {
   await program.parseAsync()
@@ -60,6 +100,12 @@ try {
 if (stopping.signal.aborted) process.exitCode = stopping.signal.reason as number
 // What is still open by now (a keep-alive socket, the launcher's channel) must not keep a finished command.
 process.exit()
+
+function positiveNumber(text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new InvalidArgumentError('expected a number above 0.')
+  return value
+}
 
 /** The first signal, or the launcher's end, asks the command to stop in order; another signal later stops at once. */
 function watchForStop(): void {

@@ -12,7 +12,10 @@ export type Step = { title: string; run: (progress: Progress) => Promise<string>
  * Runs `steps` in order, until one fails or `signal` aborts; in both cases rejects.
  * @param out where plain lines go: standard error when standard output carries JSON
  */
-export async function runSteps(steps: Step[], o: { out: NodeJS.WriteStream; signal: AbortSignal }): Promise<void> {
+export async function runSteps(
+  steps: Step[],
+  o: { out: NodeJS.WriteStream; signal: AbortSignal },
+): Promise<void> {
   if (o.out.isTTY && o.out === process.stdout) await runAsTaskList(steps, o.signal)
   else await runAsLines(steps, o)
 }
@@ -22,11 +25,17 @@ async function runAsTaskList(steps: Step[], signal: AbortSignal): Promise<void> 
     title,
     rendererOptions: { persistentOutput: false },
     task: async (_context: unknown, task: { title: string; output: string }) => {
-      const found = await untilAborted(run((line) => (task.output = line)), signal)
+      const found = await untilAborted(
+        run((line) => (task.output = line)),
+        signal,
+      )
       task.title = `${title}: ${found}`
     },
   }))
-  await new Listr(tasks, { registerSignalListeners: false, rendererOptions: { showErrorMessage: false } }).run()
+  await new Listr(tasks, {
+    registerSignalListeners: false,
+    rendererOptions: { showErrorMessage: false },
+  }).run()
 }
 
 async function runAsLines(steps: Step[], o: { out: NodeJS.WriteStream; signal: AbortSignal }): Promise<void> {

@@ -1,0 +1,79 @@
+// `mailfleet image build|lock|test`: parse, call one function of images/, print.
+import { existsSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { bootTest, type Image } from '../images/boot/boot-test.ts'
+import type { Accel } from '../images/boot/qemu-arguments.ts'
+import { buildImage } from '../images/build.ts'
+import { diffLocks, readLock, writeLock } from '../images/lock/lock.ts'
+import { resolveLock } from '../images/lock/resolve.ts'
+import { readManifest } from '../images/manifest.ts'
+import { readSpec } from '../images/spec.ts'
+import type { Project } from './project.ts'
+
+type Common = { project: Project; json: boolean }
+
+/** Progress goes to standard error, so that the result on standard output can be piped. */
+const onProgress = (line: string): void => console.error(line)
+
+/** Bakes the image from the committed lock; fails, naming them, if locked packages are gone. */
+export async function imageBuild({ project, json }: Common): Promise<number> {
+  const { specFile, lockFile, cacheDir, serverEntry, imagesDir } = project
+  const built = await buildImage({ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, onProgress })
+  const { digest, disk, bytes, cached, locked } = built
+  print(json, { digest, disk, bytes, cached, locked })
+  return 0
+}
+
+/** Locks anew what the spec asks for, and prints what changed. */
+export async function imageLock({ project, json }: Common): Promise<number> {
+  const { specFile, lockFile, cacheDir, packageLockFile } = project
+  const before = existsSync(lockFile) ? readLock(lockFile) : null
+  const lock = await resolveLock(readSpec(specFile), { cacheDir, packageLockFile, onProgress })
+  const differences = before === null ? [] : diffLocks(before, lock)
+  writeLock(lockFile, lock)
+  if (json) console.log(JSON.stringify({ file: lockFile, differences }, null, 2))
+  else console.log(before === null ? `wrote ${lockFile}` : differences.join('\n') || 'nothing changed')
+  return 0
+}
+
+/** Boots a baked image with its network cut off, forwards a message through it, writes its receipt. */
+export async function imageTest(
+  o: Common & { image?: string; accel?: Accel | 'auto'; timeoutMs?: number; signal: AbortSignal },
+): Promise<number> {
+  const image = bakedImage(o.project, o.image)
+  const { accel, timeoutMs, signal } = o
+  const receipt = await bootTest(image, {
+    ...{ cacheDir: o.project.cacheDir, onProgress, signal },
+    ...(accel === undefined ? {} : { accel }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  })
+  print(o.json, receipt)
+  return 0
+}
+
+/** A baked image by its folder or digest; the newest when nothing is named. */
+function bakedImage({ imagesDir }: Project, name = 'latest'): Image {
+  const folder = [join(imagesDir, name), resolve(name)].find((path) =>
+    existsSync(join(path, 'manifest.json')),
+  )
+  if (folder === undefined) {
+    throw new Error(
+      `no image ${name}: expected a folder or a digest below ${imagesDir}. Bake one: npx mailfleet image build`,
+    )
+  }
+  const { digest } = readManifest(folder)
+  return {
+    digest,
+    folder: basename(folder) === 'latest' ? join(imagesDir, digest) : folder,
+    disk: join(folder, 'disk.raw'),
+  }
+}
+
+function print(json: boolean, result: Record<string, unknown>): void {
+  if (json) console.log(JSON.stringify(result, null, 2))
+  else for (const [key, value] of Object.entries(result)) console.log(`${key}: ${shown(value)}`)
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
