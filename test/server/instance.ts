@@ -1,0 +1,140 @@
+// A real server process for tests: its config written, started, waited for, listened to, stopped.
+// Owns: the child and its folder; both are gone when the test file ends, even if that is killed.
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export const SECRET = 'a-secret-of-tests-of-32-characters'
+
+/** Long enough for a machine under load; a test that waits longer hangs. */
+const PATIENCE_MS = 20_000
+
+type Settings = { [key: string]: unknown }
+export type LogLine = { event: string } & Record<string, unknown>
+
+export type InstanceOptions = {
+  /** Laid over the test's base configuration, object by object. */
+  config?: Settings
+  routes?: Settings
+  /** A folder made by {@link testFolder}, to start on the spool of an instance before. */
+  folder?: string
+  /** An inherited listening socket, as descriptor 3. */
+  listenFd?: number
+}
+
+export type Instance = Awaited<ReturnType<typeof startInstance>>
+
+/** A folder that is removed when the process ends. */
+export function testFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mailfleet-test-'))
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+export const ROUTES = {
+  domains: {
+    'example.org': {
+      aliases: {
+        info: ['a@b.example'],
+        team: ['a@b.example', 'c@d.example', 'e@f.example'],
+        two: ['c@d.example', 'e@f.example'],
+      },
+    },
+    'catch.example': { aliases: { '*': ['all@b.example'] } },
+  },
+}
+
+/** Runs the program on a config, as {@link startInstance} does, without waiting for anything. */
+export function spawnServer(configFile: string, listenFd?: number): ChildProcess {
+  const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(listenFd === undefined ? [] : [listenFd])]
+  const program = join(import.meta.dirname, '../../server/main.ts')
+  // The kernel ends it with its parent, whatever ends that.
+  const args = ['--pdeathsig', 'KILL', process.execPath, program, '--config', configFile]
+  return spawn('setpriv', args, { stdio })
+}
+
+export async function startInstance({
+  config = {},
+  routes = ROUTES,
+  folder = testFolder(),
+  listenFd,
+}: InstanceOptions) {
+  const files = { config: join(folder, 'config.json'), routes: join(folder, 'routes.json') }
+  const base = {
+    hostname: 'mx1.example.net',
+    listen: {
+      smtp: listenFd === undefined ? { host: '127.0.0.1', port: 0 } : { fd: 3 },
+      admin: { host: '127.0.0.1', port: 0 },
+    },
+    queue: { path: join(folder, 'spool'), volatile: true },
+    routes: { file: files.routes, pollMs: 50 },
+    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+    delivery: { pollMs: 20, idleMs: 500 },
+  }
+  writeFileSync(files.config, JSON.stringify(merge(base, config)))
+  writeFileSync(files.routes, JSON.stringify(routes))
+  const child = spawnServer(files.config, listenFd)
+  const log: LogLine[] = []
+  let errors = ''
+  createInterface({ input: child.stdout! }).on('line', (line) => log.push(JSON.parse(line) as LogLine))
+  child.stderr!.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  const exited = new Promise<number | NodeJS.Signals | null>((resolve) => {
+    child.once('exit', (code, signal) => resolve(code ?? signal))
+  })
+
+  /** The first line of `event` for which `matches` holds, now or later. */
+  async function logged(event: string, matches: (line: LogLine) => boolean = () => true): Promise<LogLine> {
+    const deadline = Date.now() + PATIENCE_MS
+    for (;;) {
+      const found = log.find((line) => line.event === event && matches(line))
+      if (found) return found
+      if (Date.now() > deadline || child.exitCode !== null) {
+        throw new Error(
+          `no "${event}" in the log:\n${log.map((line) => JSON.stringify(line)).join('\n')}\n${errors}`,
+        )
+      }
+      await sleep(5)
+    }
+  }
+
+  const listening = (await logged('listening')) as LogLine & Record<'smtp' | 'admin', { port: number }>
+  const admin = (path: string) => fetch(`http://127.0.0.1:${listening.admin.port}${path}`)
+  return {
+    folder,
+    files,
+    log,
+    logged,
+    port: listening.smtp.port,
+    pid: child.pid!,
+    admin,
+    exited,
+    /** The value of a metric, its labels included in the name as Prometheus writes them; null when there is none. */
+    metric: async (name: string): Promise<number | null> => {
+      const lines = (await (await admin('/metrics')).text()).split('\n')
+      const line = lines.find((text) => text.startsWith(`${name} `))
+      return line === undefined ? null : Number(line.slice(name.length + 1))
+    },
+    signal: (signal: NodeJS.Signals) => child.kill(signal),
+    /** Drains it. @returns the exit code. */
+    stop: async () => {
+      child.kill('SIGTERM')
+      return exited
+    },
+  }
+}
+
+function merge(base: Settings, over: Settings): Settings {
+  const merged = { ...base }
+  for (const [key, value] of Object.entries(over)) {
+    const below = merged[key]
+    merged[key] = isSettings(below) && isSettings(value) ? merge(below, value) : value
+  }
+  return merged
+}
+
+function isSettings(value: unknown): value is Settings {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,99 @@
+// An SMTP conversation with a server, line by line, over a real socket.
+// Owns: the socket, and knowing how it ended.
+import { connect } from 'node:net'
+
+/** Longest wait for a line; a test that waits longer hangs. */
+const PATIENCE_MS = 20_000
+
+export type Talk = Awaited<ReturnType<typeof talkTo>>
+
+export async function talkTo(port: number) {
+  const socket = connect(port, '127.0.0.1')
+  socket.setNoDelay(true)
+  const lines: string[] = []
+  const state = { rest: '', ended: false, error: null as NodeJS.ErrnoException | null }
+  let notify = () => {}
+  socket.on('data', (chunk) => {
+    const parts = (state.rest + chunk.toString()).split('\r\n')
+    state.rest = parts.pop() ?? ''
+    lines.push(...parts)
+    notify()
+  })
+  socket.on('end', () => {
+    state.ended = true
+    notify()
+  })
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    state.error = error
+    state.ended = true
+    notify()
+  })
+  await new Promise((resolve) => socket.once('connect', resolve))
+
+  /** The next line, or null when the server has closed. */
+  async function line(): Promise<string | null> {
+    const deadline = Date.now() + PATIENCE_MS
+    while (lines.length === 0 && !state.ended) {
+      const left = deadline - Date.now()
+      if (left <= 0) throw new Error('the server says nothing')
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left)
+        notify = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    return lines.shift() ?? null
+  }
+
+  /** The next reply, all its lines joined; null when the server has closed. */
+  async function reply(): Promise<string | null> {
+    const parts: string[] = []
+    for (;;) {
+      const next = await line()
+      if (next === null) return parts.length > 0 ? parts.join('\n') : null
+      parts.push(next)
+      if (!/^\d{3}-/.test(next)) return parts.join('\n')
+    }
+  }
+
+  return {
+    line,
+    reply,
+    write: (text: string | Buffer) => socket.write(text),
+    /** Sends a command and returns the reply to it. */
+    say: (command: string) => {
+      socket.write(`${command}\r\n`)
+      return reply()
+    },
+    /** Why the connection ended badly (a reset, say); null when it did not. */
+    failure: () => state.error,
+    end: () => socket.end(),
+  }
+}
+
+/** A session past its greeting and EHLO. */
+export async function greeted(port: number): Promise<Talk> {
+  const talk = await talkTo(port)
+  await talk.reply()
+  await talk.say('EHLO client.example')
+  return talk
+}
+
+/** Sends one message. @returns the replies to MAIL, each RCPT, DATA and the final dot, as far as it came. */
+export async function sendMail(
+  talk: Talk,
+  {
+    from = 'alice@sender.example',
+    to,
+    message = 'Subject: test\r\n\r\nHello\r\n',
+  }: { from?: string; to: string[]; message?: string },
+): Promise<(string | null)[]> {
+  const replies = [await talk.say(`MAIL FROM:<${from}>`)]
+  for (const recipient of to) replies.push(await talk.say(`RCPT TO:<${recipient}>`))
+  const data = await talk.say('DATA')
+  replies.push(data)
+  if (data?.startsWith('354')) replies.push(await talk.say(`${message}.`))
+  return replies
+}
