@@ -1,0 +1,106 @@
+// The application layer: the Node binary and native npm packages out of their locked tarballs, and the server as one
+// bundled file. Owns: what lies in /usr/lib/mailfleet. Fails with the bundler's own list of what it cannot find.
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { build } from 'esbuild'
+import { execa } from 'execa'
+import { runStage, temporaryFolder, type StageResult } from './cache.ts'
+import type { Fetch } from './fetch.ts'
+import type { Lock } from './lock/lock.ts'
+import type { Spec } from './spec.ts'
+import type { TarEntry } from './tar.ts'
+
+/** Of a native package only what runs: no sources, no types, no builds for other C libraries or other Node ABIs. */
+const RUNS = /(\.[cm]?js|\/package\.json|\.node)$/
+const RUNS_ELSEWHERE = /(\.(musl|abi\d+)\.|\/(src|test|tests|benchmark|bench|deps|dependencies)\/)/
+
+/** Unpacks the binary and the native packages. The result holds `node` and `node_modules/`. */
+export async function runtime(lock: Lock, obtain: Fetch, cacheDir: string): Promise<StageResult> {
+  return runStage(cacheDir, {
+    name: 'runtime',
+    inputs: [lock.node, ...lock.native].map(({ name, integrity }) => [name, integrity]),
+    code: [import.meta.filename],
+    run: async (folder) => {
+      const fetched = await obtain()
+      await using work = await temporaryFolder(cacheDir, 'npm')
+      await unpack(fetched.path(lock.node), work.path, ['package/bin/node'])
+      cpSync(join(work.path, 'package/bin/node'), join(folder, 'node'))
+      for (const item of lock.native) {
+        const from = join(work.path, item.name)
+        mkdirSync(from, { recursive: true })
+        await unpack(fetched.path(item), from, [])
+        // A tarball's one top folder is called "package" by custom, not by rule.
+        const top = join(
+          from,
+          readdirSync(from).find((name) => statSync(join(from, name)).isDirectory()) ?? '',
+        )
+        for (const path of filesBelow(top).filter(
+          (name) => RUNS.test(`/${name}`) && !RUNS_ELSEWHERE.test(`/${name}`),
+        )) {
+          const to = join(folder, 'node_modules', item.name, path)
+          mkdirSync(dirname(to), { recursive: true })
+          cpSync(join(top, path), to)
+        }
+      }
+    },
+  })
+}
+
+async function unpack(tarball: string, folder: string, members: readonly string[]): Promise<void> {
+  await execa('tar', ['--extract', '--gzip', ...['--file', tarball], ...['--directory', folder], ...members])
+}
+
+export type Bundle = { text: string; packages: string[] }
+
+/**
+ * The server in one file, its npm packages included, the native ones left outside.
+ * @param entry the server's main module
+ */
+export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
+  if (!existsSync(entry)) throw new Error(`no server to bake: ${entry} does not exist`)
+  const repository = join(import.meta.dirname, '..')
+  const result = await build({
+    absWorkingDir: repository,
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    target: `node${spec.node.version.split('.')[0] ?? ''}`,
+    external: spec.native,
+    legalComments: 'none',
+    logLevel: 'silent',
+    // CommonJS packages ask for Node's own modules with require, which an ES module lacks.
+    banner: {
+      js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)",
+    },
+  })
+  const packages = Object.keys(result.metafile.inputs).flatMap((path) => {
+    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(path)?.[1]
+    return name === undefined ? [] : [name]
+  })
+  return { text: result.outputFiles[0]?.text ?? '', packages: [...new Set(packages)].sort() }
+}
+
+/** /usr/lib/mailfleet as tar entries. */
+export function appEntries(runtimeFolder: string, bundle: Bundle): TarEntry[] {
+  const base = 'usr/lib/mailfleet'
+  return [
+    { path: `${base}/node`, file: join(runtimeFolder, 'node'), mode: 0o755 },
+    { path: `${base}/server.mjs`, content: bundle.text },
+    ...filesBelow(join(runtimeFolder, 'node_modules')).map((path) => ({
+      path: `${base}/node_modules/${path}`,
+      file: join(runtimeFolder, 'node_modules', path),
+    })),
+  ]
+}
+
+/** Paths of all files below a folder, relative to it, sorted. */
+export function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort()
+}

@@ -1,0 +1,150 @@
+// The base layer: Debian's packages, installed and configured by mmdebstrap from the locked files alone, as a tar.
+// mmdebstrap runs in namespaces of its own without a network, and the kernel ends them with us: killed at any
+// moment it leaves no process and no mount. Fails with mmdebstrap's last lines, or when the set installed is not
+// the set locked.
+import { createHash } from 'node:crypto'
+import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { execa } from 'execa'
+import { runStage, temporaryFolder, type StageResult } from './cache.ts'
+import type { Fetch, Fetched } from './fetch.ts'
+import type { Lock, LockedDeb } from './lock/lock.ts'
+import type { Progress } from './progress.ts'
+import type { Spec } from './spec.ts'
+
+/** What is never installed: nobody reads it on an instance. Copyright files stay, licences ask for them. */
+const EXCLUDED = ['/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/man/*']
+const KEPT = ['/usr/share/doc/*/copyright']
+
+export type BaseInputs = { spec: Spec; lock: Lock; obtain: Fetch; cacheDir: string; onProgress: Progress }
+
+/** Installs the root's packages. The result holds `root.tar` and `status`, dpkg's own list of what is installed. */
+export async function baseLayer({
+  spec,
+  lock,
+  obtain,
+  cacheDir,
+  onProgress,
+}: BaseInputs): Promise<StageResult> {
+  return runStage(cacheDir, {
+    name: 'base',
+    inputs: {
+      debs: lock.root.map(({ sha256 }) => sha256).sort(),
+      sourceDateEpoch: lock.sourceDateEpoch,
+      suite: spec.suite,
+      packages: spec.packages,
+      user: spec.user,
+      remove: spec.remove,
+    },
+    code: [import.meta.filename],
+    run: async (folder) => {
+      const fetched = await obtain()
+      onProgress(`installing ${lock.root.length} packages`)
+      await using work = await temporaryFolder(cacheDir, 'mmdebstrap')
+      const repository = join(work.path, 'repository')
+      await writeRepository(repository, spec.suite, lock, fetched)
+      const temporary = join(work.path, 'tmp')
+      mkdirSync(temporary)
+      await mmdebstrap(spec, lock, { repository, temporary, folder })
+    },
+  })
+}
+
+/** A repository of nothing but the locked files. Unsigned: their hashes have just been checked against the lock. */
+async function writeRepository(folder: string, suite: string, lock: Lock, fetched: Fetched): Promise<void> {
+  mkdirSync(folder)
+  const stanzas: string[] = []
+  for (const deb of lock.root) {
+    const name = basename(deb.filename)
+    linkSync(fetched.path(deb), join(folder, name))
+    stanzas.push(await stanza(deb, fetched.path(deb), name))
+  }
+  const packages = stanzas.join('\n')
+  const hash = createHash('sha256').update(packages).digest('hex')
+  writeFileSync(join(folder, 'Packages'), packages)
+  const date = new Date(lock.sourceDateEpoch * 1000).toUTCString().replace('GMT', 'UTC')
+  writeFileSync(
+    join(folder, 'Release'),
+    [
+      `Suite: ${suite}`,
+      `Codename: ${suite}`,
+      `Date: ${date}`,
+      'SHA256:',
+      ` ${hash} ${Buffer.byteLength(packages)} Packages`,
+      '',
+    ].join('\n'),
+  )
+}
+
+async function stanza(deb: LockedDeb, file: string, name: string): Promise<string> {
+  const { stdout } = await execa('dpkg-deb', ['--field', file])
+  return `${stdout.trim()}\nFilename: ./${name}\nSize: ${deb.sizeBytes}\nSHA256: ${deb.sha256}\n`
+}
+
+type Places = { repository: string; temporary: string; folder: string }
+
+async function mmdebstrap(spec: Spec, lock: Lock, places: Places): Promise<void> {
+  const argv = [...namespaces(process.getuid?.() === 0), ...mmdebstrapArguments(spec, places)]
+  const [command = '', ...rest] = argv
+  const { all, failed } = await execa(command, rest, {
+    all: true,
+    reject: false,
+    stdin: 'ignore',
+    env: {
+      ...{ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', TZ: 'UTC' },
+      ...{ TMPDIR: places.temporary, SOURCE_DATE_EPOCH: String(lock.sourceDateEpoch) },
+    },
+    extendEnv: false,
+  })
+  if (failed) throw new Error(`mmdebstrap failed:\n${all.trim().split('\n').slice(-25).join('\n')}`)
+}
+
+/** Namespaces that end with this process. Not as root they need subordinate ids: package uidmap, /etc/subuid. */
+function namespaces(isRoot: boolean): string[] {
+  return [
+    'setpriv',
+    ...['--pdeathsig', 'KILL'],
+    'unshare',
+    ...(isRoot ? [] : ['--map-root-user', '--map-auto']),
+    '--mount',
+    '--pid',
+    '--net',
+    '--ipc',
+    '--uts',
+    '--fork',
+    '--kill-child=KILL',
+    '--mount-proc',
+    '--',
+  ]
+}
+
+function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string[] {
+  const { name, id } = spec.user
+  const account = [
+    `echo '${name}:x:${id}:${id}:${name}:/nonexistent:/usr/sbin/nologin' >> "$1/etc/passwd"`,
+    `echo '${name}:x:${id}:' >> "$1/etc/group"`,
+    `echo '${name}:!*:::::::' >> "$1/etc/shadow"`,
+    `echo '${name}:!*::' >> "$1/etc/gshadow"`,
+  ]
+  const patterns = spec.remove.map((path) => `"$1"/${path}`).join(' ')
+  return [
+    'mmdebstrap',
+    ...['--mode', 'root'],
+    ...['--variant', 'essential'],
+    ...['--format', 'tar'],
+    ...['--architectures', spec.architecture],
+    ...['--include', spec.packages.join(',')],
+    ...['--aptopt', 'APT::Install-Recommends "false"'],
+    ...['--dpkgopt', 'force-unsafe-io'],
+    ...EXCLUDED.flatMap((path) => ['--dpkgopt', `path-exclude=${path}`]),
+    ...KEPT.flatMap((path) => ['--dpkgopt', `path-include=${path}`]),
+    // The last hook leaves nothing of apt's and mmdebstrap's to clean.
+    ...['--skip', 'cleanup/apt,cleanup/mmdebstrap'],
+    ...['--customize-hook', account.join(' && ')],
+    ...['--customize-hook', `cp "$1/var/lib/dpkg/status" '${join(folder, 'status')}'`],
+    ...['--customize-hook', `rm -rf ${patterns}`],
+    spec.suite,
+    join(folder, 'root.tar'),
+    `deb [trusted=yes] copy:${repository} ./`,
+  ]
+}

@@ -1,0 +1,236 @@
+// Bakes an image: spec and lock in, a bootable disk named by its digest out. Owns: the order of the stages, what
+// happens when locked packages are gone, and the output folder, which appears whole or not at all.
+// Fails with InputError (spec, lock), MissingPackagesError, or the message of the tool that failed.
+import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { execa } from 'execa'
+import { InputError } from '../input/problems.ts'
+import { bundleServer, runtime, type Bundle } from './app.ts'
+import { baseLayer } from './base.ts'
+import { hashFile, pruneCache, publish, runStage, type StageResult } from './cache.ts'
+import { efiPartition, writeDisk, type Disk } from './disk.ts'
+import { fetchLocked, MissingPackagesError, type Fetch } from './fetch.ts'
+import { initrd } from './initrd.ts'
+import { kernelFiles } from './kernel.ts'
+import { diffLocks, readLock, writeLock, type Lock } from './lock/lock.ts'
+import { lockedNpm } from './lock/npm.ts'
+import { resolveLock } from './lock/resolve.ts'
+import { makeManifest } from './manifest.ts'
+import type { Progress } from './progress.ts'
+import { rootFilesystem } from './rootfs.ts'
+import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
+import { toolsTree } from './tools.ts'
+
+export type BuildOptions = {
+  specFile: string
+  lockFile: string
+  cacheDir: string
+  /** Where images go: `<outDir>/<digest>/{disk.raw,manifest.json}`, and `<outDir>/latest` points at the newest. */
+  outDir: string
+  /** The server's main module. */
+  serverEntry: string
+  onProgress?: Progress
+  /** When locked packages are gone: lock anew into this file and go on, rather than fail. */
+  relockInto?: string
+  /** npm's lock; the repository's own by default. */
+  packageLockFile?: string
+}
+
+export type BuiltImage = {
+  /** SHA-256 of disk.raw. */
+  digest: string
+  folder: string
+  disk: string
+  /** Size of the disk in bytes. */
+  bytes: number
+  /** Nothing had to be made: the inputs were those of an earlier bake. */
+  cached: boolean
+  /** Made of what the lock names. */
+  locked: boolean
+  /** Where the packages differ from the lock, for people. */
+  relockDifferences: string[]
+  /** The tools tree's folder, for what runs the image's own tools later. */
+  tools: string
+}
+
+const PACKAGE_LOCK = join(import.meta.dirname, '../package-lock.json')
+
+/** Bakes an image, or finds it baked. */
+export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
+  const { specFile, lockFile, cacheDir, relockInto, onProgress = () => {} } = options
+  const spec = readSpec(specFile)
+  const lock = readLock(lockFile)
+  const bundle = await bundleServer(spec, options.serverEntry)
+  await pruneCache(cacheDir)
+  try {
+    checkLockFits(spec, lock, lockFile, options.packageLockFile ?? PACKAGE_LOCK)
+    return await bake({ ...options, onProgress, spec, lock, bundle, locked: true, relockDifferences: [] })
+  } catch (error) {
+    const outdated =
+      error instanceof MissingPackagesError || (error instanceof InputError && error.file === lockFile)
+    if (!outdated || relockInto === undefined) throw error
+    onProgress(error.message)
+    const fresh = await relock(spec, relockInto, options)
+    const relockDifferences = diffLocks(lock, fresh)
+    onProgress(`the image differs from the lock in ${relockDifferences.length} packages:`)
+    for (const line of relockDifferences) onProgress(`  ${line}`)
+    return bake({ ...options, onProgress, spec, lock: fresh, bundle, locked: false, relockDifferences })
+  }
+}
+
+/** An earlier local lock is kept while everything it names can be had, so that one relock serves many bakes. */
+async function relock(spec: Spec, relockInto: string, options: BuildOptions): Promise<Lock> {
+  const { cacheDir, onProgress = () => {}, packageLockFile = PACKAGE_LOCK } = options
+  if (existsSync(relockInto)) {
+    try {
+      const earlier = readLock(relockInto)
+      checkLockFits(spec, earlier, relockInto, packageLockFile)
+      await fetchLocked(earlier, { cacheDir, onProgress })
+      return earlier
+    } catch (error) {
+      onProgress(`${relockInto} no longer serves: ${(error as Error).message}`)
+    }
+  }
+  const fresh = await resolveLock(spec, { cacheDir, packageLockFile, onProgress })
+  mkdirSync(dirname(relockInto), { recursive: true })
+  writeLock(relockInto, fresh)
+  return fresh
+}
+
+/** @throws {InputError} about the lock when spec or npm's lock have moved on without it. */
+function checkLockFits(spec: Spec, lock: Lock, lockFile: string, packageLockFile: string): void {
+  const problems = []
+  if (lock.spec !== lockedPartDigest(spec)) {
+    problems.push({ key: 'spec', found: lock.spec, expected: "the digest of today's spec; lock anew" })
+  }
+  const npm = lockedNpm(spec, packageLockFile)
+  const integrities = ({ node, native }: Pick<Lock, 'node' | 'native'>) =>
+    JSON.stringify([node, ...native].map(({ integrity }) => integrity).sort())
+  if (integrities(npm) !== integrities(lock)) {
+    problems.push({
+      key: 'native',
+      found: 'other npm packages',
+      expected: 'those of package-lock.json; lock anew',
+    })
+  }
+  if (problems.length > 0) throw new InputError(lockFile, problems)
+}
+
+type Bake = BuildOptions & {
+  onProgress: Progress
+  spec: Spec
+  lock: Lock
+  bundle: Bundle
+  locked: boolean
+  relockDifferences: string[]
+}
+
+async function bake(options: Bake): Promise<BuiltImage> {
+  const { spec, lock, bundle, cacheDir, outDir, onProgress, locked, relockDifferences } = options
+  let fetching: ReturnType<Fetch> | undefined
+  const obtain: Fetch = () => (fetching ??= fetchLocked(lock, { cacheDir, onProgress }))
+
+  const tools = await toolsTree(lock, obtain, cacheDir)
+  const shared = { spec, lock, obtain, cacheDir, onProgress, tools: tools.path }
+  const [base, kernel, node] = await allDone([
+    baseLayer(shared),
+    kernelFiles(shared),
+    runtime(lock, obtain, cacheDir),
+  ] as const)
+  const [root, ramdisk] = await allDone([
+    rootFilesystem({ ...shared, tools, base, kernel, runtime: node, bundle }),
+    initrd({ ...shared, kernel }),
+  ] as const)
+  const esp = await efiPartition({ ...shared, tools, kernel, initrd: ramdisk, root })
+  const record = await diskRecord({ spec, lock, tools, root, esp }, { cacheDir, outDir, onProgress })
+  const folder = join(outDir, record.disk.digest)
+  const manifest = makeManifest({
+    spec,
+    lock,
+    locked,
+    disk: record.disk,
+    kernel,
+    initrd: ramdisk,
+    root,
+    esp,
+    bundle,
+  })
+  writeWhole(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  pointLatest(outDir, record.disk.digest)
+  return {
+    digest: record.disk.digest,
+    folder,
+    disk: join(folder, 'disk.raw'),
+    bytes: record.disk.bytes,
+    cached: [tools, base, kernel, node, root, ramdisk, esp].every((stage) => stage.cached) && record.cached,
+    locked,
+    relockDifferences,
+    tools: tools.path,
+  }
+}
+
+/** Waits for all, then fails with the first failure: nothing is left running behind an error. */
+async function allDone<T extends readonly unknown[]>(tasks: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  const results = await Promise.allSettled(tasks)
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
+  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as unknown as T
+}
+
+type DiskParts = { spec: Spec; lock: Lock; tools: StageResult; root: StageResult; esp: StageResult }
+type DiskPlaces = { cacheDir: string; outDir: string; onProgress: Progress }
+
+/** The disk goes straight to the output folder; the cache keeps only what came out, to know it again. */
+async function diskRecord(
+  parts: DiskParts,
+  { cacheDir, outDir, onProgress }: DiskPlaces,
+): Promise<{ disk: Disk; cached: boolean }> {
+  const assemble = async (): Promise<Disk> => {
+    onProgress('putting the disk together')
+    await mkdir(outDir, { recursive: true })
+    const work = join(outDir, `.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+    try {
+      await mkdir(work)
+      const disk = await writeDisk(join(work, 'disk.raw'), parts)
+      await execa('sync', ['--file-system', work])
+      await publish(work, join(outDir, disk.digest))
+      return disk
+    } finally {
+      await rm(work, { recursive: true, force: true })
+    }
+  }
+  const stage = await runStage(cacheDir, {
+    name: 'disk',
+    inputs: [parts.tools.key, parts.root.key, parts.esp.key],
+    code: [join(import.meta.dirname, 'disk.ts')],
+    run: async (folder) => {
+      writeFileSync(join(folder, 'disk.json'), JSON.stringify(await assemble()))
+    },
+  })
+  const disk = JSON.parse(readFileSync(join(stage.path, 'disk.json'), 'utf8')) as Disk
+  const file = join(outDir, disk.digest, 'disk.raw')
+  if (existsSync(file) && (await hashFile(file, 'sha256')) === disk.digest)
+    return { disk, cached: stage.cached }
+  await rm(join(outDir, disk.digest), { recursive: true, force: true })
+  const again = await assemble()
+  if (again.digest !== disk.digest)
+    throw new Error(
+      `the disk came out as ${again.digest}, before as ${disk.digest}: the cache is damaged, remove it`,
+    )
+  return { disk, cached: stage.cached }
+}
+
+function writeWhole(file: string, text: string): void {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
+  const temporary = `${file}.${process.pid}.tmp`
+  writeFileSync(temporary, text, { flush: true })
+  renameSync(temporary, file)
+}
+
+function pointLatest(outDir: string, digest: string): void {
+  const temporary = join(outDir, `.latest.${process.pid}.${randomBytes(4).toString('hex')}`)
+  symlinkSync(digest, temporary)
+  renameSync(temporary, join(outDir, 'latest'))
+}

@@ -1,0 +1,120 @@
+// The cache, outside the clone: objects by hash, stages by the hash of their inputs. Owns every path in it.
+// Nothing half-written ever stands under its final name: a writer works in tmp/, syncs, then renames; when two
+// writers race, the first rename wins and the second's work is thrown away. A killed writer leaves only tmp/.
+import { createHash, randomBytes } from 'node:crypto'
+import { createReadStream, existsSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { mkdir, open, rename, rm, utimes } from 'node:fs/promises'
+import { homedir, hostname } from 'node:os'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { execa } from 'execa'
+
+/** After a day a folder in tmp/ belongs to nobody, whatever its name says: a whole bake takes minutes. */
+const TEMPORARY_MAX_AGE_MS = 24 * 60 * 60 * 1000
+/** A stage nobody used for this long is dropped: long enough for a release and its rollback. */
+const STAGE_MAX_IDLE_MS = 14 * 24 * 60 * 60 * 1000
+
+/** The cache of this user: `$MAILFLEET_CACHE`, else `$XDG_CACHE_HOME/mailfleet`, else `~/.cache/mailfleet`. */
+export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
+  return env['MAILFLEET_CACHE'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'mailfleet')
+}
+
+/** Where an object with this hash is, or would be. */
+export function objectPath(cacheDir: string, algorithm: 'sha256' | 'sha512', hex: string): string {
+  return join(cacheDir, 'objects', algorithm, hex.slice(0, 2), hex)
+}
+
+export type TemporaryFolder = { path: string } & AsyncDisposable
+
+/** A folder of one's own inside the cache (so that a rename out of it is atomic), removed on disposal. */
+export async function temporaryFolder(cacheDir: string, name: string): Promise<TemporaryFolder> {
+  const suffix = randomBytes(4).toString('hex')
+  const path = join(cacheDir, 'tmp', `${pidNamespace()}.${process.pid}.${name}.${suffix}`)
+  await mkdir(path, { recursive: true })
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
+
+export type StageRun = {
+  name: string
+  /** Everything the result depends on: versions, hashes, arguments. Compared as JSON. */
+  inputs: unknown
+  /** Source files whose text is part of the inputs: a stage whose code changed is run again. */
+  code: readonly string[]
+  /** Fills the empty folder. */
+  run: (folder: string) => Promise<void>
+}
+export type StageResult = { path: string; key: string; cached: boolean }
+
+/** Runs a stage, unless the cache has its result already. */
+export async function runStage(cacheDir: string, stage: StageRun): Promise<StageResult> {
+  const key = stageKey(stage)
+  const path = join(cacheDir, 'stages', `${stage.name}-${key.slice(0, 32)}`)
+  if (existsSync(path)) {
+    const now = new Date()
+    await utimes(path, now, now)
+    return { path, key, cached: true }
+  }
+  await using folder = await temporaryFolder(cacheDir, stage.name)
+  const work = join(folder.path, 'result')
+  await mkdir(work)
+  await stage.run(work)
+  await execa('sync', ['--file-system', work])
+  await publish(work, path)
+  return { path, key, cached: false }
+}
+
+function stageKey({ name, inputs, code }: StageRun): string {
+  const hash = createHash('sha256').update(JSON.stringify([name, inputs]))
+  for (const file of code) hash.update('\0').update(readFileSync(file))
+  return hash.digest('hex')
+}
+
+/** Gives a finished file or folder its final name; keeps what already stands there. */
+export async function publish(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true })
+  try {
+    await rename(from, to)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error
+    return
+  }
+  const parent = await open(dirname(to))
+  await parent.sync()
+  await parent.close()
+}
+
+/** Drops what killed builds left behind, and stages long unused. Objects stay: they are the archive of the lock. */
+export async function pruneCache(cacheDir: string, nowMs: number = Date.now()): Promise<void> {
+  const entries = (folder: string) =>
+    existsSync(join(cacheDir, folder)) ? readdirSync(join(cacheDir, folder)) : []
+  // Not mtime: unpacking an archive sets a folder's to what the archive says.
+  const age = (path: string) => nowMs - (statSync(path, { throwIfNoEntry: false })?.ctimeMs ?? nowMs)
+  const stale = [
+    ...entries('tmp')
+      .filter((name) => isAbandoned(name) || age(join(cacheDir, 'tmp', name)) > TEMPORARY_MAX_AGE_MS)
+      .map((name) => join(cacheDir, 'tmp', name)),
+    ...entries('stages')
+      .map((name) => join(cacheDir, 'stages', name))
+      .filter((path) => age(path) > STAGE_MAX_IDLE_MS),
+  ]
+  await Promise.all(stale.map((path) => rm(path, { recursive: true, force: true })))
+}
+
+function isAbandoned(name: string): boolean {
+  const here = `${pidNamespace()}.`
+  const pid = name.startsWith(here) ? Number(name.slice(here.length).split('.')[0]) : NaN
+  return Number.isInteger(pid) && !existsSync(`/proc/${pid}`)
+}
+
+/** Where a process id means something: this machine, and this namespace of it when several share the cache. */
+function pidNamespace(): string {
+  return `${hostname()}-${/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? ''}`
+}
+
+/** A file's hash in hex, read as a stream. */
+export async function hashFile(file: string, algorithm: 'sha256' | 'sha512'): Promise<string> {
+  const hash = createHash(algorithm)
+  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash)
+  return hash.digest('hex')
+}

@@ -1,0 +1,209 @@
+// The disk image: the unified kernel image (kernel, initrd, command line with the root's hash) on an EFI system
+// partition, the root and its verity tree, in a GPT. Owns: sizes, places and identifiers, all derived from the
+// contents. Written sparsely and without root's privileges.
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { hashFile, runStage, type StageResult } from './cache.ts'
+import type { Lock } from './lock/lock.ts'
+import { readVerity, uuidFrom, type Verity } from './rootfs.ts'
+import type { Spec } from './spec.ts'
+import { runTool } from './tools.ts'
+
+const MIB = 1024 * 1024
+const SECTOR_BYTES = 512
+
+/** GPT partition types: UEFI's, and those of the Discoverable Partitions Specification for the architecture. */
+const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
+const ROOT_TYPES = {
+  amd64: { root: '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', verity: '2c7357ed-ebd2-46d9-aec1-23d437ec2bf5' },
+}
+/** UEFI's default loader name and systemd's stub, by architecture. */
+const EFI = { amd64: { loader: 'BOOTX64.EFI', stub: '/usr/lib/systemd/boot/efi/linuxx64.efi.stub' } }
+
+export type UkiInputs = {
+  spec: Spec
+  lock: Lock
+  tools: StageResult
+  kernel: StageResult
+  initrd: StageResult
+  root: StageResult
+  cacheDir: string
+}
+
+/** The kernel's command line for this root. */
+export function kernelCommandLine(spec: Spec, { rootHash, salt, dataBlocks }: Verity): string {
+  return [...spec.kernelCommandLine, `roothash=${rootHash}`, `mailfleet.verity=${dataBlocks}:${salt}`].join(
+    ' ',
+  )
+}
+
+/** Makes the EFI system partition. The result holds `esp.img` and `uki.efi`. */
+export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
+  const { spec, lock, tools, kernel, initrd, root, cacheDir } = inputs
+  const verity = readVerity(root)
+  const commandLine = kernelCommandLine(spec, verity)
+  return runStage(cacheDir, {
+    name: 'esp',
+    inputs: { keys: [tools.key, kernel.key, initrd.key], commandLine },
+    code: [import.meta.filename],
+    run: async (folder) => {
+      const sandbox = {
+        tools: tools.path,
+        sourceDateEpoch: lock.sourceDateEpoch,
+        readOnly: { '/kernel': kernel.path, '/initrd': initrd.path },
+        writable: { '/work': folder },
+        cwd: '/work',
+      }
+      writeFileSync(join(folder, 'os-release'), osRelease(spec, verity))
+      const { loader, stub } = EFI[spec.architecture]
+      await runTool(sandbox, [
+        'python3',
+        '/usr/lib/systemd/ukify',
+        'build',
+        ...['--linux', '/kernel/vmlinuz'],
+        ...['--initrd', '/initrd/initrd.zst'],
+        ...['--cmdline', commandLine],
+        ...['--os-release', '@os-release'],
+        ...['--uname', readFileSync(join(kernel.path, 'release'), 'utf8')],
+        ...['--stub', stub],
+        ...['--output', 'uki.efi'],
+      ])
+      // The image never changes in place, so the partition holds its one file and the file system's own tables.
+      const megabytes = Math.ceil(statSync(join(folder, 'uki.efi')).size / MIB) + 2
+      writeFileSync(join(folder, 'esp.img'), '')
+      truncateSync(join(folder, 'esp.img'), megabytes * MIB)
+      const volume = verity.rootHash.slice(-8)
+      await runTool(sandbox, [
+        'mkfs.vfat',
+        '--invariant',
+        ...['-F', '16'],
+        ...['-n', 'ESP'],
+        ...['-i', volume],
+        'esp.img',
+      ])
+      await runTool(sandbox, ['mmd', ...['-i', 'esp.img'], '::/EFI', '::/EFI/BOOT'])
+      await runTool(sandbox, ['mcopy', ...['-i', 'esp.img'], 'uki.efi', `::/EFI/BOOT/${loader}`])
+    },
+  })
+}
+
+function osRelease(spec: Spec, { rootHash }: Verity): string {
+  return `ID=${spec.name}\nNAME=${spec.name}\nVERSION_ID=${rootHash.slice(0, 12)}\nPRETTY_NAME="${spec.name} ${rootHash.slice(0, 12)}"\n`
+}
+
+type Partition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
+
+/** Where a partition lies on the disk, in bytes. */
+export type Placed = { name: string; uuid: string; startBytes: number; sizeBytes: number }
+export type Disk = { digest: string; bytes: number; partitions: Placed[] }
+
+/** Puts the partitions into a disk image at `file` and returns its SHA-256, size in bytes and layout. */
+export async function writeDisk(
+  file: string,
+  inputs: Omit<UkiInputs, 'initrd' | 'kernel' | 'cacheDir'> & { esp: StageResult },
+): Promise<Disk> {
+  const { spec, lock, tools, root, esp } = inputs
+  const { rootHash } = readVerity(root)
+  const types = ROOT_TYPES[spec.architecture]
+  const id = rootHash.slice(0, 16)
+  const seed = createHash('sha256').update(rootHash).digest('hex')
+  const partitions: Partition[] = [
+    {
+      file: join(esp.path, 'esp.img'),
+      type: ESP_TYPE,
+      uuid: uuidFrom(seed.slice(32)),
+      name: 'esp',
+      readOnly: false,
+    },
+    {
+      file: join(root.path, 'root.erofs'),
+      type: types.root,
+      uuid: uuidFrom(rootHash),
+      name: `root-${id}`,
+      readOnly: true,
+    },
+    {
+      file: join(root.path, 'root.verity'),
+      type: types.verity,
+      uuid: uuidFrom(rootHash.slice(32)),
+      name: `verity-${id}`,
+      readOnly: true,
+    },
+  ]
+  const placed = place(partitions)
+  const last = placed.at(-1)
+  // One MiB more for the second copy of the partition table.
+  const bytes = (last ? last.startBytes + roundUp(last.sizeBytes) : MIB) + MIB
+  writeFileSync(file, '')
+  truncateSync(file, bytes)
+  await runTool(
+    { tools: tools.path, sourceDateEpoch: lock.sourceDateEpoch, writable: { '/disk': file } },
+    ['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '/disk'],
+    partitionTable(uuidFrom(seed), partitions, placed),
+  )
+  for (const [index, partition] of partitions.entries())
+    copySparsely(partition.file, file, placed[index]?.startBytes ?? 0)
+  return { digest: await hashFile(file, 'sha256'), bytes, partitions: placed }
+}
+
+function place(partitions: readonly Partition[]): Placed[] {
+  let startBytes = MIB
+  return partitions.map(({ file, name, uuid }) => {
+    const placed = { name, uuid, startBytes, sizeBytes: statSync(file).size }
+    startBytes += roundUp(placed.sizeBytes)
+    return placed
+  })
+}
+
+const roundUp = (bytes: number) => Math.ceil(bytes / MIB) * MIB
+
+/** A script for sfdisk(8). Attribute bit 60 is the Discoverable Partitions Specification's "read-only". */
+function partitionTable(
+  diskUuid: string,
+  partitions: readonly Partition[],
+  placed: readonly Placed[],
+): string {
+  const lines = partitions.map(({ type, uuid, name, readOnly }, index) => {
+    const at = placed[index] ?? { startBytes: 0, sizeBytes: 0 }
+    const fields = [
+      `start=${at.startBytes / SECTOR_BYTES}`,
+      `size=${Math.ceil(at.sizeBytes / SECTOR_BYTES)}`,
+      `type=${type}`,
+      `uuid=${uuid}`,
+      `name="${name}"`,
+      ...(readOnly ? ['attrs="GUID:60"'] : []),
+    ]
+    return fields.join(', ')
+  })
+  return [`label: gpt`, `label-id: ${diskUuid}`, 'unit: sectors', 'first-lba: 2048', '', ...lines, ''].join(
+    '\n',
+  )
+}
+
+function copySparsely(from: string, to: string, startBytes: number): void {
+  const [input, output] = [openSync(from, 'r'), openSync(to, 'r+')]
+  try {
+    const chunk = Buffer.alloc(64 * 1024)
+    const zeros = Buffer.alloc(chunk.length)
+    for (let at = 0; ;) {
+      const read = readSync(input, chunk, 0, chunk.length, at)
+      if (read === 0) break
+      if (!chunk.subarray(0, read).equals(zeros.subarray(0, read)))
+        writeSync(output, chunk, 0, read, startBytes + at)
+      at += read
+    }
+  } finally {
+    closeSync(input)
+    closeSync(output)
+  }
+}

@@ -1,0 +1,171 @@
+// A new lock from a specification: what Debian's archive has today, chosen by apt itself, and npm's own lock.
+// Owns: a private apt root (its own lists, sources and empty package state; the host's is neither read nor
+// changed) and reading apt's answer. Fails with apt's own message; signatures are checked by apt against the
+// host's debian-archive-keyring.
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import type { Progress } from '../progress.ts'
+import { lockedPartDigest, type Spec } from '../spec.ts'
+import { temporaryFolder } from '../cache.ts'
+import { findMirrors, type Mirrors } from './mirrors.ts'
+import { lockedNpm } from './npm.ts'
+import type { Lock, LockedDeb } from './lock.ts'
+
+export type ResolveOptions = {
+  cacheDir: string
+  /** npm's lock, whose integrities the image's lock repeats. */
+  packageLockFile: string
+  mirrors?: Mirrors
+  onProgress?: Progress
+}
+
+/** Debian 13 renamed the keyring from .gpg to .pgp and keeps a link. */
+const KEYRINGS = [
+  '/usr/share/keyrings/debian-archive-keyring.pgp',
+  '/usr/share/keyrings/debian-archive-keyring.gpg',
+]
+
+/** What of the host's apt configuration is about reaching a mirror, and holds for ours as well. */
+const HOST_SETTINGS = /^Acquire::(https?|Retries|Check-Valid-Until|Check-Date|ForceIPv[46])\b/
+
+/**
+ * Resolves a specification to exact packages.
+ * @throws {Error} with apt's message when a package is unknown or the archive cannot be reached or trusted.
+ */
+export async function resolveLock(spec: Spec, options: ResolveOptions): Promise<Lock> {
+  const { onProgress = () => {}, mirrors = findMirrors() } = options
+  const { node, native } = lockedNpm(spec, options.packageLockFile)
+  await using folder = await temporaryFolder(options.cacheDir, 'apt')
+  const apt = await privateApt(folder.path, spec, mirrors, onProgress)
+  const withoutApt = '?and(?essential,?not(?name(^apt$)))'
+  const root = await install(apt, mirrors, [withoutApt, ...spec.packages])
+  const tools = await install(apt, mirrors, spec.tools)
+  const kernels = await install(apt, mirrors, [spec.kernel])
+  const kernel =
+    kernels.find(({ name }) => /^linux-image-\d/.test(name)) ??
+    kernels.find((deb) => deb.name === spec.kernel)
+  if (!kernel) throw new Error(`${spec.kernel} brings no linux-image package`)
+  onProgress(`resolved ${root.length} packages of the root, ${tools.length} of the tools, ${kernel.name}`)
+  return {
+    format: 1,
+    sourceDateEpoch: newestRelease(join(folder.path, 'state/lists')),
+    spec: lockedPartDigest(spec),
+    root,
+    kernel,
+    tools,
+    node,
+    native,
+  }
+}
+
+type Apt = { configFile: string }
+
+async function privateApt(dir: string, spec: Spec, mirrors: Mirrors, onProgress: Progress): Promise<Apt> {
+  for (const path of [
+    'etc/apt.conf.d',
+    'etc/preferences.d',
+    'state/lists/partial',
+    'cache/archives/partial',
+  ]) {
+    mkdirSync(join(dir, path), { recursive: true })
+  }
+  writeFileSync(join(dir, 'status'), '')
+  const configFile = join(dir, 'apt.conf')
+  writeFileSync(configFile, await aptConfiguration(dir, spec))
+  const { suite } = spec
+  const main = [`${mirrors.debian} ${suite}`]
+  const more = [`${mirrors.debian} ${suite}-updates`, `${mirrors.security} ${suite}-security`]
+  try {
+    await update(dir, configFile, [...main, ...more])
+  } catch (error) {
+    onProgress(`not every suite could be read, locking from ${suite} alone: ${(error as Error).message}`)
+    await update(dir, configFile, main)
+  }
+  return { configFile }
+}
+
+async function aptConfiguration(dir: string, { architecture }: Spec): Promise<string> {
+  const { stdout } = await execa('apt-config', ['dump'])
+  return [
+    `Dir "${dir}/";`,
+    `Dir::Etc "${dir}/etc";`,
+    `Dir::State "${dir}/state";`,
+    `Dir::State::status "${dir}/status";`,
+    `Dir::Cache "${dir}/cache";`,
+    'Dir::Etc::netrc "/etc/apt/auth.conf";',
+    'Dir::Etc::netrcparts "/etc/apt/auth.conf.d";',
+    `APT::Architecture "${architecture}";`,
+    `APT::Architectures "${architecture}";`,
+    'APT::Install-Recommends "false";',
+    'APT::Sandbox::User "root";',
+    'Acquire::Languages "none";',
+    'Acquire::ForceHash "SHA256";',
+    ...stdout.split('\n').filter((line) => HOST_SETTINGS.test(line)),
+    '',
+  ].join('\n')
+}
+
+async function update(dir: string, configFile: string, sources: readonly string[]): Promise<void> {
+  const keyring = KEYRINGS.find((file) => existsSync(file))
+  if (keyring === undefined)
+    throw new Error('no Debian keyring on this machine: install debian-archive-keyring')
+  const lines = sources.map((source) => `deb [signed-by=${keyring}] ${source} main\n`)
+  writeFileSync(join(dir, 'etc/sources.list'), lines.join(''))
+  await runApt(configFile, ['update', '-qq', '--error-on=any'])
+}
+
+async function install(
+  { configFile }: Apt,
+  mirrors: Mirrors,
+  names: readonly string[],
+): Promise<LockedDeb[]> {
+  const output = await runApt(configFile, [
+    'install',
+    '--print-uris',
+    '-qq',
+    '--no-install-recommends',
+    ...names,
+  ])
+  return output
+    .split('\n')
+    .filter((line) => line.startsWith("'"))
+    .map((line) => parsePrintedUri(line, mirrors))
+}
+
+async function runApt(configFile: string, argv: readonly string[]): Promise<string> {
+  const { stdout, stderr, failed } = await execa('apt-get', argv, {
+    env: { APT_CONFIG: configFile, LC_ALL: 'C.UTF-8', DEBIAN_FRONTEND: 'noninteractive' },
+    reject: false,
+  })
+  if (failed) throw new Error(`apt-get ${argv[0]} failed: ${stderr.trim() || stdout.trim()}`)
+  return stdout
+}
+
+/**
+ * A line of `apt-get --print-uris`: `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:HEX`.
+ * @throws {Error} when apt prints something else, or an address outside both archives.
+ */
+export function parsePrintedUri(line: string, mirrors: Mirrors): LockedDeb {
+  const match = /^'(\S+)' ([^_\s]+)_([^_\s]+)_([a-z0-9]+)\.deb (\d+) SHA256:([0-9a-f]{64})$/.exec(line)
+  if (!match) throw new Error(`apt-get printed what we cannot read: ${line}`)
+  const [, uri = '', name = '', version = '', architecture = '', size, sha256 = ''] = match
+  const archive = (['debian', 'security'] as const).find((key) => uri.startsWith(`${mirrors[key]}/`))
+  if (!archive || (architecture !== 'all' && architecture !== 'amd64' && architecture !== 'arm64')) {
+    throw new Error(`apt-get chose a package outside the archives: ${line}`)
+  }
+  const filename = decodeURIComponent(uri.slice(mirrors[archive].length + 1))
+  const sizeBytes = Number(size)
+  return { name, version: decodeURIComponent(version), architecture, archive, filename, sizeBytes, sha256 }
+}
+
+/** The date of the newest suite, seconds since 1970: two people who lock the same archive get the same lock. */
+function newestRelease(lists: string): number {
+  const dates = readdirSync(lists)
+    .filter((name) => name.endsWith('Release'))
+    .map((name) => /^Date: (.+)$/m.exec(readFileSync(join(lists, name), 'utf8'))?.[1])
+    .map((date) => Date.parse(date ?? ''))
+    .filter((date) => !Number.isNaN(date))
+  if (dates.length === 0) throw new Error('the archive says no date')
+  return Math.floor(Math.max(...dates) / 1000)
+}

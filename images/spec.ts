@@ -1,0 +1,87 @@
+// The image's specification, images/image.yaml: what goes in, by name. Versions are the lock's business.
+// Owns: the file's schema and the words that depend on the architecture. Fails with InputError, all problems
+// of the file at once, before anything is fetched or written.
+import { createHash } from 'node:crypto'
+import * as v from 'valibot'
+import { checkInput, readInput } from '../input/problems.ts'
+
+const packageName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z0-9][a-z0-9+.-]+$/, 'a Debian package name (lower case letters, digits, + . -)'),
+)
+const npmName = v.pipe(v.string(), v.regex(/^(@[a-z0-9-]+\/)?[a-z0-9._-]+$/, 'an npm package name'))
+const moduleName = v.pipe(v.string(), v.regex(/^[a-z0-9_-]+$/, 'a kernel module name'))
+const unitName = v.pipe(
+  v.string(),
+  v.regex(
+    /^[\w.@-]+\.(service|socket|target|timer|mount|automount|path|slice)$/,
+    'a systemd unit name with its type',
+  ),
+)
+const relativePath = v.pipe(
+  v.string(),
+  v.regex(
+    /^[A-Za-z0-9_@*.+-]+(\/[A-Za-z0-9_@*.+-]+)*$/,
+    'a path relative to the root, shell patterns allowed',
+  ),
+  v.check((path) => !path.split('/').includes('..'), 'a path without ..'),
+)
+const word = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/, 'one word of the kernel command line'))
+const some = <T extends v.GenericSchema>(item: T) => v.pipe(v.array(item), v.minLength(1, 'at least one'))
+
+const specSchema = v.strictObject({
+  name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'a short name in lower case')),
+  suite: v.pipe(v.string(), v.regex(/^[a-z]+$/, "a Debian suite's code name")),
+  // arm64 needs a lock of its own, its Node package and its console; nothing else here depends on it.
+  architecture: v.picklist(['amd64'], 'amd64'),
+  kernel: packageName,
+  node: v.strictObject({
+    package: npmName,
+    version: v.pipe(v.string(), v.regex(/^\d+\.\d+\.\d+$/, 'an exact version (major.minor.patch)')),
+  }),
+  native: v.array(npmName),
+  packages: some(packageName),
+  tools: some(packageName),
+  user: v.strictObject({
+    name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,30}$/, 'a user name')),
+    // 1-99 are Debian's own, 100-899 what its packages take, 1000 and up people.
+    id: v.pipe(
+      v.number(),
+      v.integer('a whole number'),
+      v.minValue(900, '900 to 999'),
+      v.maxValue(999, '900 to 999'),
+    ),
+  }),
+  modules: v.strictObject({ initrd: some(moduleName), root: v.array(moduleName) }),
+  kernelCommandLine: v.array(word),
+  units: v.strictObject({ enable: v.record(unitName, v.array(unitName)), mask: v.array(unitName) }),
+  remove: v.array(relativePath),
+})
+
+export type Spec = v.InferOutput<typeof specSchema>
+
+/**
+ * Reads and checks a specification.
+ * @throws {InputError} naming every key that does not fit.
+ */
+export function readSpec(file: string): Spec {
+  return checkInput(file, specSchema, readInput(file))
+}
+
+/**
+ * What a lock answers for: a spec whose digest differs from the lock's needs a new lock.
+ * Paths to remove, units and kernel parameters change the image, but not the packages it is made of.
+ */
+export function lockedPartDigest(spec: Spec): string {
+  const { suite, architecture, kernel, node, native, packages, tools } = spec
+  const part = {
+    suite,
+    architecture,
+    kernel,
+    node,
+    native,
+    packages: [...packages].sort(),
+    tools: [...tools].sort(),
+  }
+  return createHash('sha256').update(JSON.stringify(part)).digest('hex')
+}

@@ -1,0 +1,77 @@
+// The tools tree: the locked programs that put an image together, unpacked, and how to run one of them.
+// They run in a sandbox that has the tree for its system, no network, a fixed environment and only the folders
+// it is given, so the host's own versions do not matter; and they die with us. Fails with the tool's own output.
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { runStage, type StageResult } from './cache.ts'
+import type { Fetch } from './fetch.ts'
+import type { Lock } from './lock/lock.ts'
+
+/** Unpacks the tools. Only unpacks: none of them needs its maintainer scripts. */
+export async function toolsTree(lock: Lock, obtain: Fetch, cacheDir: string): Promise<StageResult> {
+  // base-files first: it brings /bin → usr/bin and the like, which later packages' files must land behind.
+  const debs = [...lock.tools].sort(
+    (a, b) => Number(b.name === 'base-files') - Number(a.name === 'base-files'),
+  )
+  return runStage(cacheDir, {
+    name: 'tools',
+    inputs: lock.tools.map(({ sha256 }) => sha256).sort(),
+    code: [import.meta.filename],
+    run: async (folder) => {
+      const fetched = await obtain()
+      for (const deb of debs) await execa('dpkg-deb', ['--extract', fetched.path(deb), folder])
+    },
+  })
+}
+
+export type Sandbox = {
+  /** A tools tree's folder. */
+  tools: string
+  sourceDateEpoch: number
+  /** Path inside → path outside. */
+  readOnly?: Record<string, string>
+  writable?: Record<string, string>
+  cwd?: string
+}
+
+/**
+ * Runs one tool to its end, with `input` on its standard input, and returns what it printed.
+ * @throws {Error} with the tool's own words when it fails.
+ */
+export async function runTool(sandbox: Sandbox, argv: readonly string[], input = ''): Promise<string> {
+  const { stdout, all, failed } = await execa('bwrap', [...sandboxArguments(sandbox), ...argv], {
+    all: true,
+    reject: false,
+    input,
+    stripFinalNewline: true,
+  })
+  if (failed) throw new Error(`${argv[0]} failed: ${all.trim().split('\n').slice(-20).join('\n')}`)
+  return stdout
+}
+
+function sandboxArguments({ tools, sourceDateEpoch, readOnly = {}, writable = {}, cwd }: Sandbox): string[] {
+  const usr = join(tools, 'usr')
+  return [
+    '--die-with-parent',
+    '--new-session',
+    '--unshare-all',
+    '--clearenv',
+    ...['--setenv', 'PATH', '/usr/sbin:/usr/bin'],
+    ...['--setenv', 'LC_ALL', 'C.UTF-8'],
+    ...['--setenv', 'TZ', 'UTC'],
+    ...['--setenv', 'HOME', '/tmp'],
+    ...['--setenv', 'PYTHONDONTWRITEBYTECODE', '1'],
+    ...['--setenv', 'SOURCE_DATE_EPOCH', String(sourceDateEpoch)],
+    ...['--ro-bind', usr, '/usr'],
+    ...['--ro-bind', join(tools, 'etc'), '/etc'],
+    ...['bin', 'sbin', 'lib', 'lib64'].flatMap((name) => ['--symlink', `usr/${name}`, `/${name}`]),
+    ...['--proc', '/proc'],
+    ...['--dev', '/dev'],
+    ...['--tmpfs', '/tmp'],
+    ...['--tmpfs', '/run'],
+    ...Object.entries(readOnly).flatMap(([inside, outside]) => ['--ro-bind', outside, inside]),
+    ...Object.entries(writable).flatMap(([inside, outside]) => ['--bind', outside, inside]),
+    ...(cwd === undefined ? [] : ['--chdir', cwd]),
+    '--',
+  ]
+}
