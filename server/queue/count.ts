@@ -2,24 +2,25 @@
 // unknown; everything else comes from the totals lmdb keeps. Fails only if the queue is closed.
 import type { Database } from 'lmdb'
 import type { QueueStats } from './entry.ts'
-import { KNOWN_VERSIONS, type IndexKey, type Layout, unknownRanges, upTo } from './layout.ts'
+import { KNOWN_VERSIONS, type IndexKey, type Layout, unknownVersions, upTo } from './layout.ts'
 import { total } from './rows.ts'
 
 /** Counts at `nowMs` (ms since the epoch), all from one state of the queue. */
 export function countQueue(layout: Layout, nowMs: number): QueueStats {
   layout.meta.resetReadTxn()
-  const ready = sum(KNOWN_VERSIONS.map((version) => rows(layout.due, upTo(version, nowMs))))
-  const expired = sum(KNOWN_VERSIONS.map((version) => rows(layout.expiries, upTo(version, nowMs))))
-  const unknown = sum(unknownRanges().map((range) => rows(layout.due, range)))
+  const ready = rows(layout.due, KNOWN_VERSIONS, nowMs)
+  const expired = rows(layout.expiries, KNOWN_VERSIONS, nowMs)
+  const unknownDue = rows(layout.due, unknownVersions(layout.due), Infinity)
+  const unknownExpired = rows(layout.expiries, unknownVersions(layout.expiries), nowMs)
   const due = total(layout.due)
   const held = total(layout.expiries)
   const oldestDueMs = Math.min(oldestReady(layout, nowMs), oldestExpired(layout, nowMs))
   return {
     ready: ready + expired,
-    inFlight: held - expired,
-    deferred: due - ready - unknown,
+    inFlight: held - expired - unknownExpired,
+    deferred: due - ready - unknownDue,
     oldestReadyMs: oldestDueMs === Infinity ? 0 : Math.max(0, nowMs - oldestDueMs),
-    unknownVersion: unknown,
+    unknownVersion: unknownDue + unknownExpired,
     entries: due + held,
     bytes: layout.meta.get('bytes') ?? 0,
   }
@@ -34,14 +35,13 @@ function oldestReady(layout: Layout, nowMs: number): number {
 
 /** Rows of expired leases carry the dueMs of their entry. There are few: the next lease() puts them back. */
 function oldestExpired(layout: Layout, nowMs: number): number {
-  const rows = KNOWN_VERSIONS.flatMap((version) => [...layout.expiries.getRange({ ...upTo(version, nowMs) })])
-  return Math.min(...rows.map(({ value }) => value))
+  const expired = KNOWN_VERSIONS.flatMap((version) => [
+    ...layout.expiries.getRange({ ...upTo(version, nowMs) }),
+  ])
+  return Math.min(...expired.map(({ value }) => value))
 }
 
-function rows(index: Database<number, IndexKey>, range: { start: IndexKey; end: IndexKey }): number {
-  return index.getKeysCount({ ...range })
-}
-
-function sum(numbers: number[]): number {
-  return numbers.reduce((whole, part) => whole + part, 0)
+/** How many rows of these versions there are up to `timeMs`. */
+function rows(index: Database<number, IndexKey>, versions: readonly number[], timeMs: number): number {
+  return versions.reduce((sum, version) => sum + index.getKeysCount(upTo(version, timeMs)), 0)
 }

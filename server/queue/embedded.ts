@@ -42,10 +42,11 @@ const FULL_DISK_BYTES = 1024 * 1024
 
 /**
  * Address space for the map: bodies a little over a page take two (the worst case, factor 2), an entry with its index
- * rows a page or two, and 64 MiB for what lmdb keeps for readers of older states.
+ * rows a page or two, and 64 MiB for what lmdb keeps for readers of older states. At most 1 TiB of the 128 TiB that
+ * a process has; beyond that lmdb-js moves the map as the file grows.
  */
 const mapBytesFor = (maxEntries: number, maxBytes: number) =>
-  2 * maxBytes + maxEntries * 8192 + 64 * 1024 * 1024
+  Math.min(2 * maxBytes + maxEntries * 8192 + 64 * 1024 ** 2, 1024 ** 4)
 
 export type QueueOptions = {
   /** Directory of the queue; created if missing. */

@@ -48,10 +48,15 @@ export function upTo(version: number, nowMs: number): { start: IndexKey; end: In
   return { start: [version, 0, ''], end: [version, nowMs, '\uffff'] }
 }
 
-/** Index rows of every version that is not known, as ranges between the known ones. */
-export function unknownRanges(): { start: IndexKey; end: IndexKey }[] {
-  const bounds = [-1, ...KNOWN_VERSIONS, Number.MAX_SAFE_INTEGER]
-  return bounds.slice(1).map((before, i) => ({ start: [(bounds[i] ?? -1) + 1, 0, ''], end: [before, 0, ''] }))
+/** Entry versions that occur in an index and are not known, ascending; steps over each, however many rows it has. */
+export function unknownVersions(index: Database<number, IndexKey>): number[] {
+  const found: number[] = []
+  for (let version = -1; ;) {
+    const [next] = index.getKeys({ start: [version + 1, 0, ''], limit: 1 })
+    if (next === undefined) return found
+    version = next[0]
+    if (!KNOWN_VERSIONS.includes(version)) found.push(version)
+  }
 }
 
 export function encodeEntry(entry: Entry): string {

@@ -1,18 +1,8 @@
-// The directory the embedded queue lives in. Owns: whether it may be used at all (writable, on stable storage), and
-// that its files exist and are found again after a power cut. Fails with InputError, all problems at once.
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-  statfsSync,
-  writeFileSync,
-} from 'node:fs'
+// The directory the embedded queue lives in. Owns: whether it may be used at all (writable, on stable storage, holding
+// either nothing yet or a queue), and that its files exist and are found again after a power cut. Everything that would
+// make lmdb's open fail is found here first: lmdb-js 3.5.6 crashes the process when that call fails.
+// Fails with InputError, all problems at once.
+import * as fs from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { InputError, type Problem } from '../../input/problems.ts'
 
@@ -25,59 +15,97 @@ const VOLATILE_FILE_SYSTEMS = new Map([
 /** More than the lock file needs: a page of header and 64 bytes for each reader slot. */
 const LOCK_FILE_BYTES = 4096 + 512 * 64
 
+/** More than a new, empty queue needs: two root pages and a few for each database. */
+const NEW_QUEUE_BYTES = 256 * 1024
+
+/** How lmdb's data file begins: a page header, then this number and version 2 of its format, little-endian. */
+const LMDB_MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe, 2, 0, 0, 0])
+const LMDB_MAGIC_OFFSET = 24
+
 /**
  * Makes sure that `path` is a directory the queue may use; creates it if it is missing.
  * @throws {InputError} if it cannot be created or written; if it is on tmpfs or ramfs and not `volatile`; if flushing
- * is off and not `volatile`.
+ * is off and not `volatile`; if its data file is not a queue's.
  */
-export function prepareSpool({
-  path,
-  volatile,
-  flush,
-}: {
-  path: string
-  volatile: boolean
-  flush: boolean
-}): void {
+export function prepareSpool(o: { path: string; volatile: boolean; flush: boolean }): void {
   const problems: Problem[] = []
-  if (!flush && !volatile) {
-    problems.push({
-      key: 'flush',
-      found: 'false',
-      expected: 'true, or volatile: true (accepted mail may then be lost)',
-    })
+  if (!o.flush && !o.volatile) {
+    const expected = 'true, or volatile: true (accepted mail may then be lost)'
+    problems.push({ key: 'flush', found: 'false', expected })
   }
   try {
-    makeDirectory(path)
-    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
-    const kind = VOLATILE_FILE_SYSTEMS.get(statfsSync(path).type)
-    if (kind !== undefined && !volatile) {
+    makeDirectory(o.path)
+    fs.readdirSync(o.path)
+    fs.accessSync(o.path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
+    const kind = VOLATILE_FILE_SYSTEMS.get(fs.statfsSync(o.path).type)
+    if (kind !== undefined && !o.volatile) {
       const expected = 'a directory on stable storage, or volatile: true (accepted mail may then be lost)'
       problems.push({ key: 'path', found: kind, expected })
     }
-    if (problems.length === 0) reserveLockFile(path)
+    if (problems.length === 0) prepareFiles(o.path, problems)
   } catch (error) {
     const found = (error as NodeJS.ErrnoException).code ?? String(error)
     problems.push({ key: 'path', found, expected: 'a directory that can be created and written' })
   }
-  if (problems.length > 0) throw new InputError(path, problems)
+  if (problems.length > 0) throw new InputError(o.path, problems)
 }
 
 /** Makes the names of the files in `path` durable. Call once they exist. */
 export function syncDirectory(path: string): void {
-  const directory = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  const directory = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
   try {
-    fsyncSync(directory)
+    fs.fsyncSync(directory)
   } finally {
-    closeSync(directory)
+    fs.closeSync(directory)
   }
 }
 
+/** Not mkdir's own `recursive`: where a directory cannot be made (/proc) Node 26 never returns from that. */
 function makeDirectory(path: string): void {
-  const topmost = mkdirSync(path, { recursive: true, mode: 0o700 })
-  if (topmost === undefined) return
-  for (let made = resolve(path); made !== dirname(resolve(topmost)); made = dirname(made))
-    syncDirectory(dirname(made))
+  if (fs.existsSync(path)) return
+  const parent = dirname(resolve(path))
+  makeDirectory(parent)
+  try {
+    fs.mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  syncDirectory(parent)
+}
+
+function prepareFiles(path: string, problems: Problem[]): void {
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    const file = join(path, name)
+    if (fs.existsSync(file)) fs.accessSync(file, fs.constants.R_OK | fs.constants.W_OK)
+  }
+  const start = startOf(join(path, 'data.mdb'))
+  if (start.length === 0) writeAndRemove(join(path, `room.${process.pid}`), NEW_QUEUE_BYTES)
+  else if (!start.subarray(LMDB_MAGIC_OFFSET).equals(LMDB_MAGIC)) {
+    problems.push({ key: 'path', found: 'a data.mdb of another kind', expected: 'a queue, or no data.mdb' })
+    return
+  }
+  reserveLockFile(path)
+}
+
+/** The first bytes of the data file; none if it is missing or empty. */
+function startOf(file: string): Buffer {
+  if (!fs.existsSync(file)) return Buffer.alloc(0)
+  const handle = fs.openSync(file, 'r')
+  try {
+    const start = Buffer.alloc(LMDB_MAGIC_OFFSET + LMDB_MAGIC.length)
+    return start.subarray(0, fs.readSync(handle, start, 0, start.length, 0))
+  } finally {
+    fs.closeSync(handle)
+  }
+}
+
+/** Throws ENOSPC if there is no room for `bytes`. */
+function writeAndRemove(file: string, bytes: number): void {
+  try {
+    fs.writeFileSync(file, Buffer.alloc(bytes), { flush: true })
+  } finally {
+    fs.rmSync(file, { force: true })
+  }
 }
 
 /**
@@ -86,14 +114,14 @@ function makeDirectory(path: string): void {
  */
 function reserveLockFile(path: string): void {
   const lock = join(path, 'lock.mdb')
-  if (existsSync(lock)) return
+  if (fs.existsSync(lock)) return
   const draft = `${lock}.${process.pid}`
   try {
-    writeFileSync(draft, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600 })
-    linkSync(draft, lock)
+    fs.writeFileSync(draft, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600, flush: true })
+    fs.linkSync(draft, lock)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {
-    rmSync(draft, { force: true })
+    fs.rmSync(draft, { force: true })
   }
 }
