@@ -138,11 +138,13 @@ function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string
     ...['--dpkgopt', 'force-unsafe-io'],
     ...EXCLUDED.flatMap((path) => ['--dpkgopt', `path-exclude=${path}`]),
     ...KEPT.flatMap((path) => ['--dpkgopt', `path-include=${path}`]),
-    // The last hook leaves nothing of apt's and mmdebstrap's to clean.
-    ...['--skip', 'cleanup/apt,cleanup/mmdebstrap'],
+    // The last hook leaves nothing of apt's and mmdebstrap's to clean; devices are the kernel's to make.
+    ...['--skip', 'cleanup/apt,cleanup/mmdebstrap,output/dev'],
     ...['--customize-hook', account.join(' && ')],
     ...['--customize-hook', `cp "$1/var/lib/dpkg/status" '${join(folder, 'status')}'`],
     ...['--customize-hook', `rm -rf ${patterns}`],
+    // Nobody on an instance may become somebody else.
+    ...['--customize-hook', 'find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +'],
     spec.suite,
     join(folder, 'root.tar'),
     `deb [trusted=yes] copy:${repository} ./`,

@@ -14,10 +14,10 @@ import { efiPartition, writeDisk, type Disk } from './disk.ts'
 import { fetchLocked, MissingPackagesError, type Fetch } from './fetch.ts'
 import { initrd } from './initrd.ts'
 import { kernelFiles } from './kernel.ts'
-import { diffLocks, readLock, writeLock, type Lock } from './lock/lock.ts'
+import { diffLocks, lockText, readLock, writeLock, type Lock } from './lock/lock.ts'
 import { lockedNpm } from './lock/npm.ts'
 import { resolveLock } from './lock/resolve.ts'
-import { makeManifest } from './manifest.ts'
+import { IMAGE_LOCK, makeManifest } from './manifest.ts'
 import type { Progress } from './progress.ts'
 import { rootFilesystem } from './rootfs.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
@@ -158,6 +158,7 @@ async function bake(options: Bake): Promise<BuiltImage> {
     bundle,
   })
   writeWhole(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  writeWhole(join(folder, IMAGE_LOCK), lockText(lock))
   pointLatest(outDir, record.disk.digest)
   return {
     digest: record.disk.digest,

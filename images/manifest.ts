@@ -11,6 +11,9 @@ import { lockText, type Lock, type LockedDeb, type LockedNpm } from './lock/lock
 import { readVerity } from './rootfs.ts'
 import type { Spec } from './spec.ts'
 
+/** The lock an image was made from, kept beside its disk: what it takes to make it, or to read it, again. */
+export const IMAGE_LOCK = 'image.lock.json'
+
 export type Manifest = {
   format: 1
   name: string

@@ -132,6 +132,7 @@ function systemEntries(spec: Spec): TarEntry[] {
     ),
     link(`${units}/default.target`, '/usr/lib/systemd/system/multi-user.target'),
     link('etc/resolv.conf', '../run/systemd/resolve/stub-resolv.conf'),
+    { path: 'dev', directory: true },
     { path: 'var/spool/mailfleet', directory: true, mode: 0o700, uid: spec.user.id, gid: spec.user.id },
   ]
 }
