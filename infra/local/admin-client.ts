@@ -12,7 +12,11 @@ export type AdminAnswer = { status: number; body: string }
  * GET `path` on the unix socket `socketPath`.
  * @param timeoutMs for the whole exchange
  */
-export function askAdmin(socketPath: string, path: string, timeoutMs: number): Promise<AdminAnswer | undefined> {
+export function askAdmin(
+  socketPath: string,
+  path: string,
+  timeoutMs: number,
+): Promise<AdminAnswer | undefined> {
   return new Promise((resolve) => {
     const asked = request({ socketPath, path, agent: false, signal: AbortSignal.timeout(timeoutMs) })
     asked.on('error', () => resolve(undefined))

@@ -11,7 +11,10 @@ const MAX_FILE_BYTES = 4 * 1024 * 1024
  * A stream into `file`; when it is full it becomes `file`.1 and a new one begins.
  * Never emits an error; `dropped()` tells how many chunks could not be written.
  */
-export function boundedLog(file: string, maxFileBytes = MAX_FILE_BYTES): Writable & { dropped: () => number } {
+export function boundedLog(
+  file: string,
+  maxFileBytes = MAX_FILE_BYTES,
+): Writable & { dropped: () => number } {
   let handle: FileHandle | undefined
   let sizeBytes = 0
   let dropped = 0
@@ -30,10 +33,15 @@ export function boundedLog(file: string, maxFileBytes = MAX_FILE_BYTES): Writabl
   }
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      write(chunk).catch(() => (dropped += 1)).then(() => done(), done)
+      write(chunk)
+        .catch(() => (dropped += 1))
+        .then(() => done(), done)
     },
     final(done) {
-      Promise.resolve(handle?.close()).then(() => done(), () => done())
+      Promise.resolve(handle?.close()).then(
+        () => done(),
+        () => done(),
+      )
     },
   })
   return Object.assign(stream, { dropped: () => dropped })

@@ -14,7 +14,8 @@ export function parsePrometheus(page: string): Sample[] {
   for (const line of page.split('\n')) {
     const found = line.startsWith('#') ? null : SAMPLE.exec(line.trim())
     const value = found ? numberOf(found[3] ?? '') : undefined
-    if (found && value !== undefined) samples.push({ name: found[1] ?? '', labels: labelsOf(found[2] ?? ''), value })
+    if (found && value !== undefined)
+      samples.push({ name: found[1] ?? '', labels: labelsOf(found[2] ?? ''), value })
   }
   return samples
 }
@@ -26,7 +27,9 @@ export function sumOf(
   labels: Readonly<Record<string, string>> = {},
 ): number | undefined {
   const wanted = Object.entries(labels)
-  const found = samples.filter((sample) => sample.name === name && wanted.every(([key, value]) => sample.labels[key] === value))
+  const found = samples.filter(
+    (sample) => sample.name === name && wanted.every(([key, value]) => sample.labels[key] === value),
+  )
   return found.length === 0 ? undefined : found.reduce((sum, { value }) => sum + value, 0)
 }
 

@@ -1,0 +1,89 @@
+// The control loop: every period ask the instances, decide, act.
+// Owns: the rhythm and the record of it. The decision is scaling/capacity.ts's, the acting is the fleet's. A period
+// in which nobody answers is missing data and changes nothing; a period that takes longer than it should delays the
+// next one, two never overlap.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { decide, demandOf, initialState } from '../scaling/capacity.ts'
+import type { ScalingPolicy } from '../scaling/policy.ts'
+import type { FleetRow, ScaleEvent } from './fleet-events.ts'
+import { noMemory, observe, type Scrape } from './observation.ts'
+
+/** Instances by what they are to the decision; `pending` of the decision is launching plus warming. */
+export type Population = { launching: number; warming: number; warm: number; terminating: number }
+
+export type ControlLoopOptions = {
+  policy: ScalingPolicy
+  periodMs: number
+  desired: number
+  /** The fleet's clock: ms since it started, only forward. */
+  nowMs: () => number
+  /** Asks every living instance; bounded in time by itself. */
+  scrape: () => Promise<Scrape[]>
+  population: () => Population
+  onRow: (row: FleetRow) => void
+  /** Only called when the desired capacity changes. */
+  onScale: (event: ScaleEvent) => void
+}
+
+export type ControlLoop = { stop: () => Promise<void> }
+
+/** Starts the loop; the first period ends `periodMs` from now. */
+export function startControlLoop(options: ControlLoopOptions): ControlLoop {
+  const stopping = new AbortController()
+  const ended = run(options, stopping.signal)
+  return {
+    stop: async () => {
+      stopping.abort()
+      await ended
+    },
+  }
+}
+
+async function run(options: ControlLoopOptions, signal: AbortSignal): Promise<void> {
+  const { policy, periodMs, nowMs } = options
+  let state = initialState(options.desired)
+  let memory = noMemory
+  let lastMs = nowMs()
+  let nextMs = lastMs + periodMs
+  while (await paused(Math.max(0, nextMs - nowMs()), signal)) {
+    const scrapes = await options.scrape()
+    if (signal.aborted) return
+    const atMs = nowMs()
+    const seen = observe(scrapes, memory, policy.refusedWindowMs, atMs)
+    memory = seen.memory
+    const { launching, warming, warm, terminating } = options.population()
+    const demand = seen.queue && { ...seen.queue, refusedForLoad: seen.refusedForLoad }
+    const decision = decide(state, { demand, warm, pending: launching + warming }, policy, atMs)
+    const { desired: from } = state
+    state = decision.state
+    options.onRow({
+      tMs: atMs,
+      ready: seen.queue?.ready ?? null,
+      inFlight: seen.queue?.inFlight ?? null,
+      deferred: seen.queue?.deferred ?? null,
+      oldestReadySeconds: seen.queue?.oldestReadySeconds ?? null,
+      refusedForLoad: seen.refusedForLoad,
+      demand: demand ? demandOf(demand) : null,
+      acceptedPerSecond: (seen.accepted * 1000) / Math.max(1, atMs - lastMs),
+      desired: decision.desired,
+      inService: warming + warm,
+      pending: launching,
+      terminating,
+    })
+    if (decision.desired !== from) {
+      options.onScale({ atMs, from, to: decision.desired, rule: decision.rule, reason: decision.reason })
+    }
+    lastMs = atMs
+    nextMs = Math.max(nextMs + periodMs, atMs)
+  }
+}
+
+/** False when it was time to stop. */
+async function paused(delayMs: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(delayMs, undefined, { signal })
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,80 @@
+// What the instances say, put together: the shared queue's gauges and the fleet's counters.
+// Owns: the names of the metrics that scaling reads. An instance that did not answer, or whose page lacks a queue
+// gauge, says nothing; when none says anything the observation has no queue, which is missing data and not zero.
+import { observeGrowth, emptyWindow, type GrowthWindow } from '../scaling/growth-window.ts'
+import { sumOf, type Sample } from './prometheus.ts'
+
+/** One instance's answer in this period; undefined when it gave none in time. */
+export type Scrape = { id: string; samples: readonly Sample[] | undefined }
+
+export type QueueGauges = { ready: number; inFlight: number; deferred: number; oldestReadySeconds: number }
+
+export type Observation = {
+  /** undefined: nobody could say. */
+  queue: QueueGauges | undefined
+  /** Messages refused for load within the window. */
+  refusedForLoad: number
+  /** Messages accepted since the last observation. */
+  accepted: number
+  memory: ObservationMemory
+}
+
+/** What one observation hands to the next. */
+export type ObservationMemory = { refused: GrowthWindow; accepted: GrowthWindow }
+
+export const noMemory: ObservationMemory = { refused: emptyWindow, accepted: emptyWindow }
+
+/**
+ * Puts one period's answers together.
+ * @param scrapes one of every living instance, those that did not answer as well
+ * @param refusedWindowMs how long a refusal counts as demand
+ */
+export function observe(
+  scrapes: readonly Scrape[],
+  memory: ObservationMemory,
+  refusedWindowMs: number,
+  nowMs: number,
+): Observation {
+  const refused = observeGrowth(
+    memory.refused,
+    counters(scrapes, 'mailfleet_refused_total', { reason: 'load' }),
+    refusedWindowMs,
+    nowMs,
+  )
+  // A window that holds nothing but this observation's own growth.
+  const accepted = observeGrowth(
+    { ...memory.accepted, growth: [] },
+    counters(scrapes, 'mailfleet_messages_accepted_total'),
+    Infinity,
+    nowMs,
+  )
+  return {
+    queue: scrapes.map(({ samples }) => queueGauges(samples)).find((gauges) => gauges !== undefined),
+    refusedForLoad: refused.grown,
+    accepted: accepted.grown,
+    memory: { refused: refused.window, accepted: accepted.window },
+  }
+}
+
+/** The queue is shared and every instance sees the same, so one complete answer is the answer. */
+function queueGauges(samples: readonly Sample[] | undefined): QueueGauges | undefined {
+  if (samples === undefined) return undefined
+  const gauge = (name: string) => {
+    const value = sumOf(samples, `mailfleet_queue_${name}`)
+    return value !== undefined && Number.isFinite(value) ? value : undefined
+  }
+  const [ready, inFlight, deferred] = [gauge('ready'), gauge('in_flight'), gauge('deferred')]
+  if (ready === undefined || inFlight === undefined || deferred === undefined) return undefined
+  return { ready, inFlight, deferred, oldestReadySeconds: gauge('oldest_ready_seconds') ?? 0 }
+}
+
+function counters(
+  scrapes: readonly Scrape[],
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Record<string, number | undefined> {
+  // A counter with labels does not show before it has counted once: an answer without it says zero.
+  return Object.fromEntries(
+    scrapes.map(({ id, samples }) => [id, samples && (sumOf(samples, name, labels) ?? 0)]),
+  )
+}
