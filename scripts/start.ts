@@ -1,53 +1,116 @@
 // `mailfleet start`: the main job on this machine, from the lock to the report. Owns: the order of the steps, what
 // is printed, what counts as success, and start.json. Fails with the error of the step that failed.
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootTest } from '../images/boot/boot-test.ts'
 import { readReceipt, type Receipt } from '../images/boot/receipt.ts'
 import { buildImage, type BuiltImage } from '../images/build.ts'
+import { extractRoot } from '../images/root.ts'
+import { sandboxLauncher } from '../infra/local/launcher.ts'
+import type { StormReport, TimelineRow } from '../infra/local/report.ts'
+import { stormScenario } from '../infra/local/storm/scenario.ts'
+import { runStorm } from '../infra/local/storm/storm.ts'
 import type { Project } from './project.ts'
-import { runSteps } from './steps.ts'
+import { failures, table, type FullReport } from './start-report.ts'
+import { runSteps, type Progress, type Step } from './steps.ts'
 
 export type StartOptions = { project: Project; json: boolean; retest: boolean; signal: AbortSignal }
 
+type Done = { image?: BuiltImage; receipt?: Receipt; storm?: StormReport; report?: FullReport }
+
+/** statfs(2): TMPFS_MAGIC. */
+const TMPFS = 0x01021994
+
 /** @returns the exit code: 0 only if the image was proven, the fleet scaled both ways, and nothing was lost. */
 export async function start(o: StartOptions): Promise<number> {
-  const done: { image?: BuiltImage; receipt?: Receipt } = {}
-  const steps = [
-    {
-      title: 'Bake',
-      run: async (onProgress: (line: string) => void) => {
-        const { specFile, lockFile, cacheDir, serverEntry, imagesDir, localLockFile } = o.project
-        done.image = await buildImage({
-          ...{ specFile, lockFile, cacheDir, serverEntry, onProgress },
-          ...{ outDir: imagesDir, relockInto: localLockFile },
-        })
-        const { digest, bytes, cached } = done.image
-        return `${digest.slice(0, 12)}, ${(bytes / 1e6).toFixed(0)} MB${cached ? ', unchanged' : ''}`
-      },
-    },
-    {
-      title: 'Boot test',
-      run: async (onProgress: (line: string) => void) => {
-        const { receipt, old } = await provenBy(done.image!, o, onProgress)
-        done.receipt = receipt
-        const { accel, secondsToFirstForward, bytesRead } = receipt
-        const found = `first mail forwarded after ${secondsToFirstForward} s (${accel}), ${(bytesRead / 1e6).toFixed(0)} MB read`
-        return old ? `${found}; these bytes have their receipt already` : found
-      },
-    },
+  const startedMs = Date.now()
+  const done: Done = {}
+  const steps: Step[] = [
+    { title: 'Bake', run: (progress) => bake(done, o, progress) },
+    { title: 'Boot test', run: (progress) => prove(done, o, progress) },
+    { title: 'Fleet in a storm', run: (progress) => storm(done, o, progress) },
+    { title: 'Report', run: () => Promise.resolve(writeReport(done, o, startedMs)) },
   ]
   await runSteps(steps, { out: o.json ? process.stderr : process.stdout, signal: o.signal })
-  return 0
+  const report = done.report!
+  if (o.json) console.log(JSON.stringify(report, null, 2))
+  else console.log(`\n${table(report)}`)
+  const wrong = failures(report)
+  for (const line of wrong) console.error(line)
+  return wrong.length === 0 ? 0 : 1
 }
 
-/** The receipt of exactly these bytes, from an earlier boot test if there is one. */
-async function provenBy(
-  image: BuiltImage,
-  { project, retest, signal }: StartOptions,
-  onProgress: (line: string) => void,
-): Promise<{ receipt: Receipt; old: boolean }> {
+async function bake(done: Done, { project }: StartOptions, onProgress: Progress): Promise<string> {
+  const { specFile, lockFile, cacheDir, serverEntry, imagesDir, localLockFile } = project
+  done.image = await buildImage({
+    ...{ specFile, lockFile, cacheDir, serverEntry, onProgress },
+    ...{ outDir: imagesDir, relockInto: localLockFile },
+  })
+  const { digest, bytes, cached } = done.image
+  return `${digest.slice(0, 12)}, ${megabytes(bytes)}${cached ? ', unchanged since it was baked' : ''}`
+}
+
+async function prove(done: Done, o: StartOptions, onProgress: Progress): Promise<string> {
+  const image = done.image!
   const file = join(image.folder, 'receipt.json')
-  if (!retest && existsSync(file)) return { receipt: readReceipt(file, image.digest), old: true }
-  return { receipt: await bootTest(image, { cacheDir: project.cacheDir, onProgress, signal }), old: false }
+  const proven = !o.retest && existsSync(file)
+  done.receipt = proven
+    ? readReceipt(file, image.digest)
+    : await bootTest(image, { cacheDir: o.project.cacheDir, onProgress, signal: o.signal })
+  const { accel, secondsToFirstForward, bytesRead } = done.receipt
+  const found = `first mail forwarded after ${secondsToFirstForward} s (${accel}), ${megabytes(bytesRead)} read`
+  return proven ? `${found}; these bytes have their receipt (--retest boots them again)` : found
+}
+
+async function storm(done: Done, o: StartOptions, onProgress: Progress): Promise<string> {
+  const { cacheDir, runDir } = o.project
+  const root = await extractRoot(done.image!, { cacheDir, onProgress })
+  const directory = freshDirectory(runDir)
+  const volatile = statfsSync(directory).type === TMPFS
+  if (volatile) onProgress(`${directory} is on a tmpfs: the queue of this run would not survive a power cut`)
+  done.storm = await runStorm({
+    ...{ directory, volatile, signal: o.signal, launcher: sandboxLauncher(root), scenario: stormScenario },
+    progress: onProgress,
+    onRow: (row) => onProgress(rowLine(row)),
+  })
+  const { fleet, mail } = done.storm
+  return `1 → ${fleet.maxInstances} → ${fleet.finalInstances} instances; ${mail.accepted} accepted, ${mail.lost} lost`
+}
+
+function writeReport(done: Done, { project }: StartOptions, startedMs: number): string {
+  const { image, receipt, storm } = done
+  if (!image || !receipt || !storm) throw new Error('a step before the report did not finish')
+  const { digest, bytes, cached, locked, relockDifferences } = image
+  const { accel, secondsToFirstForward, bytesRead, networkCut, cleanShutdown, volatileSpool } = receipt
+  done.report = {
+    ...storm,
+    image: { digest, bytes, cached, locked, relockDifferences },
+    boot: { accel, secondsToFirstForward, bytesRead, networkCut, cleanShutdown, volatileSpool },
+    seconds: Math.round((Date.now() - startedMs) / 100) / 10,
+  }
+  mkdirSync(project.reportsDir, { recursive: true })
+  writeFileSync(join(project.reportsDir, 'start.json'), `${JSON.stringify(done.report, null, 2)}\n`)
+  return 'build/reports/start.json'
+}
+
+/** A directory of this run alone. What ended runs left is removed, so the last run's logs stay until the next. */
+function freshDirectory(runDir: string): string {
+  mkdirSync(runDir, { recursive: true })
+  for (const name of readdirSync(runDir)) {
+    if (!existsSync(`/proc/${name.split('-')[1]}`))
+      rmSync(join(runDir, name), { recursive: true, force: true })
+  }
+  const directory = join(runDir, `storm-${process.pid}`)
+  mkdirSync(directory, { recursive: true })
+  return directory
+}
+
+function rowLine({ tMs, offeredPerSecond, demand, desired, inService }: TimelineRow): string {
+  const at = `${(tMs / 1000).toFixed(0).padStart(3)} s`
+  const load = `${offeredPerSecond.toFixed(0).padStart(4)} offered/s`
+  return `${at}  ${load}  demand ${String(demand ?? '?').padStart(4)}  ${inService} of ${desired} instances in service`
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`
 }

@@ -3,7 +3,7 @@
 import { Listr } from 'listr2'
 
 /** Tells what is going on, one short line at a time. */
-type Progress = (line: string) => void
+export type Progress = (line: string) => void
 
 /** One step. `run` returns what it found in one line, which stays on the screen. */
 export type Step = { title: string; run: (progress: Progress) => Promise<string> }
