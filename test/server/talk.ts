@@ -28,7 +28,8 @@ export async function talkTo(port: number) {
     state.ended = true
     notify()
   })
-  await new Promise((resolve) => socket.once('connect', resolve))
+  // A refused connection is one that has ended: failure() tells, and every reply is null.
+  await new Promise((resolve) => socket.once('connect', resolve).once('error', resolve))
 
   /** The next line, or null when the server has closed. */
   async function line(): Promise<string | null> {

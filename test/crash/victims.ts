@@ -1,0 +1,64 @@
+// Processes that are killed with SIGKILL at random moments under load and started again.
+// Owns: which of them are up, the rounds, and that none outlives the test.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { between, oneOf, type Random } from './random.ts'
+
+/** A running process: how to kill it, and when it has ended. */
+export type Running = { kill: () => void; exited: Promise<unknown> }
+
+export type Victims<R extends Running> = {
+  /** Those that serve right now. */
+  up: () => R[]
+  /** Resolves when all of them serve. */
+  allUp: () => Promise<void>
+  /** Kills one that serves, after a random wait; returns when it is gone. Its successor is on its way by then. */
+  round: (random: Random) => Promise<void>
+  /** From here on processes may end, and none is started. */
+  end: () => void
+}
+
+/** How long a victim may still work before the blow: from nothing to several leases and commits. */
+const LONGEST_WAIT_MS = 250
+
+/** Keeps one process running for each of `starters`, which resolve when theirs serves. */
+export function keepRunning<R extends Running>(starters: (() => Promise<R>)[]): Victims<R> {
+  const running = new Map<number, R>()
+  const killed = new Set<R>()
+  const failures: unknown[] = []
+  let ended = false
+
+  async function keep(slot: number, start: () => Promise<R>): Promise<void> {
+    while (!ended) {
+      const process = await start()
+      running.set(slot, process)
+      await process.exited
+      running.delete(slot)
+      if (!ended && !killed.has(process)) throw new Error('a process ended by itself')
+    }
+  }
+
+  for (const [slot, start] of starters.entries()) keep(slot, start).catch((error) => failures.push(error))
+
+  async function until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      if (failures.length > 0) throw failures[0]
+      await sleep(2)
+    }
+  }
+
+  return {
+    up: () => [...running.values()],
+    allUp: () => until(() => running.size === starters.length),
+    round: async (random) => {
+      await sleep(between(random, 0, LONGEST_WAIT_MS))
+      await until(() => running.size > 0)
+      const victim = oneOf(random, [...running.values()])
+      killed.add(victim)
+      victim.kill()
+      await victim.exited
+    },
+    end: () => {
+      ended = true
+    },
+  }
+}
