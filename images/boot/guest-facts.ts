@@ -1,0 +1,81 @@
+// What a running guest says of itself. Owns: the unit that answers, given to an unchanged image as systemd
+// credentials (systemd.extra-unit.*, systemd.unit-dropin.*), and the reading of its answer. The unit is a socket that
+// waits: until it is asked it costs the guest nothing. Fails when the guest does not answer within the time given.
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import * as v from 'valibot'
+
+/** The guest's port that answers; forwarded for the test like the others. */
+export const FACTS_PORT = 9099
+
+const PROBE = fileURLToPath(new URL('./guest-probe.mjs', import.meta.url))
+/** Also the name of the probe's file in the guest, so that Node takes it for an ES module. */
+const PROBE_CREDENTIAL = 'guest-probe.mjs'
+
+const number = v.number()
+const text = v.string()
+const Answer = v.object({
+  attempts: v.array(v.object({ host: text, port: number, outcome: text })),
+  units: v.array(v.object({ unit: text, active: text, sub: text })),
+  ports: v.array(number),
+  times: v.object({ now: number, userspace: number, server: number }),
+  nodeVersion: text,
+  kernel: text,
+})
+
+/** `attempts[].outcome` is `connected`, `timeout` or an error code; `times` are seconds since the kernel started. */
+export type GuestFacts = v.InferOutput<typeof Answer>
+
+export type GuestAddress = { host: string; port: number }
+
+/** The credentials that make an image answer {@link askGuest}. */
+export function factsCredentials(): Record<string, string> {
+  const unit = (lines: string[]) => `${lines.join('\n')}\n`
+  return {
+    [PROBE_CREDENTIAL]: readFileSync(PROBE, 'utf8'),
+    'systemd.extra-unit.boot-test.socket': unit(['[Socket]', `ListenStream=${FACTS_PORT}`, 'Accept=yes']),
+    'systemd.extra-unit.boot-test@.service': unit([
+      '[Service]',
+      `ImportCredential=${PROBE_CREDENTIAL}`,
+      `ExecStart=/usr/lib/mailfleet/node \${CREDENTIALS_DIRECTORY}/${PROBE_CREDENTIAL}`,
+      'StandardInput=socket',
+      'StandardError=journal+console',
+    ]),
+    'systemd.unit-dropin.sockets.target': unit(['[Unit]', 'Wants=boot-test.socket']),
+  }
+}
+
+/**
+ * Asks the guest behind `port` for its facts, and to try to connect to `addresses` from inside.
+ * @throws {Error} if no whole answer comes within `timeoutMs`.
+ */
+export async function askGuest(
+  port: number,
+  addresses: readonly GuestAddress[],
+  timeoutMs: number,
+): Promise<GuestFacts> {
+  const socket = connect({ host: '127.0.0.1', port })
+  const answer = new Promise<string>((resolve, reject) => {
+    let received = ''
+    socket.setEncoding('utf8').on('data', (chunk: string) => (received += chunk))
+    socket.on('end', () => resolve(received))
+    socket.on('error', reject)
+    socket.setTimeout(timeoutMs, () => reject(new Error(`the guest did not answer within ${timeoutMs} ms`)))
+  })
+  socket.write(`${JSON.stringify({ addresses })}\n`)
+  try {
+    const received = await answer
+    if (received === '') throw new Error('the guest closed the connection without an answer')
+    return v.parse(Answer, JSON.parse(received))
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Our own probe is not a fact about the image. */
+export function unitsOfImage({ units }: GuestFacts): { active: string[]; failed: string[] } {
+  const own = units.filter(({ unit }) => !unit.startsWith('boot-test') && !unit.includes('boot\\x2dtest'))
+  const named = (state: string) => own.filter(({ active }) => active === state).map(({ unit }) => unit)
+  return { active: named('active').sort(), failed: named('failed').sort() }
+}

@@ -1,0 +1,123 @@
+// The machine that boots an image, as QEMU's argument list. Pure. Owns: what hardware the guest sees and what it can
+// reach; everything that is not named here it does not have (-nodefaults).
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export type Accel = 'kvm' | 'tcg'
+
+export type Disk = {
+  /** Name in block statistics, and the serial number the guest sees. */
+  name: string
+  file: string
+  /** false: what the guest writes is forgotten at the end, the file never changes. */
+  writable: boolean
+}
+
+export type Network = {
+  /** true: the guest reaches nothing but `guestToHost`. */
+  restrict: boolean
+  /** Ports of the guest that a free port on the host's loopback shall lead to. */
+  hostToGuest: readonly number[]
+  /** Addresses in the guest's network that lead to a port on the host's loopback. */
+  guestToHost: readonly { host: string; port: number; hostPort: number }[]
+}
+
+export type Machine = {
+  accel: Accel
+  /** In the order in which the firmware looks for something to boot. Each is an NVMe disk, as on EC2. */
+  disks: readonly Disk[]
+  network?: Network
+  /** systemd credentials: name → content. */
+  credentials?: Readonly<Record<string, string>>
+  memoryMiB?: number
+  /** Where to write one line for every read from the first disk. */
+  readTraceFile?: string
+}
+
+/** UEFI firmware of Debian's package ovmf; the second file is a template of the machine's own variables. */
+export const FIRMWARE = { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', vars: '/usr/share/OVMF/OVMF_VARS_4M.fd' }
+
+/** What an instance of the smallest useful type has. */
+const VCPUS = 2
+const MEMORY_MIB = 1024
+
+/** Descriptor on which QEMU's control channel is handed over. */
+export const QMP_FD = 3
+
+/** Name of the machine's private firmware variables inside its folder. */
+export const VARS_NAME = 'vars.fd'
+
+const RELAY = fileURLToPath(new URL('./guest-relay.mjs', import.meta.url))
+
+/** QEMU separates the parts of an option by commas; a comma in a value is written twice. */
+const quoted = (value: string) => value.replaceAll(',', ',,')
+
+/** @param folder where the machine's private copy of the firmware variables is. */
+export function qemuArguments(machine: Machine, folder: string): string[] {
+  const { accel, disks, network, credentials = {}, memoryMiB = MEMORY_MIB, readTraceFile } = machine
+  return [
+    '-nodefaults',
+    '-no-user-config',
+    '-no-reboot',
+    ...['-display', 'none'],
+    ...['-machine', `q35,accel=${accel},smm=off,vmport=off`],
+    ...['-cpu', accel === 'kvm' ? 'host' : 'max'],
+    ...['-smp', String(VCPUS)],
+    ...['-m', String(memoryMiB)],
+    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${FIRMWARE.code}`],
+    ...['-drive', `if=pflash,unit=1,format=raw,file=${quoted(join(folder, VARS_NAME))}`],
+    ...disks.flatMap(diskArguments),
+    ...(network ? networkArguments(network) : []),
+    ...['-device', 'virtio-rng-pci'],
+    ...Object.entries(credentials).flatMap(([name, content]) => credentialArguments(name, content)),
+    ...['-chardev', `socket,id=control,fd=${QMP_FD}`],
+    ...['-mon', 'chardev=control,mode=control'],
+    ...['-chardev', 'stdio,id=console,signal=off'],
+    ...['-serial', 'chardev:console'],
+    ...(readTraceFile === undefined ? [] : ['-trace', `enable=pci_nvme_read,file=${quoted(readTraceFile)}`]),
+  ]
+}
+
+/**
+ * The namespace's number is the disk's place in the list, counted from 1: it tells disks apart in the read trace.
+ * Write-back caching, so a guest's flush reaches the host's file and nothing else has to.
+ */
+function diskArguments({ name, file, writable }: Disk, index: number): string[] {
+  const kept = writable ? 'cache=writeback' : 'snapshot=on'
+  return [
+    ...['-drive', `if=none,id=${name},format=raw,${kept},file=${quoted(file)}`],
+    ...['-device', `nvme,id=${name}-controller,serial=${name},bootindex=${index}`],
+    ...['-device', `nvme-ns,drive=${name},bus=${name}-controller,nsid=${index + 1}`],
+  ]
+}
+
+function networkArguments({ restrict, hostToGuest, guestToHost }: Network): string[] {
+  const options = [
+    'user',
+    'id=net',
+    `restrict=${restrict ? 'on' : 'off'}`,
+    'ipv6=off',
+    // Port 0: a free one, which QEMU then tells.
+    ...hostToGuest.map((port) => `hostfwd=tcp:127.0.0.1:0-:${port}`),
+    ...guestToHost.map(
+      ({ host, port, hostPort }) => `guestfwd=tcp:${host}:${port}-cmd:${relayCommand(hostPort)}`,
+    ),
+  ]
+  return [
+    ...['-netdev', options.join(',')],
+    // Without a ROM the firmware does not try to boot from the network.
+    ...['-device', 'virtio-net-pci,netdev=net,romfile='],
+  ]
+}
+
+/** QEMU's own forwarding would lead every connection into one and the same: so a process for each. */
+function relayCommand(hostPort: number): string {
+  const words = [process.execPath, RELAY, String(hostPort)]
+  return quoted(words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '))
+}
+
+/** systemd(1), "System credentials": SMBIOS type 11 strings; base64 lets any byte through. */
+function credentialArguments(name: string, content: string): string[] {
+  const value = Buffer.from(content).toString('base64')
+  return ['-smbios', `type=11,value=io.systemd.credential.binary:${name}=${value}`]
+}

@@ -1,0 +1,92 @@
+// QEMU's control channel (QMP): JSON lines over one stream. Owns: matching answers to commands, and handing on events.
+// Fails by rejecting: with QEMU's own words when a command is refused, and for every open command when the stream ends.
+import { createInterface } from 'node:readline'
+import type { Duplex } from 'node:stream'
+import * as v from 'valibot'
+
+const Message = v.union([
+  v.object({ return: v.unknown(), id: v.number() }),
+  v.object({ error: v.object({ class: v.string(), desc: v.string() }), id: v.number() }),
+  v.object({ event: v.string() }),
+  v.object({ QMP: v.unknown() }),
+])
+
+const BlockStats = v.array(
+  v.object({
+    device: v.optional(v.string()),
+    stats: v.object({ rd_bytes: v.number(), rd_operations: v.number(), wr_bytes: v.number() }),
+  }),
+)
+
+type Waiting = { resolve: (value: unknown) => void; reject: (error: Error) => void }
+
+export type Qmp = ReturnType<typeof openQmp>
+
+/** Speaks QMP over `stream`; `onEvent` gets the names of QEMU's events, such as STOP and POWERDOWN. */
+export function openQmp(stream: Duplex, onEvent: (name: string) => void = () => {}) {
+  const waiting = new Map<number, Waiting>()
+  let nextId = 1
+  let ended = false
+
+  function end(): void {
+    ended = true
+    for (const { reject } of waiting.values()) reject(new Error('QEMU ended'))
+    waiting.clear()
+  }
+
+  function receive(line: string): void {
+    const parsed = v.safeParse(Message, JSON.parse(line))
+    if (!parsed.success) return
+    const message = parsed.output
+    if ('event' in message) onEvent(message.event)
+    if (!('id' in message)) return
+    const waiter = waiting.get(message.id)
+    waiting.delete(message.id)
+    if ('error' in message) waiter?.reject(new Error(`QEMU: ${message.error.desc}`))
+    else waiter?.resolve(message.return)
+  }
+
+  async function execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    if (ended) throw new Error('QEMU ended')
+    const id = nextId++
+    return new Promise((resolve, reject) => {
+      waiting.set(id, { resolve, reject })
+      stream.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`)
+    })
+  }
+
+  // A broken stream only says that QEMU is gone; readline passes its error on as one of its own.
+  createInterface({ input: stream }).on('line', receive).on('close', end).on('error', end)
+  stream.on('error', end)
+
+  return {
+    execute,
+
+    /** Leaves the greeting behind: QEMU takes no other command before this one. */
+    negotiate: async (): Promise<void> => {
+      await execute('qmp_capabilities')
+    },
+
+    /** What the guest has read from and written to the disk called `name` until now. */
+    async blockStatistics(name: string): Promise<{ readBytes: number; reads: number; writtenBytes: number }> {
+      const found = v
+        .parse(BlockStats, await execute('query-blockstats'))
+        .find(({ device }) => device === name)
+      if (found === undefined) throw new Error(`QEMU has no disk called ${name}`)
+      const { rd_bytes: readBytes, rd_operations: reads, wr_bytes: writtenBytes } = found.stats
+      return { readBytes, reads, writtenBytes }
+    },
+
+    /** Port of the guest → port on the host's loopback that leads to it. */
+    async forwardedPorts(): Promise<Map<number, number>> {
+      const table = await execute('human-monitor-command', { 'command-line': 'info usernet' })
+      return parseForwardedPorts(v.parse(v.string(), table))
+    },
+  }
+}
+
+/** Reads QEMU's table of user-mode connections: protocol, descriptor, source, port, destination, port, queues. */
+export function parseForwardedPorts(table: string): Map<number, number> {
+  const rows = table.matchAll(/TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)/g)
+  return new Map([...rows].map(([, host, guest]) => [Number(guest), Number(host)]))
+}

@@ -1,0 +1,40 @@
+// What the guest of a test is told: configuration and routes as the credentials that an image takes. Pure.
+// Owns: the ports inside the guest and the one address outside it.
+import { ALIAS, DESTINATION, SERVER_NAME, SRS_DOMAIN } from './test-message.ts'
+
+export const SMTP_PORT = 25
+export const ADMIN_PORT = 9025
+
+/** The guest's only way out: an address of user-mode networking that QEMU leads to the sink. */
+export const RELAY_FROM_GUEST = { host: '10.0.2.100', port: 2526 }
+
+/** The socket unit binds port 25 and hands it over as systemd's first descriptor. */
+const FIRST_PASSED_FD = 3
+
+const SPOOL_PATH = '/var/spool/mailfleet'
+/** Where systemd puts the credentials of the image's service. */
+const CREDENTIALS_PATH = '/run/credentials/mailfleet.service'
+
+export type ServerSettings = {
+  queue?: Record<string, unknown>
+  delivery?: Record<string, unknown>
+  retry?: Record<string, unknown>
+  limits?: Record<string, unknown>
+}
+
+/** The credentials of a forwarding server that relays to {@link RELAY_FROM_GUEST}, its queue on the spool disk. */
+export function serverCredentials(settings: ServerSettings = {}): Record<string, string> {
+  const [local = '', domain = ''] = ALIAS.split('@')
+  const config = {
+    hostname: SERVER_NAME,
+    listen: { smtp: { fd: FIRST_PASSED_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
+    queue: { path: SPOOL_PATH, volatile: false, ...settings.queue },
+    routes: { file: `${CREDENTIALS_PATH}/mailfleet.routes` },
+    srs: { domain: SRS_DOMAIN, secrets: ['a secret of the boot test, which keeps nothing'] },
+    limits: { ...settings.limits },
+    delivery: { relay: RELAY_FROM_GUEST, ...settings.delivery },
+    retry: { ...settings.retry },
+  }
+  const routes = { domains: { [domain]: { aliases: { [local]: [DESTINATION] } } } }
+  return { 'mailfleet.config': JSON.stringify(config), 'mailfleet.routes': JSON.stringify(routes) }
+}

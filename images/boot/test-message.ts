@@ -1,0 +1,51 @@
+// The message of the boot test, and what must be true of it when it has been forwarded. Pure.
+import type { Received } from './sink.ts'
+
+export const ALIAS = 'info@alias.example'
+export const DESTINATION = 'person@mailbox.example'
+export const SENDER = 'sender@origin.example'
+export const SRS_DOMAIN = 'srs.forwarder.example'
+export const SERVER_NAME = 'mx1.forwarder.example'
+
+/** An RFC 5322 message with what transport likes to spoil: dots at line starts, blanks at line ends, long lines. */
+export function testMessage(id: string, date: Date): Buffer {
+  const lines = [
+    `Date: ${date.toUTCString().replace('GMT', '+0000')}`,
+    `From: "Boot Test" <${SENDER}>`,
+    `To: <${ALIAS}>`,
+    'Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=',
+    `Message-ID: <${id}@origin.example>`,
+    'MIME-Version: 1.0',
+    'Content-Type: text/plain; charset=utf-8',
+    'Content-Transfer-Encoding: 7bit',
+    '',
+    'A first line, then one that is only a dot:',
+    '.',
+    '..and one that starts with two.',
+    'Blanks at the end:  \t ',
+    'x'.repeat(900),
+    '',
+    'The last line.',
+    '',
+  ]
+  return Buffer.from(lines.join('\r\n'))
+}
+
+/** What is wrong with a message that should be `sent`, forwarded to {@link DESTINATION}; empty when nothing is. */
+export function forwardProblems(sent: Buffer, { mailFrom, recipients, raw }: Received): string[] {
+  const problems: string[] = []
+  const added = raw.subarray(0, Math.max(0, raw.length - sent.length)).toString('latin1')
+  if (!raw.subarray(added.length).equals(sent))
+    problems.push('its own headers and body are not intact at its end')
+  if (!/^Received: (?:[^\r\n]|\r\n[ \t])*\bby mx1\.forwarder\.example\b/im.test(added)) {
+    problems.push(`no Received field by ${SERVER_NAME} was added`)
+  }
+  if (recipients.length !== 1 || recipients[0] !== DESTINATION) {
+    problems.push(`it went to ${recipients.join(', ')} rather than ${DESTINATION}`)
+  }
+  const [local = '', domain] = mailFrom.split('@')
+  if (!/^SRS0[=+-]/i.test(local) || domain !== SRS_DOMAIN) {
+    problems.push(`its reverse path <${mailFrom}> is not rewritten to ${SRS_DOMAIN}`)
+  }
+  return problems
+}

@@ -1,0 +1,111 @@
+// Real machines without an image: the firmware finds nothing to boot.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { chooseAccel, probeKvm } from '../../../images/boot/accel.ts'
+import { bootTest } from '../../../images/boot/boot-test.ts'
+import { startMachine } from '../../../images/boot/qemu.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'mailfleet-qemu-'))
+after(() => rmSync(folder, { recursive: true }))
+
+/** Enough for the firmware to speak, emulated and beside another test. */
+const HANG_MS = 15_000
+
+/** Processes whose command line mentions `path`: QEMU, its sandbox, its relays. */
+function processesUsing(path: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path)
+      } catch {
+        return false
+      }
+    })
+}
+
+test('a disk that does not boot ends at the time limit, with the console’s last lines, and leaves nothing', async () => {
+  const image = join(folder, 'empty')
+  const cacheDir = join(folder, 'hang')
+  mkdirSync(image)
+  writeFileSync(join(image, 'manifest.json'), JSON.stringify({ locked: true }))
+  const disk = join(image, 'disk.raw')
+  writeFileSync(disk, '')
+  truncateSync(disk, 16 * 1024 * 1024)
+  const options = { cacheDir, timeoutMs: HANG_MS, accel: 'tcg' as const }
+  await assert.rejects(bootTest({ digest: '0'.repeat(64), folder: image, disk }, options), (error: Error) => {
+    assert.match(error.message, /^boot test failed: not done after 15 s\nThe console's last lines:\n/)
+    assert.match(error.message, /BdsDxe: failed to load Boot0001 "UEFI QEMU NVMe Ctrl image/)
+    return true
+  })
+  assert.deepEqual(processesUsing(cacheDir), [])
+  assert.deepEqual(readdirSync(join(cacheDir, 'boot')), [])
+  assert.deepEqual(readdirSync(image).sort(), ['disk.raw', 'manifest.json'])
+})
+
+test('the caller can stop a boot test', async () => {
+  const image = join(folder, 'empty')
+  const stop = new AbortController()
+  const options = { cacheDir: join(folder, 'stop'), accel: 'tcg' as const, signal: stop.signal }
+  const onProgress = () => void setTimeout(() => stop.abort(new Error('told to stop')), 500)
+  const running = bootTest(
+    { digest: '0'.repeat(64), folder: image, disk: join(image, 'disk.raw') },
+    { ...options, onProgress },
+  )
+  await assert.rejects(running, /told to stop/)
+  assert.deepEqual(processesUsing(options.cacheDir), [])
+})
+
+test('a machine that QEMU will not start is an error in QEMU’s words', async () => {
+  const disks = [{ name: 'image', file: join(folder, 'missing.raw'), writable: false }]
+  const workDir = join(folder, 'refused')
+  await assert.rejects(
+    startMachine({ accel: 'tcg', disks }, { workDir }),
+    /QEMU did not start: .*missing\.raw/s,
+  )
+  assert.deepEqual(readdirSync(workDir), [])
+})
+
+test('a parent killed with SIGKILL takes its machine along, and the next run clears up', async () => {
+  const workDir = join(folder, 'orphan')
+  const script = `
+    const { startMachine } = await import('${join(import.meta.dirname, '../../../images/boot/qemu.ts')}')
+    await startMachine({ accel: 'tcg', disks: [], memoryMiB: 128 }, { workDir: '${workDir}' })
+    console.log('started')
+    setInterval(() => {}, 1000)`
+  const parent = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(parent.stdout, 'data')
+  assert.ok(processesUsing(`${workDir}/run-`).length > 0)
+  parent.kill('SIGKILL')
+  await once(parent, 'exit')
+  for (let left = 100; left > 0 && processesUsing(`${workDir}/run-`).length > 0; left--) await sleep(50)
+  assert.deepEqual(processesUsing(`${workDir}/run-`), [])
+  assert.equal(readdirSync(workDir).length, 1)
+  const next = await startMachine({ accel: 'tcg', disks: [], memoryMiB: 128 }, { workDir })
+  assert.equal(readdirSync(workDir).length, 1)
+  await next.kill()
+  assert.deepEqual(readdirSync(workDir), [])
+})
+
+test('KVM is found to work or not, and auto follows', async (t) => {
+  const works = await probeKvm(join(folder, 'kvm'))
+  t.diagnostic(`KVM ${works ? 'works' : 'does not work'} here`)
+  assert.equal(await chooseAccel('auto', () => Promise.resolve(works)), works ? 'kvm' : 'tcg')
+  assert.deepEqual(processesUsing(join(folder, 'kvm')), [])
+})

@@ -1,0 +1,60 @@
+// A receipt is bound to the bytes it was given for.
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { readReceipt, writeReceipt, type Receipt } from '../../../images/boot/receipt.ts'
+import { InputError } from '../../../input/problems.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'mailfleet-receipt-'))
+after(() => rmSync(folder, { recursive: true }))
+
+const digest = 'a'.repeat(64)
+const receipt: Receipt = {
+  version: 1,
+  digest,
+  createdAt: '2026-01-31T12:00:00.000Z',
+  accel: 'tcg',
+  locked: true,
+  secondsToFirstForward: 28.1,
+  secondsToKernel: 4.2,
+  secondsToUserspace: 9,
+  secondsToServerStart: 14,
+  secondsToListening: 20,
+  bytesRead: 64_000_000,
+  blocksRead: 180,
+  networkCut: true,
+  volatileSpool: false,
+  ports: [25, 9025],
+  units: { active: ['mailfleet.service'], failed: [] },
+  cleanShutdown: true,
+  nodeVersion: 'v26.10.0',
+  kernel: '6.12.0',
+}
+
+test('what is written is what is read, and nothing is left beside it', () => {
+  const file = join(folder, 'receipt.json')
+  writeReceipt(file, receipt)
+  writeReceipt(file, receipt)
+  assert.deepEqual(readReceipt(file, digest), receipt)
+  assert.deepEqual(readdirSync(folder), ['receipt.json'])
+})
+
+test('a receipt for other bytes is refused', () => {
+  const file = join(folder, 'other.json')
+  writeReceipt(file, receipt)
+  assert.throws(() => readReceipt(file, 'b'.repeat(64)), /digest: expected the digest of the image/)
+})
+
+test('a receipt that does not fit is refused with everything that is wrong', () => {
+  const file = join(folder, 'wrong.json')
+  writeFileSync(file, JSON.stringify({ ...receipt, networkCut: false, bytesRead: -1, extra: 1 }))
+  assert.throws(
+    () => readReceipt(file, digest),
+    (error) =>
+      error instanceof InputError &&
+      ['networkCut', 'bytesRead', 'extra'].every((key) => error.problems.some((p) => p.key === key)),
+  )
+  assert.throws(() => readReceipt(join(folder, 'missing.json'), digest), InputError)
+})
