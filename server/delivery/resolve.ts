@@ -143,8 +143,11 @@ const LOCAL_NETWORKS: readonly [string, number, 'ipv4' | 'ipv6'][] = [
   ['172.16.0.0', 12, 'ipv4'],
   ['192.168.0.0', 16, 'ipv4'],
   ['224.0.0.0', 3, 'ipv4'],
-  // Unspecified, loopback, and the rest of ::/8 (which holds IPv4-mapped); unique local, link-local, multicast.
-  ['::', 8, 'ipv6'],
+  // Unspecified, loopback, IPv4-compatible, NAT64 (RFC 6052) and 6to4 (RFC 3056), which stand for IPv4 addresses;
+  // unique local, link-local, multicast. IPv4-mapped addresses are checked as the IPv4 addresses they are.
+  ['::', 96, 'ipv6'],
+  ['64:ff9b::', 96, 'ipv6'],
+  ['2002::', 16, 'ipv6'],
   ['fc00::', 7, 'ipv6'],
   ['fe80::', 10, 'ipv6'],
   ['ff00::', 8, 'ipv6'],

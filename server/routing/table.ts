@@ -114,7 +114,7 @@ export function resolve(routes: Routes, recipient: Address): Resolution {
       const tagged = { local: withTag(next.local, match.tag), domain: next.domain }
       // A mailbox outside our domains is where a chain ends; an unknown alias inside them is a dead end.
       if (routes.has(next.domain)) follow(tagged, depth + 1)
-      else destinations.set(addressKey(next), next)
+      else if (!destinations.has(addressKey(next))) destinations.set(addressKey(next), next)
     }
     return 'routed'
   }
@@ -132,8 +132,6 @@ function matchAlias(aliases: ReadonlyMap<string, readonly Address[]>, local: str
   const plus = name.indexOf('+')
   const candidates = plus > 0 ? [name, name.slice(0, plus), CATCH_ALL] : [name, CATCH_ALL]
   for (const alias of candidates) {
-    // '*' written by a sender is a character, not the catch-all.
-    if (alias === CATCH_ALL && alias === name) continue
     const destinations = aliases.get(alias)
     if (destinations !== undefined)
       return { alias, tag: alias === name ? '' : tagOf(local, plus), destinations }

@@ -1,0 +1,114 @@
+// The Sender Rewriting Scheme: a table of rewritings, and what must hold of any sender.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { formatAddress } from '../../../server/names.ts'
+import { reverseSrs, rewriteSrs, type Srs } from '../../../server/delivery/srs.ts'
+
+const DAY_MS = 86_400_000
+const NOW_MS = Date.UTC(2026, 0, 15)
+const srs: Srs = {
+  domain: 'srs.example.net',
+  secrets: ['first-secret-of-32-characters-ab', 'older-secret-of-32-characters-ab'],
+}
+
+const localOf = (address: string) => address.slice(0, address.lastIndexOf('@'))
+const back = (address: string, nowMs = NOW_MS, by = srs) => {
+  const reversed = reverseSrs(by, localOf(address), nowMs)
+  return reversed === null ? null : formatAddress(reversed)
+}
+
+const REWRITINGS: [name: string, sender: string, rewritten: RegExp, reversed: string | null][] = [
+  [
+    'a plain sender',
+    'alice@sender.example',
+    /^SRS0=[a-z2-7]{16}=[a-z2-7]{2}=sender\.example=alice@/,
+    'alice@sender.example',
+  ],
+  [
+    'a local part with equals signs',
+    'b=a=c@s.example',
+    /^SRS0=.{16}=..=s\.example=b=a=c@/,
+    'b=a=c@s.example',
+  ],
+  ['a tag', 'a+b-c@s.example', /=s\.example=a\+b-c@/, 'a+b-c@s.example'],
+  ['upper case in the domain', 'A@S.Example', /=s\.example=A@/, 'A@s.example'],
+  [
+    'another forwarder’s SRS0',
+    'SRS0=hash=tt=orig.example=bob@fwd.example',
+    /^SRS1=.{16}=fwd\.example==hash=tt=orig\.example=bob@/,
+    'SRS0=hash=tt=orig.example=bob@fwd.example',
+  ],
+  [
+    'another forwarder’s SRS0 with its own separator',
+    'SRS0+hash=tt=o.example=bob@fwd.example',
+    /^SRS1=.{16}=fwd\.example=\+hash=tt=o\.example=bob@/,
+    'SRS0+hash=tt=o.example=bob@fwd.example',
+  ],
+  [
+    'another forwarder’s SRS1: the first hop stays',
+    'SRS1=xxxx=first.example==h=tt=o.example=bob@second.example',
+    /^SRS1=.{16}=first\.example==h=tt=o\.example=bob@/,
+    'SRS0=h=tt=o.example=bob@first.example',
+  ],
+  ['too long for 64 octets', `${'x'.repeat(40)}@sender.example`, /^opaque=[a-z2-7]{16}@/, null],
+  ['a quoted local part', '"john"@sender.example', /^opaque=[a-z2-7]{16}@/, null],
+]
+
+for (const [name, sender, rewritten, reversed] of REWRITINGS) {
+  test(`rewrites ${name}`, () => {
+    const address = rewriteSrs(srs, sender, NOW_MS)
+    assert.match(address, rewritten)
+    assert.ok(address.endsWith('@srs.example.net'))
+    assert.equal(back(address), reversed)
+  })
+}
+
+test('the null reverse path stays null, and an address of our own stays as it is', () => {
+  assert.equal(rewriteSrs(srs, '', NOW_MS), '')
+  const own = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
+  assert.equal(rewriteSrs(srs, own, NOW_MS), own)
+})
+
+test('any sender: at most 64 octets, back to the same mailbox in any case, or opaque', () => {
+  const characters = 'abcXYZ019.!#$&*+-/=?^_`{|}~'
+  let state = 1
+  const random = (below: number) => (state = (state * 48_271) % 2_147_483_647) % below
+  for (let round = 0; round < 2_000; round++) {
+    const local = Array.from({ length: 1 + random(45) }, () => characters[random(characters.length)]).join('')
+    const sender = `${local}@${'abc.'.repeat(1 + random(3))}example`
+    const address = rewriteSrs(srs, sender, NOW_MS)
+    assert.ok(Buffer.byteLength(localOf(address)) <= 64, address)
+    if (address.startsWith('opaque')) continue
+    assert.equal(back(address), /^srs[01][=+-]/i.test(local) ? back(address) : sender)
+    for (const altered of [address.toUpperCase(), address.toLowerCase()]) {
+      assert.equal(back(altered)?.toLowerCase(), sender.toLowerCase())
+    }
+  }
+})
+
+test('a changed character anywhere is not ours', () => {
+  const local = localOf(rewriteSrs(srs, 'alice@sender.example', NOW_MS))
+  for (let index = 5; index < local.length; index++) {
+    const other = local[index] === 'b' ? 'c' : 'b'
+    const changed = local.slice(0, index) + other + local.slice(index + 1)
+    assert.equal(reverseSrs(srs, changed, NOW_MS), null, changed)
+  }
+})
+
+test('too old, or from the future, is not ours', () => {
+  const address = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
+  const at = (days: number) => back(address, NOW_MS + days * DAY_MS)
+  assert.equal(at(14), 'alice@sender.example')
+  assert.equal(at(15), null)
+  assert.equal(at(-1), 'alice@sender.example')
+  assert.equal(at(-2), null)
+  // The day code comes round every 1,024 days.
+  assert.equal(at(1_024 - 20), null)
+})
+
+test('secrets rotate: an older one still verifies, a dropped one does not', () => {
+  const before = { ...srs, secrets: ['older-secret-of-32-characters-ab'] }
+  const address = rewriteSrs(before, 'alice@sender.example', NOW_MS)
+  assert.equal(back(address), 'alice@sender.example')
+  assert.equal(back(address, NOW_MS, { ...srs, secrets: [srs.secrets[0]!] }), null)
+})

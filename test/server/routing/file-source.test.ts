@@ -1,0 +1,88 @@
+// Routes taken up from a changing file: renamed over, edited in place, broken, half-written, gone.
+import assert from 'node:assert/strict'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { InputError } from '../../../input/problems.ts'
+import { openFileSource, type ReloadReport } from '../../../server/routing/file-source.ts'
+import { testFolder } from '../instance.ts'
+
+const POLL_MS = 15
+
+const table = (alias: string) => `domains: { example.org: { aliases: { ${alias}: [a@b.example] } } }\n`
+
+async function follow(text: string) {
+  const file = join(testFolder(), 'routes.yaml')
+  writeFileSync(file, text)
+  const reports: ReloadReport[] = []
+  const source = await openFileSource({ file, pollMs: POLL_MS, onReload: (report) => reports.push(report) })
+  return {
+    file,
+    reports,
+    close: source.close,
+    aliases: () => [...(source.current()?.get('example.org')?.keys() ?? [])].join(),
+    /** Waits for the next load. */
+    loaded: async (count: number) => {
+      for (let waited = 0; reports.length < count && waited < 10_000; waited += 5) await sleep(5)
+      assert.equal(reports.length, count)
+    },
+  }
+}
+
+test('an atomic rename, an edit in place, and a change of the same size are taken up', async () => {
+  const routes = await follow(table('one'))
+  assert.equal(routes.aliases(), 'one')
+  writeFileSync(`${routes.file}.new`, table('two'))
+  renameSync(`${routes.file}.new`, routes.file)
+  await routes.loaded(1)
+  assert.equal(routes.aliases(), 'two')
+  writeFileSync(routes.file, table('six'))
+  await routes.loaded(2)
+  assert.equal(routes.aliases(), 'six')
+  writeFileSync(
+    routes.file,
+    JSON.stringify({ domains: { 'example.org': { aliases: { json: ['a@b.example'] } } } }),
+  )
+  await routes.loaded(3)
+  assert.equal(routes.aliases(), 'json')
+  routes.close()
+})
+
+test('a broken table is reported, with the reason, and the last good one stays', async () => {
+  const routes = await follow(table('good'))
+  writeFileSync(routes.file, 'domains: { example.org: { aliases: { x: [nobody] } } }')
+  await routes.loaded(1)
+  const [report] = routes.reports
+  assert.equal(report?.result, 'broken')
+  assert.match(report?.result === 'broken' ? report.error : '', /aliases\.x.*a mailbox such as/s)
+  assert.equal(routes.aliases(), 'good')
+  rmSync(routes.file)
+  await routes.loaded(2)
+  assert.match(routes.reports[1]?.result === 'broken' ? routes.reports[1].error : '', /ENOENT/)
+  assert.equal(routes.aliases(), 'good')
+  writeFileSync(routes.file, table('mended'))
+  await routes.loaded(3)
+  assert.equal(routes.aliases(), 'mended')
+  routes.close()
+})
+
+test('a file that is being written is left alone until it stays the same', async () => {
+  const routes = await follow(table('old'))
+  for (let lines = 1; lines <= 20; lines++) {
+    const aliases = Array.from({ length: lines }, (_, n) => `      a${n}: [a@b.example]\n`).join('')
+    writeFileSync(routes.file, `domains:\n  example.org:\n    aliases:\n${aliases}`)
+    assert.ok(['old', ''].includes(routes.aliases()) || routes.reports.length > 0)
+    await sleep(POLL_MS / 3)
+  }
+  await routes.loaded(Math.max(1, routes.reports.length))
+  assert.equal(routes.aliases().split(',').length, 20)
+  routes.close()
+})
+
+test('at start a missing or broken file is an error', async () => {
+  const file = join(testFolder(), 'none.yaml')
+  await assert.rejects(openFileSource({ file, pollMs: POLL_MS, onReload: () => {} }), InputError)
+  writeFileSync(file, '{')
+  await assert.rejects(openFileSource({ file, pollMs: POLL_MS, onReload: () => {} }), InputError)
+})

@@ -1,0 +1,133 @@
+// When the answer is "later", as a table; and the same over a real socket, counted as refused for load.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { admitConnection, admitMessage, watchLoad, type Load } from '../../../server/smtp/admission.ts'
+import { startInstance } from '../instance.ts'
+import { startSink } from '../sink.ts'
+import { greeted, sendMail, talkTo } from '../talk.ts'
+
+const STATS = {
+  ready: 10,
+  inFlight: 0,
+  deferred: 0,
+  oldestReadyMs: 0,
+  unknownVersion: 0,
+  entries: 10,
+  bytes: 1_000,
+}
+const IDLE: Load = { stats: STATS, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
+const LIMITS = { readyEntries: 20, bufferedBytes: 5_000 }
+const QUEUE = { maxEntries: 100, maxBytes: 10_000 }
+
+const MESSAGES: [name: string, load: Partial<Load>, sizeBytes: number, expected: string | null][] = [
+  ['room for it', {}, 1_000, null],
+  ['the queue does not answer', { stats: null }, 0, '451 queue'],
+  ['the queue is full of entries', { stats: { ...STATS, entries: 100 } }, 0, '452 load'],
+  [
+    'the queue is full counting what came since',
+    { stats: { ...STATS, entries: 98 }, acceptedSince: 2 },
+    0,
+    '452 load',
+  ],
+  ['the queue has no room for its bytes', { stats: { ...STATS, bytes: 9_500 } }, 501, '452 load'],
+  ['the backlog is at its bound', { stats: { ...STATS, ready: 20 } }, 0, '451 load'],
+  ['the backlog is counting what came since', { acceptedSince: 10 }, 0, '451 load'],
+  ['a large deferred queue is no backlog', { stats: { ...STATS, deferred: 80, entries: 90 } }, 0, null],
+  ['too many messages are arriving', { bufferedBytes: 4_500 }, 501, '452 load'],
+]
+
+for (const [name, load, sizeBytes, expected] of MESSAGES) {
+  test(`a message when ${name}: ${expected ?? 'admitted'}`, () => {
+    const refusal = admitMessage({ ...IDLE, ...load }, sizeBytes, LIMITS, QUEUE)
+    assert.equal(refusal === null ? null : `${refusal.code} ${refusal.reason}`, expected)
+  })
+}
+
+test('a connection: within both bounds, or 421', () => {
+  const bounds = { connections: 10, connectionsPerClient: 3 }
+  const decide = (connections: number, fromClient: number, draining = false) =>
+    admitConnection({ connections, fromClient, draining }, bounds)?.reason ?? null
+  assert.equal(decide(10, 3), null)
+  assert.equal(decide(11, 1), 'load')
+  assert.equal(decide(5, 4), 'client-connections')
+  assert.equal(decide(1, 1, true), 'draining')
+})
+
+test('a queue that cannot be asked is noticed and reported', () => {
+  const errors: unknown[] = []
+  const watch = watchLoad(
+    () => {
+      throw new Error('gone')
+    },
+    (error) => errors.push(error),
+  )
+  assert.equal(watch.load.stats, null)
+  assert.equal(errors.length, 1)
+  watch.stop()
+})
+
+test('a backlog beyond its bound refuses MAIL with 451 and is counted as load', async () => {
+  const sink = await startSink({ data: () => new Promise<null>(() => {}) })
+  const instance = await startInstance({
+    config: {
+      limits: { readyEntries: 2 },
+      delivery: { concurrency: 1, relay: { host: '127.0.0.1', port: sink.port } },
+    },
+  })
+  const talk = await greeted(instance.port)
+  const replies: string[] = []
+  for (let sent = 0; sent < 6; sent++)
+    replies.push((await sendMail(talk, { to: ['info@example.org'] }))[0] ?? '')
+  const refused = replies.filter((reply) => reply.startsWith('451 4.3.2')).length
+  assert.ok(refused >= 2, replies.join('\n'))
+  assert.equal(await instance.metric('mailfleet_refused_total{reason="load"}'), refused)
+  assert.equal(await instance.metric('mailfleet_messages_accepted_total'), 6 - refused)
+  instance.signal('SIGKILL')
+  await sink.close()
+})
+
+test('a full queue refuses with 452 and keeps what it has', async () => {
+  const instance = await startInstance({
+    config: { queue: { maxEntries: 2 }, delivery: { relay: { host: '127.0.0.1', port: 1 } } },
+  })
+  const talk = await greeted(instance.port)
+  const last = async () => (await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? ''
+  assert.match(await last(), /^250 /)
+  assert.match(await last(), /^250 /)
+  assert.match((await talk.say('MAIL FROM:<a@sender.example>')) ?? '', /^452 4\.3\.1/)
+  const metrics = await (await instance.admin('/metrics')).text()
+  assert.match(metrics, /^mailfleet_refused_total\{reason="load"\} 1$/m)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('one connection too many hears 421, counted as load; closing one makes room', async () => {
+  const instance = await startInstance({ config: { limits: { connections: 2 } } })
+  const [one] = [await greeted(instance.port), await greeted(instance.port)]
+  const third = await talkTo(instance.port)
+  assert.match((await third.line()) ?? '', /^421 4\.3\.2/)
+  assert.equal(await third.line(), null)
+  assert.equal(third.failure(), null)
+  third.end()
+  assert.equal(await instance.metric('mailfleet_refused_total{reason="load"}'), 1)
+  await one.say('QUIT')
+  one.end()
+  const again = await talkTo(instance.port)
+  assert.match((await again.line()) ?? '', /^(220|421)/)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('messages that arrive at once beyond the memory for them: 452, and the next goes through', async () => {
+  const sink = await startSink()
+  const config = {
+    limits: { bufferedBytes: 1_048_576 },
+    delivery: { relay: { host: '127.0.0.1', port: sink.port } },
+  }
+  const instance = await startInstance({ config })
+  const talk = await greeted(instance.port)
+  const large = `Subject: x\r\n\r\n${`${'x'.repeat(998)}\r\n`.repeat(1_200)}`
+  const replies = await sendMail(talk, { to: ['info@example.org'], message: large })
+  assert.match(replies.at(-1) ?? '', /^452 4\.3\.1/)
+  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250 /)
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})

@@ -1,0 +1,119 @@
+// No open relay: every way to name somebody else's mailbox that servers have fallen for, and bounce addresses.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { formatAddress } from '../../../server/names.ts'
+import { rewriteSrs } from '../../../server/delivery/srs.ts'
+import { parseRoutes } from '../../../server/routing/table.ts'
+import { decideRecipient } from '../../../server/smtp/recipients.ts'
+import { startInstance } from '../instance.ts'
+import { greeted } from '../talk.ts'
+
+const NOW_MS = Date.UTC(2026, 5, 1)
+const srs = { domain: 'srs.example.net', secrets: ['a-secret-of-tests-of-32-characters'] }
+const routes = parseRoutes('routes', {
+  domains: {
+    'example.org': { aliases: { info: ['a@b.example'], sender: ['s@home.example'] } },
+    'catch.example': { aliases: { '*': ['all@b.example'] } },
+  },
+})
+const context = { routes, srs, hostname: 'mx1.example.net', nowMs: NOW_MS }
+
+function decide(
+  address: string,
+  fromNull = false,
+  over: Partial<typeof context> | { routes: null } = {},
+): string {
+  const decision = decideRecipient(address, fromNull, { ...context, ...over })
+  return decision.kind === 'accepted'
+    ? decision.destinations.map(formatAddress).join(' ')
+    : `${decision.refusal.code} ${decision.refusal.text.split(' ')[0]}`
+}
+
+/** Each of these, if accepted, would have us send to other.example. */
+const RELAY_ATTEMPTS = [
+  'victim@other.example',
+  'victim%other.example@example.org',
+  'victim%other.example@catch.example',
+  'victim%other.example@mx1.example.net',
+  'other.example!victim@example.org',
+  'other.example!victim@catch.example',
+  'victim@other.example%example.org',
+  'victim@[192.0.2.1]',
+  'victim@[127.0.0.1]',
+  'info@[IPv6:::1]',
+  '@example.org:victim@other.example',
+  '@example.org,@mx1.example.net:victim@other.example',
+  'victim@other.example@example.org',
+  '"victim@other.example"@example.org',
+  '"victim@other.example"@catch.example',
+  'victim@example.org.other.example',
+  'victim@other.example.',
+  'victim@mx1.example.net',
+  'victim@localhost',
+  'postmaster',
+  'victim',
+  'SRS0=aaaaaaaaaaaaaaaa=aa=other.example=victim@srs.example.net',
+  'SRS0=aaaaaaaaaaaaaaaa=aa=other.example=victim@example.org',
+  'SRS1=aaaaaaaaaaaaaaaa=other.example==aaaa=aa=x.example=victim@srs.example.net',
+  'victim=other.example@srs.example.net',
+  'opaque=aaaaaaaaaaaaaaaa@srs.example.net',
+]
+
+for (const attempt of RELAY_ATTEMPTS) {
+  test(`never relays to ${attempt}`, () => {
+    for (const fromNull of [true, false]) assert.match(decide(attempt, fromNull), /^55[03] 5\.[17]\.[13]$/)
+  })
+}
+
+test('never relays any of them over a real socket either', async () => {
+  const instance = await startInstance({ config: { limits: { rejectedRecipients: 1_000 } } })
+  const talk = await greeted(instance.port)
+  await talk.say('MAIL FROM:<info@example.org>')
+  for (const attempt of [
+    ...RELAY_ATTEMPTS,
+    '"victim"@other.example',
+    'victim @other.example',
+    '<victim@other.example>',
+  ]) {
+    const reply = await talk.say(`RCPT TO:<${attempt}>`)
+    assert.match(reply ?? '', /^5\d\d /, attempt)
+  }
+  assert.match((await talk.say('DATA')) ?? '', /^503 /)
+  talk.end()
+  assert.equal(await instance.stop(), 0)
+})
+
+test('a source route before an alias of ours is ignored', async () => {
+  const instance = await startInstance({})
+  const talk = await greeted(instance.port)
+  await talk.say('MAIL FROM:<a@sender.example>')
+  assert.match((await talk.say('RCPT TO:<@relay.example:info@example.org>')) ?? '', /^250 /)
+  talk.end()
+  assert.equal(await instance.stop(), 0)
+})
+
+test('routes that were never loaded: come back later, whatever the address', () => {
+  for (const address of ['info@example.org', 'nobody@example.org', 'x@other.example']) {
+    assert.equal(decide(address, false, { routes: null }), '451 4.3.0')
+  }
+})
+
+test('postmaster without a domain is for this host, if it has routes', () => {
+  const own = parseRoutes('routes', {
+    domains: { 'mx1.example.net': { aliases: { postmaster: ['p@b.example'] } } },
+  })
+  assert.equal(decide('Postmaster', false, { routes: own }), 'p@b.example')
+})
+
+test('a bounce finds its way back to the sender, or to the mailboxes behind an alias of ours', () => {
+  assert.equal(decide(rewriteSrs(srs, 'alice@sender.example', NOW_MS), true), 'alice@sender.example')
+  assert.equal(decide(rewriteSrs(srs, 'sender@example.org', NOW_MS), true), 's@home.example')
+  assert.equal(decide(rewriteSrs(srs, 'gone@example.org', NOW_MS), true), '550 5.1.1')
+})
+
+test('a bounce address takes nothing but bounces, and not for ever', () => {
+  const address = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
+  assert.equal(decide(address, false), '550 5.7.1')
+  assert.equal(decide(address, true, { nowMs: NOW_MS + 20 * 86_400_000 }), '550 5.7.1')
+  assert.equal(decide(address.toUpperCase(), true), 'ALICE@sender.example')
+})
