@@ -11,8 +11,12 @@ import { execa } from 'execa'
 
 /** After a day a folder in tmp/ belongs to nobody, whatever its name says: a whole bake takes minutes. */
 const TEMPORARY_MAX_AGE_MS = 24 * 60 * 60 * 1000
-/** A stage nobody used for this long is dropped: long enough for a release and its rollback. */
+/** A result nobody used for this long is dropped: long enough for a release and its rollback. */
 const STAGE_MAX_IDLE_MS = 14 * 24 * 60 * 60 * 1000
+/** Of each stage this many results are kept, those used last; the largest, a root extracted, takes 220 MB. */
+const STAGE_KEPT = 4
+/** A bake takes minutes: a result used within the hour may belong to one that is under way. */
+const STAGE_IN_USE_MS = 60 * 60 * 1000
 
 /** The cache of this user: `$MAILFLEET_CACHE`, else `$XDG_CACHE_HOME/mailfleet`, else `~/.cache/mailfleet`. */
 export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
@@ -84,21 +88,55 @@ export async function publish(from: string, to: string): Promise<void> {
   await parent.close()
 }
 
-/** Drops what killed builds left behind, and stages long unused. Objects stay: they are the archive of the lock. */
+/**
+ * Drops what killed builds left behind, and old results of stages. Objects stay: they are the archive of the lock.
+ * A stage that a running sandbox has mounted stays as well, however old.
+ */
 export async function pruneCache(cacheDir: string, nowMs: number = Date.now()): Promise<void> {
   const entries = (folder: string) =>
     existsSync(join(cacheDir, folder)) ? readdirSync(join(cacheDir, folder)) : []
   // Not mtime: unpacking an archive sets a folder's to what the archive says.
-  const age = (path: string) => nowMs - (statSync(path, { throwIfNoEntry: false })?.ctimeMs ?? nowMs)
+  const idleMs = (folder: string, name: string) =>
+    nowMs - (statSync(join(cacheDir, folder, name), { throwIfNoEntry: false })?.ctimeMs ?? nowMs)
+  const abandoned = entries('tmp').filter(
+    (name) => isAbandoned(name) || idleMs('tmp', name) > TEMPORARY_MAX_AGE_MS,
+  )
+  const idle = entries('stages').map((name) => ({ name, idleMs: idleMs('stages', name) }))
+  const old = supersededStages(idle)
+  const mounted = old.length > 0 ? mountedStages() : new Set()
   const stale = [
-    ...entries('tmp')
-      .filter((name) => isAbandoned(name) || age(join(cacheDir, 'tmp', name)) > TEMPORARY_MAX_AGE_MS)
-      .map((name) => join(cacheDir, 'tmp', name)),
-    ...entries('stages')
-      .map((name) => join(cacheDir, 'stages', name))
-      .filter((path) => age(path) > STAGE_MAX_IDLE_MS),
+    ...abandoned.map((name) => join(cacheDir, 'tmp', name)),
+    ...old.filter((name) => !mounted.has(name)).map((name) => join(cacheDir, 'stages', name)),
   ]
   await Promise.all(stale.map((path) => rm(path, { recursive: true, force: true })))
+}
+
+/** Which results to drop: of each stage the newest few stay, and all that were used within the hour. */
+export function supersededStages(results: readonly { name: string; idleMs: number }[]): string[] {
+  const byStage = Map.groupBy(results, ({ name }) => name.slice(0, name.lastIndexOf('-')))
+  return [...byStage.values()].flatMap((group) =>
+    group
+      .toSorted((a, b) => a.idleMs - b.idleMs)
+      .filter(
+        ({ idleMs }, rank) => idleMs > STAGE_MAX_IDLE_MS || (rank >= STAGE_KEPT && idleMs > STAGE_IN_USE_MS),
+      )
+      .map(({ name }) => name),
+  )
+}
+
+/** Names of stages that some process of this machine has in its mounts. */
+function mountedStages(): Set<string> {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return new Set(
+    pids.flatMap((pid) => {
+      try {
+        const mounts = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+        return [...mounts.matchAll(/\/stages\/([\w-]+)/g)].map(([, name = '']) => name)
+      } catch {
+        return [] // The process has ended, or is not ours to look at.
+      }
+    }),
+  )
 }
 
 function isAbandoned(name: string): boolean {
