@@ -27,9 +27,13 @@ export type InstanceCapacity = {
   meanLatencyMs: number
   forwardsPerSecond: number
   targetBacklog: number
+  /** How long a refused message counts as demand. */
+  refusedWindowMs: number
 }
 
 export type StormReport = {
+  /** ISO 8601, UTC. */
+  startedAt: string
   fleet: {
     maxInstances: number
     finalInstances: number

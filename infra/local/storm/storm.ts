@@ -32,6 +32,8 @@ export type StormOptions = {
   signal?: AbortSignal
 }
 
+/** How long the fleet must have been at its minimum for the storm to be over. */
+const SETTLED_PERIODS = 3
 /** How often the end is looked for, and the least gap between two arrivals' batches. */
 const TICK_MS = 20
 
@@ -77,6 +79,7 @@ async function weather(
     ledger,
   })
   const startMs = fleet.nowMs()
+  const startedAt = new Date().toISOString()
   const peak: { from?: CpuTicks; to?: CpuTicks } = {}
   try {
     const phases = await blow(
@@ -94,6 +97,7 @@ async function weather(
     )
     await quiet(fleet, ledger, senders, scenario, signal)
     return report(fleet, ledger, scenario, watch, {
+      startedAt,
       phases,
       cpuIdleAtPeak: (peak.from && idleShare(peak.from, peak.to ?? readCpuTicks())) ?? 0,
       stormSeconds: (fleet.nowMs() - startMs) / 1000,
@@ -151,9 +155,13 @@ function gapMs(perSecond: number, random: () => number): number {
   return (-Math.log(1 - random()) * 1000) / perSecond
 }
 
-function settled(fleet: Fleet, { policy }: Scenario): boolean {
-  const living = fleet.instances().filter(({ state }) => state !== 'Terminated')
-  return living.length <= policy.minInstances && fleet.timeline.at(-1)?.desired === policy.minInstances
+/** Back to the minimum, and so for some periods: the report's reader sees it stay. */
+function settled({ timeline }: Fleet, { policy: { minInstances } }: Scenario): boolean {
+  const last = timeline.slice(-SETTLED_PERIODS)
+  return last.every(
+    ({ desired, inService, pending, terminating }) =>
+      desired === minInstances && inService === minInstances && pending + terminating === 0,
+  )
 }
 
 /** After the last new message: until every sender is done and everything accepted has arrived, within a bound. */
@@ -220,7 +228,7 @@ function report(
   ledger: Ledger,
   { concurrency, remoteLatencyMs, policy }: Scenario,
   watch: Watch,
-  measured: Pick<StormReport, 'phases' | 'cpuIdleAtPeak' | 'stormSeconds'>,
+  measured: Pick<StormReport, 'startedAt' | 'phases' | 'cpuIdleAtPeak' | 'stormSeconds'>,
 ): StormReport {
   const instances = fleet.instances()
   const last = fleet.timeline.at(-1)
@@ -239,6 +247,7 @@ function report(
         meanLatencyMs,
         forwardsPerSecond: (concurrency * 1000) / meanLatencyMs,
         targetBacklog: targetBacklog(policy),
+        refusedWindowMs: policy.refusedWindowMs,
       },
     },
     mail: ledger.summary(queued),
