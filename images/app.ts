@@ -3,9 +3,9 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { build } from 'esbuild'
-import { execa } from 'execa'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
 import type { Fetch } from './fetch.ts'
+import { runHost } from './host.ts'
 import type { Lock } from './lock/lock.ts'
 import type { Spec } from './spec.ts'
 import type { TarEntry } from './tar.ts'
@@ -47,7 +47,14 @@ export async function runtime(lock: Lock, obtain: Fetch, cacheDir: string): Prom
 }
 
 async function unpack(tarball: string, folder: string, members: readonly string[]): Promise<void> {
-  await execa('tar', ['--extract', '--gzip', ...['--file', tarball], ...['--directory', folder], ...members])
+  await runHost([
+    'tar',
+    '--extract',
+    '--gzip',
+    ...['--file', tarball],
+    ...['--directory', folder],
+    ...members,
+  ])
 }
 
 export type Bundle = { text: string; packages: string[] }

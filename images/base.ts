@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto'
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { execa } from 'execa'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
 import type { Fetch, Fetched } from './fetch.ts'
+import { runHost } from './host.ts'
 import type { Lock, LockedDeb } from './lock/lock.ts'
 import type { Progress } from './progress.ts'
 import type { Spec } from './spec.ts'
@@ -77,33 +77,27 @@ async function writeRepository(folder: string, suite: string, lock: Lock, fetche
 }
 
 async function stanza(deb: LockedDeb, file: string, name: string): Promise<string> {
-  const { stdout } = await execa('dpkg-deb', ['--field', file])
-  return `${stdout.trim()}\nFilename: ./${name}\nSize: ${deb.sizeBytes}\nSHA256: ${deb.sha256}\n`
+  const fields = await runHost(['dpkg-deb', '--field', file])
+  return `${fields.trim()}\nFilename: ./${name}\nSize: ${deb.sizeBytes}\nSHA256: ${deb.sha256}\n`
 }
 
 type Places = { repository: string; temporary: string; folder: string }
 
 async function mmdebstrap(spec: Spec, lock: Lock, places: Places): Promise<void> {
-  const argv = [...namespaces(process.getuid?.() === 0), ...mmdebstrapArguments(spec, places)]
-  const [command = '', ...rest] = argv
-  const { all, failed } = await execa(command, rest, {
-    all: true,
-    reject: false,
-    stdin: 'ignore',
+  await runHost([...namespaces(process.getuid?.() === 0), ...mmdebstrapArguments(spec, places)], {
     env: {
-      ...{ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', TZ: 'UTC' },
-      ...{ TMPDIR: places.temporary, SOURCE_DATE_EPOCH: String(lock.sourceDateEpoch) },
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      LC_ALL: 'C.UTF-8',
+      TZ: 'UTC',
+      TMPDIR: places.temporary,
+      SOURCE_DATE_EPOCH: String(lock.sourceDateEpoch),
     },
-    extendEnv: false,
   })
-  if (failed) throw new Error(`mmdebstrap failed:\n${all.trim().split('\n').slice(-25).join('\n')}`)
 }
 
 /** Namespaces that end with this process. Not as root they need subordinate ids: package uidmap, /etc/subuid. */
 function namespaces(isRoot: boolean): string[] {
   return [
-    'setpriv',
-    ...['--pdeathsig', 'KILL'],
     'unshare',
     ...(isRoot ? [] : ['--map-root-user', '--map-auto']),
     '--mount',

@@ -5,13 +5,13 @@ import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFile
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { randomBytes } from 'node:crypto'
-import { execa } from 'execa'
 import { InputError } from '../input/problems.ts'
 import { bundleServer, runtime, type Bundle } from './app.ts'
 import { baseLayer } from './base.ts'
 import { hashFile, pruneCache, publish, runStage, type StageResult } from './cache.ts'
 import { efiPartition, writeDisk, type Disk } from './disk.ts'
 import { fetchLocked, MissingPackagesError, type Fetch } from './fetch.ts'
+import { runHost } from './host.ts'
 import { initrd } from './initrd.ts'
 import { kernelFiles } from './kernel.ts'
 import { diffLocks, lockText, readLock, writeLock, type Lock } from './lock/lock.ts'
@@ -195,7 +195,7 @@ async function diskRecord(
     try {
       await mkdir(work)
       const disk = await writeDisk(join(work, 'disk.raw'), parts)
-      await execa('sync', ['--file-system', work])
+      await runHost(['sync', '--file-system', work])
       await publish(work, join(outDir, disk.digest))
       return disk
     } finally {

@@ -7,7 +7,7 @@ import { mkdir, open, rename, rm, utimes } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { execa } from 'execa'
+import { runHost } from './host.ts'
 
 /** After a day a folder in tmp/ belongs to nobody, whatever its name says: a whole bake takes minutes. */
 const TEMPORARY_MAX_AGE_MS = 24 * 60 * 60 * 1000
@@ -62,7 +62,7 @@ export async function runStage(cacheDir: string, stage: StageRun): Promise<Stage
   const work = join(folder.path, 'result')
   await mkdir(work)
   await stage.run(work)
-  await execa('sync', ['--file-system', work])
+  await runHost(['sync', '--file-system', work])
   await publish(work, path)
   return { path, key, cached: false }
 }

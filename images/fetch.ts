@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { execa } from 'execa'
 import { hashFile, objectPath, publish, temporaryFolder } from './cache.ts'
+import { runHost } from './host.ts'
 import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from './lock/lock.ts'
 import { findMirrors, type Mirrors } from './lock/mirrors.ts'
 import type { Progress } from './progress.ts'
@@ -170,7 +170,8 @@ async function fetchNpm(
   if (absent.length === 0) return 0
   onProgress?.(`fetching ${absent.length} npm packages`)
   await using folder = await temporaryFolder(cacheDir, 'npm')
-  await execa('npm', [
+  await runHost([
+    'npm',
     'pack',
     ...absent.map(({ name, version }) => `${name}@${version}`),
     ...['--pack-destination', folder.path],

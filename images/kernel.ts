@@ -3,9 +3,9 @@
 // uncompressed: the initrd and the root file system compress them better, and loading one costs less at boot.
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { execa } from 'execa'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
 import type { Fetch } from './fetch.ts'
+import { runHost } from './host.ts'
 import type { Lock } from './lock/lock.ts'
 import type { Spec } from './spec.ts'
 import { runTool } from './tools.ts'
@@ -34,7 +34,7 @@ export async function kernelFiles({
     run: async (folder) => {
       const fetched = await obtain()
       await using work = await temporaryFolder(cacheDir, 'kernel')
-      await execa('dpkg-deb', ['--extract', fetched.path(lock.kernel), work.path])
+      await runHost(['dpkg-deb', '--extract', fetched.path(lock.kernel), work.path])
       const release = readdirSync(join(work.path, 'usr/lib/modules'))[0] ?? ''
       const run = (argv: readonly string[], at: string) =>
         runTool(

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { runStage, type StageResult } from './cache.ts'
 import type { Fetch } from './fetch.ts'
+import { runHost } from './host.ts'
 import type { Lock } from './lock/lock.ts'
 
 /** Unpacks the tools. Only unpacks: none of them needs its maintainer scripts. */
@@ -19,7 +20,7 @@ export async function toolsTree(lock: Lock, obtain: Fetch, cacheDir: string): Pr
     code: [import.meta.filename],
     run: async (folder) => {
       const fetched = await obtain()
-      for (const deb of debs) await execa('dpkg-deb', ['--extract', fetched.path(deb), folder])
+      for (const deb of debs) await runHost(['dpkg-deb', '--extract', fetched.path(deb), folder])
     },
   })
 }

@@ -4,7 +4,7 @@
 // host's debian-archive-keyring.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { execa } from 'execa'
+import { runHost } from '../host.ts'
 import type { Progress } from '../progress.ts'
 import { lockedPartDigest, type Spec } from '../spec.ts'
 import { temporaryFolder } from '../cache.ts'
@@ -25,6 +25,8 @@ const KEYRINGS = [
   '/usr/share/keyrings/debian-archive-keyring.pgp',
   '/usr/share/keyrings/debian-archive-keyring.gpg',
 ]
+
+const PROXIES = ['http_proxy', 'https_proxy', 'no_proxy']
 
 /** What of the host's apt configuration is about reaching a mirror, and holds for ours as well. */
 const HOST_SETTINGS = /^Acquire::(https?|Retries|Check-Valid-Until|Check-Date|ForceIPv[46])\b/
@@ -86,7 +88,7 @@ async function privateApt(dir: string, spec: Spec, mirrors: Mirrors, onProgress:
 }
 
 async function aptConfiguration(dir: string, { architecture }: Spec): Promise<string> {
-  const { stdout } = await execa('apt-config', ['dump'])
+  const stdout = await runHost(['apt-config', 'dump'])
   return [
     `Dir "${dir}/";`,
     `Dir::Etc "${dir}/etc";`,
@@ -133,13 +135,17 @@ async function install(
     .map((line) => parsePrintedUri(line, mirrors))
 }
 
-async function runApt(configFile: string, argv: readonly string[]): Promise<string> {
-  const { stdout, stderr, failed } = await execa('apt-get', argv, {
-    env: { APT_CONFIG: configFile, LC_ALL: 'C.UTF-8', DEBIAN_FRONTEND: 'noninteractive' },
-    reject: false,
+function runApt(configFile: string, argv: readonly string[]): Promise<string> {
+  return runHost(['apt-get', ...argv], {
+    env: {
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      LC_ALL: 'C.UTF-8',
+      APT_CONFIG: configFile,
+      ...Object.fromEntries(
+        PROXIES.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+      ),
+    },
   })
-  if (failed) throw new Error(`apt-get ${argv[0]} failed: ${stderr.trim() || stdout.trim()}`)
-  return stdout
 }
 
 /**

@@ -1,0 +1,162 @@
+// Fetching what a lock names, from a real HTTP server that misbehaves in every way a mirror does.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, test } from 'node:test'
+import { objectPath } from '../../images/cache.ts'
+import { fetchLocked, MissingPackagesError } from '../../images/fetch.ts'
+import type { Lock } from '../../images/lock/lock.ts'
+import { debOf, lockOf } from './locks.ts'
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
+
+let handler: Handler = (_, response) => response.writeHead(404).end()
+const requests: string[] = []
+const server = createServer((request, response) => {
+  requests.push(request.url ?? '')
+  handler(request, response)
+})
+await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+after(() => server.close())
+const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+const mirrors = { debian: `${address}/debian`, security: `${address}/debian-security` }
+/** Nothing listens on port 1. */
+const unreachable = { debian: 'http://127.0.0.1:1/debian', security: 'http://127.0.0.1:1/security' }
+
+/** A cache that already has the npm packages: npm itself is not under test. */
+function newCache(lock: Lock): string {
+  const cacheDir = mkdtempSync(join(tmpdir(), 'mailfleet-fetch-'))
+  const content = lock.node.name
+  const file = objectPath(cacheDir, 'sha512', createHash('sha512').update(content).digest('hex'))
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, content)
+  requests.length = 0
+  return cacheDir
+}
+
+/** Serves each package its right content. */
+const serveAll: Handler = (request, response) => {
+  const match = /\/([^/_]+)_([^/_]+)_amd64\.deb$/.exec(decodeURIComponent(request.url ?? ''))
+  response.end(`${match?.[1]} ${match?.[2]}`)
+}
+
+/** Lets the first `times` requests go to `bad`, all others to `good`. */
+function first(times: number, bad: Handler, good: Handler): Handler {
+  let left = times
+  return (request, response) => (left-- > 0 ? bad : good)(request, response)
+}
+
+const options = (cacheDir: string) => ({ cacheDir, mirrors, retryDelayMs: 1 })
+const leftInTmp = (cacheDir: string) => readdirSync(join(cacheDir, 'tmp'))
+
+test('files arrive by their hash, and a second time nothing is asked for, even without a network', async () => {
+  const lock = lockOf()
+  const cacheDir = newCache(lock)
+  handler = serveAll
+  const fetched = await fetchLocked(lock, options(cacheDir))
+  assert.equal(fetched.downloaded, 3)
+  assert.equal(readFileSync(fetched.path(lock.kernel), 'utf8'), 'linux-image 1.0-1')
+  const again = await fetchLocked(lock, { ...options(cacheDir), mirrors: unreachable })
+  assert.equal(again.downloaded, 0)
+  assert.equal(requests.length, 3)
+  assert.deepEqual(leftInTmp(cacheDir), [])
+})
+
+test('the path is escaped as apt escapes it, and the archive is the package’s own', async () => {
+  const deb = { ...debOf('gcc', '14+really', 'gcc 14+really'), archive: 'security' as const }
+  const lock = lockOf({ root: [deb] })
+  handler = serveAll
+  await fetchLocked(lock, options(newCache(lock)))
+  assert.ok(
+    requests.includes('/debian-security/pool/main/g/gcc/gcc_14%2Breally_amd64.deb'),
+    requests.join(' '),
+  )
+})
+
+const misbehaviours: Record<string, Handler> = {
+  'an error status': (_, response) => response.writeHead(503).end(),
+  'a cut connection': (request) => request.socket.destroy(),
+  'a truncated body': (_, response) => {
+    response.writeHead(200, { 'content-length': '1000' })
+    response.write('half', () => response.destroy())
+  },
+  'a body of the right length and the wrong content': (_, response) => response.end('xxxxx 1.0-1'),
+}
+for (const [name, misbehave] of Object.entries(misbehaviours)) {
+  test(`${name} is tried again`, async () => {
+    const lock = lockOf()
+    const cacheDir = newCache(lock)
+    handler = first(3, misbehave, serveAll)
+    await fetchLocked(lock, options(cacheDir))
+    assert.equal(requests.length, 6)
+    assert.deepEqual(leftInTmp(cacheDir), [])
+  })
+}
+
+test('tries are bounded; the error names package, address and reason; nothing wrong enters the cache', async () => {
+  const lock = lockOf({ root: [debOf('zstd')] })
+  const cacheDir = newCache(lock)
+  handler = (request, response) =>
+    request.url?.includes('zstd') ? response.end('poison') : serveAll(request, response)
+  await assert.rejects(
+    fetchLocked(lock, options(cacheDir)),
+    /zstd 1\.0-1: http:\/\/127.*SHA-256 is [0-9a-f]{64}, locked is.*4 times/,
+  )
+  assert.equal(requests.filter((url) => url.includes('zstd')).length, 4)
+  assert.deepEqual(leftInTmp(cacheDir), [])
+  handler = serveAll
+  await fetchLocked(lock, options(cacheDir))
+})
+
+test('packages that are gone are named together, and asked for once', async () => {
+  const lock = lockOf({ root: [debOf('adduser', '1'), debOf('bash', '2'), debOf('cpio', '3')] })
+  const cacheDir = newCache(lock)
+  handler = (request, response) =>
+    /bash|cpio/.test(request.url ?? '') ? response.writeHead(404).end() : serveAll(request, response)
+  await assert.rejects(fetchLocked(lock, options(cacheDir)), (error) => {
+    assert.ok(error instanceof MissingPackagesError)
+    assert.deepEqual(error.missing.map(({ name }) => name).sort(), ['bash', 'cpio'])
+    assert.match(
+      error.message,
+      /2 locked packages are gone[^]*bash 2 \(pool\/main\/b\/bash[^]*MAILFLEET_ARCHIVE/,
+    )
+    return true
+  })
+  assert.equal(requests.filter((url) => url.includes('bash')).length, 1)
+})
+
+test('an archive of one’s own is asked before the mirror, by hash', async () => {
+  const lock = lockOf()
+  const cacheDir = newCache(lock)
+  const { sha256 } = lock.kernel
+  handler = (request, response) => {
+    if (request.url === `/own/sha256/${sha256.slice(0, 2)}/${sha256}`) response.end('linux-image 1.0-1')
+    else if (request.url?.startsWith('/own')) response.writeHead(404).end()
+    else serveAll(request, response)
+  }
+  await fetchLocked(lock, { ...options(cacheDir), archive: `${address}/own/` })
+  assert.equal(requests.filter((url) => url.includes('linux-image')).length, 0)
+})
+
+test('a file that was damaged in the cache is fetched anew', async () => {
+  const lock = lockOf()
+  const cacheDir = newCache(lock)
+  handler = serveAll
+  const fetched = await fetchLocked(lock, options(cacheDir))
+  writeFileSync(fetched.path(lock.kernel), 'rotten')
+  const again = await fetchLocked(lock, options(cacheDir))
+  assert.equal(again.downloaded, 1)
+  assert.equal(readFileSync(again.path(lock.kernel), 'utf8'), 'linux-image 1.0-1')
+})
+
+test('two at once on one cache both succeed', async () => {
+  const lock = lockOf({ root: Array.from({ length: 20 }, (_, index) => debOf(`p${index}`)) })
+  const cacheDir = newCache(lock)
+  handler = serveAll
+  await Promise.all([fetchLocked(lock, options(cacheDir)), fetchLocked(lock, options(cacheDir))])
+  assert.deepEqual(leftInTmp(cacheDir), [])
+})

