@@ -15,7 +15,10 @@ const DAY = 24 * HOUR
 
 /** A whole number of something within bounds; `unit` completes the sentence of the error. */
 function count(unit: string, least: number, most: number) {
-  const expected = `a whole number of ${unit}, ${least} to ${most}`
+  return wholeNumber(`a whole number of ${unit}, ${least} to ${most}`, least, most)
+}
+
+function wholeNumber(expected: string, least: number, most: number) {
   return v.pipe(
     v.number(expected),
     v.integer(expected),
@@ -29,7 +32,8 @@ function path(what: string) {
   return v.pipe(v.string(expected), v.startsWith('/', expected), v.maxLength(4096, expected))
 }
 
-const port = count('TCP port', 0, 65_535)
+/** 0 takes a free one; the log says which. */
+const port = wholeNumber('a TCP port, 0 to 65535', 0, 65_535)
 const milliseconds = (least: number, most: number) => count('milliseconds', least, most)
 const fullName = v.pipe(
   v.string(),
@@ -70,7 +74,14 @@ const Queue = v.pipe(
     maxBytes: v.optional(count('bytes', MIB, 2 ** 46), 10_737_418_240),
     flush: v.optional(v.boolean(), true),
   }),
-  v.check(({ flush, volatile }) => flush || volatile, 'volatile: true beside flush: false'),
+  v.forward(
+    v.partialCheck(
+      [['flush'], ['volatile']],
+      ({ flush, volatile }) => flush || volatile,
+      'true, or volatile: true beside it',
+    ),
+    ['flush'],
+  ),
 )
 
 const Limits = v.strictObject({

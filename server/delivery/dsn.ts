@@ -61,7 +61,7 @@ function statusFields(entry: Entry, failed: readonly Destination[], hostname: st
     'Action: failed',
     `Status: ${permanent(destination.status)}`,
     ...(destination.remoteHost === '' ? [] : [`Remote-MTA: dns; ${ascii(destination.remoteHost)}`]),
-    `Diagnostic-Code: smtp; ${ascii(publicReply(destination))}`,
+    `Diagnostic-Code: ${diagnosticType(destination)}; ${ascii(publicReply(destination))}`,
     `Last-Attempt-Date: ${mailDate(nowMs)}`,
   ])
   return [perMessage, ...perRecipient].map((block) => `${block.join('\r\n')}\r\n`).join('\r\n')
@@ -72,10 +72,19 @@ function permanent(status: string): string {
   return /^[45]\.\d+\.\d+$/.test(status) ? `5${status.slice(1)}` : '5.0.0'
 }
 
+/** "smtp" is for what a remote host said (RFC 3464 section 2.3.6). */
+function diagnosticType({ reply }: Destination): string {
+  return /^[245]\d\d[ -]/.test(reply) ? 'smtp' : 'x-mailfleet'
+}
+
+/** A shorter local part is also a word of the reply's own, and tells next to nothing. */
+const TELLING_CHARS = 5
+
 /** The reply with every mention of the mailbox replaced by the alias. */
 function publicReply({ reply, address, originalRecipient }: Destination): string {
   const local = address.slice(0, address.lastIndexOf('@'))
-  const escaped = [address, local].map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))
+  const names = local.length < TELLING_CHARS ? [address] : [address, local]
+  const escaped = names.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))
   return reply.replace(
     new RegExp(`(?<![\\w.+-])(?:${escaped.join('|')})(?![\\w+-])`, 'gi'),
     originalRecipient,

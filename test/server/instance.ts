@@ -27,10 +27,15 @@ export type InstanceOptions = {
 
 export type Instance = Awaited<ReturnType<typeof startInstance>>
 
+const folders: string[] = []
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 /** A folder that is removed when the process ends. */
 export function testFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-test-'))
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
 }
 
@@ -81,9 +86,20 @@ export async function startInstance({
   let errors = ''
   createInterface({ input: child.stdout! }).on('line', (line) => log.push(JSON.parse(line) as LogLine))
   child.stderr!.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-  const exited = new Promise<number | NodeJS.Signals | null>((resolve) => {
+  // A test that fails before it stops its instance must not keep the test file from ending.
+  child.unref()
+  for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref: () => void }).unref()
+  const exit = new Promise<number | NodeJS.Signals | null>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? signal))
   })
+
+  /** Waits for the end. @returns the exit code, or the signal that ended it. */
+  async function exited(): Promise<number | NodeJS.Signals | null> {
+    const waiting = setTimeout(() => child.kill('SIGKILL'), 2 * PATIENCE_MS)
+    const code = await exit
+    clearTimeout(waiting)
+    return code
+  }
 
   /** The first line of `event` for which `matches` holds, now or later. */
   async function logged(event: string, matches: (line: LogLine) => boolean = () => true): Promise<LogLine> {
@@ -121,7 +137,7 @@ export async function startInstance({
     /** Drains it. @returns the exit code. */
     stop: async () => {
       child.kill('SIGTERM')
-      return exited
+      return exited()
     },
   }
 }

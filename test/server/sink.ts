@@ -11,6 +11,8 @@ export type Sunk = { from: string; to: string[]; message: string }
 
 export type SinkOptions = {
   port?: number
+  /** Closes a session that is silent for so long. */
+  idleMs?: number
   rcpt?: (address: string) => Answer | Promise<Answer>
   data?: (sunk: Sunk) => Answer | Promise<Answer>
 }
@@ -19,7 +21,12 @@ export type Sink = Awaited<ReturnType<typeof startSink>>
 
 const PATIENCE_MS = 20_000
 
-export async function startSink({ port = 0, rcpt = () => null, data = () => null }: SinkOptions = {}) {
+export async function startSink({
+  port = 0,
+  idleMs = 60_000,
+  rcpt = () => null,
+  data = () => null,
+}: SinkOptions = {}) {
   const mail: Sunk[] = []
   const counts = { connections: 0 }
   const server = new SMTPServer({
@@ -28,6 +35,7 @@ export async function startSink({ port = 0, rcpt = () => null, data = () => null
     disableReverseLookup: true,
     logger: false,
     closeTimeout: 100,
+    socketTimeout: idleMs,
     onConnect: (_session, callback) => {
       counts.connections++
       callback()
@@ -54,6 +62,7 @@ export async function startSink({ port = 0, rcpt = () => null, data = () => null
   })
   server.on('error', () => {})
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  server.server.unref()
   return {
     port: (server.server.address() as AddressInfo).port,
     mail,

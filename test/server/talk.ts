@@ -8,7 +8,8 @@ const PATIENCE_MS = 20_000
 export type Talk = Awaited<ReturnType<typeof talkTo>>
 
 export async function talkTo(port: number) {
-  const socket = connect(port, '127.0.0.1')
+  // Half-open, as clients are that write on after the server has said goodbye.
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.setNoDelay(true)
   const lines: string[] = []
   const state = { rest: '', ended: false, error: null as NodeJS.ErrnoException | null }
