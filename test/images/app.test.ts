@@ -1,0 +1,48 @@
+// The server as one file: runs without its sources, leaves native packages out, and names what it cannot find.
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { bundleServer } from '../../images/app.ts'
+import { readSpec } from '../../images/spec.ts'
+
+const root = join(import.meta.dirname, '../..')
+const spec = readSpec(join(root, 'images/image.yaml'))
+
+function entryOf(text: string): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-entry-')), 'entry.ts')
+  writeFileSync(file, text)
+  return file
+}
+
+test('the bundle runs alone, CommonJS packages and all', async () => {
+  const smtpServer = JSON.stringify(fileURLToPath(import.meta.resolve('smtp-server')))
+  const { text, packages } = await bundleServer(
+    spec,
+    entryOf(
+      `import { SMTPServer } from ${smtpServer}\nconst n: number = 1\nconsole.log(typeof SMTPServer, n)`,
+    ),
+  )
+  assert.ok(packages.includes('smtp-server'))
+  const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-bundle-')), 'server.mjs')
+  writeFileSync(file, text)
+  assert.equal(execFileSync(process.execPath, [file], { encoding: 'utf8' }), 'function 1\n')
+})
+
+test('native packages stay imports', async () => {
+  const { text } = await bundleServer(spec, entryOf("import { open } from 'lmdb'\nconsole.log(open)"))
+  assert.match(text, /from "lmdb"/)
+})
+
+test('the same sources give the same bundle', async () => {
+  const entry = join(root, 'server/main.ts')
+  assert.equal((await bundleServer(spec, entry)).text, (await bundleServer(spec, entry)).text)
+})
+
+test('a server that is not there, and an import that leads nowhere, are named', async () => {
+  await assert.rejects(bundleServer(spec, '/nonexistent/main.ts'), /\/nonexistent\/main\.ts does not exist/)
+  await assert.rejects(bundleServer(spec, entryOf("import './gone.ts'")), /gone\.ts/)
+})
