@@ -1,12 +1,13 @@
 // `mailfleet start`: the main job on this machine, from the lock to the report. Owns: the order of the steps, what
 // is printed, what counts as success, and start.json. Fails with the error of the step that failed.
 import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { bootTest } from '../images/boot/boot-test.ts'
 import { readReceipt, type Receipt } from '../images/boot/receipt.ts'
 import { buildImage, type BuiltImage } from '../images/build.ts'
 import { extractRoot } from '../images/root.ts'
 import { sandboxLauncher } from '../infra/local/launcher.ts'
+import { renderStartPage } from '../infra/local/report-page.ts'
 import type { StormReport, TimelineRow } from '../infra/local/report.ts'
 import { stormScenario } from '../infra/local/storm/scenario.ts'
 import { runStorm } from '../infra/local/storm/storm.ts'
@@ -90,7 +91,9 @@ function writeReport(done: Done, { project }: StartOptions, startedMs: number): 
   }
   mkdirSync(project.reportsDir, { recursive: true })
   writeFileSync(join(project.reportsDir, 'start.json'), `${JSON.stringify(done.report, null, 2)}\n`)
-  return 'build/reports/start.json'
+  const page = join(project.reportsDir, 'start.html')
+  writeFileSync(page, renderStartPage(done.report))
+  return relative(project.root, page)
 }
 
 /** A directory of this run alone. What ended runs left is removed, so the last run's logs stay until the next. */
