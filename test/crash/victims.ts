@@ -14,7 +14,9 @@ export type Victims<R extends Running> = {
   /** Kills one that serves, after a random wait; returns when it is gone. Its successor is on its way by then. */
   round: (random: Random) => Promise<void>
   /** From here on processes may end, and none is started. */
-  end: () => void
+  mayEnd: () => void
+  /** Kills all that run or are just starting. */
+  killAll: () => Promise<void>
 }
 
 /** How long a victim may still work before the blow: from nothing to several leases and commits. */
@@ -37,7 +39,7 @@ export function keepRunning<R extends Running>(starters: (() => Promise<R>)[]): 
     }
   }
 
-  for (const [slot, start] of starters.entries()) keep(slot, start).catch((error) => failures.push(error))
+  const kept = starters.map((start, slot) => keep(slot, start).catch((error) => void failures.push(error)))
 
   async function until(condition: () => boolean): Promise<void> {
     while (!condition()) {
@@ -57,8 +59,14 @@ export function keepRunning<R extends Running>(starters: (() => Promise<R>)[]): 
       victim.kill()
       await victim.exited
     },
-    end: () => {
+    mayEnd: () => {
       ended = true
+    },
+    killAll: async () => {
+      ended = true
+      const all = Promise.all(kept)
+      const blows = setInterval(() => running.forEach((process) => process.kill()), 10)
+      await all.finally(() => clearInterval(blows))
     },
   }
 }
