@@ -16,7 +16,7 @@ type Report = {
 }
 
 /** Runs alone: needs the machine for itself. */
-const ALONE = /\.(vm|image)\.test\.ts$|^test\/crash\//
+const ALONE = /\.(vm|image)(\.full)?\.test\.ts$|^test\/crash\//
 /** Only with --full: takes minutes more. */
 const FULL_ONLY = /\.full\.test\.ts$/
 /** A heavy file boots several emulated machines at half a minute each; past this it hangs. */

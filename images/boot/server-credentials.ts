@@ -19,7 +19,8 @@ export type ServerSettings = {
   queue?: Record<string, unknown>
   delivery?: Record<string, unknown>
   retry?: Record<string, unknown>
-  limits?: Record<string, unknown>
+  /** Domain → alias → destinations; by default the boot test's one alias. */
+  routes?: Record<string, Record<string, readonly string[]>>
 }
 
 /** The credentials of a forwarding server that relays to {@link RELAY_FROM_GUEST}, its queue on the spool disk. */
@@ -31,10 +32,10 @@ export function serverCredentials(settings: ServerSettings = {}): Record<string,
     queue: { path: SPOOL_PATH, volatile: false, ...settings.queue },
     routes: { file: `${CREDENTIALS_PATH}/mailfleet.routes` },
     srs: { domain: SRS_DOMAIN, secrets: ['a secret of the boot test, which keeps nothing'] },
-    limits: { ...settings.limits },
     delivery: { relay: RELAY_FROM_GUEST, ...settings.delivery },
     retry: { ...settings.retry },
   }
-  const routes = { domains: { [domain]: { aliases: { [local]: [DESTINATION] } } } }
-  return { 'mailfleet.config': JSON.stringify(config), 'mailfleet.routes': JSON.stringify(routes) }
+  const { routes: aliases = { [domain]: { [local]: [DESTINATION] } } } = settings
+  const domains = Object.fromEntries(Object.entries(aliases).map(([name, own]) => [name, { aliases: own }]))
+  return { 'mailfleet.config': JSON.stringify(config), 'mailfleet.routes': JSON.stringify({ domains }) }
 }

@@ -15,16 +15,19 @@ export type Session = {
 const GREETING_MS = 2_000
 const PAUSE_MS = 100
 
-/** Opens a session with the guest behind `port`; all waiting is bounded by `timeoutMs` for each step. */
-export async function openSession(port: number, timeoutMs: number): Promise<Session> {
+/** Accepting means a flush to disk; emulated and busy, a second. */
+const REPLY_MS = 30_000
+
+/** Opens a session with the guest behind `port`, if it greets within `greetingMs`. */
+export async function openSession(port: number, greetingMs: number): Promise<Session> {
   const smtp = new SMTPConnection({
     host: '127.0.0.1',
     port,
     name: 'sender.origin.example',
     ignoreTLS: true,
-    connectionTimeout: timeoutMs,
-    greetingTimeout: timeoutMs,
-    socketTimeout: timeoutMs,
+    connectionTimeout: greetingMs,
+    greetingTimeout: greetingMs,
+    socketTimeout: REPLY_MS,
     logger: false,
   })
   const broken = Promise.withResolvers<never>()

@@ -9,7 +9,7 @@ import { between, oneOf, type Random } from './random.ts'
 import type { Tally } from './tally.ts'
 
 /** Aliases of the test routes, and the mailboxes behind them. */
-const ALIASES: Record<string, string[]> = {
+export const ALIASES: Record<string, string[]> = {
   'info@example.org': ['a@b.example'],
   'two@example.org': ['c@d.example', 'e@f.example'],
 }

@@ -1,0 +1,42 @@
+// The boot test on the real image.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { createReadStream, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { test } from 'node:test'
+import { bootTest } from '../../../images/boot/boot-test.ts'
+import { readReceipt } from '../../../images/boot/receipt.ts'
+import { folderFor } from '../../server/queue/setting.ts'
+import { bakedImage } from '../baked.ts'
+
+test('the image boots with its network cut off, forwards a message, drains and turns itself off', async (t) => {
+  const image = await bakedImage()
+  const cacheDir = folderFor(t)
+  const receipt = await bootTest(image, { cacheDir, onProgress: (line) => t.diagnostic(line) })
+  const { accel, secondsToFirstForward, bytesRead, blocksRead } = receipt
+  t.diagnostic(
+    `${accel}: forwarded after ${secondsToFirstForward} s, ${bytesRead} bytes, ${blocksRead} blocks read`,
+  )
+
+  assert.equal(receipt.networkCut, true)
+  assert.equal(receipt.volatileSpool, false)
+  assert.equal(receipt.cleanShutdown, true)
+  assert.equal(receipt.locked, image.locked)
+  assert.deepEqual(receipt.units.failed, [])
+  assert.ok(receipt.units.active.includes('mailfleet.service'))
+  assert.ok(receipt.units.active.includes('var-spool-mailfleet.mount'))
+  assert.ok([25, 9025].every((port) => receipt.ports.includes(port)))
+  assert.ok(receipt.bytesRead > 0 && receipt.bytesRead < image.bytes)
+  assert.ok((receipt.blocksRead ?? 0) > 0)
+  assert.ok(receipt.secondsToKernel < receipt.secondsToUserspace)
+  assert.ok(receipt.secondsToUserspace < receipt.secondsToServerStart)
+  assert.ok(receipt.secondsToServerStart < (receipt.secondsToListening ?? 0))
+  assert.ok((receipt.secondsToListening ?? 0) < receipt.secondsToFirstForward)
+
+  assert.deepEqual(readReceipt(join(image.folder, 'receipt.json'), image.digest), receipt)
+  assert.deepEqual(readdirSync(join(cacheDir, 'boot')), [])
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(image.disk), hash)
+  assert.equal(hash.digest('hex'), image.digest, 'booting leaves the image as it was')
+})
