@@ -128,7 +128,10 @@ function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Prom
   })
   return new Promise((resolve, reject) => {
     // Stays for good: an error on a connection that is idle, or already given up, must not end the process.
-    smtp.on('error', reject)
+    smtp.on('error', (error: Error & SendError) => {
+      // The library says ETLS of some failures of the handshake, of others only that the socket failed.
+      reject(smtp.upgrading === true ? Object.assign(error, { code: 'ETLS' }) : error)
+    })
     smtp.connect((error) => {
       if (error) {
         smtp.close()

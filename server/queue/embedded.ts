@@ -40,6 +40,11 @@ const EIO = 5
 /** A disk is called full below this. A short write has used up all that was there. */
 const FULL_DISK_BYTES = 1024 * 1024
 
+/** How long a full disk is not tried again with new mail: what room there is goes to work on what is queued. */
+const FULL_PAUSE_MS = 1000
+
+const DISK_FULL = 'the disk under the queue is full'
+
 /**
  * Address space for the map: bodies a little over a page take two (the worst case, factor 2), an entry with its index
  * rows a page or two, and 64 MiB for what lmdb keeps for readers of older states. At most 1 TiB of the 128 TiB that
@@ -81,7 +86,7 @@ export async function openQueue(options: QueueOptions) {
   const commits = groupCommit(environment, now)
   await checkLayout(path, layout, commits)
   if (flush) syncDirectory(path)
-  const queue = { path, layout, commits, now, maxEntries, maxBytes }
+  const queue: Queue = { path, layout, commits, now, maxEntries, maxBytes, fullUntilMs: 0 }
 
   return {
     /**
@@ -135,6 +140,8 @@ type Queue = {
   now: () => number
   maxEntries: number
   maxBytes: number
+  /** No enqueue is tried before this time: the disk was full a moment ago. */
+  fullUntilMs: number
 }
 
 function openFiles(path: string, flush: boolean, mapBytes: number) {
@@ -167,7 +174,7 @@ async function commit<T>({ path, commits }: Queue, operation: () => T): Promise<
     return await commits.run(operation)
   } catch (error) {
     if (!(error instanceof CommitError) || !noRoom(path, error)) throw error
-    throw new QueueFullError('the disk under the queue is full', { cause: error })
+    throw new QueueFullError(DISK_FULL, { cause: error })
   }
 }
 
@@ -179,18 +186,29 @@ function noRoom(path: string, { errno }: CommitError): boolean {
 }
 
 async function enqueue(queue: Queue, entry: NewEntry, body: Buffer): Promise<string> {
-  const { maxEntries, maxBytes, layout } = queue
-  const made = newEntry(entry, body, queue.now())
-  return commit(queue, () => {
-    const entries = total(layout.entries)
-    if (entries >= maxEntries)
-      throw new QueueFullError(`the queue holds ${entries} entries, its bound is ${maxEntries}`)
-    const bytes = (layout.meta.get('bytes') ?? 0) + body.length
-    if (bytes > maxBytes)
-      throw new QueueFullError(`the queue would hold ${bytes} bytes, its bound is ${maxBytes}`)
-    insert(layout, made, body)
-    return made.id
-  })
+  const { layout, now } = queue
+  if (now() < queue.fullUntilMs) throw new QueueFullError(DISK_FULL)
+  const made = newEntry(entry, body, now())
+  try {
+    return await commit(queue, () => {
+      assertRoom(queue, body.length)
+      insert(layout, made, body)
+      return made.id
+    })
+  } catch (error) {
+    if (error instanceof QueueFullError && error.cause !== undefined)
+      queue.fullUntilMs = now() + FULL_PAUSE_MS
+    throw error
+  }
+}
+
+function assertRoom({ layout, maxEntries, maxBytes }: Queue, bodyBytes: number): void {
+  const entries = total(layout.entries)
+  if (entries >= maxEntries)
+    throw new QueueFullError(`the queue holds ${entries} entries, its bound is ${maxEntries}`)
+  const bytes = (layout.meta.get('bytes') ?? 0) + bodyBytes
+  if (bytes > maxBytes)
+    throw new QueueFullError(`the queue would hold ${bytes} bytes, its bound is ${maxBytes}`)
 }
 
 async function lease(queue: Queue, max: number, leaseMs: number): Promise<Lease[]> {

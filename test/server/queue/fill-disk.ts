@@ -1,5 +1,6 @@
 // A process that fills the disk under a queue, works everything off while it is full, and fills it again.
 // Arguments: the queue's folder, bytes of each body. Says what it saw as one line of JSON.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openQueue, QueueFullError } from '../../../server/queue/embedded.ts'
 import { destination, newEntry } from './setting.ts'
 
@@ -32,6 +33,8 @@ for (let held = await queue.lease(7, 60_000); held.length > 0; held = await queu
     waiting.delete(lease.entry.id)
   }
 }
+// After a full disk the queue lets new mail wait for a second.
+await sleep(1100)
 const again = await fill()
 const said = { accepted: accepted.size, refused, otherErrors, worked, lost: waiting.size }
 console.log(JSON.stringify({ ...said, acceptedAgain: again.accepted.size }))

@@ -1,0 +1,78 @@
+// The admin endpoint: metrics by the names of the contract, health that looks at this instance only, readiness.
+import assert from 'node:assert/strict'
+import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { spoolWritable, startAdmin } from '../../../server/fleet/admin.ts'
+import { startInstance, testFolder } from '../instance.ts'
+
+const GAUGES = [
+  'mailfleet_queue_ready',
+  'mailfleet_queue_in_flight',
+  'mailfleet_queue_deferred',
+  'mailfleet_queue_oldest_ready_seconds',
+  'mailfleet_queue_bytes',
+  'mailfleet_smtp_connections',
+  'mailfleet_smtp_transactions',
+  'mailfleet_deliveries_in_progress',
+]
+
+const COUNTERS = [
+  'mailfleet_messages_accepted_total',
+  'mailfleet_refused_total{reason="load"}',
+  'mailfleet_deliveries_total{result="delivered"}',
+  'mailfleet_deliveries_total{result="deferred"}',
+  'mailfleet_deliveries_total{result="failed"}',
+  'mailfleet_forward_delay_seconds_count',
+]
+
+test('every metric of the contract is there from the start, at zero', async () => {
+  const instance = await startInstance({})
+  for (const name of [...GAUGES, ...COUNTERS]) assert.equal(await instance.metric(name), 0, name)
+  assert.equal((await instance.admin('/readyz')).status, 200)
+  assert.equal((await instance.admin('/healthz')).status, 200)
+  assert.equal((await instance.admin('/else')).status, 404)
+  assert.equal(await instance.stop(), 0)
+})
+
+/** GET over a Unix socket. */
+function get(socketPath: string, path: string, method = 'GET'): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, method, agent: false }, (response) => {
+      let text = ''
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
+    })
+    asked.on('error', reject)
+    asked.end()
+  })
+}
+
+test('on a Unix socket, also where a killed instance left its file; a check that throws is a 500', async () => {
+  const socket = join(testFolder(), 'admin.sock')
+  writeFileSync(socket, '')
+  const admin = await startAdmin({
+    listen: { host: '', socket },
+    scrape: () => Promise.reject(new Error('broken')),
+    healthy: () => null,
+    ready: () => 'routes not loaded',
+    log: () => {},
+  })
+  assert.deepEqual(await get(socket, '/healthz'), { status: 200, text: 'ok\n' })
+  assert.deepEqual(await get(socket, '/readyz'), { status: 503, text: 'routes not loaded\n' })
+  assert.equal((await get(socket, '/metrics')).status, 500)
+  assert.equal((await get(socket, '/metrics', 'POST')).status, 405)
+  admin.close()
+  assert.equal(existsSync(socket), false)
+})
+
+test('a spool that is gone, or that nobody may write, is not healthy', async () => {
+  const folder = testFolder()
+  assert.equal(await spoolWritable(folder), null)
+  assert.match((await spoolWritable(join(folder, 'gone'))) ?? '', /ENOENT/)
+  // Root may write everywhere.
+  if (process.getuid?.() === 0) return
+  chmodSync(folder, 0o500)
+  assert.match((await spoolWritable(folder)) ?? '', /EACCES/)
+})

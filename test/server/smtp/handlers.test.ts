@@ -1,0 +1,89 @@
+// A handler that throws: 451 and a metric, and the session goes on.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { loadConfig } from '../../../server/config.ts'
+import { createMetrics } from '../../../server/fleet/metrics.ts'
+import { serverOptions } from '../../../server/smtp/handlers.ts'
+import type { Transactions } from '../../../server/smtp/transaction.ts'
+import { SMTPServer } from 'smtp-server'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AddressInfo } from 'node:net'
+import { SECRET, testFolder } from '../instance.ts'
+import { talkTo } from '../talk.ts'
+
+const STATS = {
+  ready: 0,
+  inFlight: 0,
+  deferred: 0,
+  oldestReadyMs: 0,
+  unknownVersion: 0,
+  entries: 0,
+  bytes: 0,
+}
+
+function config() {
+  const file = join(testFolder(), 'config.json')
+  const settings = {
+    hostname: 'mx1.example.net',
+    listen: { smtp: { port: 0 }, admin: { port: 0 } },
+    queue: { path: '/nowhere' },
+    routes: { file: '/nowhere' },
+    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+  }
+  writeFileSync(file, JSON.stringify(settings))
+  return loadConfig(file).config
+}
+
+test('TypeErrors in every handler, one after the other', async () => {
+  const broken = new Set<string>()
+  const fail = (where: string) => {
+    if (broken.has(where)) throw new TypeError(`a bug in ${where}`)
+  }
+  const transactions: Transactions = {
+    mail: () => {
+      fail('mail')
+      return null
+    },
+    recipient: () => {
+      fail('rcpt')
+      return null
+    },
+    data: async (stream) => {
+      for await (const chunk of stream) void chunk
+      fail('data')
+      return { id: 'x' }
+    },
+  }
+  const metrics = createMetrics(() => STATS)
+  const connected = { draining: false, connections: 1, fromClient: new Map<string, number>() }
+  const server = new SMTPServer(
+    serverOptions({ config: config(), tls: null, transactions, metrics, log: () => {} }, connected),
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const talk = await talkTo((server.server.address() as AddressInfo).port)
+  await talk.reply()
+  await talk.say('EHLO client.example')
+  broken.add('mail')
+  assert.match((await talk.say('MAIL FROM:<a@b.example>')) ?? '', /^451 4\.3\.0 /)
+  broken.delete('mail')
+  broken.add('rcpt')
+  assert.match((await talk.say('MAIL FROM:<a@b.example>')) ?? '', /^250 /)
+  assert.match((await talk.say('RCPT TO:<a@b.example>')) ?? '', /^451 4\.3\.0 /)
+  broken.delete('rcpt')
+  broken.add('data')
+  assert.match((await talk.say('RCPT TO:<a@b.example>')) ?? '', /^250 /)
+  assert.match((await talk.say('DATA')) ?? '', /^354 /)
+  assert.match((await talk.say('x\r\n.')) ?? '', /^451 4\.3\.0 /)
+  broken.clear()
+  assert.match((await talk.say('MAIL FROM:<a@b.example>')) ?? '', /^250 /)
+  await talk.say('RCPT TO:<a@b.example>')
+  await talk.say('DATA')
+  assert.match((await talk.say('x\r\n.')) ?? '', /^250 2\.0\.0 queued as x$/)
+  talk.end()
+  const { text } = await metrics.scrape()
+  for (const where of ['mail', 'rcpt', 'data'])
+    assert.match(text, new RegExp(`mailfleet_errors_total\\{where="${where}"\\} 1`))
+  assert.match(text, /mailfleet_refused_total\{reason="error"\} 3/)
+  await new Promise<void>((resolve) => server.close(resolve))
+})
