@@ -35,7 +35,17 @@ export async function temporaryFolder(cacheDir: string, name: string): Promise<T
   const suffix = randomBytes(4).toString('hex')
   const path = join(cacheDir, 'tmp', `${pidNamespace()}.${process.pid}.${name}.${suffix}`)
   await mkdir(path, { recursive: true })
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+  return { path, [Symbol.asyncDispose]: () => removeTree(path) }
+}
+
+/** A package installation that was killed leaves files of the ids it was given: not ours to remove but as it made them. */
+async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true })
+  } catch (error) {
+    if (process.getuid?.() === 0) throw error
+    await runHost(['unshare', '--map-root-user', '--map-auto', '--', 'rm', '--recursive', '--force', path])
+  }
 }
 
 export type StageRun = {
@@ -108,7 +118,7 @@ export async function pruneCache(cacheDir: string, nowMs: number = Date.now()): 
     ...abandoned.map((name) => join(cacheDir, 'tmp', name)),
     ...old.filter((name) => !mounted.has(name)).map((name) => join(cacheDir, 'stages', name)),
   ]
-  await Promise.all(stale.map((path) => rm(path, { recursive: true, force: true })))
+  await Promise.all(stale.map(removeTree))
 }
 
 /** Which results to drop: of each stage the newest few stay, and all that were used within the hour. */
