@@ -67,25 +67,9 @@ export async function startInstance({
   folder = testFolder(),
   listenFd,
 }: InstanceOptions) {
-  const files = { config: join(folder, 'config.json'), routes: join(folder, 'routes.json') }
-  const base = {
-    hostname: 'mx1.example.net',
-    listen: {
-      smtp: listenFd === undefined ? { host: '127.0.0.1', port: 0 } : { fd: 3 },
-      admin: { host: '127.0.0.1', port: 0 },
-    },
-    queue: { path: join(folder, 'spool'), volatile: true },
-    routes: { file: files.routes, pollMs: 50 },
-    srs: { domain: 'srs.example.net', secrets: [SECRET] },
-    delivery: { pollMs: 20, idleMs: 500 },
-  }
-  writeFileSync(files.config, JSON.stringify(merge(base, config)))
-  writeFileSync(files.routes, JSON.stringify(routes))
+  const files = writeSettings(folder, config, routes, listenFd)
   const child = spawnServer(files.config, listenFd)
-  const log: LogLine[] = []
-  let errors = ''
-  createInterface({ input: child.stdout! }).on('line', (line) => log.push(JSON.parse(line) as LogLine))
-  child.stderr!.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  const { log, logged } = followLog(child)
   // A test that fails before it stops its instance must not keep the test file from ending.
   child.unref()
   for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref: () => void }).unref()
@@ -99,21 +83,6 @@ export async function startInstance({
     const code = await exit
     clearTimeout(waiting)
     return code
-  }
-
-  /** The first line of `event` for which `matches` holds, now or later. */
-  async function logged(event: string, matches: (line: LogLine) => boolean = () => true): Promise<LogLine> {
-    const deadline = Date.now() + PATIENCE_MS
-    for (;;) {
-      const found = log.find((line) => line.event === event && matches(line))
-      if (found) return found
-      if (Date.now() > deadline || child.exitCode !== null) {
-        throw new Error(
-          `no "${event}" in the log:\n${log.map((line) => JSON.stringify(line)).join('\n')}\n${errors}`,
-        )
-      }
-      await sleep(5)
-    }
   }
 
   const listening = (await logged('listening')) as LogLine & Record<'smtp' | 'admin', { port: number }>
@@ -140,6 +109,48 @@ export async function startInstance({
       return exited()
     },
   }
+}
+
+function writeSettings(folder: string, config: Settings, routes: Settings, listenFd: number | undefined) {
+  const files = { config: join(folder, 'config.json'), routes: join(folder, 'routes.json') }
+  const base = {
+    hostname: 'mx1.example.net',
+    listen: {
+      smtp: listenFd === undefined ? { host: '127.0.0.1', port: 0 } : { fd: 3 },
+      admin: { host: '127.0.0.1', port: 0 },
+    },
+    queue: { path: join(folder, 'spool'), volatile: true },
+    routes: { file: files.routes, pollMs: 50 },
+    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+    delivery: { pollMs: 20, idleMs: 500 },
+  }
+  writeFileSync(files.config, JSON.stringify(merge(base, config)))
+  writeFileSync(files.routes, JSON.stringify(routes))
+  return files
+}
+
+/** The log of a server process so far, and a way to wait for a line of it. */
+function followLog(child: ChildProcess) {
+  const log: LogLine[] = []
+  let errors = ''
+  createInterface({ input: child.stdout! }).on('line', (line) => log.push(JSON.parse(line) as LogLine))
+  child.stderr!.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+
+  /** The first line of `event` for which `matches` holds, now or later. */
+  async function logged(event: string, matches: (line: LogLine) => boolean = () => true): Promise<LogLine> {
+    const deadline = Date.now() + PATIENCE_MS
+    for (;;) {
+      const found = log.find((line) => line.event === event && matches(line))
+      if (found) return found
+      if (Date.now() > deadline || child.exitCode !== null) {
+        const lines = log.map((line) => JSON.stringify(line)).join('\n')
+        throw new Error(`no "${event}" in the log:\n${lines}\n${errors}`)
+      }
+      await sleep(5)
+    }
+  }
+
+  return { log, logged }
 }
 
 function merge(base: Settings, over: Settings): Settings {

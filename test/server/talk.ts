@@ -1,16 +1,14 @@
 // An SMTP conversation with a server, line by line, over a real socket.
 // Owns: the socket, and knowing how it ended.
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
 /** Longest wait for a line; a test that waits longer hangs. */
 const PATIENCE_MS = 20_000
 
 export type Talk = Awaited<ReturnType<typeof talkTo>>
 
-export async function talkTo(port: number) {
-  // Half-open, as clients are that write on after the server has said goodbye.
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-  socket.setNoDelay(true)
+/** The lines that come in on `socket`. */
+function readLines(socket: Socket) {
   const lines: string[] = []
   const state = { rest: '', ended: false, error: null as NodeJS.ErrnoException | null }
   let notify = () => {}
@@ -29,8 +27,6 @@ export async function talkTo(port: number) {
     state.ended = true
     notify()
   })
-  // A refused connection is one that has ended: failure() tells, and every reply is null.
-  await new Promise((resolve) => socket.once('connect', resolve).once('error', resolve))
 
   /** The next line, or null when the server has closed. */
   async function line(): Promise<string | null> {
@@ -48,6 +44,17 @@ export async function talkTo(port: number) {
     }
     return lines.shift() ?? null
   }
+
+  return { line, failure: () => state.error }
+}
+
+export async function talkTo(port: number) {
+  // Half-open, as clients are that write on after the server has said goodbye.
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.setNoDelay(true)
+  const { line, failure } = readLines(socket)
+  // A refused connection is one that has ended: failure() tells, and every reply is null.
+  await new Promise((resolve) => socket.once('connect', resolve).once('error', resolve))
 
   /** The next reply, all its lines joined; null when the server has closed. */
   async function reply(): Promise<string | null> {
@@ -70,7 +77,7 @@ export async function talkTo(port: number) {
       return reply()
     },
     /** Why the connection ended badly (a reset, say); null when it did not. */
-    failure: () => state.error,
+    failure,
     end: () => socket.end(),
   }
 }
