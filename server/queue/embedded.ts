@@ -4,11 +4,11 @@
 // Fails with QueueFullError at a bound or on a full disk, with CommitError if the disk would not take the change.
 // The processes must share a PID namespace and a clock.
 import { randomBytes } from 'node:crypto'
-import { statfsSync } from 'node:fs'
 import { InputError } from '../../input/problems.ts'
 import { countQueue } from './count.ts'
 import { CommitError, groupCommit, openEnvironment, type GroupCommit } from './durable.ts'
 import type { Destination, Entry, Lease, NewEntry, QueueStats } from './entry.ts'
+import { DISK_FULL, FULL_PAUSE_MS, isFull, QueueFullError } from './full.ts'
 import { KNOWN_VERSIONS, LAYOUT_VERSION, openLayout, upTo, type Holder, type Layout } from './layout.ts'
 import {
   assertTime,
@@ -26,25 +26,6 @@ import {
 } from './rows.ts'
 import { prepareSpool, syncDirectory } from './spool.ts'
 
-/** The queue is at maxEntries or maxBytes, or the disk is full: nothing was stored, try later (SMTP 452). */
-export class QueueFullError extends Error {
-  override readonly name = 'QueueFullError'
-}
-
-/** ENOSPC, EDQUOT, and lmdb's MDB_MAP_FULL: no room, rather than something broken. */
-const NO_ROOM = [28, 122, -30792]
-
-/** What lmdb makes of a short write, which is what the last room on a disk gives. */
-const EIO = 5
-
-/** A disk is called full below this. A short write has used up all that was there. */
-const FULL_DISK_BYTES = 1024 * 1024
-
-/** How long a full disk is not tried again with new mail: what room there is goes to work on what is queued. */
-const FULL_PAUSE_MS = 1000
-
-const DISK_FULL = 'the disk under the queue is full'
-
 /**
  * Address space for the map: bodies a little over a page take two (the worst case, factor 2), an entry with its index
  * rows a page or two, and 64 MiB for what lmdb keeps for readers of older states. At most 1 TiB of the 128 TiB that
@@ -52,6 +33,8 @@ const DISK_FULL = 'the disk under the queue is full'
  */
 const mapBytesFor = (maxEntries: number, maxBytes: number) =>
   Math.min(2 * maxBytes + maxEntries * 8192 + 64 * 1024 ** 2, 1024 ** 4)
+
+export { QueueFullError }
 
 export type QueueOptions = {
   /** Directory of the queue; created if missing. */
@@ -173,16 +156,9 @@ async function commit<T>({ path, commits }: Queue, operation: () => T): Promise<
   try {
     return await commits.run(operation)
   } catch (error) {
-    if (!(error instanceof CommitError) || !noRoom(path, error)) throw error
+    if (!(error instanceof CommitError) || !isFull(path, error)) throw error
     throw new QueueFullError(DISK_FULL, { cause: error })
   }
-}
-
-function noRoom(path: string, { errno }: CommitError): boolean {
-  if (NO_ROOM.includes(errno)) return true
-  if (errno !== EIO) return false
-  const { bavail, bsize } = statfsSync(path)
-  return bavail * bsize < FULL_DISK_BYTES
 }
 
 async function enqueue(queue: Queue, entry: NewEntry, body: Buffer): Promise<string> {
