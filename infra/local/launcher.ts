@@ -56,6 +56,8 @@ export function sandboxLauncher(root: string): Launcher {
 function sandboxArguments(root: string, outside: InstanceFiles): string[] {
   const options = [
     ['--die-with-parent'],
+    // Started by root, bubblewrap would keep root's.
+    ['--cap-drop', 'ALL'],
     ['--unshare-ipc'],
     ['--unshare-uts'],
     ['--ro-bind', root, '/'],

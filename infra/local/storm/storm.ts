@@ -54,6 +54,10 @@ export async function runStorm(options: StormOptions): Promise<StormReport> {
     })
     try {
       return await Promise.race([weather(fleet, ledger, options, progress), sink.failed])
+    } catch (error) {
+      // What was waited for ends with an AbortError; the reason is the signal's.
+      signal?.throwIfAborted()
+      throw error
     } finally {
       await fleet.stop()
     }

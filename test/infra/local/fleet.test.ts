@@ -54,8 +54,9 @@ for (const [name, launcher] of [
   ['in bubblewrap', sandboxed],
 ] as const) {
   suite(`a fleet ${name}`, () => {
-    test('starts, replaces a crashed instance, and drains all at the end', async () => {
+    test('starts, replaces a crashed instance, and drains all at the end', async (t) => {
       const fleet = await startFleet(options({ launcher }))
+      t.after(fleet.stop)
       const [first, second] = inService(fleet)
       assert.ok(first?.pid && second?.pid)
       // The pid is the server's, also behind a sandbox.
