@@ -7,7 +7,7 @@ import { createDeliverer } from './delivery/deliver.ts'
 import { startForwarder } from './delivery/forwarder.ts'
 import { reverseSrs } from './delivery/srs.ts'
 import { spoolWritable, startAdmin } from './fleet/admin.ts'
-import { drainOnSignal } from './fleet/drain.ts'
+import { drain, stopReason } from './fleet/drain.ts'
 import { createMetrics } from './fleet/metrics.ts'
 import { createLog, errorFields, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './names.ts'
@@ -20,6 +20,8 @@ import { createTransactions } from './smtp/transaction.ts'
 
 /** Serves until told to stop. @returns the exit code. */
 async function serve(file: string, log: Log): Promise<number> {
+  // From the start: a signal that comes before anything is served must not look like a crash.
+  const stopped = stopReason(log)
   const { config, tls } = loadConfig(file)
   const routes = await openFileSource({
     ...config.routes,
@@ -63,7 +65,7 @@ async function serve(file: string, log: Log): Promise<number> {
     pid: process.pid,
     startMs: Math.round(performance.now()),
   })
-  return drainOnSignal({
+  return drain(await stopped, {
     timeoutMs: config.drain.timeoutMs,
     log,
     sessions: listener.drain,
@@ -125,15 +127,18 @@ function configFile(): string {
   ])
 }
 
-const log = createLog()
-try {
-  process.exit(await serve(configFile(), log))
-} catch (error) {
-  if (error instanceof InputError) {
-    process.stderr.write(`${error.message}\n`)
-    process.exit(2)
+/** Not at the top level of the module: a bundle as CommonJS, which starts faster, knows no await there. */
+async function main(): Promise<number> {
+  const log = createLog()
+  try {
+    return await serve(configFile(), log)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`${message}\n`)
+    if (error instanceof InputError) return 2
+    log('start-failed', errorFields(error))
+    return 1
   }
-  log('start-failed', errorFields(error))
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-  process.exit(1)
 }
+
+void main().then((code) => process.exit(code))

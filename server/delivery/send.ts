@@ -50,11 +50,12 @@ async function sendBy(
     if (!('notStarted' in sent)) return finish(connections, idle, sent)
     idle.smtp.close()
   }
-  if (unanswering.has(hop)) return deferred('connect', 'host did not answer lately', '4.4.1', hop.name)
+  if (!unanswering.mayTry(hop)) return deferred('connect', 'host did not answer lately', '4.4.1', hop.name)
   const startedMs = Date.now()
   let fresh: Connection
   try {
     fresh = await connections.open(hop)
+    unanswering.answered(hop)
   } catch (error) {
     unanswering.failed(hop, startedMs)
     return notWelcome(error as SendError, hop)

@@ -6,6 +6,9 @@ import { errorFields, type Log } from '../log.ts'
 /** Kept back from the time bound for closing: one commit of the queue and the QUITs. */
 const CLOSING_SHARE = 0.1
 
+/** Why an instance stops: a signal, or an error that nothing caught. */
+export type StopReason = NodeJS.Signals | 'error'
+
 export type DrainOptions = {
   /** From the signal to the end of the process. */
   timeoutMs: number
@@ -18,18 +21,11 @@ export type DrainOptions = {
 }
 
 /**
- * Waits for SIGTERM or SIGINT, then drains. Further signals are noted and change nothing: hurry is what loses mail.
- * An error that nothing caught drains too, since after it the process cannot be trusted with new work.
+ * Ends what is in progress, then closes.
  * @returns the exit code: 0 after a signal, 1 after an error.
  */
-export async function drainOnSignal({
-  timeoutMs,
-  log,
-  sessions,
-  deliveries,
-  close,
-}: DrainOptions): Promise<number> {
-  const reason = await firstReason(log)
+export async function drain(reason: StopReason, options: DrainOptions): Promise<number> {
+  const { timeoutMs, log, sessions, deliveries, close } = options
   const startedMs = Date.now()
   log('draining', { reason, timeoutMs })
   const boundMs = timeoutMs * (1 - CLOSING_SHARE)
@@ -48,18 +44,22 @@ export async function drainOnSignal({
   return reason === 'error' ? 1 : 0
 }
 
-function firstReason(log: Log): Promise<NodeJS.Signals | 'error'> {
+/**
+ * Resolves at the first SIGTERM or SIGINT. Further ones are noted and change nothing: hurry is what loses mail.
+ * An error that nothing caught counts as well, since after it the process cannot be trusted with new work.
+ */
+export function stopReason(log: Log): Promise<StopReason> {
   return new Promise((resolve) => {
-    let draining = false
-    const begin = (reason: NodeJS.Signals | 'error') => {
-      if (draining) log('still-draining', { reason })
-      draining = true
+    let stopping = false
+    const stop = (reason: StopReason) => {
+      if (stopping) log('still-draining', { reason })
+      stopping = true
       resolve(reason)
     }
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => begin(signal))
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
     process.on('uncaughtException', (error) => {
       log('uncaught', errorFields(error))
-      begin('error')
+      stop('error')
     })
   })
 }

@@ -63,7 +63,7 @@ export function serverOptions(options: HandlerOptions, connected: Connected): SM
   }
 }
 
-/** What the server offers whatever happens. SMTPUTF8 is not offered: see docs/decisions/012-no-smtputf8.md. */
+/** What the server offers whatever happens. SMTPUTF8 is not offered: see docs/decisions/022-no-smtputf8.md. */
 function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
   return {
     name: config.hostname,

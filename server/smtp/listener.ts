@@ -5,12 +5,15 @@ import type { Server, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
 import type { Config } from '../config.ts'
-import { errorFields, type Log } from '../log.ts'
+import { errorFields, limitLog, type Log } from '../log.ts'
 import { serverOptions, type HandlerOptions } from './handlers.ts'
 import { sessionClass, useSessions, type Session } from './session.ts'
 
 /** Connections the kernel may hold for us before they are accepted; Linux caps it at net.core.somaxconn, 4,096. */
 const BACKLOG = 1_024
+
+/** Log lines of failed sessions a second: anyone can fail a TLS handshake, as often as they like. */
+const ERRORS_LOGGED = 10
 
 /** How often a drain looks for sessions that have become idle. */
 const DRAIN_LOOK_MS = 50
@@ -30,7 +33,8 @@ export async function startListener(options: HandlerOptions): Promise<Listener> 
   const { config, metrics, log } = options
   const state: State = { draining: false, connections: 0, fromClient: new Map() }
   const server = new SMTPServer(serverOptions(options, state))
-  server.on('error', (error: Error) => log('session-error', errorFields(error)))
+  const logError = limitLog(log, ERRORS_LOGGED)
+  server.on('error', (error: Error) => logError('session-error', errorFields(error)))
   const Class = sessionClass({ isDraining: () => state.draining, dataMs: config.limits.dataMs })
   useSessions(server, Class, (session, socket) => countConnection(session, socket, state))
   await listen(server, config.listen.smtp)

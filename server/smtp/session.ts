@@ -49,7 +49,7 @@ export function sessionClass({ isDraining, dataMs }: SessionOptions) {
       if (!receiving) return
       this.#dataTimer = setTimeout(() => {
         this.send(refusals.tooSlow.code, refusals.tooSlow.text)
-        receiving.destroy(new Error('message took too long'))
+        receiving.destroy(Object.assign(new Error('message took too long'), { code: 'ECONNECTION' }))
       }, dataMs)
       this.#dataTimer.unref()
       receiving.once('end', () => clearTimeout(this.#dataTimer))

@@ -1,9 +1,10 @@
 // Draining: nothing is reset, what is in progress ends, and the rest is left to others.
 import assert from 'node:assert/strict'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bindListeningSocket } from '../../infra/local/listening-socket.ts'
-import { startInstance, testFolder, type Instance } from './instance.ts'
+import { spawnServer, startInstance, testFolder, type Instance } from './instance.ts'
 import { startSink } from './sink.ts'
 import { greeted, sendMail, talkTo } from './talk.ts'
 
@@ -145,3 +146,34 @@ test('an inherited socket: instances come and go, and no connection is reset', a
   shared.close()
   await sink.close()
 })
+
+test('a signal while it starts ends it like any other', async () => {
+  const sink = await startSink()
+  const folder = testFolder()
+  const config = { delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
+  assert.equal(await (await startInstance({ folder, config })).stop(), 0)
+  const child = spawnServer(`${folder}/config.json`)
+  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+  let output = ''
+  child.stdout!.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  // Its spool is locked open once it has begun to start; before that Node's own start-up cannot be told to wait.
+  while (!openFiles(child.pid!).some((file) => file.endsWith('.mdb'))) await sleep(2)
+  child.kill('SIGTERM')
+  assert.equal(await ended, 0)
+  assert.match(output, /"event":"drained"/)
+  await sink.close()
+})
+
+function openFiles(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/fd/${fd}`)]
+      } catch {
+        return []
+      }
+    })
+  } catch {
+    return []
+  }
+}

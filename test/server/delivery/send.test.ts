@@ -181,15 +181,19 @@ test('a connection is used again, as often as it may be, and one that had a refu
   one.close()
 })
 
-test('a host that lets us wait is left alone for a minute, one that refuses at once is not', () => {
+test('a host that lets us wait is tried by one at a time, one that refuses at once by everyone', () => {
   let nowMs = 1_000_000
   const unanswering = createUnanswering(() => nowMs)
   const hop = { name: 'x', address: '192.0.2.1', port: 25 }
+  assert.equal(unanswering.mayTry(hop), true)
   unanswering.failed(hop, nowMs - 10)
-  assert.equal(unanswering.has(hop), false)
+  assert.equal(unanswering.mayTry(hop), true)
   unanswering.failed(hop, nowMs - 5_000)
-  assert.equal(unanswering.has(hop), true)
-  assert.equal(unanswering.has({ ...hop, address: '192.0.2.2' }), false)
-  nowMs += 60_001
-  assert.equal(unanswering.has(hop), false)
+  assert.equal(unanswering.mayTry(hop), false)
+  assert.equal(unanswering.mayTry({ ...hop, address: '192.0.2.2' }), true)
+  nowMs += 30_001
+  assert.equal(unanswering.mayTry(hop), true)
+  assert.equal(unanswering.mayTry(hop), false)
+  unanswering.answered(hop)
+  assert.equal(unanswering.mayTry(hop), true)
 })
