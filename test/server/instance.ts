@@ -23,6 +23,8 @@ export type InstanceOptions = {
   folder?: string
   /** An inherited listening socket, as descriptor 3. */
   listenFd?: number
+  /** A program with arguments that the server's own are put after: a sandbox, say. */
+  within?: readonly string[]
 }
 
 export type Instance = Awaited<ReturnType<typeof startInstance>>
@@ -53,11 +55,14 @@ export const ROUTES = {
 }
 
 /** Runs the program on a config, as {@link startInstance} does, without waiting for anything. */
-export function spawnServer(configFile: string, listenFd?: number): ChildProcess {
+export function spawnServer(
+  configFile: string,
+  { listenFd, within = [] }: Pick<InstanceOptions, 'listenFd' | 'within'> = {},
+): ChildProcess {
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(listenFd === undefined ? [] : [listenFd])]
   const program = join(import.meta.dirname, '../../server/main.ts')
   // The kernel ends it with its parent, whatever ends that.
-  const args = ['--pdeathsig', 'KILL', process.execPath, program, '--config', configFile]
+  const args = ['--pdeathsig', 'KILL', ...within, process.execPath, program, '--config', configFile]
   return spawn('setpriv', args, { stdio })
 }
 
@@ -66,9 +71,10 @@ export async function startInstance({
   routes = ROUTES,
   folder = testFolder(),
   listenFd,
+  within = [],
 }: InstanceOptions) {
   const files = writeSettings(folder, config, routes, listenFd)
-  const child = spawnServer(files.config, listenFd)
+  const child = spawnServer(files.config, { ...(listenFd === undefined ? {} : { listenFd }), within })
   const { log, logged } = followLog(child)
   // A test that fails before it stops its instance must not keep the test file from ending.
   child.unref()
@@ -85,7 +91,12 @@ export async function startInstance({
     return code
   }
 
-  const listening = (await logged('listening')) as LogLine & Record<'smtp' | 'admin', { port: number }>
+  const listening = (await logged('listening')) as LogLine & { pid: number } & Record<
+      'smtp' | 'admin',
+      { port: number }
+    >
+  // Not the child: that may be the sandbox around it.
+  const signal = (name: NodeJS.Signals) => process.kill(listening.pid, name)
   const admin = (path: string) => fetch(`http://127.0.0.1:${listening.admin.port}${path}`)
   return {
     folder,
@@ -93,7 +104,7 @@ export async function startInstance({
     log,
     logged,
     port: listening.smtp.port,
-    pid: child.pid!,
+    pid: listening.pid,
     admin,
     exited,
     /** The value of a metric, its labels included in the name as Prometheus writes them; null when there is none. */
@@ -102,10 +113,10 @@ export async function startInstance({
       const line = lines.find((text) => text.startsWith(`${name} `))
       return line === undefined ? null : Number(line.slice(name.length + 1))
     },
-    signal: (signal: NodeJS.Signals) => child.kill(signal),
+    signal,
     /** Drains it. @returns the exit code. */
     stop: async () => {
-      child.kill('SIGTERM')
+      signal('SIGTERM')
       return exited()
     },
   }

@@ -52,9 +52,13 @@ export async function talkTo(port: number) {
   // Half-open, as clients are that write on after the server has said goodbye.
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.setNoDelay(true)
+  // Waiting has a timer that keeps the process; a conversation left open by a failed test must not.
+  socket.unref()
   const { line, failure } = readLines(socket)
   // A refused connection is one that has ended: failure() tells, and every reply is null.
+  const connecting = setTimeout(() => socket.destroy(new Error('no connection')), PATIENCE_MS)
   await new Promise((resolve) => socket.once('connect', resolve).once('error', resolve))
+  clearTimeout(connecting)
 
   /** The next reply, all its lines joined; null when the server has closed. */
   async function reply(): Promise<string | null> {

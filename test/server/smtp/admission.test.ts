@@ -97,12 +97,13 @@ test('a full queue refuses with 452 and keeps what it has', async () => {
   assert.match((await talk.say('MAIL FROM:<a@sender.example>')) ?? '', /^452 4\.3\.1/)
   const metrics = await (await instance.admin('/metrics')).text()
   assert.match(metrics, /^mailfleet_refused_total\{reason="load"\} 1$/m)
+  talk.end()
   assert.equal(await instance.stop(), 0)
 })
 
 test('one connection too many hears 421, counted as load; closing one makes room', async () => {
   const instance = await startInstance({ config: { limits: { connections: 2 } } })
-  const [one] = [await greeted(instance.port), await greeted(instance.port)]
+  const [one, two] = [await greeted(instance.port), await greeted(instance.port)]
   const third = await talkTo(instance.port)
   assert.match((await third.line()) ?? '', /^421 4\.3\.2/)
   assert.equal(await third.line(), null)
@@ -113,6 +114,8 @@ test('one connection too many hears 421, counted as load; closing one makes room
   one.end()
   const again = await talkTo(instance.port)
   assert.match((await again.line()) ?? '', /^(220|421)/)
+  again.end()
+  two.end()
   assert.equal(await instance.stop(), 0)
 })
 
@@ -128,6 +131,7 @@ test('messages that arrive at once beyond the memory for them: 452, and the next
   const replies = await sendMail(talk, { to: ['info@example.org'], message: large })
   assert.match(replies.at(-1) ?? '', /^452 4\.3\.1/)
   assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250 /)
+  talk.end()
   assert.equal(await instance.stop(), 0)
   await sink.close()
 })
