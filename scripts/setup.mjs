@@ -3,7 +3,7 @@
 // Plain JavaScript on Node's built-ins, since it runs before anything is installed and on any Node >= 20.
 // Idempotent; when nothing is missing it says nothing and takes well under a second. Says everything on
 // standard error, so that a command's --json output stays clean. Exit 2: something only a person can mend.
-//   node scripts/setup.mjs [--full]     --full: also what only `npm run test:full` needs
+//   node scripts/setup.mjs [--test | --full]     also what `npm test`, or `npm run test:full`, needs
 import { spawnSync } from 'node:child_process'
 import { existsSync, rmSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
@@ -11,6 +11,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const forFullTests = process.argv.includes('--full')
+const forTests = forFullTests || process.argv.includes('--test')
 const isRoot = process.getuid?.() === 0
 const say = (line) => process.stderr.write(`${line}\n`)
 const stop = (line) => {
@@ -27,7 +29,8 @@ const debianPackages = {
   'debian-archive-keyring': 'verifies Debian’s signature when packages are locked',
   e2fsprogs: 'makes the spool disk of the boot test',
   ...(isRoot ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
-  ...(process.argv.includes('--full') ? { chromium: 'opens the report page in a real browser' } : {}),
+  ...(forTests ? { strace: 'shows the tests that a message is flushed to disk before it is accepted' } : {}),
+  ...(forFullTests ? { chromium: 'opens the report page in a real browser' } : {}),
 }
 
 checkPlatform()
