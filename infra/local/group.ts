@@ -41,28 +41,27 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
   const gone: InstanceView[] = []
   let desired = 0
   let launched = 0
-  let failures = 0
-  let notBeforeMs = 0
   let stopped = false
   let reconciling = false
   let timer: NodeJS.Timeout | undefined
+  const backoff = createBackoff()
 
-  const staying = () => [...instances.values()].filter((instance) => isStaying(instance.view()))
+  const living = () => [...instances.values()]
+  const staying = () => living().filter((instance) => isStaying(instance.view()))
 
   function reconcile(): void {
     clearTimeout(timer)
     if (stopped || reconciling) return
-    // A launch that fails on the spot comes back here through onState.
+    // A launch that fails on the spot, and each drain, comes back here through onState.
     reconciling = true
     for (const instance of leaving(staying(), desired)) instance.drain('scale-in')
-    while (staying().length < desired && Date.now() >= notBeforeMs) launchOne()
+    while (staying().length < desired && backoff.waitMs() <= 0) launchOne()
     reconciling = false
-    if (staying().length < desired) timer = setTimeout(reconcile, notBeforeMs - Date.now())
+    if (staying().length < desired) timer = setTimeout(reconcile, backoff.waitMs())
   }
 
   function launchOne(): void {
-    launched += 1
-    const id = `i-${String(launched).padStart(4, '0')}`
+    const id = `i-${String(++launched).padStart(4, '0')}`
     const launchedAtMs = Date.now()
     try {
       instances.set(id, launch(id, onState))
@@ -73,13 +72,11 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
 
   function onState(view: InstanceView): void {
     onInstance(view)
-    if (view.state !== 'Terminated') return
-    instances.delete(view.id)
-    gone.push(view)
-    if (gone.length > MAX_GONE) gone.shift()
-    if (view.terminatingAtMs === null) {
-      failures = isProven(view) ? 0 : failures + 1
-      notBeforeMs = Date.now() + backoffMs(failures)
+    if (view.state === 'Terminated') {
+      instances.delete(view.id)
+      gone.push(view)
+      if (gone.length > MAX_GONE) gone.shift()
+      if (view.terminatingAtMs === null) backoff.crashed(view)
     }
     reconcile()
   }
@@ -89,19 +86,32 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
       desired = wanted
       reconcile()
     },
-    living: () => [...instances.values()],
-    views: () => [...gone, ...[...instances.values()].map((instance) => instance.view())].sort(byLaunch),
-    retire: (id, cause) => {
-      instances.get(id)?.drain(cause)
-      reconcile()
-    },
+    living,
+    views: () => [...gone, ...living().map((instance) => instance.view())].sort(byLaunch),
+    retire: (id, cause) => instances.get(id)?.drain(cause),
     stop: async () => {
       stopped = true
       clearTimeout(timer)
-      const all = [...instances.values()]
-      for (const instance of all) instance.drain('fleet stopped')
-      await Promise.all(all.map(({ terminated }) => terminated))
+      await drainAll(living())
     },
+  }
+}
+
+async function drainAll(instances: readonly Instance[]): Promise<void> {
+  for (const instance of instances) instance.drain('fleet stopped')
+  await Promise.all(instances.map(({ terminated }) => terminated))
+}
+
+/** Counts crashes in a row. */
+function createBackoff(): { crashed: (view: InstanceView) => void; waitMs: () => number } {
+  let failures = 0
+  let notBeforeMs = 0
+  return {
+    crashed: (view) => {
+      failures = isProven(view) ? 0 : failures + 1
+      notBeforeMs = Date.now() + backoffMs(failures)
+    },
+    waitMs: () => notBeforeMs - Date.now(),
   }
 }
 

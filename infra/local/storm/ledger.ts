@@ -96,30 +96,30 @@ export function createLedger() {
     /** Accepted messages that have not arrived. */
     underWay: (): number => [...entries.values()].filter(isUnderWay).length,
     /** @param queued entries that the queue still holds */
-    summary: (queued: number): MailSummary => {
-      const all = [...entries.values()]
-      const accepted = all.filter(({ acceptedMs }) => acceptedMs !== null)
-      const underWay = accepted.filter(isUnderWay).length
-      const delaysMs = accepted.map(delayOf).filter((delayMs) => delayMs !== null)
-      return {
-        accepted: accepted.length,
-        forwarded: accepted.length - underWay,
-        duplicates: totals.duplicates,
-        lost: Math.max(0, underWay - queued),
-        queued: Math.min(underWay, queued),
-        refused: sum(refusedByCode),
-        refusedByCode,
-        rejected: totals.rejected,
-        resets: sum(resetReasons),
-        resetReasons,
-        givenUp: all.length - accepted.length,
-        foreign: totals.foreign,
-        delayMs: {
-          p50: percentile(delaysMs, 0.5) ?? 0,
-          p99: percentile(delaysMs, 0.99) ?? 0,
-          max: percentile(delaysMs, 1) ?? 0,
-        },
-      }
+    summary: (queued: number): MailSummary =>
+      summaryOf([...entries.values()], queued, { ...totals, refusedByCode, resetReasons }),
+  }
+}
+
+type Totals = Pick<MailSummary, 'duplicates' | 'rejected' | 'foreign' | 'refusedByCode' | 'resetReasons'>
+
+function summaryOf(all: readonly Entry[], queued: number, totals: Totals): MailSummary {
+  const accepted = all.filter(({ acceptedMs }) => acceptedMs !== null)
+  const underWay = accepted.filter(isUnderWay).length
+  const delaysMs = accepted.map(delayOf).filter((delayMs) => delayMs !== null)
+  return {
+    ...totals,
+    accepted: accepted.length,
+    forwarded: accepted.length - underWay,
+    lost: Math.max(0, underWay - queued),
+    queued: Math.min(underWay, queued),
+    refused: sum(totals.refusedByCode),
+    resets: sum(totals.resetReasons),
+    givenUp: all.length - accepted.length,
+    delayMs: {
+      p50: percentile(delaysMs, 0.5) ?? 0,
+      p99: percentile(delaysMs, 0.99) ?? 0,
+      max: percentile(delaysMs, 1) ?? 0,
     },
   }
 }

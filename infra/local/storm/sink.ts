@@ -24,7 +24,7 @@ export async function startSink(
   onArrived: (id: string, atMs: number) => void,
 ): Promise<Sink> {
   const settings = JSON.stringify({ seed, latencyMs: remoteLatencyMs })
-  const program = [process.execPath, join(import.meta.dirname, 'sink-process.ts'), settings]
+  const program = [process.execPath, join(import.meta.dirname, './sink-process.ts'), settings]
   const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', ...program], {
     stdin: 'ignore',
     stderr: 'inherit',

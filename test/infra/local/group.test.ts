@@ -1,6 +1,6 @@
 // The group: who goes, who is replaced, and how long a launch that keeps failing is held back.
 import assert from 'node:assert/strict'
-import { suite, test } from 'node:test'
+import { test } from 'node:test'
 import { backoffMs, createGroup } from '../../../infra/local/group.ts'
 import type { Instance, InstanceState, InstanceView } from '../../../infra/local/instance.ts'
 
@@ -45,82 +45,90 @@ function stage() {
   return { launch, actor, ids: () => [...actors.keys()] }
 }
 
-suite('the group', () => {
-  test('launches what is missing and drains the newest first', () => {
-    const { launch, actor, ids } = stage()
-    const group = createGroup({ launch, onInstance: () => {} })
-    group.setDesired(3)
-    assert.deepEqual(ids(), ['i-0001', 'i-0002', 'i-0003'])
-    for (const id of ids()) actor(id).become('InService')
-    group.setDesired(2)
-    assert.deepEqual(
-      ids().map((id) => actor(id).drained),
-      [[], [], ['scale-in']],
-    )
-    group.setDesired(1)
-    assert.deepEqual(
-      ids().map((id) => actor(id).drained),
-      [[], ['scale-in'], ['scale-in']],
-    )
-  })
+test('launches what is missing and drains the newest first', () => {
+  const { launch, actor, ids } = stage()
+  const group = createGroup({ launch, onInstance: () => {} })
+  group.setDesired(3)
+  assert.deepEqual(ids(), ['i-0001', 'i-0002', 'i-0003'])
+  for (const id of ids()) actor(id).become('InService')
+  group.setDesired(2)
+  assert.deepEqual(
+    ids().map((id) => actor(id).drained),
+    [[], [], ['scale-in']],
+  )
+  group.setDesired(1)
+  assert.deepEqual(
+    ids().map((id) => actor(id).drained),
+    [[], ['scale-in'], ['scale-in']],
+  )
+})
 
-  test('a pending instance goes before one in service', () => {
-    const { launch, actor } = stage()
-    const group = createGroup({ launch, onInstance: () => {} })
-    group.setDesired(2)
-    actor('i-0002').become('InService')
-    group.setDesired(1)
-    assert.deepEqual([actor('i-0001').drained, actor('i-0002').drained], [['scale-in'], []])
-  })
+test('a pending instance goes before one in service', () => {
+  const { launch, actor } = stage()
+  const group = createGroup({ launch, onInstance: () => {} })
+  group.setDesired(2)
+  actor('i-0002').become('InService')
+  group.setDesired(1)
+  assert.deepEqual([actor('i-0001').drained, actor('i-0002').drained], [['scale-in'], []])
+})
 
-  test('a draining instance is not counted, so scaling out again launches a new one', () => {
-    const { launch, actor, ids } = stage()
-    const group = createGroup({ launch, onInstance: () => {} })
-    group.setDesired(2)
-    for (const id of ids()) actor(id).become('InService')
-    group.setDesired(1)
-    group.setDesired(2)
-    assert.deepEqual(ids(), ['i-0001', 'i-0002', 'i-0003'])
-  })
+test('a draining instance is not counted, so scaling out again launches a new one', () => {
+  const { launch, actor, ids } = stage()
+  const group = createGroup({ launch, onInstance: () => {} })
+  group.setDesired(2)
+  for (const id of ids()) actor(id).become('InService')
+  group.setDesired(1)
+  group.setDesired(2)
+  assert.deepEqual(ids(), ['i-0001', 'i-0002', 'i-0003'])
+})
 
-  test('what crashes is replaced; what was drained is not', () => {
-    const { launch, actor, ids } = stage()
-    const group = createGroup({ launch, onInstance: () => {} })
-    group.setDesired(1)
-    actor('i-0001').become('InService')
-    actor('i-0001').become('Terminated')
-    assert.deepEqual(ids(), ['i-0001', 'i-0002'])
-    group.setDesired(0)
-    actor('i-0002').become('Terminated')
-    assert.deepEqual(ids(), ['i-0001', 'i-0002'])
-  })
+test('what crashes is replaced; what was drained is not', () => {
+  const { launch, actor, ids } = stage()
+  const group = createGroup({ launch, onInstance: () => {} })
+  group.setDesired(1)
+  actor('i-0001').become('InService')
+  actor('i-0001').become('Terminated')
+  assert.deepEqual(ids(), ['i-0001', 'i-0002'])
+  group.setDesired(0)
+  actor('i-0002').become('Terminated')
+  assert.deepEqual(ids(), ['i-0001', 'i-0002'])
+})
 
-  test('launches that fail on the spot are held back and do not multiply', async () => {
-    const seen: InstanceView[] = []
-    const launch = (): Instance => {
-      throw new Error('no space left')
-    }
-    const group = createGroup({ launch, onInstance: (view) => seen.push(view) })
-    group.setDesired(5)
-    assert.equal(seen.length, 2)
-    assert.match(seen[0]?.cause ?? '', /no space left/)
-    await group.stop()
-  })
+test('launches that fail on the spot are held back and do not multiply', async () => {
+  const seen: InstanceView[] = []
+  const launch = (): Instance => {
+    throw new Error('no space left')
+  }
+  const group = createGroup({ launch, onInstance: (view) => seen.push(view) })
+  group.setDesired(5)
+  assert.equal(seen.length, 2)
+  assert.match(seen[0]?.cause ?? '', /no space left/)
+  await group.stop()
+})
 
-  test('back-off: the first crash is replaced at once, then half a second, doubling to half a minute', () => {
-    assert.deepEqual(
-      [0, 1, 2, 3, 4, 7, 8, 9, 50].map(backoffMs),
-      [0, 0, 500, 1000, 2000, 16_000, 30_000, 30_000, 30_000],
-    )
-  })
+test('back-off: the first crash is replaced at once, then half a second, doubling to half a minute', () => {
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 7, 8, 9, 50].map(backoffMs),
+    [0, 0, 500, 1000, 2000, 16_000, 30_000, 30_000, 30_000],
+  )
+})
 
-  test('after stop nothing is launched any more', async () => {
-    const { launch, actor, ids } = stage()
-    const group = createGroup({ launch, onInstance: () => {} })
-    group.setDesired(1)
-    await group.stop()
-    actor('i-0001').become('Terminated')
-    group.setDesired(4)
-    assert.deepEqual(ids(), ['i-0001'])
-  })
+test('a retired instance drains, and its replacement is launched at once', () => {
+  const { launch, actor, ids } = stage()
+  const group = createGroup({ launch, onInstance: () => {} })
+  group.setDesired(1)
+  actor('i-0001').become('InService')
+  group.retire('i-0001', 'no answer')
+  assert.deepEqual(actor('i-0001').drained, ['no answer'])
+  assert.deepEqual(ids(), ['i-0001', 'i-0002'])
+})
+
+test('after stop nothing is launched any more', async () => {
+  const { launch, actor, ids } = stage()
+  const group = createGroup({ launch, onInstance: () => {} })
+  group.setDesired(1)
+  await group.stop()
+  actor('i-0001').become('Terminated')
+  group.setDesired(4)
+  assert.deepEqual(ids(), ['i-0001'])
 })

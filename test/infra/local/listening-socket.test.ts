@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { suite, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bindListeningSocket } from '../../../infra/local/listening-socket.ts'
 
@@ -36,65 +36,63 @@ async function ask(port: number): Promise<string> {
   }
 }
 
-suite('one listening socket for the fleet', () => {
-  test('the supervisor binds but never accepts', async () => {
-    const socket = bindListeningSocket(HOST, 0)
-    // Not listening yet: refused. Were it a net.Server, the connection would be accepted here.
-    assert.equal(await ask(socket.port), 'ECONNREFUSED')
+test('the supervisor binds but never accepts', async () => {
+  const socket = bindListeningSocket(HOST, 0)
+  // Not listening yet: refused. Were it a net.Server, the connection would be accepted here.
+  assert.equal(await ask(socket.port), 'ECONNREFUSED')
 
-    const child = await acceptor(socket.fd)
-    for (let round = 0; round < 20; round += 1) assert.equal(await ask(socket.port), String(child.pid))
+  const child = await acceptor(socket.fd)
+  for (let round = 0; round < 20; round += 1) assert.equal(await ask(socket.port), String(child.pid))
 
-    // The only instance stops reading: connections wait, the supervisor does not take them over.
-    child.kill('SIGSTOP')
-    const waiting = ask(socket.port)
-    assert.equal(await Promise.race([waiting, sleep(200, 'still waiting')]), 'still waiting')
-    child.kill('SIGCONT')
-    assert.equal(await waiting, String(child.pid))
-    await drain(child)
-    socket.close()
+  // The only instance stops reading: connections wait, the supervisor does not take them over.
+  child.kill('SIGSTOP')
+  const waiting = ask(socket.port)
+  assert.equal(await Promise.race([waiting, sleep(200, 'still waiting')]), 'still waiting')
+  child.kill('SIGCONT')
+  assert.equal(await waiting, String(child.pid))
+  await drain(child)
+  socket.close()
+})
+
+test('two share it, and draining one after the other resets and refuses none of 50 clients', async () => {
+  const socket = bindListeningSocket(HOST, 0)
+  const [first, second] = await Promise.all([acceptor(socket.fd), acceptor(socket.fd)])
+  const answers = new Map<string, number>()
+  let going = true
+  const clients = Array.from({ length: 50 }, async () => {
+    while (going) {
+      const answer = await ask(socket.port)
+      answers.set(answer, (answers.get(answer) ?? 0) + 1)
+    }
   })
+  await sleep(300)
+  await drain(first)
+  await sleep(100)
+  const third = await acceptor(socket.fd)
+  await drain(second)
+  // Nobody to spare: with the last one gone as well, clients wait for the next instance instead of failing.
+  await drain(third)
+  await sleep(100)
+  const fourth = await acceptor(socket.fd)
+  await sleep(100)
+  going = false
+  await Promise.all(clients)
+  await drain(fourth)
+  socket.close()
 
-  test('two share it, and draining one after the other resets and refuses none of 50 clients', async () => {
-    const socket = bindListeningSocket(HOST, 0)
-    const [first, second] = await Promise.all([acceptor(socket.fd), acceptor(socket.fd)])
-    const answers = new Map<string, number>()
-    let going = true
-    const clients = Array.from({ length: 50 }, async () => {
-      while (going) {
-        const answer = await ask(socket.port)
-        answers.set(answer, (answers.get(answer) ?? 0) + 1)
-      }
-    })
-    await sleep(300)
-    await drain(first)
-    await sleep(100)
-    const third = await acceptor(socket.fd)
-    await drain(second)
-    // Nobody to spare: with the last one gone as well, clients wait for the next instance instead of failing.
-    await drain(third)
-    await sleep(100)
-    const fourth = await acceptor(socket.fd)
-    await sleep(100)
-    going = false
-    await Promise.all(clients)
-    await drain(fourth)
-    socket.close()
+  const pids = [first, second, third, fourth].map(({ pid }) => String(pid))
+  assert.deepEqual(
+    [...answers.keys()].filter((answer) => !pids.includes(answer)),
+    [],
+  )
+  for (const pid of [pids[0], pids[1], pids[3]])
+    assert.ok((answers.get(pid ?? '') ?? 0) > 0, `${pid} accepted none`)
+})
 
-    const pids = [first, second, third, fourth].map(({ pid }) => String(pid))
-    assert.deepEqual(
-      [...answers.keys()].filter((answer) => !pids.includes(answer)),
-      [],
-    )
-    for (const pid of [pids[0], pids[1], pids[3]])
-      assert.ok((answers.get(pid ?? '') ?? 0) > 0, `${pid} accepted none`)
-  })
-
-  test('a port in use is an error at once, not another port', async () => {
-    const other = createServer().listen(0, HOST)
-    await once(other, 'listening')
-    const { port } = other.address() as AddressInfo
-    assert.throws(() => bindListeningSocket(HOST, port), { code: 'EADDRINUSE' })
-    other.close()
-  })
+test('a port in use is an error at once, not another port', async () => {
+  const other = createServer().listen(0, HOST)
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  assert.throws(() => bindListeningSocket(HOST, port), { code: 'EADDRINUSE' })
+  other.close()
 })
