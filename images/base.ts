@@ -3,7 +3,7 @@
 // moment it leaves no process and no mount. Fails with mmdebstrap's last lines, or when the set installed is not
 // the set locked.
 import { createHash } from 'node:crypto'
-import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
 import type { Fetch, Fetched } from './fetch.ts'
@@ -46,8 +46,29 @@ export async function baseLayer({
       const temporary = join(work.path, 'tmp')
       mkdirSync(temporary)
       await mmdebstrap(spec, lock, { repository, temporary, folder })
+      const differences = installedDifferences(readFileSync(join(folder, 'status'), 'utf8'), lock.root)
+      if (differences.length > 0)
+        throw new Error(`the root is not what the lock says:\n${differences.join('\n')}`)
     },
   })
+}
+
+/** Compares dpkg's status file with the lock: each package that is missing, unlocked, half-installed or of another version. */
+export function installedDifferences(status: string, locked: readonly LockedDeb[]): string[] {
+  const installed = new Map(
+    status.split('\n\n').flatMap((stanza) => {
+      const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(stanza)?.[1] ?? ''
+      if (field('Package') === '') return []
+      const version = field('Status') === 'install ok installed' ? field('Version') : field('Status')
+      return [[field('Package'), version] as const]
+    }),
+  )
+  const wanted = new Map(locked.map(({ name, version }) => [name, version]))
+  return [...new Set([...installed.keys(), ...wanted.keys()])]
+    .filter((name) => installed.get(name) !== wanted.get(name))
+    .map(
+      (name) => `  ${name}: installed ${installed.get(name) ?? 'not'}, locked ${wanted.get(name) ?? 'not'}`,
+    )
 }
 
 /** A repository of nothing but the locked files. Unsigned: their hashes have just been checked against the lock. */
