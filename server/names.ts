@@ -10,6 +10,9 @@ const ADDRESS_CHARS = 254
 
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/
 
+/** Letters of any script, their marks, digits, and what ASCII names have: domainToASCII would decode or drop the rest. */
+const DOMAIN_TEXT = /^[\p{L}\p{M}\p{N}._-]+$/u
+
 // Control characters and the separators that could end an SMTP argument early.
 // eslint-disable-next-line no-control-regex
 const LOCAL_UNSAFE = /[\x00-\x20\x7f<>,;:\\"@[\]()]/
@@ -19,7 +22,7 @@ export type Address = { local: string; domain: string }
 
 /** The ASCII, lower-case form of a domain name; null when it is none (an address literal is none). */
 export function parseDomain(text: string): string | null {
-  if (text.length > DOMAIN_CHARS) return null
+  if (text.length > DOMAIN_CHARS || !DOMAIN_TEXT.test(text)) return null
   // Plain ASCII names are left to the label check: domainToASCII would rewrite '0x7f.1' into an IP address.
   const ascii = /^[\w.-]+$/.test(text) ? text.toLowerCase() : domainToASCII(text)
   const labels = ascii.split('.')

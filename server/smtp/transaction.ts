@@ -200,36 +200,35 @@ async function queueMessage(
   const body = Buffer.concat([received, message])
   const sender = mailFrom === false ? null : parseAddress(mailFrom.address)
   const reversePath = sender === null ? '' : formatAddress(sender)
+  const entry = {
+    reversePath,
+    destinations,
+    sizeBytes: body.length,
+    acceptedMs: atMs,
+    dueMs: atMs,
+    expiresMs: atMs + config.retry.lifetimeMs,
+    eightBit: accepted.eightBit || bodyType === '8bitmime',
+    smtpUtf8: false,
+  }
+  let id: string
   try {
-    const id = await queue.enqueue(
-      {
-        reversePath,
-        destinations,
-        sizeBytes: body.length,
-        acceptedMs: atMs,
-        dueMs: atMs,
-        expiresMs: atMs + config.retry.lifetimeMs,
-        eightBit: accepted.eightBit || bodyType === '8bitmime',
-        smtpUtf8: false,
-      },
-      body,
-    )
-    watch.accepted(body.length)
-    metrics.accepted.inc()
-    log('accepted', {
-      id,
-      traceId,
-      client: session.remoteAddress,
-      reversePath,
-      aliases,
-      sizeBytes: body.length,
-    })
-    onQueued()
-    return { id }
+    id = await queue.enqueue(entry, body)
   } catch (error) {
     if (error instanceof QueueFullError) return refusals.queueFull
     metrics.errors.inc({ where: 'enqueue' })
     log('enqueue-failed', { traceId, ...errorFields(error) })
     return refusals.queueDown
   }
+  watch.accepted(body.length)
+  metrics.accepted.inc()
+  log('accepted', {
+    id,
+    traceId,
+    client: session.remoteAddress,
+    reversePath,
+    aliases,
+    sizeBytes: body.length,
+  })
+  onQueued()
+  return { id }
 }
