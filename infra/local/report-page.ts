@@ -90,6 +90,7 @@ function tiles({
   mail,
   fleet,
   cpuIdleAtPeak,
+  cpuUsedAtPeak,
   cpus,
   image,
   boot,
@@ -109,7 +110,11 @@ function tiles({
       figure: `${fleet.maxInstances} → ${fleet.finalInstances}`,
       note: `most → at the end; ${whole(fleet.crashed)} crashed`,
     },
-    { name: 'Processors idle', figure: percent(cpuIdleAtPeak), note: `of ${cpus}, over the burst` },
+    {
+      name: 'Processors idle',
+      figure: percent(cpuIdleAtPeak),
+      note: `of ${cpus}, over the burst; the storm took ${percent(cpuUsedAtPeak)}`,
+    },
     image && {
       name: 'Image',
       figure: megabytes(image.bytes),

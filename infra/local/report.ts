@@ -45,6 +45,8 @@ export type StormReport = {
   scaleEvents: ScaleEvent[]
   /** Average over the peak phase, 0 to 1. */
   cpuIdleAtPeak: number
+  /** Of all processors, what senders, sink and instances together took over the peak phase, 0 to 1. */
+  cpuUsedAtPeak: number
   cpus: number
   phases: PhaseTime[]
   timeline: TimelineRow[]

@@ -7,6 +7,7 @@ import type { Scenario } from './scenario.ts'
 
 export type Sink = {
   port: number
+  pid: number
   /** Rejects when the sink ends before it was stopped; never resolves. */
   failed: Promise<never>
   /** Ends it; everything that had arrived has been told by then. */
@@ -51,6 +52,7 @@ export async function startSink(
   failed.catch(() => {})
   return {
     port: await Promise.race([port, failed]),
+    pid: child.pid ?? 0,
     failed,
     stop: async () => {
       stopped = true

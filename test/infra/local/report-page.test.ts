@@ -65,6 +65,7 @@ const report: StartReport = {
     { atMs: 5000, from: 5, to: 1, rule: 'scale-in', reason: '1 would do' },
   ],
   cpuIdleAtPeak: 0.57,
+  cpuUsedAtPeak: 0.38,
   cpus: 2,
   phases: [
     { name: 'normal', perSecond: 15, fromMs: 0, toMs: 1000 },

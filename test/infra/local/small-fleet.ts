@@ -32,7 +32,7 @@ export function smallFleet(directory: string, changes: Partial<FleetOptions> = {
     launcher: source,
     // No message is sent: nothing needs to listen at the relay's port.
     serverConfig: serverConfigOf(shortScenario, 9, true),
-    routes: routesOf(),
+    routes: { table: routesOf() },
     policy: { ...shortScenario.policy, minInstances: 2 },
     periodMs: 200,
     ...changes,

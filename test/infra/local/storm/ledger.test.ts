@@ -1,7 +1,13 @@
 // The books: what counts as what.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { idleShare, parseCpuTicks } from '../../../../infra/local/storm/cpu.ts'
+import {
+  idleShare,
+  parseCpuTicks,
+  parseProcessTicks,
+  readCpu,
+  usedShare,
+} from '../../../../infra/local/storm/cpu.ts'
 import { createLedger } from '../../../../infra/local/storm/ledger.ts'
 import { stormIdOf, stormMessage } from '../../../../infra/local/storm/message.ts'
 import { percentile } from '../../../../infra/local/storm/percentile.ts'
@@ -104,6 +110,27 @@ test('idle share of the processors, waiting for the disk included', () => {
   const after = parseCpuTicks('cpu  130 0 70 830 70 0 0 0 25 0\n')
   assert.equal(idleShare(before, after), 0.5)
   assert.equal(idleShare(before, before), null)
+})
+
+test('what the processes themselves took, those that came meanwhile as a whole', () => {
+  assert.equal(parseProcessTicks('7 (a) b) (c) S 1 7 7 0 -1 4194560 100 0 0 0 120 30 9 9 20 0 11 0'), 150)
+  const from = {
+    machine: { idle: 0, total: 0 },
+    processes: new Map([
+      [1, 100],
+      [2, 5],
+    ]),
+  }
+  const to = {
+    machine: { idle: 0, total: 200 },
+    processes: new Map([
+      [1, 130],
+      [3, 20],
+    ]),
+  }
+  assert.equal(usedShare(from, to), 0.25)
+  assert.equal(usedShare(from, from), null)
+  assert.ok((readCpu([process.pid, 2 ** 30]).processes.get(process.pid) ?? 0) > 0)
 })
 
 test('phases follow each other, the last one goes on', () => {
