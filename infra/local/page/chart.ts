@@ -96,17 +96,33 @@ export function stepped(points: readonly Point[], endMs: number): Point[] {
   ])
 }
 
-/** The area between two series at the same moments; no value counts as zero. */
+/** The area between two series at the same moments, `lower` null being the axis; broken where a value is missing. */
 export function area(
   { x, y }: Plot,
   upper: readonly Point[],
   lower: readonly Point[] | null,
   className: string,
 ): string {
-  if (upper.length === 0) return ''
-  const at = ({ atMs, value }: Point) => `${coordinate(x(atMs))} ${coordinate(y(value ?? 0))}`
-  const base = lower ?? upper.map(({ atMs }) => ({ atMs, value: 0 }))
-  return `<path class="area ${className}" d="M${[...upper.map(at), ...base.map(at).reverse()].join('L')}Z"/>`
+  const at = (atMs: number, value: number) => `${coordinate(x(atMs))} ${coordinate(y(value))}`
+  let path = ''
+  let top: string[] = []
+  let base: string[] = []
+  const close = () => {
+    if (top.length > 1) path += `M${[...top, ...base.reverse()].join('L')}Z`
+    top = []
+    base = []
+  }
+  for (const [index, { atMs, value }] of upper.entries()) {
+    const under = lower ? (lower[index]?.value ?? null) : 0
+    if (value === null || under === null) {
+      close()
+    } else {
+      top.push(at(atMs, value))
+      base.push(at(atMs, under))
+    }
+  }
+  close()
+  return path === '' ? '' : `<path class="area ${className}" d="${path}"/>`
 }
 
 /** Round steps (1, 2 or 5 times a power of ten) from 0 to the first at or above `max`. */

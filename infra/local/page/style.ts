@@ -84,6 +84,7 @@ path.fill-delay { fill: var(--delay-fill); } path.fill-idle { fill: var(--idle-f
 table { width: 100%; border-collapse: collapse; background: var(--card); font-size: 13.5px; font-variant-numeric: tabular-nums; }
 .table { border: 1px solid var(--rule); border-radius: 8px; }
 .table.tall { max-height: 420px; overflow: auto; }
+.tall th, .tall td { padding: 5px 8px; }
 .tall thead th { position: sticky; top: 0; background: var(--card); box-shadow: 0 1px var(--rule); }
 th, td { padding: 6px 12px; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--rule); }
 tbody tr:last-child > * { border-bottom: 0; }

@@ -1,7 +1,7 @@
 // The report page: well-formed, self-contained, true to the report, and safe with whatever text a report carries.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { niceTicks, timeTicks } from '../../../infra/local/page/chart.ts'
+import { area, line, niceTicks, timeTicks } from '../../../infra/local/page/chart.ts'
 import { renderStartPage } from '../../../infra/local/report-page.ts'
 import type { StartReport, TimelineRow } from '../../../infra/local/report.ts'
 
@@ -184,6 +184,14 @@ test('the page says so when something went wrong', () => {
     assert.ok(bad.includes(text), text)
   }
   assert.doesNotMatch(bad, /NaN|undefined|Infinity/)
+})
+
+test('a period without data is a gap in lines and areas, not a zero', () => {
+  const plot = { x: (atMs: number) => atMs, y: (value: number) => value, top: 0, bottom: 0 }
+  const points = [1, 2, null, 4, 5].map((value, index) => ({ atMs: index, value }))
+  assert.match(line(plot, points, 'a'), / d="M0 1L1 2M3 4L4 5"/)
+  assert.match(area(plot, points, null, 'a'), / d="M0 1L1 2L1 0L0 0ZM3 4L4 5L4 0L3 0Z"/)
+  assert.equal(area(plot, [], null, 'a'), '')
 })
 
 test('ticks: round steps from 0 to at least the maximum', () => {
