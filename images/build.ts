@@ -1,23 +1,21 @@
-// Bakes an image: spec and lock in, a bootable disk named by its digest out. Owns: the order of the stages, what
-// happens when locked packages are gone, and the output folder, which appears whole or not at all.
+// Bakes an image: spec and lock in, a bootable disk named by its digest out. Owns: the order of the stages, and what
+// happens when locked packages are gone.
 // Fails with InputError (spec, lock), MissingPackagesError, or the message of the tool that failed.
-import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { randomBytes } from 'node:crypto'
 import { InputError } from '../input/problems.ts'
 import { bundleServer, runtime, type Bundle } from './app.ts'
 import { baseLayer } from './base.ts'
-import { hashFile, pruneCache, publish, runStage, type StageResult } from './cache.ts'
-import { efiPartition, writeDisk, type Disk } from './disk.ts'
+import { pruneCache } from './cache.ts'
+import { efiPartition } from './disk.ts'
 import { fetchLocked, MissingPackagesError, type Fetch } from './fetch.ts'
-import { runHost } from './host.ts'
 import { initrd } from './initrd.ts'
 import { kernelFiles } from './kernel.ts'
 import { diffLocks, lockText, readLock, writeLock, type Lock } from './lock/lock.ts'
 import { lockedNpm } from './lock/npm.ts'
 import { resolveLock } from './lock/resolve.ts'
-import { IMAGE_LOCK, makeManifest } from './manifest.ts'
+import { imageFolder } from './image-folder.ts'
+import { IMAGE_LOCK, manifestText } from './manifest.ts'
 import type { Progress } from './progress.ts'
 import { rootFilesystem } from './rootfs.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
@@ -144,28 +142,21 @@ async function bake(options: Bake): Promise<BuiltImage> {
     initrd({ ...shared, kernel }),
   ] as const)
   const esp = await efiPartition({ ...shared, tools, kernel, initrd: ramdisk, root })
-  const record = await diskRecord({ spec, lock, tools, root, esp }, { cacheDir, outDir, onProgress })
-  const folder = join(outDir, record.disk.digest)
-  const manifest = makeManifest({
-    spec,
-    lock,
-    locked,
-    disk: record.disk,
-    kernel,
-    initrd: ramdisk,
-    root,
-    esp,
-    bundle,
+  const image = await imageFolder({
+    parts: { spec, lock, tools, root, esp },
+    describe: (disk) => ({
+      'manifest.json': manifestText({ spec, lock, locked, disk, kernel, initrd: ramdisk, root, esp, bundle }),
+      [IMAGE_LOCK]: lockText(lock),
+    }),
+    ...{ cacheDir, outDir, onProgress },
   })
-  writeWhole(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`)
-  writeWhole(join(folder, IMAGE_LOCK), lockText(lock))
-  pointLatest(outDir, record.disk.digest)
+  const stages = [tools, base, kernel, node, root, ramdisk, esp, image]
   return {
-    digest: record.disk.digest,
-    folder,
-    disk: join(folder, 'disk.raw'),
-    bytes: record.disk.bytes,
-    cached: [tools, base, kernel, node, root, ramdisk, esp].every((stage) => stage.cached) && record.cached,
+    digest: image.disk.digest,
+    folder: image.folder,
+    disk: join(image.folder, 'disk.raw'),
+    bytes: image.disk.bytes,
+    cached: stages.every((stage) => stage.cached),
     locked,
     relockDifferences,
     tools: tools.path,
@@ -178,60 +169,4 @@ async function allDone<T extends readonly unknown[]>(tasks: { [K in keyof T]: Pr
   const failed = results.find((result) => result.status === 'rejected')
   if (failed) throw failed.reason
   return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as unknown as T
-}
-
-type DiskParts = { spec: Spec; lock: Lock; tools: StageResult; root: StageResult; esp: StageResult }
-type DiskPlaces = { cacheDir: string; outDir: string; onProgress: Progress }
-
-/** The disk goes straight to the output folder; the cache keeps only what came out, to know it again. */
-async function diskRecord(
-  parts: DiskParts,
-  { cacheDir, outDir, onProgress }: DiskPlaces,
-): Promise<{ disk: Disk; cached: boolean }> {
-  const assemble = async (): Promise<Disk> => {
-    onProgress('putting the disk together')
-    await mkdir(outDir, { recursive: true })
-    const work = join(outDir, `.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
-    try {
-      await mkdir(work)
-      const disk = await writeDisk(join(work, 'disk.raw'), parts)
-      await runHost(['sync', '--file-system', work])
-      await publish(work, join(outDir, disk.digest))
-      return disk
-    } finally {
-      await rm(work, { recursive: true, force: true })
-    }
-  }
-  const stage = await runStage(cacheDir, {
-    name: 'disk',
-    inputs: [parts.tools.key, parts.root.key, parts.esp.key],
-    code: [join(import.meta.dirname, 'disk.ts')],
-    run: async (folder) => {
-      writeFileSync(join(folder, 'disk.json'), JSON.stringify(await assemble()))
-    },
-  })
-  const disk = JSON.parse(readFileSync(join(stage.path, 'disk.json'), 'utf8')) as Disk
-  const file = join(outDir, disk.digest, 'disk.raw')
-  if (existsSync(file) && (await hashFile(file, 'sha256')) === disk.digest)
-    return { disk, cached: stage.cached }
-  await rm(join(outDir, disk.digest), { recursive: true, force: true })
-  const again = await assemble()
-  if (again.digest !== disk.digest)
-    throw new Error(
-      `the disk came out as ${again.digest}, before as ${disk.digest}: the cache is damaged, remove it`,
-    )
-  return { disk, cached: stage.cached }
-}
-
-function writeWhole(file: string, text: string): void {
-  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
-  const temporary = `${file}.${process.pid}.tmp`
-  writeFileSync(temporary, text, { flush: true })
-  renameSync(temporary, file)
-}
-
-function pointLatest(outDir: string, digest: string): void {
-  const temporary = join(outDir, `.latest.${process.pid}.${randomBytes(4).toString('hex')}`)
-  symlinkSync(digest, temporary)
-  renameSync(temporary, join(outDir, 'latest'))
 }

@@ -107,12 +107,12 @@ type Partition = { file: string; type: string; uuid: string; name: string; readO
 export type Placed = { name: string; uuid: string; startBytes: number; sizeBytes: number }
 export type Disk = { digest: string; bytes: number; partitions: Placed[] }
 
+/** What a disk is put together from. */
+export type DiskParts = { spec: Spec; lock: Lock; tools: StageResult; root: StageResult; esp: StageResult }
+
 /** Puts the partitions into a disk image at `file` and returns its SHA-256, size in bytes and layout. */
-export async function writeDisk(
-  file: string,
-  inputs: Omit<UkiInputs, 'initrd' | 'kernel' | 'cacheDir'> & { esp: StageResult },
-): Promise<Disk> {
-  const { spec, lock, tools, root, esp } = inputs
+export async function writeDisk(file: string, parts: DiskParts): Promise<Disk> {
+  const { spec, lock, tools, root, esp } = parts
   const { rootHash } = readVerity(root)
   const types = ROOT_TYPES[spec.architecture]
   const id = rootHash.slice(0, 16)

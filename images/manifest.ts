@@ -50,7 +50,7 @@ export type ManifestInputs = {
 }
 
 /** Describes an image. Sizes are in bytes. */
-export function makeManifest(inputs: ManifestInputs): Manifest {
+function makeManifest(inputs: ManifestInputs): Manifest {
   const { spec, lock, locked, disk, kernel, initrd, root, esp, bundle } = inputs
   const verity = readVerity(root)
   const size = (stage: StageResult, name: string) => statSync(join(stage.path, name)).size
@@ -88,6 +88,11 @@ export function makeManifest(inputs: ManifestInputs): Manifest {
       server: Buffer.byteLength(bundle.text),
     },
   }
+}
+
+/** {@link makeManifest} as the file's text. */
+export function manifestText(inputs: ManifestInputs): string {
+  return `${JSON.stringify(makeManifest(inputs), null, 2)}\n`
 }
 
 /** Reads the manifest of an image's folder. */

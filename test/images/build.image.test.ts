@@ -1,7 +1,7 @@
 // A real bake, from the shared cache: found again when nothing changed, described truly, and usable as plain files.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
@@ -96,6 +96,18 @@ test('the root, extracted, runs the locked Node and the baked server, and nobody
   )
   assert.equal(execFileSync('find', [root, '-perm', '/6000', '-type', 'f'], { encoding: 'utf8' }), '')
   assert.equal(await extractRoot(image, { cacheDir: project.cacheDir }), root)
+})
+
+test('a disk that was damaged where it lies is put together again', async () => {
+  const outDir = mkdtempSync(join(tmpdir(), 'mailfleet-damaged-'))
+  const { specFile, cacheDir, serverEntry } = project
+  const lockFile = join(image.folder, 'image.lock.json')
+  const build = { specFile, lockFile, cacheDir, serverEntry, outDir }
+  const { disk } = await buildImage(build)
+  writeFileSync(disk, 'x', { flag: 'r+' })
+  await buildImage(build)
+  assert.equal(await hashFile(disk, 'sha256'), image.digest)
+  assert.deepEqual(readdirSync(outDir).sort(), [image.digest, 'latest'].sort())
 })
 
 test('a locked package that is gone is replaced when asked, and the differences are told', async () => {
