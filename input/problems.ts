@@ -97,5 +97,7 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   const expected = issue.message.startsWith('Invalid ')
     ? (issue.expected ?? (issue.requirement as string))
     : issue.message
-  return { key, found: shown(issue.input), expected }
+  // A check across keys is about the key it was forwarded to, while its input is the whole object.
+  const last = issue.path?.at(-1)
+  return { key, found: shown(last === undefined ? issue.input : last.value), expected }
 }

@@ -9,26 +9,28 @@ import { resolveLock } from '../images/lock/resolve.ts'
 import { readManifest } from '../images/manifest.ts'
 import { readSpec } from '../images/spec.ts'
 import type { Project } from './project.ts'
+import { untilAborted } from './steps.ts'
 
-type Common = { project: Project; json: boolean }
+type Common = { project: Project; json: boolean; signal: AbortSignal }
 
 /** Progress goes to standard error, so that the result on standard output can be piped. */
 const onProgress = (line: string): void => console.error(line)
 
 /** Bakes the image from the committed lock; fails, naming them, if locked packages are gone. */
-export async function imageBuild({ project, json }: Common): Promise<number> {
+export async function imageBuild({ project, json, signal }: Common): Promise<number> {
   const { specFile, lockFile, cacheDir, serverEntry, imagesDir } = project
-  const built = await buildImage({ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, onProgress })
-  const { digest, disk, bytes, cached, locked } = built
+  const building = buildImage({ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, onProgress })
+  const { digest, disk, bytes, cached, locked } = await untilAborted(building, signal)
   print(json, { digest, disk, bytes, cached, locked })
   return 0
 }
 
 /** Locks anew what the spec asks for, and prints what changed. */
-export async function imageLock({ project, json }: Common): Promise<number> {
+export async function imageLock({ project, json, signal }: Common): Promise<number> {
   const { specFile, lockFile, cacheDir, packageLockFile } = project
   const before = existsSync(lockFile) ? readLock(lockFile) : null
-  const lock = await resolveLock(readSpec(specFile), { cacheDir, packageLockFile, onProgress })
+  const resolving = resolveLock(readSpec(specFile), { cacheDir, packageLockFile, onProgress })
+  const lock = await untilAborted(resolving, signal)
   const differences = before === null ? [] : diffLocks(before, lock)
   writeLock(lockFile, lock)
   if (json) console.log(JSON.stringify({ file: lockFile, differences }, null, 2))
@@ -38,7 +40,7 @@ export async function imageLock({ project, json }: Common): Promise<number> {
 
 /** Boots a baked image with its network cut off, forwards a message through it, writes its receipt. */
 export async function imageTest(
-  o: Common & { image?: string; accel?: Accel | 'auto'; timeoutMs?: number; signal: AbortSignal },
+  o: Common & { image?: string; accel?: Accel | 'auto'; timeoutMs?: number },
 ): Promise<number> {
   const image = bakedImage(o.project, o.image)
   const { accel, timeoutMs, signal } = o

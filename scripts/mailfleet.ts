@@ -55,7 +55,7 @@ image
   .option('--json', 'print the result as JSON')
   .action(async (options: { json?: true }) => {
     const { imageBuild } = await import('./image.ts')
-    process.exitCode = await imageBuild({ project, json: options.json ?? false })
+    process.exitCode = await imageBuild({ project, json: options.json ?? false, signal: stopping.signal })
   })
 
 image
@@ -64,7 +64,7 @@ image
   .option('--json', 'print the differences as JSON')
   .action(async (options: { json?: true }) => {
     const { imageLock } = await import('./image.ts')
-    process.exitCode = await imageLock({ project, json: options.json ?? false })
+    process.exitCode = await imageLock({ project, json: options.json ?? false, signal: stopping.signal })
   })
 
 image
@@ -84,6 +84,17 @@ image
       })
     },
   )
+
+program
+  .command('fleet')
+  .description('fleets of a baked image on this machine')
+  .command('up')
+  .description('run a fleet of the newest boot-tested image until it is told to stop; then drain it')
+  .requiredOption('--config <file>', 'the fleet’s configuration (JSON or YAML): docs/fleet.md')
+  .action(async (options: { config: string }) => {
+    const { fleetUp } = await import('./fleet.ts')
+    process.exitCode = await fleetUp({ project, configFile: options.config, signal: stopping.signal })
+  })
 
 try {
   await program.parseAsync()

@@ -13,7 +13,7 @@ import { stormScenario } from '../infra/local/storm/scenario.ts'
 import { runStorm } from '../infra/local/storm/storm.ts'
 import type { Project } from './project.ts'
 import { failures, table, type FullReport } from './start-report.ts'
-import { runSteps, type Progress, type Step } from './steps.ts'
+import { runSteps, untilAborted, type Progress, type Step } from './steps.ts'
 
 export type StartOptions = { project: Project; json: boolean; retest: boolean; signal: AbortSignal }
 
@@ -41,12 +41,13 @@ export async function start(o: StartOptions): Promise<number> {
   return wrong.length === 0 ? 0 : 1
 }
 
-async function bake(done: Done, { project }: StartOptions, onProgress: Progress): Promise<string> {
+async function bake(done: Done, { project, signal }: StartOptions, onProgress: Progress): Promise<string> {
   const { specFile, lockFile, cacheDir, serverEntry, imagesDir, localLockFile } = project
-  done.image = await buildImage({
+  const baking = buildImage({
     ...{ specFile, lockFile, cacheDir, serverEntry, onProgress },
     ...{ outDir: imagesDir, relockInto: localLockFile },
   })
+  done.image = await untilAborted(baking, signal)
   const { digest, bytes, cached } = done.image
   return `${digest.slice(0, 12)}, ${megabytes(bytes)}${cached ? ', unchanged since it was baked' : ''}`
 }
@@ -65,7 +66,7 @@ async function prove(done: Done, o: StartOptions, onProgress: Progress): Promise
 
 async function storm(done: Done, o: StartOptions, onProgress: Progress): Promise<string> {
   const { cacheDir, runDir } = o.project
-  const root = await extractRoot(done.image!, { cacheDir, onProgress })
+  const root = await untilAborted(extractRoot(done.image!, { cacheDir, onProgress }), o.signal)
   const directory = freshDirectory(runDir)
   const volatile = statfsSync(directory).type === TMPFS
   if (volatile) onProgress(`${directory} is on a tmpfs: the queue of this run would not survive a power cut`)

@@ -9,7 +9,8 @@ export type Progress = (line: string) => void
 export type Step = { title: string; run: (progress: Progress) => Promise<string> }
 
 /**
- * Runs `steps` in order, until one fails or `signal` aborts; in both cases rejects.
+ * Runs `steps` in order, until one fails or `signal` aborts; in both cases rejects. A step must end by itself when the
+ * signal aborts: in order, or at once with {@link untilAborted}.
  * @param out where plain lines go: standard error when standard output carries JSON
  */
 export async function runSteps(
@@ -41,16 +42,14 @@ async function runAsTaskList(steps: Step[], signal: AbortSignal): Promise<void> 
 async function runAsLines(steps: Step[], o: { out: NodeJS.WriteStream; signal: AbortSignal }): Promise<void> {
   for (const { title, run } of steps) {
     o.out.write(`${title}\n`)
-    const found = await untilAborted(
-      run((line) => o.out.write(`  ${line}\n`)),
-      o.signal,
-    )
+    const found = await run((line) => o.out.write(`  ${line}\n`))
+    o.signal.throwIfAborted()
     o.out.write(`${title}: ${found}\n`)
   }
 }
 
-/** Whatever a step is doing, an abort ends the wait: children end with this process, and the step's own signal cleans up. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** For work that knows no signal: an abort ends the wait for it, and whatever it started ends with this process. */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>()
   const stop = () => aborted.reject(new Error('stopped'))
   signal.addEventListener('abort', stop, { once: true })

@@ -1,7 +1,8 @@
 // `mailfleet test`: runs the tests with node:test, prints the runner's own report and summary, and writes
 // build/reports/test.json. Light files run side by side; what boots a machine, starts a fleet or kills
 // processes under load runs alone afterwards, so that one test's load is not another's failure.
-import { globSync, mkdirSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempDisposableSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { run } from 'node:test'
@@ -36,6 +37,9 @@ export async function runTests(o: { root: string; full: boolean; only: string[] 
     { files: files.filter((file) => ALONE.test(file)), concurrency: 1 },
   ].filter((phase) => phase.files.length > 0)
   if (o.full) process.env['MAILFLEET_FULL'] = '1'
+  // Whatever a test leaves lying about goes with this folder.
+  using temporary = mkdtempDisposableSync(join(tmpdir(), 'mailfleet-'))
+  process.env['TMPDIR'] = temporary.path
   const report: Report = { passed: 0, failed: 0, skipped: [], groups: {} }
   const events = Readable.from(runPhases(o.root, phases, report))
   for await (const chunk of events.compose(new spec())) process.stdout.write(chunk as string)

@@ -128,6 +128,9 @@ const Delivery = v.strictObject({
   greetingMs: v.optional(milliseconds(100, 10 * MINUTE), MINUTE),
   // RFC 5321 section 4.5.3.2.6: 10 minutes for the reply to the final dot.
   socketMs: v.optional(milliseconds(100, HOUR), 10 * MINUTE),
+  // RFC 5321 section 4.5.3.2: 5 minutes for MAIL, 5 for RCPT, 2 for DATA, 10 for the reply to the dot; and 8 minutes
+  // for the largest message at 75 kB/s. A host that drips its replies would otherwise hold a slot for as long as it likes.
+  transactionMs: v.optional(milliseconds(100, 6 * HOUR), 30 * MINUTE),
   // Below the 10 s after which several large providers drop a silent session.
   idleMs: v.optional(milliseconds(0, 5 * MINUTE), 5 * SECOND),
   messagesPerConnection: v.optional(count('messages', 1, 10_000), 100),
@@ -189,11 +192,19 @@ export type Config = v.InferOutput<typeof Config>
 export type TlsFiles = { key: Buffer; cert: Buffer }
 
 /**
+ * Checks a configuration that is in `file`, or is to be written there.
+ * @throws {InputError} naming every key that does not fit.
+ */
+export function checkConfig(file: string, value: unknown): Config {
+  return checkInput(file, Config, value)
+}
+
+/**
  * Reads and checks the configuration in `file` (JSON or YAML), and the TLS files it names.
  * @throws {InputError} naming every key that does not fit and every file that cannot be read.
  */
 export function loadConfig(file: string): { config: Config; tls: TlsFiles | null } {
-  const config = checkInput(file, Config, readInput(file))
+  const config = checkConfig(file, readInput(file))
   if (config.tls === undefined) return { config, tls: null }
   const problems: Problem[] = []
   const read = (key: 'keyFile' | 'certFile', name: string): Buffer => {

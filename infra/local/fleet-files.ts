@@ -3,7 +3,7 @@
 // directory cannot be written, and by name when the socket's path would not fit.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { LISTEN_FD, type InstanceFiles, type Launcher } from './launcher.ts'
 
 /** sun_path is 108 bytes with its closing zero (unix(7)); Node cuts a longer one silently. */
@@ -22,22 +22,22 @@ export type FleetFiles = {
   close: () => void
 }
 
+/** What the instances forward: a table to write down for them, or a file that somebody else keeps. */
+export type Routes = { table: unknown } | { file: string }
+
 /**
  * Lays out `directory`: spool/, routes/routes.json, instances/ID/config.json, logs/ID.log. Admin sockets are in a
  * short-named directory under the system's temporary one, since their paths are bounded.
- * @param routes what the routes file says
  */
 export function createFleetFiles(
   directory: string,
   serverConfig: ServerConfig,
-  routes: unknown,
+  routes: Routes,
   inside: Launcher['inside'],
 ): FleetFiles {
   const spool = join(directory, 'spool')
-  const routesFile = join(directory, 'routes', 'routes.json')
-  for (const each of [spool, join(routesFile, '..'), join(directory, 'logs')])
-    mkdirSync(each, { recursive: true })
-  writeFileSync(routesFile, JSON.stringify(routes, null, 2))
+  for (const each of [spool, join(directory, 'logs')]) mkdirSync(each, { recursive: true })
+  const routesFile = 'file' in routes ? routes.file : writtenRoutes(directory, routes.table)
   const sockets = mkdtempSync(join(tmpdir(), 'mailfleet-'))
   return {
     prepare: (id) => {
@@ -60,6 +60,13 @@ export function createFleetFiles(
     },
     close: () => rmSync(sockets, { recursive: true, force: true }),
   }
+}
+
+function writtenRoutes(directory: string, table: unknown): string {
+  const routesFile = join(directory, 'routes', 'routes.json')
+  mkdirSync(dirname(routesFile), { recursive: true })
+  writeFileSync(routesFile, JSON.stringify(table, null, 2))
+  return routesFile
 }
 
 function instanceConfig(base: ServerConfig, files: InstanceFiles): object {

@@ -6,7 +6,7 @@ import { EventEmitter } from 'node:events'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 import { startControlLoop, type Population } from './control-loop.ts'
 import type { FleetEvents, FleetRow, ScaleEvent } from './fleet-events.ts'
-import { createFleetFiles, type FleetFiles, type ServerConfig } from './fleet-files.ts'
+import { createFleetFiles, type FleetFiles, type Routes, type ServerConfig } from './fleet-files.ts'
 import { createGroup, type Group } from './group.ts'
 import { launchInstance, type InstanceView } from './instance.ts'
 import type { Launcher } from './launcher.ts'
@@ -22,7 +22,7 @@ export type FleetOptions = {
   port?: number
   launcher: Launcher
   serverConfig: ServerConfig
-  routes: unknown
+  routes: Routes
   policy: ScalingPolicy
   /** From one decision to the next. */
   periodMs: number

@@ -2,7 +2,7 @@
 // Owns: two launchers. The sandbox runs the baked root file system, read-only, in bubblewrap; the source launcher
 // runs an entry file with a Node binary, for fast tests. Both make the kernel kill the instance when its supervisor
 // dies, whatever it dies of. Nothing is started here, so nothing fails here.
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 
 /** One instance's files, as one side sees them. */
 export type InstanceFiles = {
@@ -33,9 +33,9 @@ export const LISTEN_FD = 3
 /** Where bubblewrap writes its status. */
 export const STATUS_FD = 4
 
-const INSIDE: InstanceFiles = {
+const INSIDE = {
   configFile: '/run/mailfleet/config.json',
-  routesFile: '/run/mailfleet/routes/routes.json',
+  routesDirectory: '/run/mailfleet/routes',
   adminSocket: '/run/mailfleet-admin/admin.sock',
   spool: '/var/spool/mailfleet',
 }
@@ -48,7 +48,12 @@ const INSIDE: InstanceFiles = {
  */
 export function sandboxLauncher(root: string): Launcher {
   return {
-    inside: () => INSIDE,
+    inside: ({ routesFile }) => ({
+      configFile: INSIDE.configFile,
+      routesFile: join(INSIDE.routesDirectory, basename(routesFile)),
+      adminSocket: INSIDE.adminSocket,
+      spool: INSIDE.spool,
+    }),
     command: (outside) => ({ file: 'bwrap', args: sandboxArguments(root, outside), statusFd: true }),
   }
 }
@@ -67,7 +72,7 @@ function sandboxArguments(root: string, outside: InstanceFiles): string[] {
     ['--tmpfs', '/run'],
     ['--bind', outside.spool, INSIDE.spool],
     ['--ro-bind', outside.configFile, INSIDE.configFile],
-    ['--ro-bind', dirname(outside.routesFile), dirname(INSIDE.routesFile)],
+    ['--ro-bind', dirname(outside.routesFile), INSIDE.routesDirectory],
     ['--bind', dirname(outside.adminSocket), dirname(INSIDE.adminSocket)],
     ['--chdir', '/'],
     ['--clearenv'],

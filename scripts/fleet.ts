@@ -1,0 +1,83 @@
+// `mailfleet fleet up`: a fleet of the newest boot-tested image on this machine, until it is told to stop.
+// Owns: checking everything before anything starts, and one line for each thing that happens.
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { readReceipt } from '../images/boot/receipt.ts'
+import { readManifest } from '../images/manifest.ts'
+import { extractRoot } from '../images/root.ts'
+import { readFleetConfig, type FleetConfig } from '../infra/local/fleet-config.ts'
+import { startFleet } from '../infra/local/fleet.ts'
+import { sandboxLauncher } from '../infra/local/launcher.ts'
+import { InputError } from '../input/problems.ts'
+import { checkConfig } from '../server/config.ts'
+import { openFileSource } from '../server/routing/file-source.ts'
+import type { Project } from './project.ts'
+
+/** Resolves when the fleet has been told to stop and every instance has drained. */
+export async function fleetUp(o: {
+  project: Project
+  configFile: string
+  signal: AbortSignal
+}): Promise<number> {
+  const config = readFleetConfig(o.configFile)
+  checkServerPart(o.configFile, config)
+  ;(await openFileSource({ file: config.routesFile, pollMs: 1000, onReload: () => {} })).close()
+  const image = testedImage(o.project)
+  const say = (line: string): void => console.log(`${new Date().toISOString()} ${line}`)
+  const root = await extractRoot(image, { cacheDir: o.project.cacheDir, onProgress: say })
+  say(`image ${image.digest.slice(0, 16)}`)
+  const fleet = await startFleet({
+    ...{ ...config.listen, directory: config.directory, routes: { file: config.routesFile } },
+    ...{ serverConfig: config.server, policy: config.policy, periodMs: config.periodMs },
+    ...{ launcher: sandboxLauncher(root), signal: o.signal },
+  })
+  say(`listening on ${fleet.host}:${fleet.port}`)
+  for (const { id, state } of fleet.instances()) say(`${id} ${state}`)
+  fleet.events.on('instance', ({ id, state, cause }) =>
+    say(`${id} ${state}${cause === null ? '' : `: ${cause}`}`),
+  )
+  fleet.events.on('scale', ({ from, to, reason }) => say(`${from} → ${to} instances: ${reason}`))
+  if (!o.signal.aborted) await once(o.signal, 'abort')
+  say('draining')
+  await fleet.stop()
+  say('stopped')
+  return 0
+}
+
+/** The server's own schema, told in the words of the fleet's file. */
+function checkServerPart(file: string, { server, directory, routesFile }: FleetConfig): void {
+  const decided = ['listen', 'routes', 'tls'].filter((key) => key in server)
+  const problems = decided.map((key) => ({
+    key: `server.${key}`,
+    found: 'this key',
+    expected: 'no such key in a fleet',
+  }))
+  const queue = 'queue' in server ? (server['queue'] as object) : {}
+  try {
+    checkConfig(file, {
+      ...Object.fromEntries(Object.entries(server).filter(([key]) => !decided.includes(key))),
+      listen: { smtp: { fd: 3 }, admin: { socket: '/run/admin.sock' } },
+      queue: { ...queue, path: join(directory, 'spool') },
+      routes: { file: routesFile },
+    })
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error
+    problems.push(...error.problems.map((problem) => ({ ...problem, key: `server.${problem.key}` })))
+  }
+  if (problems.length > 0) throw new InputError(file, problems)
+}
+
+/** The newest image, which must have its receipt: what was not booted is not run. */
+function testedImage({ imagesDir }: Project): { digest: string; folder: string } {
+  const latest = join(imagesDir, 'latest')
+  if (!existsSync(latest))
+    throw new Error('no image is baked yet: npx mailfleet image build && npx mailfleet image test')
+  const { digest } = readManifest(latest)
+  const folder = join(imagesDir, digest)
+  if (!existsSync(join(folder, 'receipt.json'))) {
+    throw new Error(`image ${digest.slice(0, 16)} has no receipt: npx mailfleet image test`)
+  }
+  readReceipt(join(folder, 'receipt.json'), digest)
+  return { digest, folder }
+}

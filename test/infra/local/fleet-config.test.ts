@@ -1,0 +1,53 @@
+// A fleet's configuration: defaults, relative paths, and every problem at once.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { readFleetConfig } from '../../../infra/local/fleet-config.ts'
+
+function configFile(t: TestContext, text: string): { file: string; folder: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'fleet-config-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'fleet.yaml')
+  writeFileSync(file, text)
+  return { file, folder }
+}
+
+test('paths are relative to the file, the rest has defaults', (t) => {
+  const { file, folder } = configFile(
+    t,
+    'directory: spools\nroutesFile: /etc/routes.yaml\nserver: { hostname: a.example }\n',
+  )
+  const config = readFleetConfig(file)
+  assert.equal(config.directory, join(folder, 'spools'))
+  assert.equal(config.routesFile, '/etc/routes.yaml')
+  assert.deepEqual(config.listen, { host: '127.0.0.1', port: 2525 })
+  assert.equal(config.policy.maxInstances, 10)
+  assert.deepEqual(config.server, { hostname: 'a.example' })
+})
+
+test('all problems are named at once, with file and key', (t) => {
+  const { file } = configFile(
+    t,
+    'listen: { port: 0 }\nserver: {}\npolicy: { minInstances: 9, maxInstances: 2 }\nperiodMs: 5\nprot: 1\n',
+  )
+  assert.throws(
+    () => readFleetConfig(file),
+    (error: Error) => {
+      assert.equal(
+        error.message.replace(file, 'F'),
+        [
+          'F: 6 problems',
+          '  listen.port: expected a TCP port, 1 to 65535, found 0',
+          '  directory: expected a value, found nothing',
+          '  routesFile: expected a value, found nothing',
+          '  policy.maxInstances: expected at least minInstances, found 2',
+          '  periodMs: expected 100 to 60000 ms, found 5',
+          '  prot: expected no such key, found this key',
+        ].join('\n'),
+      )
+      return true
+    },
+  )
+})

@@ -1,0 +1,97 @@
+// The command line as a person meets it: help everywhere, exit codes, errors that say what to do.
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+
+const launcher = join(import.meta.dirname, '../../scripts/run.mjs')
+const mailfleet = (...args: string[]) =>
+  spawnSync(process.execPath, [launcher, ...args], { encoding: 'utf8' })
+
+test('every command has help', () => {
+  for (const command of [
+    [],
+    ['start'],
+    ['test'],
+    ['image'],
+    ['image', 'build'],
+    ['image', 'lock'],
+    ['image', 'test'],
+    ['fleet'],
+    ['fleet', 'up'],
+  ]) {
+    const { status, stdout } = mailfleet(...command, '--help')
+    assert.equal(status, 0, command.join(' '))
+    assert.match(stdout, /^Usage: mailfleet/)
+  }
+})
+
+test('an unknown command or option is a usage error: exit 2, and the help', () => {
+  for (const args of [
+    ['strat'],
+    ['start', '--jsn'],
+    ['image', 'test', '--timeout', 'soon'],
+    ['image', 'test', '--accel', 'hvf'],
+    ['fleet', 'up'],
+  ]) {
+    const { status, stderr } = mailfleet(...args)
+    assert.equal(status, 2, args.join(' '))
+    assert.match(stderr, /^error: .*\n[^]*Usage: mailfleet/)
+  }
+})
+
+test('bad input is exit 2, all problems at once, in the words of the file, and nothing is written', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'command-line-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'fleet.yaml')
+  writeFileSync(
+    file,
+    'directory: fleet\nroutesFile: routes.yaml\nserver: { srs: { domain: nodots }, listen: {} }\n',
+  )
+  const { status, stdout, stderr } = mailfleet('fleet', 'up', '--config', file)
+  assert.equal(status, 2)
+  assert.equal(stdout, '')
+  assert.equal(
+    stderr.replace(file, 'F'),
+    [
+      'F: 4 problems',
+      '  server.listen: expected no such key in a fleet, found this key',
+      '  server.hostname: expected a value, found nothing',
+      '  server.srs.domain: expected a full host name such as mx1.example.net, found "nodots"',
+      '  server.srs.secrets: expected a value, found nothing',
+      '',
+    ].join('\n'),
+  )
+})
+
+test('an image that does not exist is named, with what to do', () => {
+  const { status, stderr } = mailfleet('image', 'test', 'no-such-image')
+  assert.equal(status, 1)
+  assert.match(stderr, /no image no-such-image.*npx mailfleet image build/)
+})
+
+test('when the launcher is killed, the command behind it ends, and so does what that command had begun', async (t) => {
+  const asked = Promise.withResolvers<Socket>()
+  const silentMirror = createServer((socket) => asked.resolve(socket.on('error', () => {}))).listen(
+    0,
+    '127.0.0.1',
+  )
+  const folder = mkdtempSync(join(tmpdir(), 'command-line-'))
+  t.after(() => {
+    silentMirror.close()
+    rmSync(folder, { recursive: true })
+  })
+  await once(silentMirror, 'listening')
+  const { port } = silentMirror.address() as AddressInfo
+  const child = spawn(process.execPath, [launcher, 'image', 'build'], {
+    env: { ...process.env, MAILFLEET_CACHE: folder, MAILFLEET_MIRROR: `http://127.0.0.1:${port}/debian` },
+    stdio: 'ignore',
+  })
+  const connection = await asked.promise
+  child.kill('SIGKILL')
+  await once(connection.resume(), 'close')
+})
