@@ -11,6 +11,9 @@ export type Problem = { key: string; found: string; expected: string }
 /** How much of an offending value is repeated in an error: enough to recognise it, too little to flood a log. */
 const FOUND_CHARS = 80
 
+/** Values under such keys are never repeated: errors end in logs and tickets. */
+const SECRET_KEYS = /secret|password|token/i
+
 /** Bad input. Lists every problem at once; commands print the message and exit 2. */
 export class InputError extends Error {
   readonly file: string
@@ -36,6 +39,11 @@ export function shown(value: unknown): string {
   if (value === undefined) return 'nothing'
   const text = JSON.stringify(value) ?? typeof value
   return text.length > FOUND_CHARS ? `${text.slice(0, FOUND_CHARS)}…` : text
+}
+
+function hidden(value: unknown): string {
+  if (typeof value === 'string') return `a text of ${value.length} characters`
+  return Array.isArray(value) ? `a list of ${value.length}` : `a ${typeof value}`
 }
 
 /**
@@ -99,5 +107,6 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
     : issue.message
   // A check across keys is about the key it was forwarded to, while its input is the whole object.
   const last = issue.path?.at(-1)
-  return { key, found: shown(last === undefined ? issue.input : last.value), expected }
+  const value: unknown = last === undefined ? issue.input : last.value
+  return { key, found: SECRET_KEYS.test(key) ? hidden(value) : shown(value), expected }
 }

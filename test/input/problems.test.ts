@@ -52,3 +52,30 @@ test('a found value is shown short', () => {
     (error) => error instanceof InputError && error.message.length < 200,
   )
 })
+
+test('a secret is never repeated in an error', () => {
+  const secrets = v.strictObject({
+    srs: v.strictObject({ secrets: v.array(v.pipe(v.string(), v.minLength(32, '32 characters'))) }),
+  })
+  assert.throws(
+    () => checkInput('x', secrets, { srs: { secrets: ['hunter2'] } }),
+    (error: Error) => {
+      assert.equal(
+        error.message,
+        'x: 1 problem\n  srs.secrets.0: expected 32 characters, found a text of 7 characters',
+      )
+      return true
+    },
+  )
+})
+
+test('a check across keys shows the value of the key it is about', () => {
+  const range = v.pipe(
+    v.strictObject({ min: v.number(), max: v.number() }),
+    v.forward(
+      v.partialCheck([['min'], ['max']], ({ min, max }) => min <= max, 'at least min'),
+      ['max'],
+    ),
+  )
+  assert.throws(() => checkInput('x', range, { min: 3, max: 2 }), /max: expected at least min, found 2$/)
+})
