@@ -1,7 +1,7 @@
 // The SMTP listener: smtp-server bound to an address or an inherited socket.
 // Owns: connection counts, and draining without a reset: the listener closes its own copy of the socket, transactions
 // under way finish, everyone else is told 421. Fails at start only, when the socket cannot be had.
-import type { Server, Socket } from 'node:net'
+import type { Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
 import type { Config } from '../config.ts'
@@ -36,7 +36,7 @@ export async function startListener(options: HandlerOptions): Promise<Listener> 
   const logError = limitLog(log, ERRORS_LOGGED)
   server.on('error', (error: Error) => logError('session-error', errorFields(error)))
   const Class = sessionClass({ isDraining: () => state.draining, dataMs: config.limits.dataMs })
-  useSessions(server, Class, (session, socket) => countConnection(session, socket, state))
+  useSessions(server, Class, (session) => countConnection(session, state))
   await listen(server, config.listen.smtp)
   metrics.beforeScrape.push(() => {
     metrics.smtpConnections.set(state.connections)
@@ -57,12 +57,12 @@ function sessionsOf(server: SMTPServer): Session[] {
   return [...server.connections] as Session[]
 }
 
-function countConnection(session: Session, socket: Socket, state: State): void {
+function countConnection(session: Session, state: State): void {
   const { fromClient } = state
   const client = session.remoteAddress
   fromClient.set(client, (fromClient.get(client) ?? 0) + 1)
   state.connections++
-  socket.once('close', () => {
+  session.once('close', () => {
     const left = (fromClient.get(client) ?? 1) - 1
     if (left === 0) fromClient.delete(client)
     else fromClient.set(client, left)

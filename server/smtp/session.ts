@@ -2,7 +2,6 @@
 // the library keeps for itself (typed, but undocumented): recheck it at every update of smtp-server.
 // Owns: a greeting without the library's 100 ms wait, no new transaction while draining, a bound on how long one
 // message may take, and whether a session is idle.
-import type { Socket } from 'node:net'
 import type { SMTPServer } from 'smtp-server'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection'
 import { refusals } from './refusal.ts'
@@ -34,6 +33,12 @@ export function sessionClass({ isDraining, dataMs }: SessionOptions) {
     /** Greets at once. The library waits 100 ms for clients that talk too soon, on every connection. */
     override init(): void {
       this._setListeners(() => this.connectionReady())
+    }
+
+    /** Once, however it ends. Of the socket one could not hear: STARTTLS takes all listeners off it. */
+    override _onClose(): void {
+      super._onClose()
+      this.emit('close')
     }
 
     override _onCommand(command: Buffer, callback?: () => void): void {
@@ -70,17 +75,17 @@ export function sessionClass({ isDraining, dataMs }: SessionOptions) {
   }
 }
 
-/** Makes `server` serve its connections with `Class`; `onOpen` and `onEnd` hear of every socket. */
+/** Makes `server` serve its connections with `Class`; `onOpen` hears of each, which emits 'close' when it has ended. */
 export function useSessions(
   server: SMTPServer,
   Class: ReturnType<typeof sessionClass>,
-  onOpen: (session: Session, socket: Socket) => void,
+  onOpen: (session: Session) => void,
 ): void {
   server.connect = (socket, socketOptions) => {
     const session = new Class(server, socket, socketOptions)
     server.connections.add(session)
     session.on('error', (error: Error) => server.emit('error', error))
-    onOpen(session, socket)
+    onOpen(session)
     session.init()
   }
 }
