@@ -22,6 +22,9 @@ export type ConnectionOptions = {
 /** Largest reply of a remote host, all its lines: an EHLO reply is the longest, below 1 KB. */
 const RESPONSE_BYTES = 16_384
 
+/** Greeting, EHLO, STARTTLS, the handshake, EHLO again: each may take as long as the greeting. */
+const SETUP_STEPS = 5
+
 export type Connection = {
   readonly smtp: SMTPConnection
   readonly hop: Hop
@@ -110,6 +113,11 @@ function createIdle(idleMs: number, most: number) {
   }
 }
 
+/** What became of a command when nothing was heard but the end of its connection. */
+export function connectionEnded(): Error & SendError {
+  return Object.assign(new Error('connection ended'), { code: 'ECONNECTION' })
+}
+
 function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Promise<SMTPConnection> {
   const smtp = new SMTPConnection({
     host: hop.address,
@@ -126,7 +134,11 @@ function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Prom
     maxResponseSize: RESPONSE_BYTES,
     logger: false,
   })
-  return new Promise((resolve, reject) => {
+  // Every step in time, and yet for ever: a reply may come byte by byte.
+  const overdue = setTimeout(() => smtp.close(), options.connectMs + SETUP_STEPS * options.greetingMs)
+  return new Promise<SMTPConnection>((resolve, reject) => {
+    // Without any other event when the host closes at an unlucky moment.
+    smtp.once('end', () => reject(connectionEnded()))
     // Stays for good: an error on a connection that is idle, or already given up, must not end the process.
     smtp.on('error', (error: Error & SendError) => {
       // The library says ETLS of some failures of the handshake, of others only that the socket failed.
@@ -134,11 +146,11 @@ function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Prom
     })
     smtp.connect((error) => {
       if (error) {
-        smtp.close()
         reject(error)
+        smtp.close()
       } else {
         resolve(smtp)
       }
     })
-  })
+  }).finally(() => clearTimeout(overdue))
 }

@@ -20,10 +20,10 @@ export function createDeliverer(
   { hostname, delivery }: Pick<Config, 'hostname' | 'delivery'>,
   resolver: DnsResolver = createResolver(delivery.dnsMs, delivery.dnsServers),
 ): Deliverer {
-  const { relay, mxPort, allowLocalAddresses } = delivery
+  const { relay, mxPort, allowLocalAddresses, transactionMs } = delivery
   // Every slot may have had a connection of its own, and a burst to one host leaves them all idle.
   const connections = createConnections({ ...delivery, hostname, maxIdle: delivery.concurrency })
-  const ways = { connections, unanswering: createUnanswering() }
+  const ways = { connections, unanswering: createUnanswering(), transactionMs }
   const hopsFor = rememberHops((domain) =>
     relay === undefined
       ? mxHops(domain, { resolver, hostname, port: mxPort, allowLocalAddresses })

@@ -87,7 +87,8 @@ function publicReply({ reply, address, originalRecipient }: Destination): string
   const escaped = names.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))
   return reply.replace(
     new RegExp(`(?<![\\w.+-])(?:${escaped.join('|')})(?![\\w+-])`, 'gi'),
-    originalRecipient,
+    // As a function: in a string, '$&' stands for what is to be hidden.
+    () => originalRecipient,
   )
 }
 

@@ -19,7 +19,6 @@ export type SendError = {
   message: string
   code?: string | undefined
   response?: string | false | undefined
-  responseCode?: number | false | undefined
   recipient?: string | undefined
   rejectedErrors?: SendError[] | undefined
 }
@@ -36,12 +35,15 @@ export function failed(reply: string, status: string, remoteHost = ''): Outcome 
   return { kind: 'failed', reply: shortReply(reply), status, remoteHost }
 }
 
-/** The outcome that an error while sending means. 503 is about the session, not the message: that may go better. */
+/** 503 is about the session, not the message: that may go better. What is no reply at all says nothing for good. */
+const PERMANENT = /^5(?!03)\d\d(?!\d)/
+
+/** The outcome that an error while sending means. */
 export function outcomeOfError(error: SendError, remoteHost: string): Outcome {
-  const { response, responseCode } = error
-  if (typeof response === 'string' && typeof responseCode === 'number') {
+  const { response } = error
+  if (typeof response === 'string') {
     const status = statusOf(response)
-    if (responseCode >= 500 && responseCode !== 503) return failed(response, status ?? '5.0.0', remoteHost)
+    if (PERMANENT.test(response)) return failed(response, status ?? '5.0.0', remoteHost)
     return deferred('remote', response, status?.startsWith('4') === true ? status : '4.0.0', remoteHost)
   }
   // No reply: nodemailer refused by itself what the remote host announced it would refuse, or cannot take.

@@ -21,6 +21,9 @@ export type Hops = { kind: 'hops'; hops: Hop[] } | { kind: 'none'; outcome: Outc
 /** Hosts tried for one message. RFC 5321 section 5.1 asks for at least two addresses. */
 const MAX_HOPS = 6
 
+/** Names looked up for one message: with a DNS server of theirs that never answers, each costs the whole time there is. */
+const MAX_EXCHANGES = 10
+
 const NO_SUCH_NAME = 'ENOTFOUND'
 const NO_SUCH_RECORD = 'ENODATA'
 
@@ -98,6 +101,7 @@ async function findExchanges(domain: string, options: MxOptions): Promise<string
   return better
     .map((record) => ({ ...record, chance: random() }))
     .sort((a, b) => a.priority - b.priority || a.chance - b.chance)
+    .slice(0, MAX_EXCHANGES)
     .map(({ name }) => name)
 }
 

@@ -2,7 +2,8 @@
 // Owns: when another hop, or a fresh connection, is worth a try. That is so only while nothing of the message has
 // been sent; from the first byte on there is one attempt, since a second could deliver twice.
 import { Readable } from 'node:stream'
-import type { Connection, Connections } from './connections.ts'
+import type SMTPConnection from 'nodemailer/lib/smtp-connection'
+import { connectionEnded, type Connection, type Connections } from './connections.ts'
 import { deferred, delivered, outcomeOfError, type Outcome, type SendError } from './outcome.ts'
 import type { Hop } from './resolve.ts'
 import type { Unanswering } from './unanswering.ts'
@@ -18,7 +19,12 @@ export type Outcomes = Map<string, Outcome>
 
 type Sent = { outcomes: Outcomes; connectionUsable: boolean } | { notStarted: SendError }
 
-export type Ways = { connections: Connections; unanswering: Unanswering }
+export type Ways = {
+  connections: Connections
+  unanswering: Unanswering
+  /** Longest time for one message, MAIL to the reply to its last dot. */
+  transactionMs: number
+}
 
 /** Sends `message` (its pieces in order) to every recipient of `envelope` by the first of `hops` that will talk. */
 export async function send(
@@ -38,14 +44,14 @@ export async function send(
 
 /** Outcomes, or why this hop would not even begin: unreachable, unwelcoming, or gone before the message began. */
 async function sendBy(
-  { connections, unanswering }: Ways,
+  { connections, unanswering, transactionMs }: Ways,
   hop: Hop,
   envelope: Envelope,
   message: readonly Buffer[],
 ): Promise<Outcomes | Outcome> {
   const idle = connections.take(hop)
   if (idle !== null) {
-    const sent = await transact(idle, envelope, message)
+    const sent = await transact(idle, envelope, message, transactionMs)
     // The host may have closed it at the same moment: that says nothing about the message.
     if (!('notStarted' in sent)) return finish(connections, idle, sent)
     idle.smtp.close()
@@ -60,7 +66,7 @@ async function sendBy(
     unanswering.failed(hop, startedMs)
     return notWelcome(error as SendError, hop)
   }
-  const sent = await transact(fresh, envelope, message)
+  const sent = await transact(fresh, envelope, message, transactionMs)
   if (!('notStarted' in sent)) return finish(connections, fresh, sent)
   fresh.smtp.close()
   return deferred('connect', sent.notStarted.message, '4.4.2', hop.name)
@@ -86,6 +92,7 @@ async function transact(
   { smtp, hop }: Connection,
   envelope: Envelope,
   message: readonly Buffer[],
+  transactionMs: number,
 ): Promise<Sent> {
   let started = false
   // Read for the first time when the host has said 354.
@@ -98,18 +105,25 @@ async function transact(
   })
   const size = message.reduce((sum, piece) => sum + piece.length, 0)
   return new Promise((resolve) => {
+    const done = (error: SendError | null, info?: SMTPConnection.SentMessageInfo) => {
+      clearTimeout(overdue)
+      smtp.off('end', gone)
+      const rejected = error?.rejectedErrors ?? info?.rejectedErrors ?? []
+      if (error !== null && !started && isConnectionLoss(error)) resolve({ notStarted: error })
+      else
+        resolve({
+          outcomes: outcomesOf(envelope, hop, error, rejected, info?.response),
+          connectionUsable: error === null,
+        })
+    }
+    // The library closes first and tells why in the same turn, or, at an unlucky moment, never.
+    const gone = () => void setImmediate(() => done(connectionEnded()))
+    smtp.once('end', gone)
+    const overdue = setTimeout(() => smtp.close(), transactionMs)
     smtp.send(
       { from: envelope.reversePath, to: [...envelope.recipients], size, use8BitMime: envelope.eightBit },
       body,
-      (error: SendError | null, info) => {
-        const rejected = error?.rejectedErrors ?? info?.rejectedErrors ?? []
-        if (error !== null && !started && isConnectionLoss(error)) resolve({ notStarted: error })
-        else
-          resolve({
-            outcomes: outcomesOf(envelope, hop, error, rejected, info?.response),
-            connectionUsable: error === null,
-          })
-      },
+      done,
     )
   })
 }

@@ -69,6 +69,11 @@ test('the mailbox behind the alias is named nowhere, in whatever case the remote
   assert.match(dsn, /info@example\.org/)
 })
 
+test('an alias that means something to replacing does not bring the mailbox back', async () => {
+  const dsn = await build([destination({ originalRecipient: "$&$`$'@example.org" })], HEADER)
+  assert.doesNotMatch(dsn.replaceAll(/=\r\n/g, ''), /secret\.box/i)
+})
+
 test('the body of the original does not go back, and of a long header only whole lines', async () => {
   const long = Array.from({ length: 400 }, (_, n) => `X-Line-${n}: ${'x'.repeat(60)}\r\n`).join('')
   const dsn = await build([destination({})], `${long}\r\nbody text\r\n`)

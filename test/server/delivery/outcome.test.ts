@@ -7,7 +7,6 @@ const replied = (response: string): SendError => ({
   message: 'x',
   code: 'EENVELOPE',
   response,
-  responseCode: Number(response.slice(0, 3)),
 })
 
 const ERRORS: [SendError, kind: string, status: string][] = [
@@ -17,6 +16,9 @@ const ERRORS: [SendError, kind: string, status: string][] = [
   [replied('421 4.7.0 slow down'), 'deferred', '4.7.0'],
   [replied('450 greylisted'), 'deferred', '4.0.0'],
   [replied('503 5.5.1 bad sequence'), 'deferred', '4.0.0'],
+  [replied('what?'), 'deferred', '4.0.0'],
+  [replied('5500 no reply code'), 'deferred', '4.0.0'],
+  [replied('999 neither'), 'deferred', '4.0.0'],
   [{ message: 'Message size larger than allowed 10', code: 'EMESSAGE' }, 'failed', '5.3.4'],
   [{ message: 'Invalid recipient', code: 'EENVELOPE' }, 'failed', '5.1.3'],
   [{ message: 'Connection closed unexpectedly', code: 'ECONNECTION' }, 'deferred', '4.4.2'],

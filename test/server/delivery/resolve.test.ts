@@ -62,6 +62,27 @@ test('by preference, IPv4 before IPv6', async () => {
   assert.equal(hops.kind === 'hops' && hops.hops[0]?.name, 'one.b.example')
 })
 
+test('of any number of hosts a few are looked up', async () => {
+  const asked: string[] = []
+  const mx = Array.from({ length: 5_000 }, (_, n): [number, string] => [n, `mx${n}.b.example`])
+  const resolver = resolverOf({ 'b.example': { mx } })
+  const hops = await mxHops('b.example', {
+    resolver: {
+      ...resolver,
+      resolve4: (name) => {
+        asked.push(name)
+        return resolver.resolve4(name)
+      },
+    },
+    hostname: 'mx1.example.net',
+    port: 25,
+    allowLocalAddresses: false,
+  })
+  assert.equal(hops.kind, 'none')
+  assert.equal(asked.length, 10)
+  assert.equal(asked[0], 'mx0.b.example')
+})
+
 test('equal preference in random order', async () => {
   const zone: Zone = {
     'b.example': {

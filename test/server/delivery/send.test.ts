@@ -17,6 +17,9 @@ const OPTIONS = {
   maxIdle: 1,
 }
 
+/** Longer than a host's silence is borne, shorter than what a host that drips its reply would take. */
+const TRANSACTION_MS = 2_000
+
 type Host = { port: number; connections: number; messages: number; close: () => void }
 
 /** A host that answers each command as `answer` says; null closes the connection without a word. */
@@ -94,7 +97,11 @@ async function sendTo(
   message: readonly Buffer[] = MESSAGE,
   now?: () => number,
 ): Promise<string[]> {
-  const ways = { connections: createConnections(OPTIONS), unanswering: createUnanswering(now) }
+  const ways = {
+    connections: createConnections(OPTIONS),
+    unanswering: createUnanswering(now),
+    transactionMs: TRANSACTION_MS,
+  }
   const hops = hosts.map(({ port }, index) => ({ name: `mx${index}.b.example`, address: '127.0.0.1', port }))
   const outcomes = await send(ways, hops, ENVELOPE, message)
   ways.connections.close()
@@ -126,6 +133,12 @@ const BEHAVIOURS: [name: string, over: Record<string, string | null>, expected: 
     ['failed 5.7.1', 'failed 5.7.1'],
   ],
   ['the message refused', { '.': '554 5.6.0 no' }, ['failed 5.6.0', 'failed 5.6.0']],
+  [
+    'answering RCPT with no reply code',
+    { 'RCPT TO:<c@': 'what?' },
+    ['delivered 2.0.0', 'deferred remote 4.0.0'],
+  ],
+  ['answering the dot with no reply code', { '.': 'ok' }, ['deferred remote 4.0.0', 'deferred remote 4.0.0']],
   ['the message deferred', { '.': '451 4.3.0 later' }, ['deferred remote 4.3.0', 'deferred remote 4.3.0']],
   ['closing instead of the last reply', { '.': null }, ['deferred connect 4.4.2', 'deferred connect 4.4.2']],
   ['silent instead of the last reply', { '.': '' }, ['deferred connect 4.4.2', 'deferred connect 4.4.2']],
@@ -142,6 +155,42 @@ const BEHAVIOURS: [name: string, over: Record<string, string | null>, expected: 
     ['deferred remote 4.3.2', 'deferred remote 4.3.2'],
   ],
 ]
+
+/** A host that does not wait for commands: writes its replies, at once or byte by byte, whatever it is told. */
+async function deafHost(replies: string, { end, byteMs }: { end: boolean; byteMs?: number }): Promise<Host> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.resume()
+    if (byteMs === undefined) socket.write(replies)
+    else {
+      const bytes = [...replies]
+      const timer = setInterval(() => socket.write(bytes.shift() ?? 'x'), byteMs)
+      socket.on('close', () => clearInterval(timer))
+    }
+    if (end) socket.end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  server.unref()
+  const { port } = server.address() as AddressInfo
+  return { port, connections: 0, messages: 0, close: () => server.close() }
+}
+
+test('a host that closes at any point of answering too soon holds no delivery', async () => {
+  const replies = ['220 x', '250 x', '250 ok', '250 ok', '250 ok', '354 go']
+  for (let count = 1; count <= replies.length; count++) {
+    const one = await deafHost(`${replies.slice(0, count).join('\r\n')}\r\n`, { end: true })
+    for (const outcome of await sendTo([one])) assert.match(outcome, /^deferred connect 4\.4\.[12]$/)
+    one.close()
+  }
+})
+
+test('a host that drips a reply without end holds no delivery', async () => {
+  for (const replies of ['220 x\r\n250-', '220 x\r\n250 x\r\n250-']) {
+    const one = await deafHost(replies, { end: false, byteMs: 10 })
+    for (const outcome of await sendTo([one])) assert.match(outcome, /^deferred connect 4\.4\.[12]$/)
+    one.close()
+  }
+})
 
 for (const [name, over, expected] of BEHAVIOURS) {
   test(`a host ${name}: ${expected.join(', ')}`, async () => {
@@ -171,7 +220,11 @@ test('the next host is tried when the first does not welcome us, and not after t
 
 test('a connection is used again, as often as it may be, and one that had a refusal is not', async () => {
   const one = await host(answers())
-  const ways = { connections: createConnections(OPTIONS), unanswering: createUnanswering() }
+  const ways = {
+    connections: createConnections(OPTIONS),
+    unanswering: createUnanswering(),
+    transactionMs: TRANSACTION_MS,
+  }
   const hops = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
   for (let sent = 1; sent <= 5; sent++) {
     await send(ways, hops, ENVELOPE, MESSAGE)
