@@ -107,6 +107,8 @@ const Limits = v.strictObject({
   rejectedRecipients: v.optional(count('recipients', 1, 10_000), 50),
   // RFC 5321 section 4.5.3.2.7: a server waits at least 5 minutes for the next command.
   idleMs: v.optional(milliseconds(100, HOUR), 5 * MINUTE),
+  // From the greeting, or a message's end, to the next DATA: 100 recipients of 3 s each, a wait of idleMs among them.
+  commandsMs: v.optional(milliseconds(100, 6 * HOUR), 10 * MINUTE),
   // The largest message at 64 kB/s, a slow ADSL uplink: 36.7 MB / 64 kB/s = 573 s.
   dataMs: v.optional(milliseconds(1_000, 6 * HOUR), 10 * MINUTE),
 })

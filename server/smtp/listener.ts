@@ -35,7 +35,8 @@ export async function startListener(options: HandlerOptions): Promise<Listener> 
   const server = new SMTPServer(serverOptions(options, state))
   const logError = limitLog(log, ERRORS_LOGGED)
   server.on('error', (error: Error) => logError('session-error', errorFields(error)))
-  const Class = sessionClass({ isDraining: () => state.draining, dataMs: config.limits.dataMs })
+  const { dataMs, commandsMs } = config.limits
+  const Class = sessionClass({ isDraining: () => state.draining, dataMs, commandsMs })
   useSessions(server, Class, (session) => countConnection(session, state))
   await listen(server, config.listen.smtp)
   metrics.beforeScrape.push(() => {

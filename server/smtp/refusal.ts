@@ -24,6 +24,7 @@ export const refusals = {
   routesDown: refusal('routes-unavailable', 451, '4.3.0 Alias look-up not available, try again later'),
   internal: refusal('error', 451, '4.3.0 Internal error, try again later'),
   tooSlow: refusal('malformed', 421, '4.4.2 Message took too long'),
+  noMessage: refusal('malformed', 421, '4.4.2 No message for too long'),
   badSender: refusal('malformed', 553, '5.1.7 Sender address not understood'),
   badRecipient: refusal('malformed', 553, '5.1.3 Recipient address not understood'),
   // RFC 6531 section 3.5.

@@ -1,7 +1,7 @@
 // One SMTP session: smtp-server's connection with what the library leaves out. The only file that touches members
 // the library keeps for itself (typed, but undocumented): recheck it at every update of smtp-server.
-// Owns: a greeting without the library's 100 ms wait, no new transaction while draining, a bound on how long one
-// message may take, and whether a session is idle.
+// Owns: a greeting without the library's 100 ms wait, no new transaction while draining, bounds on how long one
+// message may take and how long a session may go without one, and whether a session is idle.
 import type { SMTPServer } from 'smtp-server'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection'
 import { refusals } from './refusal.ts'
@@ -23,20 +23,32 @@ type SessionOptions = {
   isDraining: () => boolean
   /** Longest time from DATA to the final dot. */
   dataMs: number
+  /** Longest time from the greeting, or the end of a message, to the next DATA. */
+  commandsMs: number
 }
 
 /** Makes the class of sessions that `options` holds for. */
-export function sessionClass({ isDraining, dataMs }: SessionOptions) {
+export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions) {
   return class extends SMTPConnection implements Session {
-    #dataTimer: NodeJS.Timeout | undefined
+    /** Runs while a message comes, or while none does. */
+    #timer: NodeJS.Timeout | undefined
 
     /** Greets at once. The library waits 100 ms for clients that talk too soon, on every connection. */
     override init(): void {
+      this.#awaitMessage()
       this._setListeners(() => this.connectionReady())
+    }
+
+    /** The library's time-out begins anew with every byte, so that a few bytes an hour would hold a connection. */
+    #awaitMessage(): void {
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(() => this.send(refusals.noMessage.code, refusals.noMessage.text), commandsMs)
+      this.#timer.unref()
     }
 
     /** Once, however it ends. Of the socket one could not hear: STARTTLS takes all listeners off it. */
     override _onClose(): void {
+      clearTimeout(this.#timer)
       super._onClose()
       this.emit('close')
     }
@@ -52,13 +64,15 @@ export function sessionClass({ isDraining, dataMs }: SessionOptions) {
       super.handler_DATA(command, callback)
       const receiving = this._dataStream
       if (!receiving) return
-      this.#dataTimer = setTimeout(() => {
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(() => {
         this.send(refusals.tooSlow.code, refusals.tooSlow.text)
         receiving.destroy(Object.assign(new Error('message took too long'), { code: 'ECONNECTION' }))
       }, dataMs)
-      this.#dataTimer.unref()
-      receiving.once('end', () => clearTimeout(this.#dataTimer))
-      receiving.once('close', () => clearTimeout(this.#dataTimer))
+      this.#timer.unref()
+      receiving.once('close', () => {
+        if (!this._closed) this.#awaitMessage()
+      })
     }
 
     isIdle(): boolean {

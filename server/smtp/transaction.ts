@@ -10,12 +10,13 @@ import type {
 import type { Config } from '../config.ts'
 import type { Metrics } from '../fleet/metrics.ts'
 import { errorFields, type Log } from '../log.ts'
-import { createNormaliser, readTrace, receivedField } from '../message.ts'
+import { readTrace, receivedField } from '../message.ts'
 import { addressKey, formatAddress, parseAddress } from '../names.ts'
 import { QueueFullError, type EmbeddedQueue } from '../queue/embedded.ts'
 import type { Destination } from '../queue/entry.ts'
 import type { RouteSource } from '../routing/file-source.ts'
 import { admitMessage, type LoadWatch } from './admission.ts'
+import { createBlocks, receive, type Blocks } from './receive.ts'
 import { decideRecipient } from './recipients.ts'
 import { refusals, type Refusal } from './refusal.ts'
 
@@ -60,15 +61,16 @@ export function createTransactions(context: TransactionContext): Transactions {
     },
     data: async (stream, session) => {
       const recipients = recipientsOf.get(session.envelope)
-      const { message, eightBit } = await receive(stream, context.watch.load, context.config.limits)
-      if (!Buffer.isBuffer(message)) return message
-      if (recipients === undefined) return refusals.internal
-      const aliases = [...recipients.byAlias.keys()]
-      const destinations = [...recipients.byAlias.values()].flat()
-      return (
-        checkTrace(message, aliases, context.config) ??
-        queueMessage(context, { message, eightBit, session, destinations, aliases })
-      )
+      const { load } = context.watch
+      const blocks = createBlocks(load)
+      try {
+        const received = await receive(stream, blocks, load, context.config.limits)
+        if ('code' in received) return received
+        if (recipients === undefined) return refusals.internal
+        return await queueMessage(context, { ...received, blocks, session, recipients })
+      } finally {
+        blocks.release()
+      }
     },
   }
 }
@@ -116,50 +118,11 @@ function pending(address: string, originalRecipient: string): Destination {
   return { address, originalRecipient, state: 'pending', reply: '', status: '', remoteHost: '' }
 }
 
-type Received = { message: Buffer | Refusal; eightBit: boolean }
+const EMPTY_LINE = Buffer.from('\r\n')
 
-/**
- * Reads DATA to its end, normalised. Past a bound it goes on reading but keeps nothing, since only the end of the
- * message can be answered.
- * @throws when the client goes away in the middle.
- */
-async function receive(
-  stream: SMTPServerDataStream,
-  load: LoadWatch['load'],
-  limits: Config['limits'],
-): Promise<Received> {
-  const normaliser = createNormaliser()
-  const chunks: Buffer[] = []
-  let held = 0
-  let refusal: Refusal | null = null
-  const keep = (chunk: Buffer) => {
-    chunks.push(chunk)
-    held += chunk.length
-    load.bufferedBytes += chunk.length
-  }
-  const drop = (why: Refusal) => {
-    refusal = why
-    chunks.length = 0
-    load.bufferedBytes -= held
-    held = 0
-  }
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (refusal !== null) continue
-      keep(normaliser.push(chunk))
-      if (held > limits.messageBytes) drop(refusals.tooLarge)
-      else if (load.bufferedBytes > limits.bufferedBytes) drop(refusals.memoryFull)
-    }
-    if (refusal !== null) return { message: refusal, eightBit: false }
-    keep(normaliser.end())
-    if (normaliser.smuggling()) return { message: refusals.smuggling, eightBit: false }
-    return {
-      message: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks),
-      eightBit: normaliser.eightBit(),
-    }
-  } finally {
-    load.bufferedBytes -= held
-  }
+/** A first line that begins like a fold would become part of our own field: behind an empty line it is body. */
+function isFold(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x09
 }
 
 /** Has this message been here before, or been on the way for too long? (RFC 5321 section 6.3) */
@@ -172,42 +135,35 @@ function checkTrace(message: Buffer, aliases: readonly string[], { hostname, lim
 }
 
 type Accepted = {
-  message: Buffer
+  blocks: Blocks
   eightBit: boolean
   session: SMTPServerSession
-  destinations: Destination[]
-  aliases: readonly string[]
+  recipients: Recipients
 }
 
 async function queueMessage(
   context: TransactionContext,
-  accepted: Accepted,
+  { blocks, eightBit, session, recipients }: Accepted,
 ): Promise<{ id: string } | Refusal> {
   const { config, queue, watch, metrics, log, onQueued } = context
-  const { session, message, destinations, aliases } = accepted
   const { mailFrom, bodyType } = session.envelope
+  const aliases = [...recipients.byAlias.keys()]
   const atMs = Date.now()
   const traceId = `${session.id}.${session.transaction}`
-  const received = receivedField({
-    helo: session.hostNameAppearsAs,
-    clientAddress: session.remoteAddress,
-    hostname: config.hostname,
-    protocol: session.transmissionType,
-    traceId,
-    recipient: aliases.length === 1 ? aliases[0]! : null,
-    atMs,
-  })
-  const body = Buffer.concat([received, message])
+  const trace = traceField(session, { traceId, aliases, hostname: config.hostname, atMs })
+  const body = blocks.join(isFold(blocks.first()) ? [trace, EMPTY_LINE] : [trace])
+  const refusal = checkTrace(body.subarray(trace.length), aliases, config)
+  if (refusal !== null) return refusal
   const sender = mailFrom === false ? null : parseAddress(mailFrom.address)
   const reversePath = sender === null ? '' : formatAddress(sender)
   const entry = {
     reversePath,
-    destinations,
+    destinations: [...recipients.byAlias.values()].flat(),
     sizeBytes: body.length,
     acceptedMs: atMs,
     dueMs: atMs,
     expiresMs: atMs + config.retry.lifetimeMs,
-    eightBit: accepted.eightBit || bodyType === '8bitmime',
+    eightBit: eightBit || bodyType === '8bitmime',
     smtpUtf8: false,
   }
   let id: string
@@ -231,4 +187,18 @@ async function queueMessage(
   })
   onQueued()
   return { id }
+}
+
+function traceField(
+  session: SMTPServerSession,
+  about: { traceId: string; aliases: readonly string[]; hostname: string; atMs: number },
+): Buffer {
+  const { aliases, ...rest } = about
+  return receivedField({
+    ...rest,
+    helo: session.hostNameAppearsAs,
+    clientAddress: session.remoteAddress,
+    protocol: session.transmissionType,
+    recipient: aliases.length === 1 ? aliases[0]! : null,
+  })
 }

@@ -1,0 +1,49 @@
+// What messages hold while they come in: hardly more than their bytes, counted until they are stored.
+import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
+import { test } from 'node:test'
+import { createBlocks, receive } from '../../../server/smtp/receive.ts'
+import { refusals } from '../../../server/smtp/refusal.ts'
+
+const LIMITS = { messageBytes: 100_000, bufferedBytes: 150_000 }
+
+const load = () => ({ stats: null, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 })
+
+const chunked = (text: string, chars: number) =>
+  Readable.from(
+    Array.from({ length: Math.ceil(text.length / chars) }, (_, n) =>
+      Buffer.from(text.slice(n * chars, (n + 1) * chars)),
+    ),
+  ) as AsyncIterable<Buffer>
+
+test('whatever the size of the chunks, the same bytes come out, and at most twice as many are held', async () => {
+  const text = Array.from({ length: 3_000 }, (_, n) => `line ${n}\r\n`).join('')
+  for (const chars of [1, 7, 4_096, 4_097, 1_000_000]) {
+    const counted = load()
+    const blocks = createBlocks(counted)
+    assert.deepEqual(await receive(chunked(text, chars), blocks, counted, LIMITS), { eightBit: false })
+    assert.equal(blocks.sizeBytes(), text.length)
+    assert.ok(counted.bufferedBytes >= text.length && counted.bufferedBytes <= 2 * text.length)
+    assert.equal(blocks.join([Buffer.from('before ')]).toString(), `before ${text}`)
+    assert.ok(counted.bufferedBytes >= text.length, 'counted until it is let go')
+    blocks.release()
+    assert.equal(counted.bufferedBytes, 0)
+    blocks.release()
+    assert.equal(counted.bufferedBytes, 0)
+  }
+})
+
+test('one too large, or too many at once, is read to its end and holds nothing', async () => {
+  const counted = load()
+  const blocks = createBlocks(counted)
+  assert.equal(await receive(chunked('x'.repeat(100_001), 1_000), blocks, counted, LIMITS), refusals.tooLarge)
+  assert.equal(counted.bufferedBytes, 0)
+  const other = createBlocks(counted)
+  other.add(Buffer.alloc(90_000))
+  assert.equal(
+    await receive(chunked('x'.repeat(90_000), 1_000), blocks, counted, LIMITS),
+    refusals.memoryFull,
+  )
+  other.release()
+  assert.equal(counted.bufferedBytes, 0)
+})
