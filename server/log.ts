@@ -1,9 +1,12 @@
 // The log: one JSON object a line on stdout, each with `event`.
 // Owns: the bounds on what a line may hold and on how many lines a second one event may write. Never throws, never
-// waits: a reader that went away loses lines, not mail.
+// waits: a reader that went away, or stands still, loses lines, not mail.
 
 /** Longest string value in a line: a whole SMTP reply line (RFC 5321 section 4.5.3.1.5: 512 octets). */
 const FIELD_CHARS = 512
+
+/** What may wait for a reader that stands still: 10,000 lines of 400 bytes. Further lines are dropped. */
+const WAITING_BYTES = 4_194_304
 
 /** Most entries of a list in a line. */
 const LIST_ITEMS = 20
@@ -15,6 +18,7 @@ export type Log = (event: string, fields?: Fields) => void
 export function createLog(): Log {
   process.stdout.on('error', () => {})
   return (event, fields = {}) => {
+    if (process.stdout.writableLength > WAITING_BYTES) return
     const line = { event, time: new Date().toISOString(), ...fields }
     process.stdout.write(`${JSON.stringify(line, short)}\n`)
   }

@@ -1,5 +1,8 @@
 // The log's bounds: lines a second of one event, and what an error says.
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { errorFields, limitLog, type Fields } from '../../server/log.ts'
 
@@ -30,4 +33,19 @@ test('an error says its message, its code and where it was thrown', () => {
   assert.equal(fields['code'], 'EIO')
   assert.match(String(fields['at']), /log\.test\.ts/)
   assert.deepEqual(errorFields('text'), { error: 'text' })
+})
+
+test('for a reader that stands still little is kept, and nothing waits', async () => {
+  const program = `
+    const { createLog } = await import(process.argv[1])
+    const log = createLog()
+    for (let line = 0; line < 100_000; line++) log('much', { text: 'x'.repeat(200) })
+    process.stderr.write(String(process.stdout.writableLength), () => process.kill(process.pid, 'SIGKILL'))`
+  const module = join(import.meta.dirname, '../../server/log.ts')
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program, module])
+  let kept = ''
+  child.stderr.on('data', (chunk: Buffer) => (kept += chunk.toString()))
+  await once(child, 'exit')
+  child.stdout.destroy()
+  assert.ok(Number(kept) > 1_000_000 && Number(kept) < 5_000_000, kept)
 })
