@@ -2,7 +2,7 @@
 // Owns: noticing a change (atomic rename or edit in place) and keeping the last good table when the new one is
 // broken. Fails at start only, by InputError; afterwards a broken or missing file is reported and changes nothing.
 import { readFile, stat } from 'node:fs/promises'
-import { parseInput, readInput } from '../../input/problems.ts'
+import { InputError, parseInput, readInput } from '../../input/problems.ts'
 import { parseRoutes, type Routes } from './table.ts'
 
 /** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
@@ -63,11 +63,19 @@ export async function openFileSource({ file, pollMs, onReload }: FileSourceOptio
   }
 }
 
-/** From this size on JSON is read as JSON: as YAML, 1 MB takes about a second, which all mail waits for. */
+/** All mail waits for a load, and leases run out meanwhile: 32 MiB of JSON, some 700,000 aliases, take about 5 s. */
+const MOST_BYTES = 33_554_432
+
+/** About 10 s, see below. */
+const MOST_YAML_CHARS = 2_097_152
+
+/** From this size on JSON is read as JSON: as YAML, 1 MB takes seconds. */
 const LARGE_CHARS = 262_144
 
 /** The file's content. A smaller JSON file is read as YAML, which notices a key given twice. */
 async function readRoutes(file: string): Promise<unknown> {
+  const { size } = await stat(file).catch(() => ({ size: 0 }))
+  if (size > MOST_BYTES) return tooLarge(file, size, `at most ${MOST_BYTES} bytes`)
   let text: string
   try {
     text = await readFile(file, 'utf8')
@@ -79,8 +87,14 @@ async function readRoutes(file: string): Promise<unknown> {
   try {
     return JSON.parse(text)
   } catch {
+    if (text.length > MOST_YAML_CHARS)
+      return tooLarge(file, text.length, `JSON, or at most ${MOST_YAML_CHARS} characters of YAML`)
     return parseInput(file, text)
   }
+}
+
+function tooLarge(file: string, size: number, expected: string): never {
+  throw new InputError(file, [{ key: '', found: `${size}`, expected }])
 }
 
 /** What changes when a file's content may have: its identity, size and times. 'missing' when it cannot be seen. */

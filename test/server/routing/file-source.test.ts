@@ -1,6 +1,6 @@
 // Routes taken up from a changing file: renamed over, edited in place, broken, half-written, gone.
 import assert from 'node:assert/strict'
-import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -85,4 +85,16 @@ test('at start a missing or broken file is an error', async () => {
   await assert.rejects(openFileSource({ file, pollMs: POLL_MS, onReload: () => {} }), InputError)
   writeFileSync(file, '{')
   await assert.rejects(openFileSource({ file, pollMs: POLL_MS, onReload: () => {} }), InputError)
+})
+
+test('a table too large to load in time is reported, and the last good one stays', async () => {
+  const routes = await follow(table('good'))
+  writeFileSync(routes.file, `${table('big')}#${' '.repeat(3_000_000)}`)
+  await routes.loaded(1)
+  assert.match(routes.reports[0]?.result === 'broken' ? routes.reports[0].error : '', /expected JSON, or at/)
+  truncateSync(routes.file, 100_000_000)
+  await routes.loaded(2)
+  assert.match(routes.reports[1]?.result === 'broken' ? routes.reports[1].error : '', /found 100000000/)
+  assert.equal(routes.aliases(), 'good')
+  routes.close()
 })
