@@ -65,8 +65,8 @@ export async function bootTest(image: Image, options: BootTestOptions): Promise<
   try {
     const seen = await whileItRuns(running, options, (signal) => examine(running, host, onProgress, signal))
     onProgress('pressing the power button')
-    const cleanShutdown = await powerDown(running, POWER_DOWN_MS)
-    onProgress(cleanShutdown ? 'it turned itself off' : 'it did not turn itself off')
+    const cleanShutdown = await turnedItselfOff(running, options.signal)
+    onProgress('it turned itself off')
     const receipt: Receipt = {
       ...{ version: 1, digest: image.digest, createdAt: new Date().toISOString(), accel, locked },
       ...{ ...seen, networkCut: true, volatileSpool: false, cleanShutdown },
@@ -76,6 +76,27 @@ export async function bootTest(image: Image, options: BootTestOptions): Promise<
   } finally {
     await running.kill()
   }
+}
+
+/**
+ * A cloud ends an instance by its power button: one that does not drain and turn itself off loses its place in line.
+ * @throws {Error} with the console's last lines if it does not, or the caller has had enough.
+ */
+async function turnedItselfOff(running: RunningMachine, signal: AbortSignal | undefined): Promise<true> {
+  const cut = () => void running.kill()
+  signal?.addEventListener('abort', cut, { once: true })
+  if (signal?.aborted) cut()
+  const clean = await powerDown(running, POWER_DOWN_MS)
+  signal?.removeEventListener('abort', cut)
+  signal?.throwIfAborted()
+  if (clean) return true
+  const what = `boot test failed: not off ${POWER_DOWN_MS / 1000} s after its power button was pressed`
+  throw new Error(`${what}\n${lastWords(running)}`)
+}
+
+function lastWords({ console }: RunningMachine): string {
+  const last = console.tail(TAIL_LINES)
+  return last.length === 0 ? 'The console said nothing.' : `The console's last lines:\n${last.join('\n')}`
 }
 
 type Host = {
@@ -151,11 +172,13 @@ async function examine(
   const verdict = { allowed: RELAY_FROM_GUEST, forbidden: host.live.address, reached: host.live.reached() }
   const uncut = cutProblem(facts, verdict)
   refuse(uncut === null ? [] : [uncut])
+  const units = unitsOfImage(facts)
+  refuse(units.failed.map((unit) => `the unit ${unit} failed`))
   return {
     ...{ secondsToFirstForward, bytesRead: readBytes, blocksRead },
     ...stages(running, facts, askedAt),
     ports: facts.ports.filter((number) => number !== FACTS_PORT),
-    units: unitsOfImage(facts),
+    units,
     nodeVersion: facts.nodeVersion,
     kernel: facts.kernel,
   }
@@ -215,10 +238,7 @@ async function whileItRuns<T>(
   try {
     return await Promise.race([work(signal), stopped.promise])
   } catch (cause) {
-    const last = running.console.tail(TAIL_LINES)
-    const said =
-      last.length === 0 ? 'The console said nothing.' : `The console's last lines:\n${last.join('\n')}`
-    throw new Error(`boot test failed: ${(cause as Error).message}\n${said}`, { cause })
+    throw new Error(`boot test failed: ${(cause as Error).message}\n${lastWords(running)}`, { cause })
   } finally {
     clearTimeout(overdue)
   }

@@ -34,8 +34,8 @@ const Receipt = v.strictObject({
   /** TCP ports the guest listened on. */
   ports: v.array(count),
   units: v.strictObject({ active: v.array(v.string()), failed: v.array(v.string()) }),
-  /** Whether the guest drained and turned itself off when the power button was pressed. */
-  cleanShutdown: v.boolean(),
+  /** The guest drained and turned itself off when the power button was pressed. There is no receipt without it. */
+  cleanShutdown: v.literal(true),
   nodeVersion: v.string(),
   kernel: v.string(),
 })
