@@ -65,7 +65,7 @@ export function readInput(file: string): unknown {
 
 /**
  * Parses JSON or YAML text that came from `file`.
- * @throws {InputError} with the line and column of every syntax error.
+ * @throws {InputError} with the line and column of every syntax error, or with what is wrong with its aliases.
  */
 export function parseInput(file: string, text: string): unknown {
   const lineCounter = new LineCounter()
@@ -79,7 +79,21 @@ export function parseInput(file: string, text: string): unknown {
       }),
     )
   }
-  return document.toJS()
+  try {
+    const value: unknown = document.toJS()
+    // An alias inside its own anchor makes a value that no schema and no error message comes to the end of.
+    JSON.stringify(value)
+    return value
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause)
+    throw new InputError(
+      file,
+      [{ key: '', found, expected: 'aliases of anchors before them, in moderation' }],
+      {
+        cause,
+      },
+    )
+  }
 }
 
 /**

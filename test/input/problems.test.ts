@@ -35,6 +35,15 @@ test('a syntax error is named with line and column', () => {
   )
 })
 
+test('aliases of nothing, of themselves, or of too much are bad input', () => {
+  const bomb = ['a: &a [x,x,x,x,x,x,x,x,x]']
+  for (const [name, last] of ['ba', 'cb', 'dc', 'ed'].map((pair) => [...pair]))
+    bomb.push(`${name}: &${name} [${Array(9).fill(`*${last}`).join()}]`)
+  for (const text of ['a: *nowhere', 'a: &a [*a]', 'a: &a { b: *a }', bomb.join('\n')])
+    assert.throws(() => parseInput('x.yaml', text), InputError)
+  assert.deepEqual(parseInput('x', 'a: &a [1]\nb: *a'), { a: [1], b: [1] })
+})
+
 test('JSON and YAML are both read', () => {
   assert.deepEqual(parseInput('x', '{"a": [1]}'), parseInput('x', 'a:\n  - 1\n'))
 })
