@@ -60,9 +60,9 @@ export function openEnvironment(path: string, flush: boolean, mapBytes: number):
 export type GroupCommit = {
   /**
    * Runs `operation` inside a write transaction that sees everything committed before, by any process, and resolves
-   * with its result once that transaction is on stable storage. If it throws, it rejects with what was thrown; the
-   * rest of the transaction goes on, so an operation must not throw after its first write (a failing write of
-   * lmdb's own spoils the whole transaction, which is what one wants).
+   * with its result once that transaction is on stable storage. It runs once more, alone, if it was not stored. If it
+   * throws, it rejects with what was thrown; the rest of the transaction goes on, so an operation must not throw
+   * after its first write (a failing write of lmdb's own spoils the whole transaction, which is what one wants).
    * @throws {CommitError} if the transaction could not be stored.
    */
   run<T>(operation: () => T): Promise<T>
@@ -93,9 +93,10 @@ export function groupCommit(environment: RootDatabase, now: () => number): Group
     while (waiting.length > 0) {
       const { members, error } = await attempt(takeWaiting)
       if (error === undefined) for (const member of members) member.committed()
-      // On a full disk what needs least may still fit: each alone, so that a large message fails no small change.
-      else if (members.length > 1) for (const member of members) await commitAlone(member)
-      else for (const member of members.length > 0 ? members : takeWaiting()) member.failed(error)
+      // On a full disk what needs least may still fit: each alone, so that a large message fails no small change. Who
+      // was alone already is tried again too: a failed transaction makes lmdb read its list of free pages anew.
+      else if (members.length > 0) for (const member of members) await commitAlone(member)
+      else for (const member of takeWaiting()) member.failed(error)
     }
     working = undefined
   }
@@ -150,11 +151,17 @@ async function transact(
     prepare()
     await environment.transaction(() => {
       members = take()
-      for (const member of members) writeError = member.attempt() ?? writeError
+      for (const member of members) {
+        const error = member.attempt()
+        // The first tells why; those after it only say that the transaction is spoilt.
+        writeError ??= error
+      }
     })
     return { members, error: undefined }
   } catch (thrown) {
-    return { members, error: new CommitError(writeError ?? (await reasonOf(thrown))) }
+    // Asked for even when an operation has said why: that promise rejects, and if nobody holds it the process ends.
+    const reason = await reasonOf(thrown)
+    return { members, error: new CommitError(writeError ?? reason) }
   }
 }
 

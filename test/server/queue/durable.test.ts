@@ -1,9 +1,9 @@
 // Durability: what resolves is on disk, what fails is not there, and one failure is not another's.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { groupCommit, openEnvironment } from '../../../server/queue/durable.ts'
 import { folderFor, newEntry, queueFor } from './setting.ts'
 
@@ -60,6 +60,66 @@ test('closing waits for what is being stored', async (t) => {
   await Promise.all([storing, queue.close()])
   assert.equal((await queueFor(t, { path })).stats().entries, 3)
 })
+
+test('a transaction that lmdb itself spoils rejects what was in it and stores none of it; the process lives', async (t) => {
+  const path = folderFor(t)
+  const { commits, environment } = await reopened(t, path)
+  const repair = damageFreePages(path)
+  const put = (key: string) => commits.run(() => void environment.put(key, 1))
+  const outcomes = [
+    ...(await Promise.allSettled([put('a')])),
+    ...(await Promise.allSettled([put('b'), put('c')])),
+  ]
+  assert.deepEqual(
+    outcomes.map((outcome) => outcome.status === 'rejected' && String(outcome.reason)),
+    Array(3).fill('CommitError: commit failed, nothing stored: MDB_PAGE_NOTFOUND: Requested page not found'),
+  )
+  repair()
+  assert.equal(commits.failure(), undefined)
+  await put('d')
+  assert.deepEqual([...environment.getKeys({ start: 'a' })], ['d', 'old'])
+})
+
+test('what lmdb spoils once is tried again', async (t) => {
+  const path = folderFor(t)
+  const { commits, environment } = await reopened(t, path)
+  let repair: (() => void) | undefined = damageFreePages(path)
+  let attempts = 0
+  await commits.run(() => {
+    attempts++
+    // This transaction has the damage in memory already, the next one will not.
+    repair?.()
+    repair = undefined
+    void environment.put('new', 1)
+  })
+  assert.equal(attempts, 2)
+  assert.deepEqual([...environment.getKeys({ start: 'a' })], ['new', 'old'])
+})
+
+/** An environment with some history that knows nothing yet of its free pages. */
+async function reopened(t: TestContext, path: string) {
+  const first = openEnvironment(path, true, 1024 * 1024)
+  for (let i = 0; i < 5; i++) await groupCommit(first, Date.now).run(() => void first.put('old', i))
+  await first.close()
+  const environment = openEnvironment(path, true, 1024 * 1024)
+  t.after(() => environment.close())
+  return { environment, commits: groupCommit(environment, Date.now) }
+}
+
+/** Makes both root pages point the list of free pages beyond the end of the file; returns how to undo that. */
+function damageFreePages(path: string): () => void {
+  // In a root page: page header 24 bytes, magic and version 8, address 8, map size 8; 40 into the first database.
+  const offsets = [0, 4096].map((page) => page + 24 + 8 + 8 + 8 + 40)
+  const file = join(path, 'data.mdb')
+  const before = offsets.map((offset) => readFileSync(file).subarray(offset, offset + 8))
+  const write = (values: Buffer[]) => {
+    const handle = openSync(file, 'r+')
+    values.forEach((value, i) => writeSync(handle, value, 0, 8, offsets[i]))
+    closeSync(handle)
+  }
+  write(before.map(() => Buffer.from([0, 0, 0, 0, 0, 1, 0, 0])))
+  return () => write(before)
+}
 
 test('an enqueue resolves after fdatasync and the synced write of the root page', { skip: noStrace }, (t) => {
   const folder = folderFor(t)
