@@ -135,6 +135,24 @@ test('no dependency is on a range, and the lock names no host', () => {
   }
 })
 
+test('npm’s lock is whole: it holds every package that another one names, for every platform', () => {
+  type Locked = { dependencies?: object; optionalDependencies?: object }
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Locked>
+  }
+  /** As Node looks a package up: in node_modules of the package itself, then of each folder above it. */
+  const found = (from: string, name: string): boolean => {
+    if (packages[`${from === '' ? '' : `${from}/`}node_modules/${name}`]) return true
+    const above = from.lastIndexOf('/node_modules/')
+    return from !== '' && found(above < 0 ? '' : from.slice(0, above), name)
+  }
+  const missing = Object.entries(packages).flatMap(
+    ([from, { dependencies = {}, optionalDependencies = {} }]) =>
+      Object.keys({ ...dependencies, ...optionalDependencies }).filter((name) => !found(from, name)),
+  )
+  assert.deepEqual(missing, [])
+})
+
 test('types hold (tsc)', () => runTool('typescript/bin/tsc', ['--noEmit']))
 test('lint is clean (eslint, type-aware)', () => runTool('eslint/bin/eslint.js', ['.']))
 test('formatting is prettier’s', () =>
