@@ -63,9 +63,7 @@ export function openQmp(stream: Duplex, onEvent: (name: string) => void = () => 
     execute,
 
     /** Leaves the greeting behind: QEMU takes no other command before this one. */
-    negotiate: async (): Promise<void> => {
-      await execute('qmp_capabilities')
-    },
+    negotiate: () => execute('qmp_capabilities'),
 
     /** What the guest has read from and written to the disk called `name` until now. */
     async blockStatistics(name: string): Promise<{ readBytes: number; reads: number; writtenBytes: number }> {
