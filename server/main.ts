@@ -8,13 +8,13 @@ import { startForwarder } from './delivery/forwarder.ts'
 import { reverseSrs } from './delivery/srs.ts'
 import { spoolWritable, startAdmin } from './fleet/admin.ts'
 import { drain, stopReason } from './fleet/drain.ts'
-import { createMetrics } from './fleet/metrics.ts'
+import { createMetrics, type Metrics } from './fleet/metrics.ts'
 import { createLog, errorFields, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './names.ts'
 import { openQueue, type EmbeddedQueue } from './queue/embedded.ts'
 import { openFileSource, type RouteSource } from './routing/file-source.ts'
 import { resolve } from './routing/table.ts'
-import { watchLoad } from './smtp/admission.ts'
+import { watchLoad, type LoadWatch } from './smtp/admission.ts'
 import { startListener } from './smtp/listener.ts'
 import { createTransactions } from './smtp/transaction.ts'
 
@@ -23,6 +23,8 @@ async function serve(file: string, log: Log): Promise<number> {
   // From the start: a signal that comes before anything is served must not look like a crash.
   const stopped = stopReason(log)
   const { config, tls } = loadConfig(file)
+  // Before the routes, which count their reloads from now on, however long the queue takes to open.
+  const metrics = createMetrics(() => queue.stats())
   const routes = await openFileSource({
     ...config.routes,
     onReload: ({ result, ...about }) => {
@@ -31,14 +33,7 @@ async function serve(file: string, log: Log): Promise<number> {
     },
   })
   const queue = await openQueue(config.queue)
-  const metrics = createMetrics(() => queue.stats())
-  const watch = watchLoad(
-    () => queue.stats(),
-    (error) => {
-      metrics.errors.inc({ where: 'queue-stats' })
-      log('queue-stats-failed', errorFields(error))
-    },
-  )
+  const watch = watchQueue(queue, metrics, log)
   const deliverer = createDeliverer(config)
   const context = attemptContext(config, routes, deliverer.deliver)
   const forwarder = startForwarder({ ...config.delivery, queue, metrics, log, context })
@@ -78,6 +73,16 @@ async function serve(file: string, log: Log): Promise<number> {
       admin.close()
     },
   })
+}
+
+function watchQueue(queue: EmbeddedQueue, metrics: Metrics, log: Log): LoadWatch {
+  return watchLoad(
+    () => queue.stats(),
+    (error) => {
+      metrics.errors.inc({ where: 'queue-stats' })
+      log('queue-stats-failed', errorFields(error))
+    },
+  )
 }
 
 function attemptContext(

@@ -45,6 +45,8 @@ export async function attempt(lease: Lease, context: AttemptContext): Promise<At
   let destinations = entry.destinations
   const groups = groupDestinations(destinations, context.relayed)
   for (const [index, group] of groups.entries()) {
+    // The process, or all of the machine, may have stood still: by now someone else may be sending to this group.
+    if (lease.expiresMs <= context.now()) return { settled: false, ended, nextMs: null, dsn: 'none' }
     const outcomes = await deliverGroup(group, entry, body, context)
     destinations = destinations.map((destination) => {
       const outcome = group.destinations.includes(destination) ? outcomes.get(destination.address) : undefined

@@ -18,6 +18,19 @@ export function admitConnection(
   return null
 }
 
+/**
+ * Whom connections are counted against: an IPv4 address, or the /64 of an IPv6 address, which every host there may
+ * pick its addresses from (RFC 4291 section 2.5.4).
+ */
+export function clientOf(address: string): string {
+  if (!address.includes(':')) return address
+  const [before = [], after] = address.split('::').map((side) => (side === '' ? [] : side.split(':')))
+  const zeros = after === undefined ? 0 : Math.max(8 - before.length - after.length, 0)
+  const groups = [...before, ...Array<string>(zeros).fill('0'), ...(after ?? [])]
+  const network = groups.slice(0, 4).map((group) => parseInt(group, 16).toString(16))
+  return `${network.join(':')}::/64`
+}
+
 export type Load = {
   /** The shared queue as last seen; null when it could not be asked. */
   stats: QueueStats | null

@@ -4,7 +4,7 @@ import type { SMTPServerOptions, SMTPServerSession } from 'smtp-server'
 import type { Config, TlsFiles } from '../config.ts'
 import type { Metrics } from '../fleet/metrics.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
-import { admitConnection } from './admission.ts'
+import { admitConnection, clientOf } from './admission.ts'
 import { refusalError, refusals, type Refusal } from './refusal.ts'
 import type { Transactions } from './transaction.ts'
 
@@ -41,7 +41,11 @@ export function serverOptions(options: HandlerOptions, connected: Connected): SM
     ...fixedOptions(config, tls),
     onConnect(session, callback) {
       const { draining, connections, fromClient } = connected
-      const counts = { draining, connections, fromClient: fromClient.get(session.remoteAddress) ?? 0 }
+      const counts = {
+        draining,
+        connections,
+        fromClient: fromClient.get(clientOf(session.remoteAddress)) ?? 0,
+      }
       callback(decide(session, 'connect', () => admitConnection(counts, config.limits), {}))
     },
     onMailFrom(address, session, callback) {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
 import type { Config } from '../config.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
+import { clientOf } from './admission.ts'
 import { serverOptions, type HandlerOptions } from './handlers.ts'
 import { sessionClass, useSessions, type Session } from './session.ts'
 
@@ -60,7 +61,7 @@ function sessionsOf(server: SMTPServer): Session[] {
 
 function countConnection(session: Session, state: State): void {
   const { fromClient } = state
-  const client = session.remoteAddress
+  const client = clientOf(session.remoteAddress)
   fromClient.set(client, (fromClient.get(client) ?? 0) + 1)
   state.connections++
   session.once('close', () => {

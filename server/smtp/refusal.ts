@@ -29,6 +29,8 @@ export const refusals = {
   badRecipient: refusal('malformed', 553, '5.1.3 Recipient address not understood'),
   // RFC 6531 section 3.5.
   noSmtpUtf8: refusal('malformed', 555, '5.6.7 SMTPUTF8 not supported'),
+  // RFC 8689 section 4: not to be taken where it is not offered, and forwarding cannot hold to it.
+  noRequireTls: refusal('malformed', 555, '5.7.10 REQUIRETLS not supported'),
   notAscii: refusal('malformed', 553, '5.6.7 Addresses beyond ASCII not supported'),
   relay: refusal('relay', 550, '5.7.1 Relaying denied'),
   unknownAlias: refusal('unknown-alias', 550, '5.1.1 No such alias'),

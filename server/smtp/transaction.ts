@@ -79,6 +79,7 @@ export function createTransactions(context: TransactionContext): Transactions {
 function decideMail(address: SMTPServerAddress, { config, watch }: TransactionContext): Decision {
   const args = address.args === false ? {} : address.args
   if (args['SMTPUTF8'] !== undefined) return refusals.noSmtpUtf8
+  if (args['REQUIRETLS'] !== undefined) return refusals.noRequireTls
   if (!isAscii(address.address)) return refusals.notAscii
   if (address.address !== '' && parseAddress(address.address) === null) return refusals.badSender
   return admitMessage(watch.load, Number(args['SIZE'] ?? 0), config.limits, config.queue)

@@ -119,6 +119,29 @@ test('a lost lease ends the attempt before the next host', async () => {
   await work.queue.close()
 })
 
+test('a lease that ran out ends the attempt before the next host, acknowledged or not', async () => {
+  const domains: string[] = []
+  const later: Outcome = {
+    kind: 'deferred',
+    why: 'remote',
+    reply: '451 no',
+    status: '4.0.0',
+    remoteHost: 'mx',
+  }
+  const work = await setting(
+    (domain, { recipients }) => {
+      domains.push(domain)
+      work.pass(6_000)
+      return Promise.resolve(new Map(recipients.map((recipient) => [recipient, later])))
+    },
+    [pending('a@b.example'), pending('c@d.example')],
+  )
+  await workOn((await work.lease())!, work.options)
+  assert.deepEqual(domains, ['b.example'])
+  assert.equal(work.queue.stats().entries, 1)
+  await work.queue.close()
+})
+
 test('what fails while something else is deferred is told at once, and only once', async () => {
   const outcomes: Record<string, Outcome> = {
     'b.example': { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1', remoteHost: 'mx' },

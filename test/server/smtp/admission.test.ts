@@ -1,7 +1,13 @@
 // When the answer is "later", as a table; and the same over a real socket, counted as refused for load.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { admitConnection, admitMessage, watchLoad, type Load } from '../../../server/smtp/admission.ts'
+import {
+  admitConnection,
+  admitMessage,
+  clientOf,
+  watchLoad,
+  type Load,
+} from '../../../server/smtp/admission.ts'
 import { startInstance } from '../instance.ts'
 import { startSink } from '../sink.ts'
 import { greeted, sendMail, talkTo } from '../talk.ts'
@@ -51,6 +57,17 @@ test('a connection: within both bounds, or 421', () => {
   assert.equal(decide(11, 1), 'load')
   assert.equal(decide(5, 4), 'client-connections')
   assert.equal(decide(1, 1, true), 'draining')
+})
+
+test('a client is an IPv4 address, or a network of IPv6 addresses', () => {
+  assert.equal(clientOf('192.0.2.1'), '192.0.2.1')
+  assert.equal(clientOf('2001:db8:0:1:2:3:4:5'), '2001:db8:0:1::/64')
+  assert.equal(clientOf('2001:db8:0:1::5'), '2001:db8:0:1::/64')
+  assert.equal(clientOf('2001:db8::1:2:3:4'), '2001:db8:0:0::/64')
+  assert.equal(clientOf('2001:0db8::'), '2001:db8:0:0::/64')
+  assert.equal(clientOf('::1'), '0:0:0:0::/64')
+  assert.equal(clientOf('2001::1:2:3:4:5:6'), '2001:0:1:2::/64')
+  assert.equal(clientOf('fe80::1%eth0'), 'fe80:0:0:0::/64')
 })
 
 test('a queue that cannot be asked is noticed and reported', () => {

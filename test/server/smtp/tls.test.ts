@@ -1,10 +1,12 @@
 // STARTTLS both ways: offered to clients, used toward hosts that offer it, and left out where it does not work.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 import { SMTPServer } from 'smtp-server'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { createConnections } from '../../../server/delivery/connections.ts'
@@ -52,6 +54,26 @@ test('a client may upgrade, and the Received field says so', { timeout: 60_000 }
   while ((await instance.metric('mailfleet_smtp_connections')) !== 0) await sleep(10)
   assert.equal(await instance.stop(), 0)
   await sink.close()
+})
+
+test('REQUIRETLS, which is not offered, is refused', { timeout: 60_000 }, async () => {
+  const instance = await startInstance({ config: { tls } })
+  const plain = connect(instance.port, '127.0.0.1')
+  const said = async (socket: Socket, command: string) => {
+    socket.write(command)
+    const [reply] = (await once(socket, 'data')) as [Buffer]
+    return reply.toString()
+  }
+  await once(plain, 'data')
+  await said(plain, 'EHLO client.example\r\n')
+  assert.match(await said(plain, 'STARTTLS\r\n'), /^220 /)
+  const secure = connectTls({ socket: plain, rejectUnauthorized: false })
+  await once(secure, 'secureConnect')
+  assert.doesNotMatch(await said(secure, 'EHLO client.example\r\n'), /REQUIRETLS/)
+  assert.match(await said(secure, 'MAIL FROM:<a@sender.example> REQUIRETLS\r\n'), /^555 5\.7\.10 /)
+  assert.match(await said(secure, 'MAIL FROM:<a@sender.example>\r\n'), /^250 /)
+  secure.destroy()
+  assert.equal(await instance.stop(), 0)
 })
 
 test('a host that offers STARTTLS gets it, whatever its certificate', async () => {
