@@ -33,7 +33,10 @@ export async function startGate(t: TestContext, port: number): Promise<Gate> {
     // Read, so that its end is noticed.
     if (!isOpen) return void guest.resume()
     const mailbox = connect(port, '127.0.0.1')
-    mailbox.on('error', () => guest.destroy())
+    mailbox.on('error', () => {})
+    // A pipe passes on an end, not a death.
+    mailbox.on('close', () => guest.destroy())
+    guest.on('close', () => mailbox.destroy())
     guest.pipe(mailbox).pipe(guest)
   })
   server.listen(0, '127.0.0.1')

@@ -14,7 +14,8 @@ import { startMailboxes, startSenders } from './mail.ts'
 import { between, seeded, type Random } from './random.ts'
 import { openTally, type Tally } from './tally.ts'
 
-const CUTS = process.env['MAILFLEET_FULL'] === '1' ? 10 : 3
+/** Cuts that follow each other on one spool; more spools rather than more cuts, since guests boot side by side. */
+const SPOOLS = process.env['MAILFLEET_FULL'] === '1' ? [5, 5] : [3]
 const SENDERS = 8
 const SPOOL_BYTES = 256 * 1024 * 1024
 
@@ -28,23 +29,24 @@ const MOMENT_MS = 300
 const QUIET_MS = 60_000
 const LOAD_MS = 120_000
 
-test('the power is cut under load', { concurrency: 2 }, async (t) => {
+test('the power is cut under load', { concurrency: 3 }, async (t) => {
   const image = await bakedImage()
   const accel = await chooseAccel('auto', () => probeKvm(folderFor(t)))
   t.diagnostic(`${image.digest.slice(0, 12)}, ${accel}`)
-  // Side by side: a guest boots on one processor most of the time.
-  await Promise.all([
-    t.test(`flushing: ${CUTS} cuts, every message that got a 250 arrives`, async (t) => {
-      const { tally, damaged } = await cutAndCount(t, { disk: image.disk, accel, cuts: CUTS, queue: {} })
+  const flushing = SPOOLS.map((cuts, index) =>
+    t.test(`flushing, spool ${index + 1}: ${cuts} cuts, every message that got a 250 arrives`, async (t) => {
+      const { tally, damaged } = await cutAndCount(t, { disk: image.disk, accel, cuts, queue: {} })
       assert.deepEqual(damaged, [])
       assert.deepEqual(tally.missing(), [])
     }),
-    t.test('not flushing: the same test finds losses', async (t) => {
-      const queue = { flush: false, volatile: true }
-      const { tally } = await cutAndCount(t, { disk: image.disk, accel, cuts: 1, queue })
-      assert.ok(tally.missing().length > 0, 'nothing was lost, so this test would not notice a missing flush')
-    }),
-  ])
+  )
+  const notFlushing = t.test('not flushing: the same test finds losses', async (t) => {
+    const queue = { flush: false, volatile: true }
+    const { tally } = await cutAndCount(t, { disk: image.disk, accel, cuts: 1, queue })
+    assert.ok(tally.missing().length > 0, 'nothing was lost, so this test would not notice a missing flush')
+  })
+  // Side by side: an emulated guest keeps one processor busy.
+  await Promise.all([...flushing, notFlushing])
 })
 
 type Setting = {
