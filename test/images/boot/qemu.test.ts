@@ -22,8 +22,8 @@ import { startMachine } from '../../../images/boot/qemu.ts'
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-qemu-'))
 after(() => rmSync(folder, { recursive: true }))
 
-/** Enough for the firmware to speak, emulated and beside another test. */
-const HANG_MS = 15_000
+/** The first is enough for the emulated firmware to find nothing and say so; the others are for a busy machine. */
+const LIMITS_MS = [15_000, 60_000, 180_000]
 
 /** Processes whose command line mentions `path`: QEMU, its sandbox, its relays. */
 function processesUsing(path: string): string[] {
@@ -46,12 +46,20 @@ test('a disk that does not boot ends at the time limit, with the console’s las
   const disk = join(image, 'disk.raw')
   writeFileSync(disk, '')
   truncateSync(disk, 16 * 1024 * 1024)
-  const options = { cacheDir, timeoutMs: HANG_MS, accel: 'tcg' as const }
-  await assert.rejects(bootTest({ digest: '0'.repeat(64), folder: image, disk }, options), (error: Error) => {
-    assert.match(error.message, /^boot test failed: not done after 15 s\nThe console's last lines:\n/)
-    assert.match(error.message, /BdsDxe: failed to load Boot0001 "UEFI QEMU NVMe Ctrl image/)
-    return true
-  })
+  const boot = (timeoutMs: number) =>
+    bootTest({ digest: '0'.repeat(64), folder: image, disk }, { cacheDir, timeoutMs, accel: 'tcg' })
+  let said = ''
+  for (const limitMs of LIMITS_MS) {
+    await assert.rejects(boot(limitMs), (error: Error) => {
+      said = error.message
+      return said.startsWith(`boot test failed: not done after ${limitMs / 1000} s\nThe console`)
+    })
+    if (said.includes('BdsDxe')) break
+  }
+  assert.match(
+    said,
+    /\nThe console's last lines:\n[^]*BdsDxe: failed to load Boot0001 "UEFI QEMU NVMe Ctrl image/,
+  )
   assert.deepEqual(processesUsing(cacheDir), [])
   assert.deepEqual(readdirSync(join(cacheDir, 'boot')), [])
   assert.deepEqual(readdirSync(image).sort(), ['disk.raw', 'manifest.json'])
