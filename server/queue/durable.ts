@@ -4,6 +4,7 @@
 // error) every operation in it rejects and none of it is stored. After an error that leaves lmdb unable to write
 // (its root page could not be written) every later operation rejects as well, until the process is restarted.
 import { open, type RootDatabase } from 'lmdb'
+import { inNewest } from './newest.ts'
 
 /** Most operations in one commit: bounds how long one process may hold the lock that all processes write under. */
 const BATCH_OPERATIONS = 500
@@ -149,7 +150,7 @@ async function transact(
   let writeError: unknown
   try {
     prepare()
-    await environment.transaction(() => {
+    await inNewest(environment, () => {
       members = take()
       for (const member of members) {
         const error = member.attempt()

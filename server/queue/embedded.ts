@@ -10,6 +10,7 @@ import { CommitError, groupCommit, openEnvironment, type GroupCommit } from './d
 import type { Destination, Entry, Lease, NewEntry, QueueStats } from './entry.ts'
 import { DISK_FULL, FULL_PAUSE_MS, isFull, QueueFullError } from './full.ts'
 import { KNOWN_VERSIONS, LAYOUT_VERSION, openLayout, upTo, type Holder, type Layout } from './layout.ts'
+import { inNewestSync } from './newest.ts'
 import {
   assertTime,
   hold,
@@ -130,7 +131,7 @@ type Queue = {
 function openFiles(path: string, flush: boolean, mapBytes: number) {
   try {
     const environment = openEnvironment(path, flush, mapBytes)
-    return { environment, layout: openLayout(environment) }
+    return { environment, layout: inNewestSync(environment, () => openLayout(environment)) }
   } catch (cause) {
     const found = cause instanceof Error ? cause.message : String(cause)
     throw new InputError(path, [{ key: 'path', found, expected: 'a queue that can be opened' }], { cause })

@@ -1,15 +1,19 @@
 // Several processes on one queue: nobody gets what another holds, and nobody is stopped by another's sudden death.
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { openSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { groupCommit, openEnvironment } from '../../../server/queue/durable.ts'
 import { folderFor, MINUTE_MS, newEntry, queueFor, START_MS } from './setting.ts'
 
 const program = join(import.meta.dirname, 'one-process.ts')
 const MIB = 1024 * 1024
+
+const noStrace =
+  spawnSync('strace', ['-f', 'true']).status === 0 ? false : 'strace is missing or may not trace here'
 
 /** Runs one-process.ts until it ends by itself; returns what it printed. */
 async function alongside(...args: string[]): Promise<string> {
@@ -48,6 +52,56 @@ test('what one process enqueues another leases, settles, and finds gone', async 
   assert.equal(await alongside(path, 'lease'), '')
   assert.equal(queue.stats().entries, 0)
 })
+
+test('a transaction that would start from before the newest is not let near it', async (t) => {
+  const path = folderFor(t)
+  const environment = openEnvironment(path, true, 1024 * 1024)
+  t.after(() => environment.close())
+  const commits = groupCommit(environment, Date.now)
+  // Held until the process ends: closing it would drop the process's locks on that file.
+  const lockFile = openSync(join(path, 'lock.mdb'), 'r+')
+  const newest = () => (environment.getStats() as { lastTxnId: number }).lastTxnId
+  const put = (key: string) => commits.run(() => void environment.put(key, 1))
+  for (const [i, behind] of [1, 2, 1, 3].entries()) {
+    for (const key of ['a', 'b', 'c']) await put(`${i}${key}`)
+    const before = newest()
+    // What a process does that opens the environment here and read its root pages a little earlier.
+    writeSync(lockFile, new BigUint64Array([BigInt(before - behind)]), 0, 8, 8)
+    await Promise.all([put(`${i}d`), put(`${i}e`)])
+    assert.equal(newest(), before + 1)
+    assert.equal(environment.getKeysCount({}), 5 * (i + 1))
+  }
+})
+
+test('a process that opens slowly takes nothing from those that write', { skip: noStrace }, async (t) => {
+  const path = folderFor(t)
+  await (await queueFor(t, { path })).close()
+  const environment = openEnvironment(path, true, 1024 * 1024)
+  t.after(() => environment.close())
+  const commits = groupCommit(environment, Date.now)
+  const newest = () => (environment.getStats() as { lastTxnId: number }).lastTxnId
+  const before = newest()
+  let opening = true
+  const openings = openSlowly(path, 4).finally(() => {
+    opening = false
+  })
+  let stored = 0
+  for (; opening; stored++) {
+    await commits.run(() => void environment.put(`mine ${stored}`, 1))
+    // What goes wrong does so between two transactions: there has to be some room.
+    await sleep(5)
+  }
+  await openings
+  assert.equal(newest() - before, stored + 4, 'each transaction follows the one before it')
+  assert.equal([...environment.getKeys({ start: 'mine', end: 'mine~' })].length, stored)
+})
+
+/** Opens the queue, enqueues one entry and closes, so often; after lmdb has read its root pages it is made to pause. */
+async function openSlowly(path: string, times: number): Promise<void> {
+  const slow = ['-f', '-o', '/dev/null', '-e', 'trace=pread64', '-e', 'inject=pread64:delay_exit=20000']
+  for (let i = 0; i < times; i++)
+    await promisify(execFile)('strace', [...slow, process.execPath, program, path, 'enqueue', '1'])
+}
 
 test('a process killed inside its write transaction leaves nothing behind and blocks nobody', async (t) => {
   const path = folderFor(t)
