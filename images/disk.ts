@@ -61,8 +61,8 @@ export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
         tools: tools.path,
         sourceDateEpoch: lock.sourceDateEpoch,
         readOnly: { '/kernel': kernel.path, '/initrd': initrd.path },
-        writable: { '/work': folder },
-        cwd: '/work',
+        writable: { '/stage': folder },
+        cwd: '/stage',
       }
       writeFileSync(join(folder, 'os-release'), osRelease(spec, verity))
       const { loader, stub } = EFI[spec.architecture]

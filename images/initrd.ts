@@ -25,8 +25,8 @@ export async function initrd({ spec, lock, tools, kernel, cacheDir }: InitrdInpu
       const sandbox = {
         tools,
         sourceDateEpoch: lock.sourceDateEpoch,
-        writable: { '/work': folder },
-        cwd: '/work',
+        writable: { '/stage': folder },
+        cwd: '/stage',
       }
       const libraries = await runTool(sandbox, [LOADER[spec.architecture], '--list', '/usr/sbin/dmsetup'])
       const entries = [

@@ -38,10 +38,10 @@ export async function kernelFiles({
       const release = readdirSync(join(work.path, 'usr/lib/modules'))[0] ?? ''
       const run = (argv: readonly string[], at: string) =>
         runTool(
-          { tools, sourceDateEpoch: lock.sourceDateEpoch, writable: { '/work': at }, cwd: '/work' },
+          { tools, sourceDateEpoch: lock.sourceDateEpoch, writable: { '/stage': at }, cwd: '/stage' },
           argv,
         )
-      await run(['depmod', ...['--basedir', '/work/usr'], release], work.path)
+      await run(['depmod', ...['--basedir', '/stage/usr'], release], work.path)
 
       const all = join(work.path, 'usr/lib/modules', release)
       const dependencies = parseModulesDep(readFileSync(join(all, 'modules.dep'), 'utf8'))
@@ -60,9 +60,9 @@ export async function kernelFiles({
         {
           tools,
           sourceDateEpoch: lock.sourceDateEpoch,
-          writable: { '/work/lib/modules': join(folder, 'modules') },
+          writable: { '/stage/lib/modules': join(folder, 'modules') },
         },
-        ['depmod', ...['--basedir', '/work'], release],
+        ['depmod', ...['--basedir', '/stage'], release],
       )
       cpSync(join(work.path, `boot/vmlinuz-${release}`), join(folder, 'vmlinuz'))
       cpSync(join(work.path, `boot/config-${release}`), join(folder, 'config'))

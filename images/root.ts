@@ -37,11 +37,11 @@ export async function extractRoot(image: { folder: string }, options: ExtractOpt
         tools: tools.path,
         sourceDateEpoch: manifest.sourceDateEpoch,
         readOnly: { '/disk': disk },
-        writable: { '/work': folder },
+        writable: { '/stage': folder },
       }
       await runTool(sandbox, [
         'fsck.erofs',
-        '--extract=/work/root',
+        '--extract=/stage/root',
         `--offset=${root.startBytes}`,
         '--no-preserve-owner',
         '--preserve-perms',

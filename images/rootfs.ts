@@ -59,8 +59,8 @@ export async function rootFilesystem(inputs: RootInputs): Promise<StageResult> {
         tools: tools.path,
         sourceDateEpoch: lock.sourceDateEpoch,
         readOnly: { '/layers': work.path },
-        writable: { '/work': folder },
-        cwd: '/work',
+        writable: { '/stage': folder },
+        cwd: '/stage',
       }
       // Identifiers are taken from what goes in, so that they are the same for the same image and for no other.
       const seed = createHash('sha256')
