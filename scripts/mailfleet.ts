@@ -102,7 +102,9 @@ try {
   if (error instanceof InputError) {
     console.error(error.message)
     process.exitCode = 2
-  } else if (!stopping.signal.aborted) {
+  } else if (stopping.signal.aborted) {
+    console.error('stopped before it was done')
+  } else {
     console.error(error instanceof Error ? error.message : error)
     if (process.env['DEBUG'] && error instanceof Error) console.error(error.stack)
     process.exitCode = 1

@@ -1,12 +1,13 @@
 // The command line as a person meets it: help everywhere, exit codes, errors that say what to do.
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import type { Readable } from 'node:stream'
+import { test, type TestContext } from 'node:test'
 
 const launcher = join(import.meta.dirname, '../../scripts/run.mjs')
 const mailfleet = (...args: string[]) =>
@@ -74,7 +75,10 @@ test('an image that does not exist is named, with what to do', () => {
   assert.match(stderr, /no image no-such-image.*npx mailfleet image build/)
 })
 
-test('when the launcher is killed, the command behind it ends, and so does what that command had begun', async (t) => {
+/** `image build` with an empty cache, held up by a mirror that never answers; resolves once it has asked. */
+async function heldUp(
+  t: TestContext,
+): Promise<{ child: ChildProcessByStdio<null, null, Readable>; connection: Socket }> {
   const asked = Promise.withResolvers<Socket>()
   const silentMirror = createServer((socket) => asked.resolve(socket.on('error', () => {}))).listen(
     0,
@@ -89,9 +93,23 @@ test('when the launcher is killed, the command behind it ends, and so does what 
   const { port } = silentMirror.address() as AddressInfo
   const child = spawn(process.execPath, [launcher, 'image', 'build'], {
     env: { ...process.env, MAILFLEET_CACHE: folder, MAILFLEET_MIRROR: `http://127.0.0.1:${port}/debian` },
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', 'pipe'],
   })
-  const connection = await asked.promise
+  return { child, connection: (await asked.promise).resume() }
+}
+
+test('when the launcher is killed, the command behind it ends, and so does what that command had begun', async (t) => {
+  const { child, connection } = await heldUp(t)
   child.kill('SIGKILL')
-  await once(connection.resume(), 'close')
+  await once(connection, 'close')
+})
+
+test('a command that is told to stop says that it was, and exits with 128 + the signal', async (t) => {
+  const { child } = await heldUp(t)
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  child.kill('SIGINT')
+  const [code] = (await once(child, 'close')) as [number]
+  assert.equal(code, 130)
+  assert.match(said, /stopped before it was done\n$/)
 })
