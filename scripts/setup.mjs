@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-// Makes a fresh Debian 12 or 13 machine able to run the project: Debian packages, then npm packages.
+// Makes a fresh Debian 12 or 13 machine able to run the project: Debian packages, then npm packages, and for the
+// tests a Python environment of the project's own with moto, without which the tests that talk to it are skipped.
 // Plain JavaScript on Node's built-ins, since it runs before anything is installed and on any Node >= 20.
 // Idempotent; when nothing is missing it says nothing and takes well under a second. Says everything on
 // standard error, so that a command's --json output stays clean. Exit 2: something only a person can mend.
 //   node scripts/setup.mjs [--test | --full]     also what `npm test`, or `npm run test:full`, needs
 import { spawnSync } from 'node:child_process'
-import { existsSync, rmSync, statSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +22,13 @@ const stop = (line) => {
   process.exit(2)
 }
 
+/** The environment of Python packages, and in it the hash of the requirements that it was made for. */
+const venv = join(root, 'build/venv')
+const venvStamp = join(venv, 'requirements.sha256')
+const requirements = join(root, 'test/aws/requirements.txt')
+const requirementsHash = createHash('sha256').update(readFileSync(requirements)).digest('hex')
+const lacksVenv = forTests && !hasVenv()
+
 /** Debian package → why it is needed. Everything else that bakes an image comes from the locked tools tree. */
 const debianPackages = {
   mmdebstrap: 'installs the locked packages into the image’s root file system',
@@ -30,12 +39,14 @@ const debianPackages = {
   e2fsprogs: 'makes the spool disk of the boot test',
   ...(isRoot ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
   ...(forTests ? { strace: 'shows the tests that a message is flushed to disk before it is accepted' } : {}),
+  ...(lacksVenv && !canMakeVenv() ? { 'python3-venv': 'runs moto, the AWS that tests talk to' } : {}),
   ...(forFullTests ? { chromium: 'opens the report page in a real browser' } : {}),
 }
 
 checkPlatform()
 await installDebianPackages()
 installNpmPackages()
+if (lacksVenv) installPythonPackages()
 
 function checkPlatform() {
   const major = Number(process.versions.node.split('.')[0])
@@ -124,4 +135,31 @@ function installNpmPackages() {
     rmSync(stamp, { force: true })
     stop(`${ended.stdout ?? ''}\nnpm ci failed (${ended.error?.message ?? ended.status ?? ended.signal}).`)
   }
+}
+
+/** Whether the environment is whole: stamped last, and its interpreter (a link to the system's) still there. */
+function hasVenv() {
+  if (!existsSync(venvStamp) || !existsSync(join(venv, 'bin/python3'))) return false
+  return readFileSync(venvStamp, 'utf8') === requirementsHash
+}
+
+/** Debian's python3 comes without ensurepip, which `python3 -m venv` needs: it is in python3-venv. */
+function canMakeVenv() {
+  return spawnSync('python3', ['-c', 'import venv, ensurepip'], { stdio: 'ignore' }).status === 0
+}
+
+function installPythonPackages() {
+  say('+ python3 -m venv build/venv, and moto into it')
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--retries', '1']
+  for (const [command, args] of [
+    ['python3', ['-m', 'venv', '--clear', venv]],
+    [join(venv, 'bin/python3'), [...pip, '--requirement', requirements]],
+  ]) {
+    const ended = spawnSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
+    if (ended.status !== 0) {
+      const why = ended.error?.message ?? ended.stderr.trim().split('\n').at(-1)
+      return say(`moto could not be installed, so the tests that need it will be skipped: ${why}`)
+    }
+  }
+  writeFileSync(venvStamp, requirementsHash)
 }
