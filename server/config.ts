@@ -1,50 +1,24 @@
 // What one server process is told: the schema of its configuration file, with every default and its arithmetic.
 // Owns: names, bounds and units of the keys. A config that does not fit is an InputError that lists every
 // problem at once; nothing has been opened or written by then.
-import { readFileSync } from 'node:fs'
-import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
-import { checkInput, InputError, readInput, type Problem } from '../input/problems.ts'
-import { isFullName } from './names.ts'
-
-const MIB = 1_048_576
-const SECOND = 1_000
-const MINUTE = 60 * SECOND
-const HOUR = 60 * MINUTE
-const DAY = 24 * HOUR
-
-/** A whole number of something within bounds; `unit` completes the sentence of the error. */
-function count(unit: string, least: number, most: number) {
-  return wholeNumber(`a whole number of ${unit}, ${least} to ${most}`, least, most)
-}
-
-function wholeNumber(expected: string, least: number, most: number) {
-  return v.pipe(
-    v.number(expected),
-    v.integer(expected),
-    v.minValue(least, expected),
-    v.maxValue(most, expected),
-  )
-}
-
-function path(what: string) {
-  const expected = `an absolute path of ${what}`
-  return v.pipe(v.string(expected), v.startsWith('/', expected), v.maxLength(4096, expected))
-}
-
-/** 0 takes a free one; the log says which. */
-const port = wholeNumber('a TCP port, 0 to 65535', 0, 65_535)
-const milliseconds = (least: number, most: number) => count('milliseconds', least, most)
-const fullName = v.pipe(
-  v.string(),
-  v.check(isFullName, 'a full host name such as mx1.example.net'),
-  v.toLowerCase(),
-)
-const host = v.pipe(
-  v.string(),
-  v.nonEmpty('a host name or IP address'),
-  v.maxLength(253, 'a host name or IP address'),
-)
+import { checkInput } from '../input/problems.ts'
+import {
+  count,
+  DAY,
+  fullName,
+  host,
+  HOUR,
+  MIB,
+  milliseconds,
+  MINUTE,
+  parameter,
+  path,
+  port,
+  SECOND,
+  text,
+  url,
+} from './schema.ts'
 
 /** Where SMTP is served: an address to bind, or an inherited bound socket (systemd's first is 3). */
 const SmtpListen = v.pipe(
@@ -65,8 +39,9 @@ const AdminListen = v.pipe(
   v.check(({ port, socket }) => (port === undefined) !== (socket === undefined), 'either a port or a socket'),
 )
 
-const Queue = v.pipe(
+const EmbeddedQueue = v.pipe(
   v.strictObject({
+    engine: v.optional(v.literal('embedded'), 'embedded'),
     path: path('the spool directory'),
     volatile: v.optional(v.boolean(), false),
     // 100,000 entries of a typical 75 KB are 7.5 GB, inside the 10 GiB beside it.
@@ -81,6 +56,67 @@ const Queue = v.pipe(
       'true, or volatile: true beside it',
     ),
     ['flush'],
+  ),
+)
+
+const AwsQueue = v.strictObject({
+  engine: v.literal('aws'),
+  readyUrl: url,
+  deferredUrl: url,
+  /** DynamoDB table of where destinations stand, and of load reports. */
+  table: text('the name of a DynamoDB table'),
+  /** S3 bucket of the bodies that are too large for a queue message. */
+  bucket: text('the name of an S3 bucket'),
+  // SQS has no bound of its own; this one is two orders of magnitude above a bad day.
+  maxEntries: v.optional(count('entries', 1, 100_000_000), 1_000_000),
+  // In base64 171 KiB: three of SQS's billing units of 64 KiB to send and three to receive, less than one S3 PUT; and
+  // below the 256 KiB that every SQS-compatible service takes.
+  inlineBytes: v.optional(count('bytes', 0, 700_000), 128 * 1_024),
+  // Long poll: what a drain may have to wait for, and what an idle instance asks for (0.2 requests a second).
+  waitSeconds: v.optional(count('seconds', 0, 20), 5),
+  // Two requests each time, by every instance; SQS's counts lag by more than this.
+  statsMs: v.optional(milliseconds(50, MINUTE), 5 * SECOND),
+})
+
+const Queue = v.variant('engine', [EmbeddedQueue, AwsQueue])
+
+/** Where AWS is, if not where the instance and its region say: for VPC endpoints and emulators. */
+const Aws = v.strictObject({
+  /** By default the region that the instance's metadata names. */
+  region: v.optional(text('the name of a region, such as eu-west-1')),
+  endpoints: v.optional(
+    v.strictObject({
+      sqs: v.optional(url),
+      s3: v.optional(url),
+      dynamodb: v.optional(url),
+      ssm: v.optional(url),
+      autoscaling: v.optional(url),
+      /** The instance metadata service. */
+      metadata: v.optional(url),
+    }),
+    {},
+  ),
+})
+
+/** Routes in a file, or in an object of S3 that every instance of a fleet reads. */
+const Routes = v.pipe(
+  v.strictObject({
+    file: v.optional(path('the routes file')),
+    bucket: v.optional(text('the name of an S3 bucket')),
+    key: v.optional(text('the key of the routes in the bucket')),
+    pollMs: v.optional(milliseconds(10, HOUR)),
+  }),
+  v.check(
+    ({ file, bucket, key }) =>
+      file === undefined ? bucket !== undefined && key !== undefined : !bucket && !key,
+    'either a file, or a bucket and a key',
+  ),
+  v.transform(({ file, bucket = '', key = '', pollMs }) =>
+    file !== undefined
+      ? // Long enough to see an edit that is still being written as one that still changes.
+        ({ kind: 'file', file, pollMs: pollMs ?? SECOND } as const)
+      : // 0.1 conditional requests a second cost about $0.10 a month and instance.
+        ({ kind: 's3', bucket, key, pollMs: pollMs ?? 10 * SECOND } as const),
   ),
 )
 
@@ -163,35 +199,71 @@ const secret = v.pipe(
   v.maxLength(512, 'a secret of at most 512 characters'),
 )
 
+const Srs = v.pipe(
+  v.strictObject({
+    domain: fullName,
+    secrets: v.optional(v.pipe(v.array(secret), v.maxLength(10, 'at most 10 secrets')), []),
+    /** SSM parameter (SecureString) with the secrets, one a line. */
+    secretsParameter: v.optional(parameter),
+  }),
+  // Told of 'secrets', whose value no error message repeats.
+  v.forward(
+    v.partialCheck(
+      [['secrets'], ['secretsParameter']],
+      ({ secrets, secretsParameter }) => secrets.length > 0 === (secretsParameter === undefined),
+      'at least one secret, or else a secretsParameter',
+    ),
+    ['secrets'],
+  ),
+)
+
+/** Key and certificate in PEM: in files, or in SSM parameters (SecureString). */
+const Tls = v.pipe(
+  v.strictObject({
+    keyFile: v.optional(path('a PEM key')),
+    certFile: v.optional(path('a PEM certificate')),
+    keyParameter: v.optional(parameter),
+    certParameter: v.optional(parameter),
+  }),
+  v.check(
+    ({ keyFile, certFile, keyParameter, certParameter }) =>
+      keyFile !== undefined
+        ? certFile !== undefined && !keyParameter && !certParameter
+        : certFile === undefined && keyParameter !== undefined && certParameter !== undefined,
+    'either keyFile and certFile, or keyParameter and certParameter',
+  ),
+)
+
+/** What makes the instance a member of an Auto Scaling group. Which group that is, it asks. */
+const Fleet = v.strictObject({
+  name: text('the name of the fleet'),
+  launchHook: text('the name of the lifecycle hook of launching instances'),
+  terminateHook: text('the name of the lifecycle hook of terminating instances'),
+  // Metadata is local and free; a spot notice comes two minutes ahead.
+  pollMs: v.optional(milliseconds(50, MINUTE), 5 * SECOND),
+  // Well within the hook's own time-out, which the group sets (an hour by default).
+  heartbeatMs: v.optional(milliseconds(50, HOUR), MINUTE),
+  // How often refusals are reported to the queue pulse; its slots are as long.
+  reportMs: v.optional(milliseconds(50, MINUTE), 10 * SECOND),
+})
+
 const Config = v.strictObject({
   hostname: fullName,
   listen: v.strictObject({ smtp: SmtpListen, admin: AdminListen }),
   queue: Queue,
-  routes: v.strictObject({
-    file: path('the routes file'),
-    // Long enough to see an edit that is still being written as one that still changes.
-    pollMs: v.optional(milliseconds(10, HOUR), SECOND),
-  }),
-  srs: v.strictObject({
-    domain: fullName,
-    secrets: v.pipe(
-      v.array(secret),
-      v.minLength(1, 'at least one secret'),
-      v.maxLength(10, 'at most 10 secrets'),
-    ),
-  }),
+  aws: v.optional(Aws, {}),
+  routes: Routes,
+  srs: Srs,
   limits: v.optional(Limits, {}),
   delivery: v.optional(Delivery, {}),
   retry: v.optional(Retry, {}),
   drain: v.optional(v.strictObject({ timeoutMs: v.optional(milliseconds(100, HOUR), 30 * SECOND) }), {}),
-  tls: v.optional(v.strictObject({ keyFile: path('a PEM key'), certFile: path('a PEM certificate') })),
+  tls: v.optional(Tls),
+  fleet: v.optional(Fleet),
 })
 
 /** A checked configuration, every default filled in. */
 export type Config = v.InferOutput<typeof Config>
-
-/** Key and certificate in PEM, read at start so that a missing one is a bad config, not a failed handshake. */
-export type TlsFiles = { key: Buffer; cert: Buffer }
 
 /**
  * Checks a configuration that is in `file`, or is to be written there.
@@ -199,41 +271,4 @@ export type TlsFiles = { key: Buffer; cert: Buffer }
  */
 export function checkConfig(file: string, value: unknown): Config {
   return checkInput(file, Config, value)
-}
-
-/**
- * Reads and checks the configuration in `file` (JSON or YAML), and the TLS files it names.
- * @throws {InputError} naming every key that does not fit and every file that cannot be read.
- */
-export function loadConfig(file: string): { config: Config; tls: TlsFiles | null } {
-  const config = checkConfig(file, readInput(file))
-  if (config.tls === undefined) return { config, tls: null }
-  const problems: Problem[] = []
-  const read = (key: 'keyFile' | 'certFile', name: string): Buffer => {
-    try {
-      return readFileSync(name)
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      problems.push({
-        key: `tls.${key}`,
-        found: `${name} (${code ?? 'unreadable'})`,
-        expected: 'a readable PEM file',
-      })
-      return Buffer.alloc(0)
-    }
-  }
-  const files = { key: read('keyFile', config.tls.keyFile), cert: read('certFile', config.tls.certFile) }
-  if (problems.length === 0) problems.push(...keyProblems(files))
-  if (problems.length > 0) throw new InputError(file, problems)
-  return { config, tls: files }
-}
-
-function keyProblems(files: TlsFiles): Problem[] {
-  try {
-    createSecureContext(files)
-    return []
-  } catch (error) {
-    const found = error instanceof Error ? error.message : String(error)
-    return [{ key: 'tls', found, expected: 'a PEM certificate and its key' }]
-  }
 }

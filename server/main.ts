@@ -2,16 +2,18 @@
 // had to stop by itself. Owns: the order in which parts start and stop. Usage: node server/main.ts --config FILE
 import { parseArgs } from 'node:util'
 import { InputError } from '../input/problems.ts'
-import { loadConfig, type Config } from './config.ts'
+import type { Config } from './config.ts'
 import { createDeliverer } from './delivery/deliver.ts'
 import { startForwarder } from './delivery/forwarder.ts'
 import { reverseSrs } from './delivery/srs.ts'
 import { spoolWritable, startAdmin } from './fleet/admin.ts'
 import { drain, stopReason } from './fleet/drain.ts'
 import { createMetrics, type Metrics } from './fleet/metrics.ts'
+import { loadConfig } from './load-config.ts'
 import { createLog, errorFields, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './names.ts'
-import { openQueue, type EmbeddedQueue } from './queue/embedded.ts'
+import type { Queue } from './queue/queue.ts'
+import { openConfigured } from './queue/open.ts'
 import { openFileSource, type RouteSource } from './routing/file-source.ts'
 import { resolve } from './routing/table.ts'
 import { watchLoad, type LoadWatch } from './smtp/admission.ts'
@@ -25,6 +27,7 @@ async function serve(file: string, log: Log): Promise<number> {
   const { config, tls } = loadConfig(file)
   // Before the routes, which count their reloads from now on, however long the queue takes to open.
   const metrics = createMetrics(() => queue.stats())
+  if (config.routes.kind === 's3') throw new Error('routes in S3 are not part of this build')
   const routes = await openFileSource({
     ...config.routes,
     onReload: ({ result, ...about }) => {
@@ -32,8 +35,8 @@ async function serve(file: string, log: Log): Promise<number> {
       log(`routes-${result}`, about)
     },
   })
-  const queue = await openQueue(config.queue)
-  const watch = watchQueue(queue, metrics, log)
+  const queue = await openConfigured(config)
+  const watch = await watchQueue(queue, metrics, log)
   const deliverer = createDeliverer(config)
   const context = attemptContext(config, routes, deliverer.deliver)
   const forwarder = startForwarder({ ...config.delivery, queue, metrics, log, context })
@@ -75,14 +78,11 @@ async function serve(file: string, log: Log): Promise<number> {
   })
 }
 
-function watchQueue(queue: EmbeddedQueue, metrics: Metrics, log: Log): LoadWatch {
-  return watchLoad(
-    () => queue.stats(),
-    (error) => {
-      metrics.errors.inc({ where: 'queue-stats' })
-      log('queue-stats-failed', errorFields(error))
-    },
-  )
+function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadWatch> {
+  return watchLoad(queue, (error) => {
+    metrics.errors.inc({ where: 'queue-stats' })
+    log('queue-stats-failed', errorFields(error))
+  })
 }
 
 function attemptContext(
@@ -103,8 +103,10 @@ function attemptContext(
 }
 
 /** This instance's own health: a queue that will store nothing more until a restart, or a spool gone read-only. */
-async function healthy(queue: EmbeddedQueue, config: Config): Promise<string | null> {
-  return queue.failure()?.message ?? spoolWritable(config.queue.path)
+async function healthy(queue: Queue, config: Config): Promise<string | null> {
+  const failure = queue.failure()?.message
+  if (failure !== undefined) return failure
+  return config.queue.engine === 'embedded' ? spoolWritable(config.queue.path) : null
 }
 
 /** A DSN goes to the sender; to the mailboxes behind it if it is an alias, or a bounce address, of ours. */

@@ -2,7 +2,7 @@
 // Owns: the order of things. What a host has acknowledged is stored before the next host is talked to; the end of the
 // attempt (removal, next attempt, DSN) is one commit. A lost lease ends the attempt: someone else has the entry now.
 import type { Destination, Entry, Lease, NewEntry } from '../queue/entry.ts'
-import type { EmbeddedQueue } from '../queue/embedded.ts'
+import type { Queue } from '../queue/queue.ts'
 import { parseAddress } from '../names.ts'
 import { buildDsn } from './dsn.ts'
 import { failed, type Outcome } from './outcome.ts'
@@ -11,7 +11,7 @@ import type { Envelope, Outcomes } from './send.ts'
 import { rewriteSrs, type Srs } from './srs.ts'
 
 export type AttemptContext = {
-  queue: Pick<EmbeddedQueue, 'body' | 'record' | 'settle'>
+  queue: Pick<Queue, 'body' | 'record' | 'settle'>
   /** Sends to recipients of one domain (or by the relay). */
   deliver: (domain: string, envelope: Envelope, message: readonly Buffer[]) => Promise<Outcomes>
   /** Where a DSN for this sender goes: the sender, or the mailboxes behind it when it is one of our aliases. */
@@ -40,7 +40,7 @@ const RECIPIENTS_AT_ONCE = 50
 /** Tries every pending destination once and settles the entry. Throws only what the queue or a bug throws. */
 export async function attempt(lease: Lease, context: AttemptContext): Promise<Attempted> {
   const { entry } = lease
-  const body = context.queue.body(lease)
+  const body = await context.queue.body(lease)
   const ended: Attempted['ended'] = []
   let destinations = entry.destinations
   const groups = groupDestinations(destinations, context.relayed)

@@ -3,8 +3,8 @@
 // so that work spreads over instances. Trouble with the queue makes it wait; the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFields } from '../log.ts'
-import type { EmbeddedQueue } from '../queue/embedded.ts'
 import type { Lease } from '../queue/entry.ts'
+import type { Queue } from '../queue/queue.ts'
 import { workOn, type WorkOptions } from './work.ts'
 
 export type Forwarder = {
@@ -15,7 +15,7 @@ export type Forwarder = {
 }
 
 export type ForwarderOptions = WorkOptions & {
-  queue: EmbeddedQueue
+  queue: Queue
   /** Entries being delivered at once. */
   concurrency: number
   leaseMs: number
@@ -23,11 +23,14 @@ export type ForwarderOptions = WorkOptions & {
   pollMs: number
 }
 
+/** All slots are taken: the bell rings when one comes free, this is only in case. */
+const SLOTS_MS = 1_000
+
 /** Pause after the queue would not answer: long enough not to fill the log, short beside any retry. */
 const QUEUE_TROUBLE_MS = 1_000
 
 export function startForwarder(options: ForwarderOptions): Forwarder {
-  const { concurrency, pollMs, log } = options
+  const { concurrency, pollMs, log, queue } = options
   const working = new Map<Lease, Promise<void>>()
   const bell = createBell()
   let stopping = false
@@ -41,8 +44,10 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
       else if (leases === null) await sleep(QUEUE_TROUBLE_MS)
       else {
         for (const lease of leases) begin(lease)
-        // A full batch: there may be more. Else whoever queues something, or a slot that comes free, rings the bell.
-        if (leases.length < free || free === 0) await bell.wait(pollMs)
+        // Whoever queues something, or a slot that comes free, rings the bell.
+        if (free === 0) await bell.wait(SLOTS_MS)
+        // A full batch: there may be more. A queue that waits for work by itself has said that there is none.
+        else if (leases.length < free && !queue.waits) await bell.wait(pollMs)
       }
     }
   }

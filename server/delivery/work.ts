@@ -4,12 +4,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Metrics } from '../fleet/metrics.ts'
 import { errorFields, type Log } from '../log.ts'
-import type { EmbeddedQueue } from '../queue/embedded.ts'
 import type { Lease } from '../queue/entry.ts'
+import type { Queue } from '../queue/queue.ts'
 import { attempt, reschedule, type Attempted, type AttemptContext } from './attempt.ts'
 
 export type WorkOptions = {
-  queue: Pick<EmbeddedQueue, 'body' | 'record' | 'settle'>
+  queue: Pick<Queue, 'body' | 'record' | 'settle'>
   context: Omit<AttemptContext, 'queue'>
   metrics: Metrics
   log: Log

@@ -29,7 +29,7 @@ const FORWARD_DELAY_SECONDS = [
  * Creates the instance's metrics in a registry of their own.
  * @param queueStats asked at each scrape; a failure leaves the last values and counts an error.
  */
-export function createMetrics(queueStats: () => QueueStats) {
+export function createMetrics(queueStats: () => QueueStats | Promise<QueueStats>) {
   const registry = new Registry()
   const counters = createCounters([registry])
   const gauges = createGauges([registry])
@@ -47,7 +47,7 @@ export function createMetrics(queueStats: () => QueueStats) {
   async function scrape(): Promise<{ contentType: string; text: string }> {
     for (const update of beforeScrape) update()
     try {
-      setQueue(queueStats())
+      setQueue(await queueStats())
     } catch {
       counters.errors.inc({ where: 'queue-stats' })
     }
@@ -129,8 +129,8 @@ function createQueueGauges(registers: Registry[]): (stats: QueueStats) => void {
     ready.set(stats.ready)
     inFlight.set(stats.inFlight)
     deferred.set(stats.deferred)
-    oldest.set(stats.oldestReadyMs / 1_000)
+    if (stats.oldestReadyMs !== null) oldest.set(stats.oldestReadyMs / 1_000)
     unknown.set(stats.unknownVersion)
-    bytes.set(stats.bytes)
+    if (stats.bytes !== null) bytes.set(stats.bytes)
   }
 }

@@ -2,8 +2,9 @@
 // unknown; everything else comes from the totals lmdb keeps. Fails only if the queue is closed.
 import type { Database } from 'lmdb'
 import type { QueueStats } from './entry.ts'
-import { KNOWN_VERSIONS, type IndexKey, type Layout, unknownVersions, upTo } from './layout.ts'
+import { type IndexKey, type Layout, unknownVersions, upTo } from './layout.ts'
 import { total } from './rows.ts'
+import { KNOWN_VERSIONS } from './version.ts'
 
 /** Counts at `nowMs` (ms since the epoch), all from one state of the queue. */
 export function countQueue(layout: Layout, nowMs: number): QueueStats {

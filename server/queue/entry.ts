@@ -1,9 +1,6 @@
 // The words of the queue: what an entry holds, what a lease is, what the queue can say about itself.
 // Owns: the types that both the SMTP side (which enqueues) and the forwarder (which leases and settles) use.
 
-/** Version of the stored format. Every release reads and writes the one before its own; an unknown one stays queued. */
-export const ENTRY_VERSION = 1
-
 /** Where one destination of an envelope stands. Only 'pending' is still owed an attempt. */
 export type Destination = {
   /** The real mailbox the alias forwards to. */
@@ -21,6 +18,7 @@ export type Destination = {
 
 /** One accepted envelope. The body is stored beside it. */
 export type Entry = {
+  /** Of the stored format, see version.ts. */
   version: number
   id: string
   /** MAIL FROM as the sender gave it; '' is the null reverse path, to which no DSN is ever sent (RFC 5321 section 4.5.5). */
@@ -40,6 +38,8 @@ export type Entry = {
   eightBit: boolean
   /** MAIL FROM's SMTPUTF8 was given (RFC 6531). */
   smtpUtf8: boolean
+  /** A test message of an instance about to be ready: whoever leases it settles it, nobody delivers it. */
+  canary?: true
 }
 
 export type NewEntry = Omit<Entry, 'version' | 'id' | 'attempts'>
@@ -47,7 +47,7 @@ export type NewEntry = Omit<Entry, 'version' | 'id' | 'attempts'>
 /** The right to work on an entry until `expiresMs`. Whoever holds an expired lease can change nothing any more. */
 export type Lease = { entry: Entry; token: string; expiresMs: number }
 
-/** What the whole shared queue holds, equal seen from every process. */
+/** What the whole shared queue holds. On AWS all counts are approximate and may lag by a minute. */
 export type QueueStats = {
   /** Due now, not leased (an expired lease counts as none). */
   ready: number
@@ -55,12 +55,12 @@ export type QueueStats = {
   inFlight: number
   /** Due later. */
   deferred: number
-  /** Age of the longest-due ready entry, in ms since it became due; 0 when none is ready. */
-  oldestReadyMs: number
+  /** Age of the longest-due ready entry, in ms since it became due; 0 when none is ready, null if nobody can say. */
+  oldestReadyMs: number | null
   /** Entries of a version this release does not know: queued, never touched, in none of the three counts above. */
   unknownVersion: number
   /** All of them: ready + inFlight + deferred + unknownVersion. */
   entries: number
-  /** Stored bytes of bodies. */
-  bytes: number
+  /** Stored bytes of bodies; null if nobody can say. */
+  bytes: number | null
 }

@@ -1,11 +1,6 @@
-// When the queue takes no more. Owns: the error that says so, and telling a disk without room from a broken one.
+// When the disk takes no more. Owns: telling a disk without room from a broken one.
 import { statfsSync } from 'node:fs'
 import type { CommitError } from './durable.ts'
-
-/** The queue is at maxEntries or maxBytes, or the disk is full: nothing was stored, try later (SMTP 452). */
-export class QueueFullError extends Error {
-  override readonly name = 'QueueFullError'
-}
 
 export const DISK_FULL = 'the disk under the queue is full'
 

@@ -3,10 +3,8 @@
 // release may touch. An entry's version leads the key of both indexes: what a release does not know it never sees,
 // however much of it is queued in front.
 import type { Database, RootDatabase } from 'lmdb'
-import { ENTRY_VERSION, type Entry } from './entry.ts'
-
-/** Entry versions this release reads and writes, ascending. */
-export const KNOWN_VERSIONS: readonly number[] = [ENTRY_VERSION]
+import type { Entry } from './entry.ts'
+import { KNOWN_VERSIONS } from './version.ts'
 
 /** Version of this layout. A release that finds another one must not open the queue. */
 export const LAYOUT_VERSION = 1

@@ -1,41 +1,13 @@
 // The changes a transaction is made of. Owns: that an entry, its body, its index rows and the byte count change together.
 // Every function runs inside a transaction of durable.ts and writes only after it has read and decided.
 // An entry is in exactly one index: `due` if nobody holds it, else `expiries`, with its holder beside.
-import { randomBytes } from 'node:crypto'
 import type { Database } from 'lmdb'
-import { ENTRY_VERSION, type Entry, type NewEntry } from './entry.ts'
-import {
-  decodeEntry,
-  encodeEntry,
-  KNOWN_VERSIONS,
-  upTo,
-  type Holder,
-  type IndexKey,
-  type Layout,
-} from './layout.ts'
+import type { Entry } from './entry.ts'
+import { decodeEntry, encodeEntry, upTo, type Holder, type IndexKey, type Layout } from './layout.ts'
+import { KNOWN_VERSIONS } from './version.ts'
 
 /** Most expired leases made due again in one transaction; the next takes the rest. */
 const REVIVED_AT_ONCE = 1000
-
-/** Digits of an id's time: 36^9 ms since the epoch reach past the year 5000. */
-const ID_TIME_DIGITS = 9
-
-/** Random bytes of an id: 2^80, so that two ids of the same millisecond differ. */
-const ID_RANDOM_BYTES = 10
-
-/** An entry as it enters the queue, with an id that sorts by time and is unique across processes and restarts. */
-export function newEntry(entry: NewEntry, body: Buffer, nowMs: number): Entry {
-  assertTime(entry.dueMs)
-  const time = Math.floor(nowMs).toString(36).padStart(ID_TIME_DIGITS, '0')
-  const id = `${time}${randomBytes(ID_RANDOM_BYTES).toString('hex')}`
-  return { ...entry, sizeBytes: body.length, version: ENTRY_VERSION, id, attempts: 0 }
-}
-
-/** A time that is no number would make a key that no lease ever finds. */
-export function assertTime(timeMs: number): void {
-  if (!Number.isFinite(timeMs) || timeMs < 0)
-    throw new RangeError(`not a time in ms since the epoch: ${timeMs}`)
-}
 
 export function insert(layout: Layout, entry: Entry, body: Buffer): void {
   addBytes(layout, body.length)

@@ -3,6 +3,7 @@
 // At a bound the answer is 4xx before DATA; a queue that cannot be asked is answered 451 as well, never 5xx.
 import type { Config } from '../config.ts'
 import type { QueueStats } from '../queue/entry.ts'
+import type { Queue } from '../queue/queue.ts'
 import { refusals, type Refusal } from './refusal.ts'
 
 export type Limits = Config['limits']
@@ -51,14 +52,11 @@ export function admitMessage(
   const { stats, acceptedSince, acceptedBytesSince, bufferedBytes } = load
   if (stats === null) return refusals.queueDown
   if (stats.entries + acceptedSince >= queue.maxEntries) return refusals.queueFull
-  if (stats.bytes + acceptedBytesSince + sizeBytes > queue.maxBytes) return refusals.queueFull
+  if ((stats.bytes ?? 0) + acceptedBytesSince + sizeBytes > queue.maxBytes) return refusals.queueFull
   if (stats.ready + acceptedSince >= limits.readyEntries) return refusals.backlog
   if (bufferedBytes + sizeBytes > limits.bufferedBytes) return refusals.memoryFull
   return null
 }
-
-/** How old the snapshot may get: at 2,000 messages/s, 500 of them can come in on one snapshot. */
-const SNAPSHOT_MS = 250
 
 export type LoadWatch = {
   load: Load
@@ -66,23 +64,34 @@ export type LoadWatch = {
   stop: () => void
 }
 
-/** Keeps a snapshot of the queue's figures, taken every {@link SNAPSHOT_MS}. `onError` hears of a failure to take it. */
-export function watchLoad(queueStats: () => QueueStats, onError: (error: unknown) => void): LoadWatch {
+/**
+ * Keeps a snapshot of the queue's figures, taken every `statsMs`; the first before it resolves. `onError` hears of a
+ * failure to take it. What came in while a queue was being asked may be in its answer or not: it counts on.
+ */
+export async function watchLoad(
+  queue: Pick<Queue, 'stats' | 'statsMs'>,
+  onError: (error: unknown) => void,
+): Promise<LoadWatch> {
   const load: Load = { stats: null, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
+  let looking = false
 
-  function look(): void {
+  async function look(): Promise<void> {
+    if (looking) return
+    looking = true
+    const { acceptedSince, acceptedBytesSince } = load
     try {
-      load.stats = queueStats()
+      load.stats = await queue.stats()
     } catch (error) {
       load.stats = null
       onError(error)
     }
-    load.acceptedSince = 0
-    load.acceptedBytesSince = 0
+    load.acceptedSince -= acceptedSince
+    load.acceptedBytesSince -= acceptedBytesSince
+    looking = false
   }
 
-  look()
-  const timer = setInterval(look, SNAPSHOT_MS)
+  await look()
+  const timer = setInterval(() => void look(), queue.statsMs)
   timer.unref()
   return {
     load,

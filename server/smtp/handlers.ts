@@ -1,7 +1,8 @@
 // smtp-server's options: the transactions behind its handlers, what it may offer, and how refusals are counted.
 // Owns: that whatever a handler throws becomes a 451 and a metric, never a crash and never a 5xx.
 import type { SMTPServerOptions, SMTPServerSession } from 'smtp-server'
-import type { Config, TlsFiles } from '../config.ts'
+import type { Config } from '../config.ts'
+import type { TlsFiles } from '../load-config.ts'
 import type { Metrics } from '../fleet/metrics.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
 import { admitConnection, clientOf } from './admission.ts'

@@ -12,8 +12,8 @@ import type { Metrics } from '../fleet/metrics.ts'
 import { errorFields, type Log } from '../log.ts'
 import { readTrace, receivedField } from '../message.ts'
 import { addressKey, formatAddress, parseAddress } from '../names.ts'
-import { QueueFullError, type EmbeddedQueue } from '../queue/embedded.ts'
 import type { Destination } from '../queue/entry.ts'
+import { QueueFullError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
 import { admitMessage, type LoadWatch } from './admission.ts'
 import { createBlocks, receive, type Blocks } from './receive.ts'
@@ -25,7 +25,7 @@ const OWN_HOPS = 10
 
 export type TransactionContext = {
   config: Config
-  queue: Pick<EmbeddedQueue, 'enqueue'>
+  queue: Pick<Queue, 'enqueue'>
   routes: RouteSource
   watch: LoadWatch
   metrics: Metrics
@@ -82,7 +82,13 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
   if (args['REQUIRETLS'] !== undefined) return refusals.noRequireTls
   if (!isAscii(address.address)) return refusals.notAscii
   if (address.address !== '' && parseAddress(address.address) === null) return refusals.badSender
-  return admitMessage(watch.load, Number(args['SIZE'] ?? 0), config.limits, config.queue)
+  const { queue } = config
+  // SQS and S3 have no bound on bytes.
+  const bounds = {
+    maxEntries: queue.maxEntries,
+    maxBytes: queue.engine === 'embedded' ? queue.maxBytes : Infinity,
+  }
+  return admitMessage(watch.load, Number(args['SIZE'] ?? 0), config.limits, bounds)
 }
 
 /** Only the local part counts: the library shows domains in Unicode, whatever form they were written in. */

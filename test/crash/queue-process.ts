@@ -6,7 +6,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openQueue, QueueFullError } from '../../server/queue/embedded.ts'
+import { openQueue } from '../../server/queue/embedded.ts'
+import { QueueFullError } from '../../server/queue/queue.ts'
 import type { Destination, Lease } from '../../server/queue/entry.ts'
 
 /** Short, so that a dead worker's entries come back within the test. */

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { InputError } from '../../input/problems.ts'
-import { loadConfig } from '../../server/config.ts'
+import { loadConfig } from '../../server/load-config.ts'
 import { SECRET, spawnServer, testFolder } from './instance.ts'
 
 const folder = join(import.meta.dirname, '../fixtures/bad-configs')
@@ -44,6 +44,7 @@ test('a minimal config has every default, and names in comparable form', () => {
   assert.equal(config.hostname, 'mx1.example.net')
   assert.equal(config.srs.domain, 'srs.example.net')
   assert.deepEqual(config.queue, {
+    engine: 'embedded',
     path: '/var/spool/mailfleet',
     volatile: false,
     maxEntries: 100_000,

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { groupCommit, openEnvironment } from '../../../server/queue/durable.ts'
-import { ENTRY_VERSION, type QueueStats } from '../../../server/queue/entry.ts'
+import type { QueueStats } from '../../../server/queue/entry.ts'
+import { ENTRY_VERSION } from '../../../server/queue/version.ts'
 import { openLayout } from '../../../server/queue/layout.ts'
-import { hold, insert, newEntry as made } from '../../../server/queue/rows.ts'
+import { newEntry as made } from '../../../server/queue/new-entry.ts'
+import { hold, insert } from '../../../server/queue/rows.ts'
 import { folderFor, MINUTE_MS, newEntry, queueFor, START_MS, stoppedClock } from './setting.ts'
 
 const EMPTY: QueueStats = {

@@ -1,8 +1,9 @@
 // The queue as one process sees it: what goes in comes out, in order, once at a time, within its bounds.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { QueueFullError } from '../../../server/queue/embedded.ts'
-import { ENTRY_VERSION, type Lease } from '../../../server/queue/entry.ts'
+import { QueueFullError } from '../../../server/queue/queue.ts'
+import type { Lease } from '../../../server/queue/entry.ts'
+import { ENTRY_VERSION } from '../../../server/queue/version.ts'
 import { destination, folderFor, MINUTE_MS, newEntry, queueFor, START_MS, stoppedClock } from './setting.ts'
 
 const due = (queued: Lease[]) => queued.map(({ entry }) => entry.reversePath)

@@ -1,7 +1,8 @@
 // A process that fills the disk under a queue, works everything off while it is full, and fills it again.
 // Arguments: the queue's folder, bytes of each body. Says what it saw as one line of JSON.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openQueue, QueueFullError } from '../../../server/queue/embedded.ts'
+import { openQueue } from '../../../server/queue/embedded.ts'
+import { QueueFullError } from '../../../server/queue/queue.ts'
 import { destination, newEntry } from './setting.ts'
 
 const [path = '', bodyBytes = '0'] = process.argv.slice(2)

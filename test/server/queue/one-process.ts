@@ -2,7 +2,8 @@
 import { openEnvironment } from '../../../server/queue/durable.ts'
 import { openQueue } from '../../../server/queue/embedded.ts'
 import { openLayout } from '../../../server/queue/layout.ts'
-import { insert, newEntry as made } from '../../../server/queue/rows.ts'
+import { newEntry as made } from '../../../server/queue/new-entry.ts'
+import { insert } from '../../../server/queue/rows.ts'
 import { MINUTE_MS, newEntry } from './setting.ts'
 
 const [path = '', what, count = '1', bytes = '1'] = process.argv.slice(2)

@@ -70,14 +70,10 @@ test('a client is an IPv4 address, or a network of IPv6 addresses', () => {
   assert.equal(clientOf('fe80::1%eth0'), 'fe80:0:0:0::/64')
 })
 
-test('a queue that cannot be asked is noticed and reported', () => {
+test('a queue that cannot be asked is noticed and reported', async () => {
   const errors: unknown[] = []
-  const watch = watchLoad(
-    () => {
-      throw new Error('gone')
-    },
-    (error) => errors.push(error),
-  )
+  const stats = () => Promise.reject(new Error('gone'))
+  const watch = await watchLoad({ stats, statsMs: 10_000 }, (error) => errors.push(error))
   assert.equal(watch.load.stats, null)
   assert.equal(errors.length, 1)
   watch.stop()

@@ -1,7 +1,7 @@
 // A handler that throws: 451 and a metric, and the session goes on.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { loadConfig } from '../../../server/config.ts'
+import { loadConfig } from '../../../server/load-config.ts'
 import { createMetrics } from '../../../server/fleet/metrics.ts'
 import { serverOptions } from '../../../server/smtp/handlers.ts'
 import type { Transactions } from '../../../server/smtp/transaction.ts'
