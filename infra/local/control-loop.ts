@@ -3,7 +3,8 @@
 // in which nobody answers is missing data and changes nothing; a period that takes longer than it should delays the
 // next one, two never overlap.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { decide, demandOf, initialState } from '../scaling/capacity.ts'
+import { decide, initialState } from '../scaling/capacity.ts'
+import { demandOf } from '../scaling/demand.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 import type { FleetRow, ScaleEvent } from './fleet-events.ts'
 import { noMemory, observe, type Scrape } from './observation.ts'

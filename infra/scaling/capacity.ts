@@ -10,17 +10,8 @@
 //   only, so it is not repeated while its own instances warm up ("Step and simple scaling policies", warmup).
 // - Scale-out at once, scale-in slowly, and never while instances are on their way.
 // - Missing data is INSUFFICIENT_DATA: no scaling ("Target tracking scaling policies", considerations).
+import { demandOf, demandPerInstance, enoughInstances, type Demand } from './demand.ts'
 import { clampInstances, targetBacklog, type ScalingPolicy } from './policy.ts'
-
-/** What the fleet owes at this moment, in messages. Deferred mail is not owed yet: it would buy useless instances. */
-export type Demand = {
-  /** Due now, not leased. */
-  ready: number
-  /** Leased by an instance. */
-  inFlight: number
-  /** Refused with 4xx because of load within the policy's window: their senders will be back. */
-  refusedForLoad: number
-}
 
 export type Signal = {
   /** undefined when nobody could say: missing data, which is not zero. */
@@ -48,11 +39,6 @@ export type Decision = { desired: number; rule: ScalingRule; reason: string; sta
 /** The state of a group that starts with `desired` instances. */
 export function initialState(desired: number): ScalingState {
   return { desired, lowPeriods: 0, changedAtMs: null }
-}
-
-/** Demand in messages: ready + in flight + refused for load. */
-export function demandOf({ ready, inFlight, refusedForLoad }: Demand): number {
-  return ready + inFlight + refusedForLoad
 }
 
 /**
@@ -84,10 +70,10 @@ type Wish = { instances: number; rule: ScalingRule; reason: string }
 function scaleOutWish(demand: number, signal: Signal, policy: ScalingPolicy): Wish {
   const target = targetBacklog(policy)
   const tracked = Math.ceil(demand / target)
-  const capacity = Math.max(1, signal.warm + signal.pending)
+  const backlog = demandPerInstance(demand, signal.warm + signal.pending)
   const stepped = signal.warm + policy.surge.step
-  if (demand / capacity >= target * policy.surge.targets && stepped > tracked) {
-    const reason = `${perInstance(demand, capacity)}, a surge from ${round(target * policy.surge.targets)} on`
+  if (backlog >= target * policy.surge.targets && stepped > tracked) {
+    const reason = `backlog ${round(backlog)} an instance, a surge from ${round(target * policy.surge.targets)} on`
     return {
       instances: stepped,
       rule: 'surge',
@@ -98,11 +84,7 @@ function scaleOutWish(demand: number, signal: Signal, policy: ScalingPolicy): Wi
   return { instances: tracked, rule: 'target', reason }
 }
 
-/**
- * Scale-in: a smaller fleet must hold the demand within a part of the target (so that the two thresholds lie apart),
- * and must have room for the deliveries now under way: a fleet that keeps up has no backlog, yet its busy instances
- * are needed (Little's law again: in flight ÷ concurrency is the number of instances that the arrivals occupy).
- */
+/** Scale-in: fewer instances than desired would do ({@link enoughInstances}), and have for the policy's periods. */
 function decideScaleIn(
   state: ScalingState,
   demand: Demand,
@@ -111,10 +93,8 @@ function decideScaleIn(
   nowMs: number,
 ): Decision {
   const { desired } = state
-  const { fraction, periods, step, cooldownMs } = policy.scaleIn
-  const byBacklog = Math.ceil(demandOf(demand) / (targetBacklog(policy) * fraction))
-  const byWorkUnderWay = Math.ceil(demand.inFlight / policy.concurrency)
-  const enough = clampInstances(Math.max(byBacklog, byWorkUnderWay), policy)
+  const { periods, step, cooldownMs } = policy.scaleIn
+  const enough = enoughInstances(demand, policy)
   if (enough >= desired) return held({ ...state, lowPeriods: 0 }, 'hold', `${desired} needed`)
 
   const lowPeriods = state.lowPeriods + 1
@@ -144,10 +124,6 @@ function changed(desired: number, rule: ScalingRule, reason: string, nowMs: numb
 
 function bounds({ minInstances, maxInstances }: ScalingPolicy): string {
   return `${minInstances} to ${maxInstances}`
-}
-
-function perInstance(demand: number, capacity: number): string {
-  return `backlog ${round(demand / capacity)} an instance`
 }
 
 function round(value: number): number {
