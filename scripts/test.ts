@@ -100,8 +100,14 @@ function count({ type, data }: TestEvent, root: string, report: Report): void {
   report.groups[group] = (report.groups[group] ?? 0) + 1
 }
 
-/** test/server/smtp/drain.test.ts → server; test/crash/… → crash; anything.vm.test.ts → vm; anything.image.test.ts → image. */
+/** What a test needs or proves, where its name says so: a machine, a baked image, the AWS emulator, Pulumi's mocks. */
+const KIND = /\.(vm|image|moto|mocks)(\.full)?\.test\.ts$/
+/** The same cases on each engine of the queue. */
+const CONTRACT = /^test\/server\/queue\/contract\/(embedded|aws)\.test\.ts$/
+
+/** test/server/smtp/drain.test.ts → server; anything.vm.test.ts → vm; …/contract/aws.test.ts → contractAws. */
 function groupOf(file: string): string {
-  const kind = /\.(vm|image)(\.full)?\.test\.ts$/.exec(file)?.[1]
-  return kind ?? file.split('/')[1]?.replace('.test.ts', '') ?? 'other'
+  const engine = CONTRACT.exec(file)?.[1]
+  if (engine !== undefined) return engine === 'aws' ? 'contractAws' : 'contractEmbedded'
+  return KIND.exec(file)?.[1] ?? file.split('/')[1]?.replace('.test.ts', '') ?? 'other'
 }
