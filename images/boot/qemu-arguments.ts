@@ -14,6 +14,8 @@ export type Disk = {
 }
 
 export type Network = {
+  /** The guest's network, which every address of `guestToHost` must be in; QEMU's own by default, 10.0.2.0/24. */
+  subnet?: string
   /** true: the guest reaches nothing but `guestToHost`. */
   restrict: boolean
   /** Ports of the guest that a free port on the host's loopback shall lead to. */
@@ -98,12 +100,13 @@ function diskArguments({ name, file, writable }: Disk, index: number): string[] 
   ]
 }
 
-function networkArguments({ restrict, hostToGuest, guestToHost }: Network): string[] {
+function networkArguments({ subnet, restrict, hostToGuest, guestToHost }: Network): string[] {
   const options = [
     'user',
     'id=net',
     `restrict=${restrict ? 'on' : 'off'}`,
     'ipv6=off',
+    ...(subnet === undefined ? [] : [`net=${subnet}`]),
     // Port 0: a free one, which QEMU then tells.
     ...hostToGuest.map((port) => `hostfwd=tcp:127.0.0.1:0-:${port}`),
     ...guestToHost.map(
