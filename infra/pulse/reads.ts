@@ -1,0 +1,110 @@
+// What the pulse asks AWS: two queues, one group, the instances' load reports. Owns: the calls and what their answers
+// mean. Fails by rejecting with a sentence or the SDK's own error: an answer that lacks a number is unknown, never 0.
+import { DescribeAutoScalingGroupsCommand, type AutoScalingClient } from '@aws-sdk/client-auto-scaling'
+import { QueryCommand, type AttributeValue, type DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { GetQueueAttributesCommand, type QueueAttributeName, type SQSClient } from '@aws-sdk/client-sqs'
+
+export type QueueCounts = {
+  /** Can be received now. */
+  visible: number
+  /** Received and not yet deleted: leased. */
+  notVisible: number
+  /** Sent with a delay that is not over. */
+  delayed: number
+}
+
+export type GroupSize = { inService: number; pending: number }
+
+export type Load = {
+  /** Messages refused for load in the last 60 s, over all instances. */
+  refused: number
+  /** Entries of an unknown version that an instance has seen. Several may see the same one: the largest report. */
+  unknownVersion: number
+  /** Keys of reports that could not be read. */
+  unreadable: string[]
+}
+
+/** How old a load report may be: the window that its figure is about. */
+const REPORT_WINDOW_MS = 60_000
+
+const ATTRIBUTES = {
+  visible: 'ApproximateNumberOfMessages',
+  notVisible: 'ApproximateNumberOfMessagesNotVisible',
+  delayed: 'ApproximateNumberOfMessagesDelayed',
+} as const satisfies Record<keyof QueueCounts, QueueAttributeName>
+
+/** A queue's three counts. SQS calls them approximate: they may lag by up to a minute. */
+export async function readQueue(sqs: SQSClient, url: string, abortSignal: AbortSignal): Promise<QueueCounts> {
+  const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: Object.values(ATTRIBUTES) })
+  const { Attributes = {} } = await sqs.send(command, { abortSignal })
+  const count = (name: QueueAttributeName): number => {
+    const value = Attributes[name]
+    if (value === undefined || !/^\d+$/.test(value)) throw new Error(`${url} does not say its ${name}`)
+    return Number(value)
+  }
+  return {
+    visible: count(ATTRIBUTES.visible),
+    notVisible: count(ATTRIBUTES.notVisible),
+    delayed: count(ATTRIBUTES.delayed),
+  }
+}
+
+/**
+ * How many instances are in service and on their way. Those that leave, stand by or wait in a warm pool are in
+ * neither number ("Amazon EC2 Auto Scaling instance lifecycle").
+ */
+export async function readGroup(
+  autoScaling: AutoScalingClient,
+  name: string,
+  abortSignal: AbortSignal,
+): Promise<GroupSize> {
+  const command = new DescribeAutoScalingGroupsCommand({ AutoScalingGroupNames: [name] })
+  const { AutoScalingGroups = [] } = await autoScaling.send(command, { abortSignal })
+  const group = AutoScalingGroups.find(({ AutoScalingGroupName }) => AutoScalingGroupName === name)
+  if (group === undefined) throw new Error(`there is no Auto Scaling group ${name}`)
+  return groupSize((group.Instances ?? []).map(({ LifecycleState }) => LifecycleState))
+}
+
+/** @param states the instances' lifecycle states */
+export function groupSize(states: readonly (string | undefined)[]): GroupSize {
+  return {
+    inService: states.filter((state) => state === 'InService').length,
+    pending: states.filter((state) => /^Pending(:|$)/.test(state ?? '')).length,
+  }
+}
+
+/** The load reports of the last 60 s. An instance that has gone since counts: its refused senders will be back. */
+export async function readLoad(
+  dynamo: DynamoDBClient,
+  table: string,
+  nowMs: number,
+  abortSignal: AbortSignal,
+): Promise<Load> {
+  const load: Load = { refused: 0, unknownVersion: 0, unreadable: [] }
+  let next: Record<string, AttributeValue> | undefined
+  do {
+    const command = new QueryCommand({
+      TableName: table,
+      KeyConditionExpression: 'pk = :pk',
+      FilterExpression: 'atMs >= :since',
+      ExpressionAttributeValues: { ':pk': { S: 'load' }, ':since': { N: String(nowMs - REPORT_WINDOW_MS) } },
+      ExclusiveStartKey: next,
+    })
+    const { Items = [], LastEvaluatedKey } = await dynamo.send(command, { abortSignal })
+    for (const item of Items) addReport(load, item)
+    next = LastEvaluatedKey
+  } while (next !== undefined)
+  return load
+}
+
+/** A report that cannot be read is left out and named: one broken instance must not silence the signal. */
+function addReport(load: Load, { sk, refused, unknownVersion }: Record<string, AttributeValue>): void {
+  const reported = [refused?.N, unknownVersion?.N].map((value) => (value === undefined ? NaN : Number(value)))
+  const [refusals = NaN, unknown = NaN] = reported
+  if (refusals >= 0 && unknown >= 0) {
+    load.refused += refusals
+    load.unknownVersion = Math.max(load.unknownVersion, unknown)
+  } else {
+    load.unreadable.push(sk?.S ?? '')
+  }
+}

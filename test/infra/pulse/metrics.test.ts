@@ -1,0 +1,74 @@
+// What a measurement becomes, and which instances count: no AWS involved.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as v from 'valibot'
+import { InputError } from '../../../input/problems.ts'
+import { failedValues, measuredValues } from '../../../infra/pulse/metrics.ts'
+import { groupSize } from '../../../infra/pulse/reads.ts'
+import { readSettings } from '../../../infra/pulse/settings.ts'
+import { scalingPolicySchema } from '../../../infra/scaling/policy.ts'
+
+const policy = v.parse(scalingPolicySchema, {})
+
+const measured = {
+  demand: { ready: 200, inFlight: 30, refusedForLoad: 70 },
+  deferred: 5000,
+  inService: 2,
+  pending: 1,
+  unknownVersion: 0,
+}
+
+test('demand holds the refused, not the deferred; pending instances are in the divisor', () => {
+  const values = measuredValues(measured, policy)
+  assert.equal(values.Demand, 300)
+  assert.equal(values.DemandPerInstance, 100)
+  assert.equal(values.Deferred, 5000)
+  assert.equal(values.Capacity, 3)
+})
+
+test('a group of none still has a demand an instance', () => {
+  const values = measuredValues({ ...measured, inService: 0, pending: 0 }, policy)
+  assert.equal(values.DemandPerInstance, 300)
+  assert.equal(values.Capacity, 0)
+  assert.equal(values.Surplus, 0)
+})
+
+test('surplus is what the policy could do without', () => {
+  const idle = { ...measured, demand: { ready: 0, inFlight: 0, refusedForLoad: 0 }, inService: 4, pending: 0 }
+  assert.equal(measuredValues(idle, policy).Surplus, 3)
+})
+
+test('a failure publishes itself and not one zero', () => {
+  assert.deepEqual(failedValues, { PulseFailed: 1 })
+  assert.equal(measuredValues(measured, policy).PulseFailed, 0)
+})
+
+const lifecycles: [state: string | undefined, counted: { inService: number; pending: number }][] = [
+  ['InService', { inService: 1, pending: 0 }],
+  ['Pending', { inService: 0, pending: 1 }],
+  ['Pending:Wait', { inService: 0, pending: 1 }],
+  ['Pending:Proceed', { inService: 0, pending: 1 }],
+  ['Terminating:Wait', { inService: 0, pending: 0 }],
+  ['Terminated', { inService: 0, pending: 0 }],
+  ['Standby', { inService: 0, pending: 0 }],
+  ['EnteringStandby', { inService: 0, pending: 0 }],
+  ['Warmed:Pending:Wait', { inService: 0, pending: 0 }],
+  ['Warmed:Stopped', { inService: 0, pending: 0 }],
+  [undefined, { inService: 0, pending: 0 }],
+]
+for (const [state, counted] of lifecycles) {
+  test(`an instance that is ${state ?? 'in no state'}`, () => assert.deepEqual(groupSize([state]), counted))
+}
+
+test('bad settings are all named at once', () => {
+  assert.throws(
+    () =>
+      readSettings({ FLEET: 'f', GROUP: '', READY_URL: 'ready', TABLE: 't', POLICY: '{"minInstances":0}' }),
+    (error) => {
+      assert.ok(error instanceof InputError)
+      const keys = error.problems.map(({ key }) => key).sort()
+      assert.deepEqual(keys, ['DEFERRED_URL', 'GROUP', 'POLICY.minInstances', 'READY_URL'])
+      return true
+    },
+  )
+})
