@@ -1,0 +1,64 @@
+// The clients of AWS that an instance uses. Owns: where they send to, how long they wait, how often they try.
+// The SDK is loaded when the first client of its kind is asked for: an instance that uses none does not pay for it.
+// Credentials come from the SDK's own chain, on an instance from its metadata. A call fails with the SDK's error within
+// maxAttempts times the time-outs, and the pauses between the attempts (the SDK's: 20 s each at most).
+import type { Config } from '../config.ts'
+
+export type AwsSettings = Config['aws']
+
+export type ClientOptions = {
+  /** Seconds that the service may take before it answers, by what it was asked: a long poll. Default 0. */
+  waitSeconds?: number
+  /** Times a call is tried in all. Default 3, the SDK's own. */
+  maxAttempts?: number
+}
+
+/** A SYN is repeated after 1 s: two of them may be lost. */
+const CONNECT_MS = 3_000
+
+/** For the head of an answer, and between two pieces of it. The services answer within a second or have a bad day. */
+const REQUEST_MS = 10_000
+
+export async function sqsClient(aws: AwsSettings, options: ClientOptions = {}) {
+  const { SQSClient } = await import('@aws-sdk/client-sqs')
+  return new SQSClient(common(aws, aws.endpoints.sqs, options))
+}
+
+/** With an endpoint of its own, the bucket is part of the path: its name is in no DNS. */
+export async function s3Client(aws: AwsSettings, options: ClientOptions = {}) {
+  const { S3Client } = await import('@aws-sdk/client-s3')
+  const { s3 } = aws.endpoints
+  return new S3Client({ ...common(aws, s3, options), forcePathStyle: s3 !== undefined })
+}
+
+export async function dynamoClient(aws: AwsSettings, options: ClientOptions = {}) {
+  const { DynamoDBClient } = await import('@aws-sdk/client-dynamodb')
+  return new DynamoDBClient(common(aws, aws.endpoints.dynamodb, options))
+}
+
+export async function ssmClient(aws: AwsSettings, options: ClientOptions = {}) {
+  const { SSMClient } = await import('@aws-sdk/client-ssm')
+  return new SSMClient(common(aws, aws.endpoints.ssm, options))
+}
+
+export async function autoScalingClient(aws: AwsSettings, options: ClientOptions = {}) {
+  const { AutoScalingClient } = await import('@aws-sdk/client-auto-scaling')
+  return new AutoScalingClient(common(aws, aws.endpoints.autoscaling, options))
+}
+
+function common({ region }: AwsSettings, endpoint: string | undefined, options: ClientOptions) {
+  const { waitSeconds = 0, maxAttempts = 3 } = options
+  const requestMs = REQUEST_MS + 1_000 * waitSeconds
+  return {
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    maxAttempts,
+    requestHandler: {
+      connectionTimeout: CONNECT_MS,
+      requestTimeout: requestMs,
+      // Without it a late answer is a warning on the console.
+      throwOnRequestTimeout: true,
+      socketTimeout: requestMs,
+    },
+  }
+}
