@@ -54,7 +54,7 @@ export async function imageTest(
 }
 
 /** A baked image by its folder or digest; the newest when nothing is named. */
-function bakedImage({ imagesDir }: Project, name = 'latest'): Image {
+export function bakedImage({ imagesDir }: Project, name = 'latest'): Image {
   const folder = [join(imagesDir, name), resolve(name)].find((path) =>
     existsSync(join(path, 'manifest.json')),
   )

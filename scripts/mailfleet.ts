@@ -85,6 +85,65 @@ image
     },
   )
 
+type PublishFlags = {
+  region?: string
+  kmsKey?: string
+  encrypt?: true
+  verify?: true
+  dryRun?: true
+  allowUnlocked?: true
+  allowVolatile?: true
+  json?: true
+}
+
+image
+  .command('publish')
+  .description(
+    'make an AMI of a boot-tested image in one region of AWS; what is there already is not made again',
+  )
+  .argument('[image]', 'its folder or digest; the newest by default')
+  .option('--region <name>', 'the region; by default AWS_REGION, or the profile’s')
+  .option(
+    '--dry-run',
+    'only say what it would take; no account, no network. Writes build/reports/publish-plan.json',
+  )
+  .option('--encrypt', 'encrypt the snapshot (the account’s default applies otherwise)')
+  .option('--kms-key <arn>', 'encrypt it with this key')
+  .option('--verify', 'read the snapshot back and compare it with the disk')
+  .option('--allow-unlocked', 'even if its packages are not those of the committed lock')
+  .option('--allow-volatile', 'even if its queue is lost with the instance')
+  .option('--json', 'print the result as JSON')
+  .action(async (name: string | undefined, { dryRun, ...flags }: PublishFlags) => {
+    const { imagePublish, imagePublishPlan } = await import('./publish.ts')
+    const options = {
+      ...{ project, signal: stopping.signal, ...(name === undefined ? {} : { image: name }) },
+      ...{ ...flags, json: flags.json ?? false, verify: flags.verify ?? false },
+      ...{ allowUnlocked: flags.allowUnlocked ?? false, allowVolatile: flags.allowVolatile ?? false },
+      encrypt: flags.encrypt ?? flags.kmsKey !== undefined,
+    }
+    process.exitCode = await (dryRun ? imagePublishPlan(options) : imagePublish(options))
+  })
+
+image
+  .command('promote')
+  .description('point a channel’s parameter in AWS at a published image, which deploys then take')
+  .argument('[image]', 'its folder or digest; the newest by default')
+  .requiredOption('--channel <name>', 'the channel, such as prod', channelName)
+  .option('--region <name>', 'the region; by default AWS_REGION, or the profile’s')
+  .option('--json', 'print what changed as JSON')
+  .action(
+    async (
+      name: string | undefined,
+      { json, ...options }: { channel: string; region?: string; json?: true },
+    ) => {
+      const { imagePromote } = await import('./publish.ts')
+      process.exitCode = await imagePromote({
+        ...{ project, json: json ?? false, signal: stopping.signal, ...options },
+        ...(name === undefined ? {} : { image: name }),
+      })
+    },
+  )
+
 program
   .command('fleet')
   .description('fleets of a baked image on this machine')
@@ -118,6 +177,11 @@ function positiveNumber(text: string): number {
   const value = Number(text)
   if (!(value > 0)) throw new InvalidArgumentError('expected a number above 0.')
   return value
+}
+
+function channelName(text: string): string {
+  if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text
+  throw new InvalidArgumentError('expected lower-case letters, digits and hyphens.')
 }
 
 /** The first signal, or the launcher's end, asks the command to stop in order; another signal later stops at once. */

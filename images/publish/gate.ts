@@ -1,0 +1,59 @@
+// Which images may be published: those that a boot test saw, byte for byte. Owns: reading disk, manifest and receipt
+// of an image together, and what each exception must be called for. Fails with InputError that says what to do.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { InputError, type Problem } from '../../input/problems.ts'
+import { readReceipt, type Receipt } from '../boot/receipt.ts'
+import { readManifest, type Manifest } from '../manifest.ts'
+import { surveyDisk, type DiskSurvey } from './blocks.ts'
+
+export type Exceptions = {
+  /** Packages other than the committed lock's. */
+  allowUnlocked: boolean
+  /** A configuration whose queue is lost with the instance. */
+  allowVolatile: boolean
+}
+
+/** An image's folder as found: the disk is read and hashed, so its digest is that of the bytes there now. */
+export type SurveyedImage = { folder: string; disk: string; manifest: Manifest; survey: DiskSurvey }
+
+/** @throws {InputError} when the disk is not what the manifest names. */
+export async function surveyImage(folder: string, signal?: AbortSignal): Promise<SurveyedImage> {
+  const disk = join(folder, 'disk.raw')
+  const manifest = readManifest(folder)
+  const survey = await surveyDisk(disk, signal)
+  if (survey.digest !== manifest.digest) {
+    const expected = `the bytes of the manifest beside it, ${manifest.digest}; bake again: npx mailfleet image build`
+    throw new InputError(disk, [{ key: 'digest', found: survey.digest, expected }])
+  }
+  return { folder, disk, manifest, survey }
+}
+
+/**
+ * The receipt of exactly these bytes, and its SHA-256.
+ * @throws {InputError} without one, or when it tells of something that no exception was made for.
+ */
+export function passGate(
+  { folder, survey }: SurveyedImage,
+  { allowUnlocked, allowVolatile }: Exceptions,
+): { receipt: Receipt; receiptDigest: string } {
+  const file = join(folder, 'receipt.json')
+  if (!existsSync(file)) {
+    const expected = 'the receipt of a boot test of this image: npx mailfleet image test'
+    throw new InputError(file, [{ key: '', found: 'none', expected }])
+  }
+  const receipt = readReceipt(file, survey.digest)
+  const problems: Problem[] = []
+  if (!receipt.locked && !allowUnlocked) {
+    const expected =
+      'true, packages as the committed lock names them (npx mailfleet image lock), or --allow-unlocked'
+    problems.push({ key: 'locked', found: 'false', expected })
+  }
+  if (receipt.volatileSpool && !allowVolatile) {
+    const expected = 'false, a queue that outlives its instance, or --allow-volatile'
+    problems.push({ key: 'volatileSpool', found: 'true', expected })
+  }
+  if (problems.length > 0) throw new InputError(file, problems)
+  return { receipt, receiptDigest: createHash('sha256').update(readFileSync(file)).digest('hex') }
+}

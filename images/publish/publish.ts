@@ -1,0 +1,72 @@
+// Publishes an image to one region of AWS: a baked and boot-tested folder in, an AMI out. Owns: the order (gate,
+// snapshot, AMI, record), and that running it twice makes nothing twice. Stopped at any point, it leaves what the next
+// run finishes. Fails with InputError (the image, credentials), or with one sentence about AWS's refusal.
+import type { Progress } from '../progress.ts'
+import { explained, type AwsClients } from './clients.ts'
+import { passGate, surveyImage, type Exceptions, type SurveyedImage } from './gate.ts'
+import { PATIENCE, type Patience } from './patience.ts'
+import { recordPublished, type PublishedImage } from './published.ts'
+import { verifyBlocks } from './read-back.ts'
+import { findImage, registerImage } from './register.ts'
+import { ensureSnapshot } from './snapshot.ts'
+
+export type PublishOptions = Exceptions & {
+  /** Holds disk.raw, manifest.json and receipt.json. */
+  folder: string
+  aws: AwsClients
+  /** What the checkout was when this ran, for the tags. */
+  commit: string
+  encrypt: boolean
+  kmsKey?: string
+  /** Read the snapshot back from AWS and compare it. */
+  verify: boolean
+  signal: AbortSignal
+  onProgress: Progress
+  /** Bytes written to AWS so far, and in all; called after each block. */
+  onBytes: (sent: number, total: number) => void
+  patience?: Patience
+}
+
+export type PublishResult = PublishedImage & {
+  digest: string
+  /** Nothing had to be made: the image was there. */
+  cached: boolean
+}
+
+/** Makes an AMI of the image, or finds it; adds it to published.json. */
+export async function publish(o: PublishOptions): Promise<PublishResult> {
+  const { patience = PATIENCE, signal, onProgress, aws } = o
+  onProgress('reading the disk')
+  const image = await surveyImage(o.folder, signal)
+  const { receiptDigest } = passGate(image, o)
+  const { digest } = image.survey
+  const found = await explained(findImage(aws.ec2, digest, o))
+  const made = found ?? (await explained(makeImage({ ...o, patience }, image, receiptDigest)))
+  if (o.verify) {
+    onProgress(`reading snapshot ${made.snapshotId} back`)
+    const { snapshotId } = made
+    await explained(verifyBlocks({ ebs: aws.ebs, snapshotId, patience, signal }, image.survey.blocks))
+  }
+  const published = { region: aws.region, ...made, publishedAt: new Date().toISOString() }
+  recordPublished(o.folder, { digest, receipt: receiptDigest, image: published })
+  return { digest, ...published, cached: found !== null }
+}
+
+async function makeImage(
+  o: PublishOptions & { patience: Patience },
+  { disk, manifest, survey }: SurveyedImage,
+  receiptDigest: string,
+): Promise<{ snapshotId: string; imageId: string }> {
+  const tags = [
+    { Key: 'mailfleet:receipt', Value: receiptDigest },
+    { Key: 'mailfleet:commit', Value: o.commit },
+    { Key: 'mailfleet:lock', Value: manifest.lock },
+  ]
+  const snapshotId = await ensureSnapshot({ ...o, ...o.aws, disk, survey, tags })
+  o.onProgress('registering the image')
+  const name = `${manifest.name}-${survey.digest}`
+  const imageId = await registerImage(o.aws.ec2, {
+    ...{ name, digest: survey.digest, snapshotId, tags, signal: o.signal },
+  })
+  return { snapshotId, imageId }
+}

@@ -1,0 +1,96 @@
+// The AMI of a disk, known by the digest in its tags. Owns: what kind of machine the image asks for, finding an AMI
+// that is there already, and waiting for one. An AMI that AWS gave up is replaced. Fails with AWS's error.
+import {
+  DeregisterImageCommand,
+  DescribeImagesCommand,
+  RegisterImageCommand,
+  type EC2Client,
+  type Image,
+  type RegisterImageCommandInput,
+  type Tag,
+} from '@aws-sdk/client-ec2'
+import type { Progress } from '../progress.ts'
+import { eventually, type Patience } from './patience.ts'
+import { DIGEST_TAG } from './snapshot.ts'
+
+/** What instances find their root on; /dev/xvda is what EC2 calls it, inside it is an NVMe device. */
+const ROOT_DEVICE = '/dev/xvda'
+
+/** The AMI of this account with this digest, pending or available; null when there is none that can be used. */
+export async function findImage(
+  ec2: EC2Client,
+  digest: string,
+  o: { signal: AbortSignal; onProgress: Progress },
+): Promise<{ imageId: string; snapshotId: string } | null> {
+  const request = { Owners: ['self'], Filters: [{ Name: `tag:${DIGEST_TAG}`, Values: [digest] }] }
+  const { Images = [] } = await ec2.send(new DescribeImagesCommand(request), { abortSignal: o.signal })
+  for (const image of Images) {
+    if (image.State === 'available' || image.State === 'pending')
+      return { imageId: image.ImageId!, snapshotId: rootSnapshot(image) }
+    if (image.State === 'disabled' || image.State === 'deregistered') continue
+    // Its name would be in the way of the next one.
+    const ImageId = image.ImageId!
+    await ec2.send(new DeregisterImageCommand({ ImageId }), { abortSignal: o.signal })
+    o.onProgress(`deregistered image ${ImageId}, which AWS gave up (${image.State})`)
+  }
+  return null
+}
+
+/** Makes an AMI of a completed snapshot. @returns its id. */
+export async function registerImage(
+  ec2: EC2Client,
+  o: { name: string; digest: string; snapshotId: string; tags: Tag[]; signal: AbortSignal },
+): Promise<string> {
+  const request: RegisterImageCommandInput = {
+    // Names are unique in an account and region, so two runs at once cannot make two images.
+    Name: o.name,
+    Description: `mailfleet image ${o.digest}`,
+    Architecture: 'x86_64',
+    VirtualizationType: 'hvm',
+    BootMode: 'uefi',
+    // EC2 offers a TPM only together with UEFI; the boot chain can then be measured and attested.
+    TpmSupport: 'v2.0',
+    // Instances answer IMDSv2 only, whatever the launch template forgets.
+    ImdsSupport: 'v2.0',
+    EnaSupport: true,
+    RootDeviceName: ROOT_DEVICE,
+    BlockDeviceMappings: [
+      {
+        DeviceName: ROOT_DEVICE,
+        Ebs: { SnapshotId: o.snapshotId, VolumeType: 'gp3', DeleteOnTermination: true },
+      },
+    ],
+    TagSpecifications: [
+      {
+        ResourceType: 'image',
+        Tags: [{ Key: DIGEST_TAG, Value: o.digest }, { Key: 'Name', Value: o.name }, ...o.tags],
+      },
+    ],
+  }
+  return (await ec2.send(new RegisterImageCommand(request), { abortSignal: o.signal })).ImageId!
+}
+
+/** Waits until the AMI can be launched. @throws {Error} when it cannot and will not. */
+export async function availableImage(
+  ec2: EC2Client,
+  imageId: string,
+  o: { patience: Patience; signal: AbortSignal },
+): Promise<Image> {
+  const look = async (): Promise<Image | null> => {
+    const request = { Owners: ['self'], Filters: [{ Name: 'image-id', Values: [imageId] }] }
+    const { Images = [] } = await ec2.send(new DescribeImagesCommand(request), { abortSignal: o.signal })
+    const [image] = Images
+    if (image === undefined)
+      throw new Error(`this account has no image ${imageId} in this region: publish it first`)
+    if (image.State === 'available') return image
+    if (image.State === 'pending') return null
+    throw new Error(`image ${imageId} is ${image.State}: publish it again`)
+  }
+  return eventually(`making image ${imageId} available`, look, o)
+}
+
+function rootSnapshot({ ImageId, BlockDeviceMappings = [], RootDeviceName }: Image): string {
+  const root = BlockDeviceMappings.find(({ DeviceName }) => DeviceName === RootDeviceName)
+  if (root?.Ebs?.SnapshotId !== undefined) return root.Ebs.SnapshotId
+  throw new Error(`image ${ImageId} has this digest’s tag but no snapshot: deregister it, then publish again`)
+}

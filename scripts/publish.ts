@@ -1,0 +1,120 @@
+// `mailfleet image publish|promote`: parse, call one function of images/publish/, print. Owns: the progress bar, the
+// bake that a dry run needs on a clean clone, and build/reports/publish-plan.json.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { buildImage } from '../images/build.ts'
+import { awsClients, type AwsClients } from '../images/publish/clients.ts'
+import { surveyImage, type Exceptions } from '../images/publish/gate.ts'
+import { planPublish, type PublishPlan } from '../images/publish/plan.ts'
+import { promote } from '../images/publish/promote.ts'
+import { publish, type PublishResult } from '../images/publish/publish.ts'
+import { bakedImage } from './image.ts'
+import type { Project } from './project.ts'
+import { runSteps, untilAborted, type Progress, type Step } from './steps.ts'
+
+type Common = { project: Project; json: boolean; signal: AbortSignal; image?: string }
+
+export type PublishCommand = Common &
+  Exceptions & { region?: string; encrypt: boolean; kmsKey?: string; verify: boolean }
+
+/** Publishes a boot-tested image to a region, as a snapshot and an AMI. */
+export async function imagePublish(o: PublishCommand): Promise<number> {
+  const { digest, folder } = bakedImage(o.project, o.image)
+  const aws = await awsClients(o.region === undefined ? {} : { region: o.region })
+  let result: PublishResult | undefined
+  const step: Step = {
+    title: `Publish ${digest.slice(0, 12)} to ${aws.region}`,
+    run: async (onProgress) => {
+      result = await publish({ ...o, folder, aws, commit: commitOf(o.project), ...reporting(o, onProgress) })
+      return `${result.imageId}${result.cached ? ', which was there already' : ''}`
+    },
+  }
+  await runSteps([step], { out: outOf(o), signal: o.signal })
+  if (o.json) console.log(JSON.stringify(result, null, 2))
+  else console.log(`next: npx mailfleet image promote --region ${aws.region} --channel prod`)
+  return 0
+}
+
+/** Says what publishing would take, without AWS; bakes the image first if there is none. */
+export async function imagePublishPlan(o: Common & Exceptions & { verify: boolean }): Promise<number> {
+  const baked = o.image !== undefined || existsSync(join(o.project.imagesDir, 'latest'))
+  if (!baked) await bake(o)
+  const image = await surveyImage(bakedImage(o.project, o.image).folder, o.signal)
+  const plan = planPublish(image, o)
+  const file = join(o.project.reportsDir, 'publish-plan.json')
+  mkdirSync(o.project.reportsDir, { recursive: true })
+  writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(plan, null, 2)}\n`)
+  renameSync(`${file}.${process.pid}`, file)
+  console.log(o.json ? JSON.stringify(plan, null, 2) : planText(plan, relative(o.project.root, file)))
+  return 0
+}
+
+/** Points a channel at a published image. */
+export async function imagePromote(o: Common & { channel: string; region?: string }): Promise<number> {
+  const { digest, folder } = bakedImage(o.project, o.image)
+  const aws: AwsClients = await awsClients(o.region === undefined ? {} : { region: o.region })
+  const promotion = await promote({ folder, digest, channel: o.channel, aws, signal: o.signal })
+  const { parameter, region, from, to } = promotion
+  if (o.json) console.log(JSON.stringify(promotion, null, 2))
+  else
+    console.log(`${parameter} in ${region}: ${from ?? 'nothing'} → ${to}${from === to ? ' (unchanged)' : ''}`)
+  return 0
+}
+
+/** Locked packages that can no longer be had are replaced, as `mailfleet start` does: a dry run publishes nothing. */
+async function bake({ project, signal }: Common): Promise<void> {
+  const { specFile, lockFile, localLockFile, cacheDir, serverEntry, imagesDir } = project
+  const baking = buildImage({
+    ...{ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, relockInto: localLockFile },
+    onProgress: (line) => console.error(line),
+  })
+  await untilAborted(baking, signal)
+}
+
+function planText(plan: PublishPlan, file: string): string {
+  const { digest, blocks, bytes, diskBytes, requests, requestsUsd, storageUsdPerMonth, costUsd } = plan
+  return [
+    `image     ${digest}`,
+    `upload    ${blocks} blocks of 512 KiB, ${mebibytes(bytes)} MiB of ${mebibytes(diskBytes)} (the rest is zero)`,
+    `requests  ${requests}`,
+    `cost      $${costUsd.toFixed(4)}: $${requestsUsd.toFixed(4)} once, $${storageUsdPerMonth.toFixed(4)} a month for the snapshot`,
+    plan.receipt.passes
+      ? 'receipt   these bytes were boot-tested: they may be published'
+      : `receipt   these bytes may not be published:\n${plan.receipt.problem}`,
+    `plan      ${file}`,
+  ].join('\n')
+}
+
+/** A bar that moves on a terminal; elsewhere one line for every tenth of the way. */
+function reporting(
+  o: Common,
+  onProgress: Progress,
+): { onProgress: Progress; onBytes: (sent: number, total: number) => void } {
+  const onTerminal = outOf(o).isTTY && !o.json
+  let startedMs: number | undefined
+  let shown = ''
+  const onBytes = (sent: number, total: number) => {
+    startedMs ??= Date.now()
+    const percent = Math.floor((sent / total) * 100)
+    const step = onTerminal ? percent : Math.floor(percent / 10) * 10
+    if (String(step) === shown) return
+    shown = String(step)
+    const rate = mebibytes(sent) / Math.max((Date.now() - startedMs) / 1000, 0.001)
+    const bar = '█'.repeat(percent / 5).padEnd(20, '░')
+    onProgress(`${bar} ${percent} %, ${mebibytes(sent)} of ${mebibytes(total)} MiB, ${rate.toFixed(1)} MiB/s`)
+  }
+  return { onProgress, onBytes }
+}
+
+const outOf = ({ json }: Common) => (json ? process.stderr : process.stdout)
+const mebibytes = (bytes: number) => Math.round(bytes / 1024 ** 2)
+
+/** The checkout's commit, for the image's tags; `unknown` where there is no Git. */
+function commitOf({ root }: Project): string {
+  const git = (...args: string[]) => spawnSync('git', args, { cwd: root, encoding: 'utf8' })
+  const head = git('rev-parse', 'HEAD')
+  if (head.status !== 0) return 'unknown'
+  const changed = git('status', '--porcelain', '--untracked-files=no').stdout !== ''
+  return `${head.stdout.trim()}${changed ? ' with changes' : ''}`
+}
