@@ -1,0 +1,61 @@
+// What an instance is told at launch: the launch template's user data. Configuration only: secrets are named, never
+// carried, since whoever may describe a launch template reads its user data.
+// Owns: how a stack's configuration becomes the server's. Fails when it does not fit into user data.
+import type { StackConfig } from '../stack-config.ts'
+import { ADMIN_PORT } from './mail-load-balancer.ts'
+import { ROUTES_KEY } from './storage-names.ts'
+
+export const LAUNCH_HOOK = 'launch'
+export const TERMINATE_HOOK = 'terminate'
+
+/** EC2's bound on user data, before it is encoded. */
+const USER_DATA_BYTES = 16_384
+/** systemd's first inherited socket: port 25, which the server itself may not open. */
+const SMTP_FD = 3
+
+/** What exists once the stack's queue does. */
+export type QueuePlaces = {
+  region: string
+  readyUrl: string
+  deferredUrl: string
+  table: string
+  bucket: string
+}
+
+/** The configuration of every instance of a stack, in the server's schema. */
+export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
+  const { tlsKeyParameter: keyParameter, tlsCertParameter: certParameter } = stack
+  return {
+    hostname: stack.hostname,
+    listen: { smtp: { fd: SMTP_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
+    queue: { engine: 'aws', ...places, maxEntries: stack.maxEntries },
+    routes: { bucket: places.bucket, key: ROUTES_KEY, pollMs: 10_000 },
+    srs: { domain: stack.srsDomain, secretsParameter: stack.srsSecretsParameter },
+    ...(keyParameter === undefined || certParameter === undefined
+      ? {}
+      : { tls: { keyParameter, certParameter } }),
+    // The scaling policy reckons with this number, so the server runs with it.
+    delivery: { concurrency: stack.policy.concurrency },
+    drain: { timeoutMs: stack.drainMs },
+    fleet: { name: stack.fleetName, launchHook: LAUNCH_HOOK, terminateHook: TERMINATE_HOOK },
+  }
+}
+
+/** Names of the SSM parameters that the instances of a stack read. */
+export function instanceParameters(stack: StackConfig): string[] {
+  const names = [stack.srsSecretsParameter, stack.tlsKeyParameter, stack.tlsCertParameter]
+  return names.filter((name) => name !== undefined)
+}
+
+/**
+ * User data as a launch template takes it: JSON in base64.
+ * @throws {RangeError} when it is longer than EC2 accepts.
+ */
+export function userData(config: ReturnType<typeof instanceConfig>): string {
+  const json = Buffer.from(JSON.stringify(config))
+  if (json.length > USER_DATA_BYTES)
+    throw new RangeError(
+      `the instances' configuration is ${json.length} bytes long; user data holds ${USER_DATA_BYTES}`,
+    )
+  return json.toString('base64')
+}

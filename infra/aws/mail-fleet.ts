@@ -1,0 +1,176 @@
+// The fleet itself: a launch template with one literal image, and the Auto Scaling group that runs it.
+// Owns: how instances are launched, replaced and ended. A launch counts once the instance says so through its hook; an
+// instance that goes drains first; a rollout that fails goes back to the template before. The group's size within its
+// bounds is the scaling policies' business: there is no desired capacity here, or every deploy would reset it.
+import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
+import * as ec2 from '@pulumi/aws/ec2/index.js'
+import * as pulumi from '@pulumi/pulumi'
+import type { ScalingPolicy } from '../scaling/policy.ts'
+import type { Image } from './image.ts'
+import { LAUNCH_HOOK, TERMINATE_HOOK } from './instance-config.ts'
+
+/** Launch to first forwarded mail takes half a minute; ten times that means it will not come. */
+const LAUNCH_SECONDS = 300
+/** What the end of an instance may take on top of its drain: noticing its state, completing the action. */
+const TERMINATE_MARGIN_SECONDS = 60
+/** A rollout adds half the fleet at a time and takes nothing away before what replaces it is in service. */
+const REPLACEMENT = { least: 100, most: 150 }
+
+export type MailFleetArgs = {
+  /** The group's name. Instances are told it before the group exists. */
+  fleetName: string
+  image: Image
+  instanceTypes: readonly string[]
+  spot: boolean
+  policy: ScalingPolicy
+  drainMs: number
+  /** In base64. */
+  userData: pulumi.Input<string>
+  profileArn: pulumi.Input<string>
+  securityGroupId: pulumi.Input<string>
+  subnetIds: pulumi.Input<string>[]
+  targetGroupArn: pulumi.Input<string>
+  rolloutAlarmNames: pulumi.Input<string>[]
+  /** What has to be there before a first instance can start: the way out, the rights, the routes. */
+  after: pulumi.Resource[]
+}
+
+export class MailFleet extends pulumi.ComponentResource {
+  readonly groupName: pulumi.Output<string>
+  readonly templateVersion: pulumi.Output<number>
+
+  constructor(name: string, args: MailFleetArgs, opts?: pulumi.ComponentResourceOptions) {
+    super('mailfleet:aws:MailFleet', name, {}, opts)
+    const template = this.#template(name, args)
+    const hooks = lifecycleHooks(args.drainMs)
+    const group = this.#group(name, args, template, hooks)
+    // The initial hooks exist before the first instance, but only creation reads them. The same hooks as resources
+    // carry later changes (PutLifecycleHook replaces a hook of the same name).
+    for (const hook of hooks)
+      new autoscaling.LifecycleHook(
+        `${name}-${hook.name}`,
+        { ...hook, autoscalingGroupName: group.name },
+        { parent: this },
+      )
+    this.groupName = group.name
+    this.templateVersion = template.latestVersion
+    this.registerOutputs({ groupName: this.groupName, templateVersion: this.templateVersion })
+  }
+
+  #template(name: string, args: MailFleetArgs): ec2.LaunchTemplate {
+    const tags = { Name: args.fleetName, 'mailfleet:digest': args.image.digest }
+    return new ec2.LaunchTemplate(
+      name,
+      {
+        imageId: args.image.imageId,
+        userData: args.userData,
+        iamInstanceProfile: { arn: args.profileArn },
+        metadataOptions: { httpEndpoint: 'enabled', httpTokens: 'required', httpPutResponseHopLimit: 1 },
+        blockDeviceMappings: [
+          {
+            deviceName: args.image.rootDeviceName,
+            ebs: { encrypted: 'true', volumeType: 'gp3', deleteOnTermination: 'true' },
+          },
+        ],
+        networkInterfaces: [
+          {
+            deviceIndex: 0,
+            associatePublicIpAddress: 'false',
+            deleteOnTermination: 'true',
+            securityGroups: [args.securityGroupId],
+          },
+        ],
+        tagSpecifications: ['instance', 'volume'].map((resourceType) => ({ resourceType, tags })),
+      },
+      { parent: this },
+    )
+  }
+
+  #group(name: string, args: MailFleetArgs, template: ec2.LaunchTemplate, hooks: Hook[]): autoscaling.Group {
+    const { policy } = args
+    return new autoscaling.Group(
+      name,
+      {
+        name: args.fleetName,
+        minSize: policy.minInstances,
+        maxSize: policy.maxInstances,
+        vpcZoneIdentifiers: args.subnetIds,
+        targetGroupArns: [args.targetGroupArn],
+        mixedInstancesPolicy: instances(args, template),
+        // Not ELB: an outage of SQS or DNS makes every target unready, and must replace none.
+        healthCheckType: 'EC2',
+        healthCheckGracePeriod: 0,
+        defaultInstanceWarmup: Math.ceil(policy.warmupMs / 1000),
+        capacityRebalance: args.spot,
+        initialLifecycleHooks: hooks,
+        instanceMaintenancePolicy: {
+          minHealthyPercentage: REPLACEMENT.least,
+          maxHealthyPercentage: REPLACEMENT.most,
+        },
+        instanceRefresh: {
+          strategy: 'Rolling',
+          preferences: {
+            minHealthyPercentage: REPLACEMENT.least,
+            maxHealthyPercentage: REPLACEMENT.most,
+            skipMatching: true,
+            autoRollback: true,
+            alarmSpecification: { alarms: args.rolloutAlarmNames },
+          },
+        },
+        enabledMetrics: [
+          'GroupDesiredCapacity',
+          'GroupInServiceInstances',
+          'GroupPendingInstances',
+          'GroupTerminatingInstances',
+          'GroupTotalInstances',
+        ],
+        waitForCapacityTimeout: '10m',
+        tags: [{ key: 'Name', value: args.fleetName, propagateAtLaunch: true }],
+      },
+      { parent: this, dependsOn: args.after, ignoreChanges: ['initialLifecycleHooks'] },
+    )
+  }
+}
+
+/** One form for one instance type and for many, for spot and not: a change between them replaces nothing. */
+function instances({ instanceTypes, spot, policy }: MailFleetArgs, template: ec2.LaunchTemplate) {
+  return {
+    launchTemplate: {
+      launchTemplateSpecification: {
+        launchTemplateId: template.id,
+        // Never $Latest: a refresh would not start by itself, and none could be rolled back.
+        version: template.latestVersion.apply(String),
+      },
+      overrides: instanceTypes.map((instanceType) => ({ instanceType })),
+    },
+    instancesDistribution: {
+      onDemandAllocationStrategy: 'prioritized',
+      onDemandBaseCapacity: spot ? policy.minInstances : 0,
+      onDemandPercentageAboveBaseCapacity: spot ? 0 : 100,
+      spotAllocationStrategy: 'price-capacity-optimized',
+    },
+  }
+}
+
+type Hook = { name: string; lifecycleTransition: string; defaultResult: string; heartbeatTimeout: number }
+
+/**
+ * A launch that is not completed is abandoned: half-booted instances are no capacity. An end that is not completed goes
+ * on: the queue holds the work of an instance that died, and its leases run out.
+ */
+function lifecycleHooks(drainMs: number): Hook[] {
+  return [
+    {
+      name: LAUNCH_HOOK,
+      lifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING',
+      defaultResult: 'ABANDON',
+      heartbeatTimeout: LAUNCH_SECONDS,
+    },
+    {
+      name: TERMINATE_HOOK,
+      lifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING',
+      defaultResult: 'CONTINUE',
+      heartbeatTimeout: Math.ceil(drainMs / 1000) + TERMINATE_MARGIN_SECONDS,
+    },
+  ]
+}

@@ -1,0 +1,183 @@
+// Where accepted mail is: two SQS queues with their dead letters, a bucket for large bodies and the routes, a table for
+// what is known of single destinations. Belongs to no instance and outlives them all.
+// Owns: retention. Nothing here may expire before the mail in it does, and a replaced queue, bucket or table is lost
+// mail: `protect` in the options keeps them.
+import * as dynamodb from '@pulumi/aws/dynamodb/index.js'
+import * as s3 from '@pulumi/aws/s3/index.js'
+import * as sqs from '@pulumi/aws/sqs/index.js'
+import * as pulumi from '@pulumi/pulumi'
+import { BODIES_PREFIX, ROUTES_KEY } from './storage-names.ts'
+
+const DAY_SECONDS = 86_400
+/** SQS's longest. */
+const RETENTION_DAYS = 14
+/** A body outlives the last message that can name it, and the day that S3's lifecycle runs take. */
+const BODY_DAYS = RETENTION_DAYS + 2
+/** Work that ends its instance is given back by a time-out; after so many of them the message itself is the suspect. */
+const MAX_RECEIVES = 12
+/** As long as the server's lease; it extends it while it delivers. */
+const LEASE_SECONDS = 30
+
+export type MailQueueArgs = {
+  /** Path of a file that becomes the routes object. */
+  routesFile: string
+  protect: boolean
+}
+
+/** A queue as others need to know it. */
+export type QueueNames = {
+  url: pulumi.Output<string>
+  arn: pulumi.Output<string>
+  name: pulumi.Output<string>
+}
+
+export class MailQueue extends pulumi.ComponentResource {
+  readonly ready: QueueNames
+  readonly deferred: QueueNames
+  readonly deadLetters: QueueNames
+  readonly bucket: { name: pulumi.Output<string>; arn: pulumi.Output<string> }
+  readonly table: { name: pulumi.Output<string>; arn: pulumi.Output<string> }
+
+  constructor(name: string, args: MailQueueArgs, opts?: pulumi.ComponentResourceOptions) {
+    super('mailfleet:aws:MailQueue', name, {}, opts)
+    const deadLetters = this.#queue(`${name}-dead-letters`)
+    const redrivePolicy = pulumi.jsonStringify({
+      deadLetterTargetArn: deadLetters.arn,
+      maxReceiveCount: MAX_RECEIVES,
+    })
+    const ready = this.#queue(`${name}-ready`, redrivePolicy)
+    const deferred = this.#queue(`${name}-deferred`, redrivePolicy)
+    new sqs.RedriveAllowPolicy(
+      `${name}-dead-letters`,
+      {
+        queueUrl: deadLetters.url,
+        redriveAllowPolicy: pulumi.jsonStringify({
+          redrivePermission: 'byQueue',
+          sourceQueueArns: [ready.arn, deferred.arn],
+        }),
+      },
+      { parent: this },
+    )
+    const names = ({ url, arn, name }: sqs.Queue): QueueNames => ({ url, arn, name })
+    this.ready = names(ready)
+    this.deferred = names(deferred)
+    this.deadLetters = names(deadLetters)
+    const bucket = this.#bucket(name)
+    this.#routes(name, bucket, args.routesFile)
+    this.bucket = { name: bucket.bucket, arn: bucket.arn }
+    const table = this.#table(name, args.protect)
+    this.table = { name: table.name, arn: table.arn }
+    this.registerOutputs({ readyUrl: ready.url, deferredUrl: deferred.url, bucket: bucket.bucket })
+  }
+
+  #queue(name: string, redrivePolicy?: pulumi.Output<string>): sqs.Queue {
+    const queue = new sqs.Queue(
+      name,
+      {
+        messageRetentionSeconds: RETENTION_DAYS * DAY_SECONDS,
+        visibilityTimeoutSeconds: LEASE_SECONDS,
+        receiveWaitTimeSeconds: 20,
+        sqsManagedSseEnabled: true,
+        ...(redrivePolicy === undefined ? {} : { redrivePolicy }),
+      },
+      { parent: this },
+    )
+    const policy = pulumi.jsonStringify(onlyOverTls('sqs:*', [queue.arn]))
+    new sqs.QueuePolicy(name, { queueUrl: queue.url, policy }, { parent: this })
+    return queue
+  }
+
+  #bucket(name: string): s3.Bucket {
+    const bucket = new s3.Bucket(name, { forceDestroy: false }, { parent: this })
+    const parent = { parent: this }
+    const access = new s3.BucketPublicAccessBlock(
+      name,
+      {
+        bucket: bucket.bucket,
+        blockPublicAcls: true,
+        blockPublicPolicy: true,
+        ignorePublicAcls: true,
+        restrictPublicBuckets: true,
+      },
+      parent,
+    )
+    new s3.BucketServerSideEncryptionConfiguration(
+      name,
+      {
+        bucket: bucket.bucket,
+        rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: 'AES256' } }],
+      },
+      parent,
+    )
+    new s3.BucketLifecycleConfiguration(
+      name,
+      {
+        bucket: bucket.bucket,
+        rules: [
+          {
+            id: 'bodies',
+            status: 'Enabled',
+            filter: { prefix: BODIES_PREFIX },
+            expiration: { days: BODY_DAYS },
+            abortIncompleteMultipartUpload: { daysAfterInitiation: 1 },
+          },
+        ],
+      },
+      parent,
+    )
+    const resources = [bucket.arn, pulumi.interpolate`${bucket.arn}/*`]
+    const policy = pulumi.jsonStringify(onlyOverTls('s3:*', resources))
+    // S3 refuses to change both at the same time.
+    new s3.BucketPolicy(name, { bucket: bucket.bucket, policy }, { parent: this, dependsOn: [access] })
+    return bucket
+  }
+
+  #routes(name: string, bucket: s3.Bucket, file: string): void {
+    new s3.BucketObjectv2(
+      `${name}-routes`,
+      {
+        bucket: bucket.bucket,
+        key: ROUTES_KEY,
+        source: new pulumi.asset.FileAsset(file),
+        contentType: 'application/yaml',
+      },
+      { parent: this },
+    )
+  }
+
+  #table(name: string, protect: boolean): dynamodb.Table {
+    return new dynamodb.Table(
+      name,
+      {
+        billingMode: 'PAY_PER_REQUEST',
+        hashKey: 'pk',
+        rangeKey: 'sk',
+        attributes: [
+          { name: 'pk', type: 'S' },
+          { name: 'sk', type: 'S' },
+        ],
+        ttl: { attributeName: 'ttl', enabled: true },
+        pointInTimeRecovery: { enabled: true },
+        deletionProtectionEnabled: protect,
+      },
+      { parent: this },
+    )
+  }
+}
+
+/** Denies every plain-text call. A denial may name all actions: it gives nobody anything. */
+function onlyOverTls(actions: string, resources: pulumi.Input<string>[]) {
+  return {
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Sid: 'OnlyOverTls',
+        Effect: 'Deny',
+        Principal: '*',
+        Action: actions,
+        Resource: resources,
+        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+      },
+    ],
+  }
+}

@@ -1,0 +1,106 @@
+// An AWS account that exists on paper: answers the look-ups of the Pulumi program and gives new resources ids.
+// Owns: what a provider would add to a resource's inputs, as far as the program reads it. Shared by the mocks and by
+// the stand-in for Pulumi's engine. Fails like the provider does where the account has not got what was asked for.
+
+export const REGION = 'eu-west-1'
+export const ACCOUNT = '123456789012'
+export const IMAGE_ID = 'ami-0123456789abcdef0'
+export const DIGEST = 'ab'.repeat(32)
+
+type Properties = Record<string, unknown>
+
+export type Account = {
+  /** SSM parameters: name to type and value. */
+  parameters: Record<string, { type: string; value: string }>
+  images: Record<string, { state: string; tags: Record<string, string> }>
+  zones: string[]
+}
+
+/** One with an image promoted to `dev` and `prod` and all the secrets of the example stacks. */
+export function madeUpAccount(): Account {
+  const secret = { type: 'SecureString', value: 'AQICAHh' }
+  const image = { type: 'String', value: IMAGE_ID }
+  return {
+    parameters: {
+      '/mailfleet/dev/image': image,
+      '/mailfleet/prod/image': image,
+      '/mailfleet/dev/srs-secrets': secret,
+      '/mailfleet/prod/srs-secrets': secret,
+      '/mailfleet/prod/tls-key': secret,
+      '/mailfleet/prod/tls-cert': secret,
+    },
+    images: {
+      [IMAGE_ID]: {
+        state: 'available',
+        tags: { 'mailfleet:digest': DIGEST, 'mailfleet:receipt': 'cd'.repeat(32) },
+      },
+    },
+    // Not in order, as the API makes no promise.
+    zones: [`${REGION}c`, `${REGION}a`, `${REGION}b`],
+  }
+}
+
+/** A provider function's result. @throws what the provider says of something that is not there. */
+export function answer(account: Account, token: string, inputs: Properties): Properties {
+  switch (token.split(':').at(-1)) {
+    case 'getRegion':
+      return { id: REGION, name: REGION, region: REGION }
+    case 'getCallerIdentity':
+      return { accountId: ACCOUNT, arn: `arn:aws:iam::${ACCOUNT}:user/somebody`, id: ACCOUNT }
+    case 'getPartition':
+      return { partition: 'aws', dnsSuffix: 'amazonaws.com', id: 'aws' }
+    case 'getAvailabilityZones':
+      return { names: account.zones, zoneIds: [], id: REGION }
+    case 'getParameter': {
+      const name = String(inputs['name'])
+      const parameter = account.parameters[name]
+      if (parameter === undefined) throw new Error(`reading SSM Parameter (${name}): couldn't find resource`)
+      return { ...parameter, name, arn: arn('ssm', `parameter${name}`), version: 1 }
+    }
+    case 'getAmi': {
+      const [filter] = inputs['filters'] as [{ values: [string] }]
+      const [imageId] = filter.values
+      const image = account.images[imageId]
+      if (image === undefined)
+        throw new Error(
+          'Your query returned no results. Please change your search criteria and try again.\n  with stack',
+        )
+      return { ...image, id: imageId, imageId, rootDeviceName: '/dev/xvda', ownerId: ACCOUNT }
+    }
+    default:
+      throw new Error(`the made-up account knows no ${token}`)
+  }
+}
+
+/** Id and state of a new resource: its inputs, and what the provider makes of them. */
+export function created(type: string, name: string, inputs: Properties): { id: string; state: Properties } {
+  const kind = type.split(':').at(-1) ?? ''
+  const named = String(inputs['name'] ?? inputs['bucket'] ?? name)
+  const made: Record<string, Properties> = {
+    Queue: { url: `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/${named}`, arn: arn('sqs', named) },
+    Bucket: { bucket: named, arn: `arn:aws:s3:::${named}` },
+    Table: { arn: arn('dynamodb', `table/${named}`) },
+    Topic: { arn: arn('sns', named) },
+    Eip: { publicIp: address(name), allocationId: `eipalloc-${name}` },
+    NatGateway: { publicIp: address(name) },
+    LoadBalancer: {
+      arn: arn('elasticloadbalancing', `loadbalancer/net/${named}/1`),
+      arnSuffix: `net/${named}/1`,
+      dnsName: `${named}.elb.${REGION}.amazonaws.com`,
+    },
+    TargetGroup: {
+      arn: arn('elasticloadbalancing', `targetgroup/${named}/1`),
+      arnSuffix: `targetgroup/${named}/1`,
+    },
+    LaunchTemplate: { latestVersion: 7 },
+    Group: { arn: arn('autoscaling', `autoScalingGroup:1:autoScalingGroupName/${named}`) },
+  }
+  const id = kind === 'Bucket' || kind === 'Group' ? named : `${kind}-${name}`
+  return { id, state: { name: named, arn: arn(kind.toLowerCase(), named), ...inputs, ...made[kind] } }
+}
+
+const arn = (service: string, rest: string) => `arn:aws:${service}:${REGION}:${ACCOUNT}:${rest}`
+
+/** Of the documentation's block (RFC 5737), the same one for the same name. */
+const address = (name: string) =>
+  `203.0.113.${[...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 250, 0) + 1}`
