@@ -17,3 +17,8 @@ export type PulseMetric =
   | 'UnknownVersion'
   /** 1 when the pulse could not measure; then none of the others is there. */
   | 'PulseFailed'
+
+/** A fleet's metric, as CloudWatch's alarms name it. */
+export function fleetMetric<Name>(fleetName: Name, metricName: PulseMetric) {
+  return { namespace: METRIC_NAMESPACE, metricName, dimensions: { Fleet: fleetName } }
+}
