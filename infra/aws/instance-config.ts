@@ -24,11 +24,13 @@ export type QueuePlaces = {
 
 /** The configuration of every instance of a stack, in the server's schema. */
 export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
+  const { region, ...queue } = places
   const { tlsKeyParameter: keyParameter, tlsCertParameter: certParameter } = stack
   return {
     hostname: stack.hostname,
     listen: { smtp: { fd: SMTP_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
-    queue: { engine: 'aws', ...places, maxEntries: stack.maxEntries },
+    queue: { engine: 'aws', ...queue, maxEntries: stack.maxEntries },
+    aws: { region },
     routes: { bucket: places.bucket, key: ROUTES_KEY, pollMs: 10_000 },
     srs: { domain: stack.srsDomain, secretsParameter: stack.srsSecretsParameter },
     ...(keyParameter === undefined || certParameter === undefined

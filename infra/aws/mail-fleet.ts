@@ -11,8 +11,11 @@ import { LAUNCH_HOOK, TERMINATE_HOOK } from './instance-config.ts'
 
 /** Launch to first forwarded mail takes half a minute; ten times that means it will not come. */
 const LAUNCH_SECONDS = 300
-/** What the end of an instance may take on top of its drain: noticing its state, completing the action. */
-const TERMINATE_MARGIN_SECONDS = 60
+/**
+ * What the end of an instance may take on top of its drain: noticing its state, completing the action. An instance that
+ * heartbeats every minute misses one of them before its time is up.
+ */
+const TERMINATE_MARGIN_SECONDS = 120
 /** A rollout adds half the fleet at a time and takes nothing away before what replaces it is in service. */
 const REPLACEMENT = { least: 100, most: 150 }
 

@@ -42,7 +42,7 @@ export function madeUpAccount(): Account {
 
 /** A provider function's result. @throws what the provider says of something that is not there. */
 export function answer(account: Account, token: string, inputs: Properties): Properties {
-  switch (token.split(':').at(-1)) {
+  switch (token.split(':').at(-1) ?? '') {
     case 'getRegion':
       return { id: REGION, name: REGION, region: REGION }
     case 'getCallerIdentity':
@@ -75,7 +75,7 @@ export function answer(account: Account, token: string, inputs: Properties): Pro
 /** Id and state of a new resource: its inputs, and what the provider makes of them. */
 export function created(type: string, name: string, inputs: Properties): { id: string; state: Properties } {
   const kind = type.split(':').at(-1) ?? ''
-  const named = String(inputs['name'] ?? inputs['bucket'] ?? name)
+  const named = (inputs['name'] ?? inputs['bucket'] ?? name) as string
   const made: Record<string, Properties> = {
     Queue: { url: `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/${named}`, arn: arn('sqs', named) },
     Bucket: { bucket: named, arn: `arn:aws:s3:::${named}` },

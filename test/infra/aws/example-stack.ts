@@ -1,0 +1,22 @@
+// The example stacks as Pulumi's command line hands them to the program: every value a text, structures as JSON.
+// Owns: that reading, and nothing of what the keys mean.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+
+export const ROOT = join(import.meta.dirname, '../../..')
+
+export type StackName = 'dev' | 'prod'
+
+/** Pulumi.<stack>.yaml with `changes` laid over it; undefined takes a key out. */
+export function exampleConfig(
+  stack: StackName,
+  changes: Record<string, unknown> = {},
+): Record<string, string> {
+  const file = join(ROOT, `Pulumi.${stack}.yaml`)
+  const { config } = parse(readFileSync(file, 'utf8')) as { config: Record<string, unknown> }
+  const changed = Object.entries({ ...config, ...changes }).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(
+    changed.map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]),
+  )
+}

@@ -1,0 +1,191 @@
+// The launch template and the group: each of Auto Scaling's traps that would hurt this fleet is one test.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { instanceConfig, userData } from '../../../infra/aws/instance-config.ts'
+import { readStackConfig } from '../../../infra/stack-config.ts'
+import { checkConfig } from '../../../server/config.ts'
+import { DIGEST, IMAGE_ID } from '../../fakes/made-up-aws.ts'
+import { exampleConfig, ROOT } from './example-stack.ts'
+import { runStack, type Inputs } from './mocked-stack.ts'
+
+const dev = await runStack('dev')
+const prod = await runStack('prod')
+const GROUP = 'autoscaling/group:Group'
+const TEMPLATE = 'ec2/launchTemplate:LaunchTemplate'
+const HOOK = 'autoscaling/lifecycleHook:LifecycleHook'
+
+function decoded(run: typeof dev): Inputs {
+  const text = String(run.one(TEMPLATE)['userData'])
+  return JSON.parse(Buffer.from(text, 'base64').toString()) as Inputs
+}
+
+test('a deploy resets no desired capacity: there is none', () => {
+  for (const run of [dev, prod]) assert.ok(!('desiredCapacity' in run.one(GROUP)))
+  const { minSize, maxSize } = prod.one(GROUP)
+  assert.deepEqual([minSize, maxSize], [2, 20])
+})
+
+test('the template names one literal image and the group one numbered version, or no rollout could be rolled back', () => {
+  assert.equal(prod.one(TEMPLATE)['imageId'], IMAGE_ID)
+  const { launchTemplate } = prod.one(GROUP)['mixedInstancesPolicy'] as Inputs
+  assert.equal((launchTemplate as Inputs)['launchTemplateSpecification'].version, '7')
+  const text = JSON.stringify(prod.resources)
+  assert.doesNotMatch(text, /\$Latest|\$Default|resolve:ssm/)
+})
+
+test('a rollout rolls back by an alarm of this stack, and leaves alone what already runs the new template', () => {
+  const { strategy, preferences } = prod.one(GROUP)['instanceRefresh'] as Inputs
+  assert.equal(strategy, 'Rolling')
+  assert.equal(preferences.autoRollback, true)
+  assert.equal(preferences.skipMatching, true)
+  const alarms = prod.all('cloudwatch/metricAlarm:MetricAlarm').map(({ name }) => name)
+  assert.ok(preferences.alarmSpecification.alarms.length > 0)
+  for (const name of preferences.alarmSpecification.alarms) assert.ok(alarms.includes(name as string), name)
+})
+
+test('an instance is replaced only after another is in service, within the bounds that AWS sets', () => {
+  const group = prod.one(GROUP)
+  for (const bounds of [
+    group['instanceRefresh'].preferences,
+    group['instanceMaintenancePolicy'],
+  ] as Inputs[]) {
+    assert.equal(bounds['minHealthyPercentage'], 100)
+    const spread = bounds['maxHealthyPercentage'] - bounds['minHealthyPercentage']
+    assert.ok(spread > 0 && spread <= 100, `${spread} %`)
+  }
+})
+
+test('half-booted instances are no capacity: the launch hook is there before the first instance, and abandons', () => {
+  const initial = (prod.one(GROUP)['initialLifecycleHooks'] as Inputs[]).find(
+    (hook) => hook['name'] === 'launch',
+  )
+  assert.equal(initial?.['lifecycleTransition'], 'autoscaling:EC2_INSTANCE_LAUNCHING')
+  assert.equal(initial?.['defaultResult'], 'ABANDON')
+})
+
+test('later changes of the hooks arrive: the same hooks are resources too', () => {
+  const initial = prod.one(GROUP)['initialLifecycleHooks'] as Inputs[]
+  const resources = prod.all(HOOK).map(({ inputs: { autoscalingGroupName, ...hook } }) => {
+    assert.equal(autoscalingGroupName, 'mailfleet-prod')
+    return hook
+  })
+  assert.deepEqual(resources, initial)
+})
+
+test('scale-in and rebalancing kill no work: the terminate hook outlasts the drain, then lets go', () => {
+  const hook = prod.one(HOOK, 'mailfleet-prod-terminate')
+  assert.equal(hook['lifecycleTransition'], 'autoscaling:EC2_INSTANCE_TERMINATING')
+  assert.equal(hook['defaultResult'], 'CONTINUE')
+  assert.ok(hook['heartbeatTimeout'] * 1000 > decoded(prod)['drain'].timeoutMs)
+})
+
+test('hooks have the names that the instances complete', () => {
+  const names = prod.all(HOOK).map(({ inputs }) => String(inputs['name']))
+  const { launchHook, terminateHook, name } = decoded(prod)['fleet'] as Inputs
+  assert.deepEqual(names, [launchHook, terminateHook])
+  assert.equal(name, prod.one(GROUP)['name'])
+})
+
+test('an outage that makes targets unready replaces no instance: health is EC2’s alone', () => {
+  assert.equal(prod.one(GROUP)['healthCheckType'], 'EC2')
+})
+
+test('the metadata service wants a token and is out of reach behind the instance', () => {
+  assert.deepEqual(prod.one(TEMPLATE)['metadataOptions'], {
+    httpEndpoint: 'enabled',
+    httpTokens: 'required',
+    httpPutResponseHopLimit: 1,
+  })
+})
+
+test('the one disk is the image’s root, encrypted; no key pair, no public address', () => {
+  const template = prod.one(TEMPLATE)
+  assert.deepEqual(template['blockDeviceMappings'], [
+    { deviceName: '/dev/xvda', ebs: { encrypted: 'true', volumeType: 'gp3', deleteOnTermination: 'true' } },
+  ])
+  assert.ok(!('keyName' in template))
+  assert.equal(template['networkInterfaces'][0].associatePublicIpAddress, 'false')
+})
+
+test('launch templates only: launch configurations are closed to new accounts', () => {
+  assert.deepEqual(prod.all('ec2/launchConfiguration:LaunchConfiguration'), [])
+  assert.ok(!('launchConfiguration' in prod.one(GROUP)))
+})
+
+test('instances and volumes carry the image’s digest', () => {
+  const specifications = prod.one(TEMPLATE)['tagSpecifications'] as Inputs[]
+  assert.deepEqual(
+    specifications.map(({ resourceType, tags }) => [resourceType, (tags as Inputs)['mailfleet:digest']]),
+    [
+      ['instance', DIGEST],
+      ['volume', DIGEST],
+    ],
+  )
+})
+
+test('spot is for what is above the minimum only, and is replaced before it is taken away', () => {
+  const group = dev.one(GROUP)
+  const { onDemandBaseCapacity, onDemandPercentageAboveBaseCapacity } = group['mixedInstancesPolicy']
+    .instancesDistribution as Inputs
+  assert.deepEqual([onDemandBaseCapacity, onDemandPercentageAboveBaseCapacity], [group['minSize'], 0])
+  assert.equal(group['capacityRebalance'], true)
+  assert.equal(prod.one(GROUP)['capacityRebalance'], false)
+})
+
+test('the group publishes what its alarms read', () => {
+  assert.ok(prod.one(GROUP)['enabledMetrics'].includes('GroupInServiceInstances'))
+})
+
+for (const [stack, run] of Object.entries({ dev, prod }))
+  test(`user data of ${stack} is a configuration that the server takes`, () => {
+    const config = checkConfig('user data', decoded(run))
+    assert.equal(config.queue.engine, 'aws')
+    assert.equal(config.delivery.concurrency, 10)
+  })
+
+test('user data names secrets and carries none', () => {
+  const { srs, tls } = decoded(prod)
+  assert.deepEqual(srs, {
+    domain: 'srs.example.net',
+    secretsParameter: '/mailfleet/prod/srs-secrets',
+  })
+  assert.deepEqual(tls, {
+    keyParameter: '/mailfleet/prod/tls-key',
+    certParameter: '/mailfleet/prod/tls-cert',
+  })
+})
+
+test('the server delivers with the concurrency that the scaling policy reckons with', async () => {
+  const policy = { minInstances: 1, maxInstances: 3, concurrency: 25 }
+  const run = await runStack('dev', { config: { 'mailfleet:policy': policy } })
+  assert.equal(decoded(run)['delivery'].concurrency, 25)
+})
+
+test('what does not fit into user data is refused, not cut', () => {
+  const stack = readStackConfig(exampleConfig('prod'), 'prod', ROOT)
+  const places = {
+    region: 'eu-west-1',
+    readyUrl: 'https://a',
+    deferredUrl: 'https://b',
+    table: 'c',
+    bucket: 'd',
+  }
+  const config = instanceConfig({ ...stack, hostname: 'm'.repeat(16_384) }, places)
+  assert.throws(() => userData(config), /user data holds 16384/)
+})
+
+test('a name is an identity: no change of the configuration renames a resource', async () => {
+  const changed = await runStack('prod', {
+    config: {
+      'mailfleet:instanceTypes': ['m7i.large'],
+      'mailfleet:spot': true,
+      'mailfleet:imageId': IMAGE_ID,
+      'mailfleet:imageChannel': undefined,
+      'mailfleet:hostname': 'mail.example.net',
+      'mailfleet:drainMs': 60_000,
+      'mailfleet:policy': { minInstances: 3, maxInstances: 30 },
+    },
+  })
+  const names = (run: typeof prod) => run.resources.map(({ type, name }) => `${type} ${name}`).toSorted()
+  assert.deepEqual(names(changed), names(prod))
+})
