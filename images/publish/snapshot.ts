@@ -37,9 +37,7 @@ export type SnapshotOptions = {
 
 /** AWS forgets a snapshot that nobody writes to; in minutes, and its default (StartSnapshot: Timeout). */
 const TIMEOUT_MINUTES = 60
-/** StartSnapshot answers a known token with the snapshot of that time: one this old, and not listed, is gone. */
-const FORGOTTEN_MS = 10 * 60_000
-/** How many snapshots that are gone may still be remembered by their tokens. */
+/** StartSnapshot answers a known token with the snapshot of that time, deleted or not: so many may be gone. */
 const MAX_STARTS = 5
 
 /** The id of a completed snapshot of the disk: found, finished, or made. */
@@ -79,19 +77,21 @@ async function finished(o: SnapshotOptions, found: Snapshot[]): Promise<string |
 async function made(o: SnapshotOptions, found: Snapshot[]): Promise<string> {
   const dead = new Set(found.map(({ SnapshotId }) => SnapshotId!))
   for (let start = 0; start < MAX_STARTS; start++) {
-    const { SnapshotId: id, StartTime } = await startSnapshot(o, [...dead].sort())
-    if (!dead.has(id!) && Date.now() - StartTime!.getTime() < FORGOTTEN_MS) {
-      o.onProgress(`snapshot ${id}`)
-      await fill(o, id!)
-      return id!
+    const id = await startSnapshot(o, [...dead].sort())
+    o.onProgress(`snapshot ${id}`)
+    try {
+      await fill(o, id)
+      return id
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      dead.add(id)
     }
-    dead.add(id!)
   }
   throw new Error(`AWS answers with snapshots of this image that are gone (${[...dead].join(', ')})`)
 }
 
 /** The token makes two runs that begin at once share one snapshot; it differs once that one is dead. */
-async function startSnapshot(o: SnapshotOptions, dead: string[]) {
+async function startSnapshot(o: SnapshotOptions, dead: string[]): Promise<string> {
   const request = {
     VolumeSize: volumeGiB(o.survey.bytes),
     Description: `mailfleet image ${o.survey.digest}`,
@@ -102,7 +102,7 @@ async function startSnapshot(o: SnapshotOptions, dead: string[]) {
   }
   const ClientToken = createHash('sha256').update(JSON.stringify({ request, dead })).digest('hex')
   const command = new StartSnapshotCommand({ ...request, ClientToken })
-  return patiently(() => o.ebs.send(command, { abortSignal: o.signal }), o)
+  return (await patiently(() => o.ebs.send(command, { abortSignal: o.signal }), o)).SnapshotId!
 }
 
 async function fill(o: SnapshotOptions, snapshotId: string): Promise<void> {

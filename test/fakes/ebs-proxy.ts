@@ -1,0 +1,182 @@
+// Stands before moto and makes it as strict as AWS is about snapshots and images. Owns: checking every request of the
+// EBS direct APIs (ebs-rules.ts), remembering client tokens, showing unfinished snapshots as pending, giving a
+// registered image its tags and its snapshot, and the faults that a test asks for. Everything else passes through.
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { ebsRules, type Refusal } from './ebs-rules.ts'
+
+/** Answers the next `times` requests of this operation with an error. */
+export type Fault = { operation: string; times: number; status: number; code: string }
+
+type Answer = { status: number; headers: Record<string, string>; body: Buffer }
+type Request = { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer }
+
+export type EbsProxy = Awaited<ReturnType<typeof startEbsProxy>>
+
+export async function startEbsProxy(upstream: string) {
+  const state = {
+    rules: ebsRules(),
+    faults: [] as Fault[],
+    /** Every request, by the name of its operation. */
+    operations: [] as string[],
+    /** The parameters of each RegisterImage. */
+    registered: [] as URLSearchParams[],
+    /** Awaited before the answer, so a test can hold it back. */
+    onOperation: (() => {}) as (operation: string) => void | Promise<void>,
+    tokens: new Map<string, Answer>(),
+    /** moto's own snapshot of an image → the one that the image was registered with. */
+    snapshotOf: new Map<string, string>(),
+    forward: (request: Request) => forward(upstream, request),
+  }
+  const server = createServer((incoming, response) => {
+    void handle(state, incoming)
+      .catch((error: unknown) => refusal({ status: 500, code: 'Proxy', message: String(error) }))
+      .then((answer) => send(response, answer))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const count = (operation: string) => state.operations.filter((name) => name === operation).length
+  const close = () => {
+    server.closeAllConnections()
+    server.close()
+  }
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return Object.assign(state, { endpoint, count, close })
+}
+
+type State = Omit<EbsProxy, 'endpoint' | 'count' | 'close'>
+
+async function handle(state: State, incoming: IncomingMessage): Promise<Answer> {
+  const { method = '', url = '', headers } = incoming
+  const request = { method, url, headers, body: await buffer(incoming) }
+  const form = new URLSearchParams(
+    /x-www-form-urlencoded/.test(headers['content-type'] ?? '') ? request.body.toString() : '',
+  )
+  const operation = operationOf(request, form)
+  state.operations.push(operation)
+  await state.onOperation(operation)
+  const fault = state.faults.find((candidate) => candidate.operation === operation && candidate.times > 0)
+  if (fault) {
+    fault.times--
+    const { status, code } = fault
+    return refusal({ status, code, message: `a fault of the test in ${operation}` }, form.has('Action'))
+  }
+  return form.has('Action') ? ec2(state, operation, request, form) : ebs(state, operation, request)
+}
+
+async function ebs(state: State, operation: string, request: Request): Promise<Answer> {
+  const { rules } = state
+  const [, , first = '', , index = ''] = request.url.split(/[/?]/)
+  const id = operation === 'CompleteSnapshot' ? (request.url.split('/')[3] ?? '') : first
+  if (operation === 'StartSnapshot') return start(state, request)
+  let refused: Refusal | null = null
+  if (operation === 'PutSnapshotBlock') refused = rules.put(id, Number(index), request.headers, request.body)
+  if (operation === 'CompleteSnapshot') refused = rules.complete(id, request.headers)
+  if (operation === 'ListSnapshotBlocks' || operation === 'GetSnapshotBlock') refused = rules.read(id)
+  return refused ? refusal(refused) : state.forward(request)
+}
+
+/** "Subsequent retries with the same client token return the result from the original successful request." */
+async function start(state: State, request: Request): Promise<Answer> {
+  const { ClientToken } = JSON.parse(request.body.toString()) as { ClientToken: string }
+  const before = state.tokens.get(ClientToken)
+  if (before) return before
+  const answer = await state.forward(request)
+  state.tokens.set(ClientToken, answer)
+  state.rules.started((JSON.parse(answer.body.toString()) as { SnapshotId: string }).SnapshotId)
+  return answer
+}
+
+async function ec2(
+  state: State,
+  operation: string,
+  request: Request,
+  form: URLSearchParams,
+): Promise<Answer> {
+  const answer = await state.forward(request)
+  if (answer.status !== 200) return answer
+  const text = answer.body.toString()
+  if (operation === 'DeleteSnapshot') state.rules.deleted(form.get('SnapshotId') ?? '')
+  if (operation === 'DescribeSnapshots') {
+    const shown = text.replace(
+      /<snapshotId>(snap-\w+)<\/snapshotId>.*?<status>completed/g,
+      (part, id: string) => (state.rules.isPending(id) ? part.replace(/completed$/, 'pending') : part),
+    )
+    return { ...answer, body: Buffer.from(shown) }
+  }
+  if (operation === 'DescribeImages') {
+    const shown = text.replace(/snap-\w+/g, (id) => state.snapshotOf.get(id) ?? id)
+    return { ...answer, body: Buffer.from(shown) }
+  }
+  if (operation === 'RegisterImage') await adorn(state, request, form, /ami-\w+/.exec(text)?.[0] ?? '')
+  return answer
+}
+
+/** moto keeps nothing but the name of a registered image: its tags are added, its snapshot is remembered. */
+async function adorn(state: State, request: Request, form: URLSearchParams, imageId: string): Promise<void> {
+  state.registered.push(form)
+  const tags = [...form]
+    .filter(([key]) => key.startsWith('TagSpecification.1.Tag.'))
+    .map(([key, value]): [string, string] => [key.replace('TagSpecification.1.', ''), value])
+  const send = (parameters: [string, string][]) =>
+    state.forward({
+      ...request,
+      body: Buffer.from(new URLSearchParams([['Version', '2016-11-15'], ...parameters]).toString()),
+    })
+  await send([['Action', 'CreateTags'], ['ResourceId.1', imageId], ...tags])
+  const described = await send([
+    ['Action', 'DescribeImages'],
+    ['ImageId.1', imageId],
+  ])
+  const own = /snap-\w+/.exec(described.body.toString())?.[0] ?? ''
+  state.snapshotOf.set(own, form.get('BlockDeviceMapping.1.Ebs.SnapshotId') ?? '')
+}
+
+function operationOf({ method, url, headers }: Request, form: URLSearchParams): string {
+  const target = headers['x-amz-target']
+  if (typeof target === 'string') return target.split('.')[1] ?? ''
+  const action = form.get('Action')
+  if (action !== null) return action
+  const path = url.split('?')[0] ?? ''
+  if (method === 'POST' && path === '/snapshots') return 'StartSnapshot'
+  if (method === 'POST' && path.startsWith('/snapshots/completion/')) return 'CompleteSnapshot'
+  if (method === 'PUT') return 'PutSnapshotBlock'
+  return path.endsWith('/blocks') ? 'ListSnapshotBlocks' : 'GetSnapshotBlock'
+}
+
+async function forward(upstream: string, { method, url, headers, body }: Request): Promise<Answer> {
+  const passed = Object.entries(headers).filter(
+    ([name]) => !/^(host|connection|content-length|transfer-encoding|expect|keep-alive)$/.test(name),
+  ) as [string, string][]
+  const hasBody = method !== 'GET' && method !== 'HEAD'
+  const response = await fetch(upstream + url, {
+    method,
+    headers: passed,
+    ...(hasBody ? { body: new Uint8Array(body) } : {}),
+  })
+  const kept = [...response.headers].filter(
+    ([name]) => !/^(connection|content-length|transfer-encoding|content-encoding)$/.test(name),
+  )
+  return {
+    status: response.status,
+    headers: Object.fromEntries(kept),
+    body: Buffer.from(await response.arrayBuffer()),
+  }
+}
+
+function refusal({ status, code, message }: Refusal, asXml = false): Answer {
+  const xml = `<Response><Errors><Error><Code>${code}</Code><Message>${message}</Message></Error></Errors><RequestID>r</RequestID></Response>`
+  return asXml
+    ? { status, headers: { 'content-type': 'text/xml' }, body: Buffer.from(xml) }
+    : {
+        status,
+        headers: { 'content-type': 'application/json', 'x-amzn-errortype': code },
+        body: Buffer.from(JSON.stringify({ Message: message, message })),
+      }
+}
+
+function send(response: ServerResponse, { status, headers, body }: Answer): void {
+  response.writeHead(status, { ...headers, 'content-length': body.length }).end(body)
+}

@@ -1,0 +1,38 @@
+// published.json: one entry a region, whole or not at all, of this image only.
+import assert from 'node:assert/strict'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { readPublished, recordPublished } from '../../../images/publish/published.ts'
+import { madeUpImage } from './made-up.ts'
+
+const receipt = 'd'.repeat(64)
+const entry = (region: string, number: number) => ({
+  ...{ region, snapshotId: `snap-${number}`, imageId: `ami-${number}` },
+  publishedAt: '2026-01-31T12:00:00.000Z',
+})
+
+test('an image is added to those of other regions, and replaces its own region’s', () => {
+  const { folder, digest } = madeUpImage('regions')
+  assert.equal(readPublished(folder, digest), null)
+  for (const image of [entry('eu-west-1', 1), entry('us-east-1', 2), entry('eu-west-1', 3)])
+    recordPublished(folder, { digest, receipt, image })
+  assert.deepEqual(readPublished(folder, digest), {
+    ...{ format: 1, digest, receipt },
+    images: [entry('us-east-1', 2), entry('eu-west-1', 3)],
+  })
+  const files = ['disk.raw', 'manifest.json', 'published.json', 'receipt.json']
+  assert.deepEqual(readdirSync(folder).sort(), files)
+})
+
+test('of another image, or not as it should be: refused with everything that is wrong', () => {
+  const { folder, digest } = madeUpImage('refused')
+  recordPublished(folder, { digest, receipt, image: entry('eu-west-1', 1) })
+  assert.throws(() => readPublished(folder, 'e'.repeat(64)), /digest: expected the digest of the image/)
+  const wrong = { format: 1, digest, receipt, images: [{ ...entry('', 1), imageId: 'snap-1' }] }
+  writeFileSync(join(folder, 'published.json'), JSON.stringify(wrong))
+  assert.throws(
+    () => readPublished(folder, digest),
+    /2 problems\n {2}images\.0\.region: .*\n {2}images\.0\.imageId/,
+  )
+})
