@@ -1,11 +1,10 @@
 // When the group grows and when it shrinks: three policies, two alarms that drive them, one for people.
-// Owns: the policies' numbers, all from one scaling policy. Fails with an InputError when CloudWatch cannot look back
-// as far as the policy asks. Missing data never scales in: no metric, no surplus. When the pulse is silent the group
-// can still grow, on SQS's own metric.
+// Owns: the policies' numbers, all from one scaling policy. Missing data never scales in: no metric, no surplus. When
+// the pulse is silent the group can still grow, on SQS's own metric. Fails with a RunError, which Pulumi prints
+// without a stack, when CloudWatch cannot look back as far as the policy asks.
 import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { InputError } from '../../input/problems.ts'
 import { fleetMetric } from '../pulse/metric-names.ts'
 import { SLOT_MS } from '../pulse/slots.ts'
 import { alarmWindow } from '../scaling/alarm-window.ts'
@@ -64,11 +63,10 @@ export class QueueScaling extends pulumi.ComponentResource {
   #scaleIn(name: string, { fleetName, groupName, policy }: QueueScalingArgs): void {
     const { periods, step, cooldownMs } = policy.scaleIn
     const window = alarmWindow(Math.max(periods, Math.ceil(cooldownMs / SLOT_MS)))
-    if (window === undefined) {
-      const expected = 'at most a day, 8640 periods of 10 s: CloudWatch looks back no further'
-      const found = `${periods} periods, and a cooldown of ${cooldownMs} ms`
-      throw new InputError('scaling policy', [{ key: 'scaleIn.periods', found, expected }])
-    }
+    if (window === undefined)
+      throw new pulumi.RunError(
+        `A scale-in after ${periods} periods of 10 s with a cooldown of ${cooldownMs} ms asks CloudWatch to look back longer than a day, which it cannot: at most 8640 periods, at most 86400000 ms.`,
+      )
     const scaleIn = new autoscaling.Policy(
       `${name}-in`,
       {

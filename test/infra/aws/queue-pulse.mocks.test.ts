@@ -1,0 +1,144 @@
+// The pulse's function, schedule, rights and alarms, under mocks.
+import assert from 'node:assert/strict'
+import { isBuiltin } from 'node:module'
+import { test } from 'node:test'
+import * as pulumi from '@pulumi/pulumi'
+import { QueuePulse } from '../../../infra/aws/queue-pulse.ts'
+import { readSettings } from '../../../infra/pulse/settings.ts'
+import { assertAlarmsPossible, policyOf, registered, type Inputs } from './queue-resources.ts'
+
+const TOPIC = 'arn:aws:sns:eu-west-1:123456789012:alarms'
+const FUNCTION = 'lambda/function:Function'
+const ALARM = 'cloudwatch/metricAlarm:MetricAlarm'
+const queue = (name: string) => ({
+  url: `https://sqs.eu-west-1.amazonaws.com/123456789012/${name}`,
+  arn: `arn:aws:sqs:eu-west-1:123456789012:${name}`,
+})
+
+const pulse = await registered(() => {
+  new QueuePulse('p', {
+    fleetName: 'mailfleet-prod',
+    groupName: pulumi.output('mailfleet-prod'),
+    policy: policyOf(),
+    ready: queue('ready'),
+    deferred: queue('deferred'),
+    table: { name: 'state', arn: 'arn:aws:dynamodb:eu-west-1:123456789012:table/state' },
+    topicArn: TOPIC,
+  })
+})
+
+type Statement = { Action: string[]; Resource: string[]; Condition?: object; Principal?: object }
+const statements = (policy: unknown) => (JSON.parse(String(policy)) as { Statement: Statement[] }).Statement
+const rights = (name: string) => statements(pulse.one('iam/rolePolicy:RolePolicy', name)['policy'])
+
+test('the function: newest Node, arm64, time for seven slots and no more, two at once', () => {
+  const made = pulse.one(FUNCTION, 'p')
+  assert.equal(made['runtime'], 'nodejs24.x')
+  assert.deepEqual(made['architectures'], ['arm64'])
+  assert.equal(made['timeout'], 70)
+  assert.equal(made['memorySize'], 256)
+  assert.equal(made['reservedConcurrentExecutions'], 2)
+  assert.equal(made['handler'], 'index.handler')
+})
+
+test('the function is in no network of the fleet and in no group: what breaks the fleet leaves it alone', () => {
+  assert.equal(pulse.one(FUNCTION, 'p')['vpcConfig'], undefined)
+})
+
+test('its environment is what the pulse reads', () => {
+  const { variables } = pulse.one(FUNCTION, 'p')['environment'] as { variables: Record<string, string> }
+  const settings = readSettings(variables)
+  assert.equal(settings.FLEET, 'mailfleet-prod')
+  assert.equal(settings.READY_URL, queue('ready').url)
+  assert.equal(settings.DEFERRED_URL, queue('deferred').url)
+  assert.deepEqual(settings.POLICY, policyOf())
+})
+
+test('its code is one file that holds everything', async () => {
+  const { assets } = pulse.one(FUNCTION, 'p')['code'] as {
+    assets: Promise<Record<string, pulumi.asset.StringAsset>>
+  }
+  const files = await assets
+  assert.deepEqual(Object.keys(files), ['index.js'])
+  const text = await files['index.js']!.text
+  assert.match(text, /PutMetricData/)
+  const required = [...text.matchAll(/require\("([^"]+)"\)/g)].map(([, name]) => name ?? '')
+  // The SDK looks for this one where signatures for several regions at once are asked for, and can do without.
+  const missing = required.filter((name) => !isBuiltin(name) && name !== '@aws-sdk/signature-v4-crt')
+  assert.deepEqual(missing, [])
+})
+
+test('no asynchronous retries: neither by the schedule nor by Lambda', () => {
+  const schedule = pulse.one('scheduler/schedule:Schedule', 'p')
+  assert.equal(schedule['scheduleExpression'], 'rate(1 minute)')
+  assert.deepEqual(schedule['flexibleTimeWindow'], { mode: 'OFF' })
+  assert.deepEqual((schedule['target'] as Inputs)['retryPolicy'], {
+    maximumRetryAttempts: 0,
+    maximumEventAgeInSeconds: 60,
+  })
+  const { maximumRetryAttempts, maximumEventAgeInSeconds } = pulse.one(
+    'lambda/functionEventInvokeConfig:FunctionEventInvokeConfig',
+    'p',
+  )
+  assert.deepEqual([maximumRetryAttempts, maximumEventAgeInSeconds], [0, 60])
+})
+
+test('the function may do exactly what it does', () => {
+  const allowed = rights('p').map(({ Action, Resource }) => [Action.join(' '), Resource])
+  assert.deepEqual(allowed, [
+    ['sqs:GetQueueAttributes', [queue('ready').arn, queue('deferred').arn]],
+    ['dynamodb:Query', ['arn:aws:dynamodb:eu-west-1:123456789012:table/state']],
+    ['autoscaling:DescribeAutoScalingGroups', ['*']],
+    ['cloudwatch:PutMetricData', ['*']],
+    ['logs:CreateLogStream logs:PutLogEvents', ['arn:aws:cloudwatch:eu-west-1:123456789012:p:*']],
+  ])
+})
+
+test('what knows no resource is bound by a condition, where AWS has one', () => {
+  const conditions = new Map(rights('p').map(({ Action, Condition }) => [Action[0], Condition]))
+  assert.deepEqual(conditions.get('cloudwatch:PutMetricData'), {
+    StringEquals: { 'cloudwatch:namespace': 'Mailfleet' },
+  })
+  assert.deepEqual(conditions.get('dynamodb:Query'), {
+    'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['load'] },
+  })
+})
+
+test('the schedule may start this function, and only a schedule of this account may', () => {
+  const [invoke] = rights('p-schedule')
+  assert.deepEqual(invoke?.Action, ['lambda:InvokeFunction'])
+  assert.deepEqual(invoke?.Resource, ['arn:aws:lambda:eu-west-1:123456789012:p'])
+  const [trust] = statements(pulse.one('iam/role:Role', 'p-schedule')['assumeRolePolicy'])
+  assert.deepEqual(trust?.Principal, { Service: 'scheduler.amazonaws.com' })
+  assert.deepEqual(trust?.Condition, { StringEquals: { 'aws:SourceAccount': '123456789012' } })
+})
+
+test('its log ends: the group is made here, with an age, and the function writes to it', () => {
+  assert.equal(pulse.one('cloudwatch/logGroup:LogGroup', 'p')['retentionInDays'], 14)
+  assert.equal((pulse.one(FUNCTION, 'p')['loggingConfig'] as Inputs)['logGroup'], 'p-1234567')
+})
+
+test('silence is an alarm: missing data breaches, three minutes long, but not before the first word', () => {
+  const alarm = pulse.one(ALARM, 'p-stale')
+  assert.equal(alarm['treatMissingData'], 'breaching')
+  assert.equal(alarm['statistic'], 'SampleCount')
+  assert.equal(alarm['period'] * alarm['evaluationPeriods'], 180)
+  assert.deepEqual(alarm['warmUpConfiguration'], { warmUpPeriodDurationInMinutes: 5 })
+})
+
+test('a pulse that cannot measure and an unknown version are alarms of their own, and call a person', () => {
+  for (const [name, metric] of [
+    ['p-failed', 'PulseFailed'],
+    ['p-unknown-version', 'UnknownVersion'],
+  ] as const) {
+    const alarm = pulse.one(ALARM, name)
+    assert.equal(alarm['metricName'], metric)
+    assert.deepEqual(alarm['dimensions'], { Fleet: 'mailfleet-prod' })
+    assert.deepEqual([alarm['alarmActions'], alarm['okActions']], [[TOPIC], [TOPIC]])
+  }
+})
+
+test('no alarm sums what two overlapping invocations may both have published', () => {
+  for (const { name, inputs } of pulse.all(ALARM)) assert.notEqual(inputs['statistic'], 'Sum', name)
+  assertAlarmsPossible(pulse.all(ALARM))
+})

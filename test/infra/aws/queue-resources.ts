@@ -1,0 +1,78 @@
+// One component under Pulumi's mocks: what it registers. Owns: one run at a time in this process. What the component
+// throws, the run throws.
+import assert from 'node:assert/strict'
+import * as pulumi from '@pulumi/pulumi'
+import * as v from 'valibot'
+import { scalingPolicySchema, type ScalingPolicy } from '../../../infra/scaling/policy.ts'
+
+/** Inputs are whatever a resource takes; tests name what they expect. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Inputs = Record<string, any>
+
+export type Registered = Awaited<ReturnType<typeof registered>>
+
+/** @param construct makes the component */
+export async function registered(construct: () => void) {
+  const resources: { type: string; name: string; inputs: Inputs }[] = []
+  await pulumi.runtime.setMocks({
+    call: () => ({}),
+    newResource: ({ type, name, inputs }) => {
+      resources.push({ type, name, inputs: inputs as Inputs })
+      return {
+        id: `${name}-id`,
+        state: { ...(inputs as Inputs), name: `${name}-1234567`, arn: arnOf(type, name) },
+      }
+    },
+  })
+  try {
+    construct()
+  } finally {
+    // Waits for every registration.
+    await pulumi.runtime.disconnect()
+  }
+  const all = (type: string) => resources.filter((resource) => resource.type === `aws:${type}`)
+  /** Inputs of the one of a type and name. */
+  const one = (type: string, name: string): Inputs => {
+    const found = all(type).filter((resource) => resource.name === name)
+    assert.equal(
+      found.length,
+      1,
+      `${type} ${name}: ${all(type)
+        .map((each) => each.name)
+        .join(', ')}`,
+    )
+    return found[0]!.inputs
+  }
+  return { resources, all, one }
+}
+
+export function arnOf(type: string, name: string): string {
+  return `arn:aws:${type.split(':')[1]?.split('/')[0] ?? ''}:eu-west-1:123456789012:${name}`
+}
+
+/** 100 messages an instance, 2 to 20 instances, unless told otherwise. */
+export function policyOf(changes: v.InferInput<typeof scalingPolicySchema> = {}): ScalingPolicy {
+  return v.parse(scalingPolicySchema, { minInstances: 2, maxInstances: 20, ...changes })
+}
+
+/**
+ * Every alarm keeps CloudWatch's rules (PutMetricAlarm): a period of 10, 20 or 30 s or whole minutes, a look back of
+ * a day at most, and sub-minute periods only where the data points are that fine.
+ */
+export function assertAlarmsPossible(alarms: Registered['resources']): void {
+  assert.ok(alarms.length > 0)
+  for (const { name, inputs } of alarms) {
+    const queries = (inputs['metricQueries'] ?? []) as { metric?: Inputs }[]
+    const metrics = queries.flatMap(({ metric }) => (metric === undefined ? [] : [metric]))
+    for (const { period, namespace } of metrics.length > 0 ? metrics : [inputs]) {
+      assert.ok(
+        [10, 20, 30].includes(period as number) || period % 60 === 0,
+        `${name}: a period of ${period} s`,
+      )
+      assert.ok(period * inputs['evaluationPeriods'] <= 86_400, `${name} looks back longer than a day`)
+      if (period < 60) assert.equal(namespace, 'Mailfleet', `${name}: ${namespace} has minutes only`)
+    }
+    assert.ok(['breaching', 'notBreaching'].includes(inputs['treatMissingData'] as string), name)
+    assert.ok((inputs['alarmDescription'] as string).length > 0, name)
+  }
+}
