@@ -17,19 +17,13 @@ import { MailLoadBalancer } from './aws/mail-load-balancer.ts'
 import { MailQueue } from './aws/mail-queue.ts'
 import { Network } from './aws/network.ts'
 import { requireSecrets } from './aws/parameters.ts'
+import { causeOf } from './aws/provider-error.ts'
 import { readStackConfig, StackConfigError, type StackConfig } from './stack-config.ts'
 
 /** The program. @returns the stack's outputs. */
 export default async function main(): Promise<Record<string, unknown>> {
   const stack = stackConfig()
-  const { region } = await getRegion()
-  const [image, { accountId }, { partition }, zones] = await Promise.all([
-    resolveImage(wantedImage(stack), region),
-    getCallerIdentity(),
-    getPartition(),
-    firstZones(stack.availabilityZones, region),
-    requireSecrets(instanceParameters(stack), region),
-  ])
+  const { region, image, accountId, partition, zones } = await lookUp(stack)
   const { fleetName, policy, vpcCidr, protect } = stack
   const network = new Network(fleetName, {
     region,
@@ -100,6 +94,24 @@ function stackConfig(): StackConfig {
     return readStackConfig(allConfig(), pulumi.getStack(), join(import.meta.dirname, '..'))
   } catch (error) {
     throw error instanceof StackConfigError ? new pulumi.RunError(error.message) : error
+  }
+}
+
+/** What has to be known of the account first. @throws {RunError} when something is missing or cannot be asked. */
+async function lookUp(stack: StackConfig) {
+  try {
+    const { region } = await getRegion()
+    const [image, { accountId }, { partition }, zones] = await Promise.all([
+      resolveImage(wantedImage(stack), region),
+      getCallerIdentity(),
+      getPartition(),
+      firstZones(stack.availabilityZones, region),
+      requireSecrets(instanceParameters(stack), region),
+    ])
+    return { region, image, accountId, partition, zones }
+  } catch (error) {
+    if (pulumi.RunError.isInstance(error)) throw error
+    throw new pulumi.RunError(`AWS could not be asked: ${causeOf(error)}`)
   }
 }
 

@@ -5,6 +5,7 @@
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as ssm from '@pulumi/aws/ssm/index.js'
 import { RunError } from '@pulumi/pulumi'
+import { causeOf, isMissingImage, isMissingParameter } from './provider-error.ts'
 
 export type Image = {
   imageId: string
@@ -34,11 +35,10 @@ export async function resolveImage(
 async function promoted(channel: string, region: string): Promise<string> {
   const name = `/mailfleet/${channel}/image`
   const { value } = await ssm.getParameter({ name }).catch((error: unknown) => {
-    const missing = /couldn't find|could not find|not ?found/i.test(firstLine(error))
     throw new RunError(
-      missing
+      isMissingParameter(error)
         ? `No image was promoted to ${channel} in ${region} (SSM parameter ${name}): run \`mailfleet image promote --channel ${channel}\`, or set mailfleet:imageId.`
-        : `The SSM parameter ${name} could not be read: ${firstLine(error)}`,
+        : `The SSM parameter ${name} could not be read: ${causeOf(error)}`,
     )
   })
   if (!/^ami-[0-9a-f]+$/.test(value))
@@ -50,14 +50,9 @@ function lookUp(imageId: string, region: string): Promise<ec2.GetAmiResult> {
   const filters = [{ name: 'image-id', values: [imageId] }]
   return ec2.getAmi({ owners: ['self'], filters, includeDeprecated: true }).catch((error: unknown) => {
     throw new RunError(
-      /no results/i.test(firstLine(error))
+      isMissingImage(error)
         ? `Image ${imageId} is none of this account's in ${region}: an AMI id holds in one region only, so publish the image there with \`mailfleet image publish --region ${region}\`.`
-        : `Image ${imageId} could not be looked up: ${firstLine(error)}`,
+        : `Image ${imageId} could not be looked up: ${causeOf(error)}`,
     )
   })
-}
-
-function firstLine(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return message.split('\n', 1)[0] ?? message
 }

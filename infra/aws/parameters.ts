@@ -3,6 +3,7 @@
 // not decrypted here, so that none of them comes near the stack's state.
 import * as ssm from '@pulumi/aws/ssm/index.js'
 import { RunError } from '@pulumi/pulumi'
+import { causeOf, isMissingParameter } from './provider-error.ts'
 
 /** @throws {RunError} when one of the parameters is missing or is not a SecureString. */
 export async function requireSecrets(names: readonly string[], region: string): Promise<void> {
@@ -16,9 +17,8 @@ async function problemOf(name: string): Promise<string | null> {
     const { type } = await ssm.getParameter({ name, withDecryption: false })
     return type === 'SecureString' ? null : `${name} is a ${type}, not a SecureString: ${command(name)}`
   } catch (error) {
-    const message = error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : String(error)
-    const missing = /couldn't find|could not find|not ?found/i.test(message)
-    return `${name} ${missing ? 'is missing' : `could not be read (${message})`}: ${command(name)}`
+    const why = isMissingParameter(error) ? 'is missing' : `could not be read (${causeOf(error)})`
+    return `${name} ${why}: ${command(name)}`
   }
 }
 

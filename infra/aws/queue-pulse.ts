@@ -31,6 +31,8 @@ export type QueuePulseArgs = {
   table: { name: pulumi.Input<string>; arn: pulumi.Input<string> }
   /** Of the SNS topic that the alarms go to. */
   topicArn: pulumi.Input<string>
+  /** Invocations kept free for the pulse; −1 for none, where the account has too few to reserve any. */
+  reservedConcurrency?: number
 }
 
 export class QueuePulse extends pulumi.ComponentResource {
@@ -63,7 +65,7 @@ export class QueuePulse extends pulumi.ComponentResource {
         code: new pulumi.asset.AssetArchive({ [BUNDLE_FILE]: new pulumi.asset.StringAsset(pulseBundle()) }),
         memorySize: MEMORY_MB,
         timeout: TIMEOUT_SECONDS,
-        reservedConcurrentExecutions: CONCURRENT,
+        reservedConcurrentExecutions: args.reservedConcurrency ?? CONCURRENT,
         role: role.arn,
         loggingConfig: { logFormat: 'Text', logGroup: logs.name },
         environment: {

@@ -10,6 +10,8 @@ export const DIGEST = 'ab'.repeat(32)
 type Properties = Record<string, unknown>
 
 export type Account = {
+  /** Look-ups that fail, by name, and what they fail with. */
+  failures: Record<string, string>
   /** SSM parameters: name to type and value. */
   parameters: Record<string, { type: string; value: string }>
   images: Record<string, { state: string; tags: Record<string, string> }>
@@ -21,6 +23,7 @@ export function madeUpAccount(): Account {
   const secret = { type: 'SecureString', value: 'AQICAHh' }
   const image = { type: 'String', value: IMAGE_ID }
   return {
+    failures: {},
     parameters: {
       '/mailfleet/dev/image': image,
       '/mailfleet/prod/image': image,
@@ -40,9 +43,22 @@ export function madeUpAccount(): Account {
   }
 }
 
+/** A failed look-up as gRPC carries it: the text of a Terraform error, in several lines. */
+export class ProviderError extends Error {
+  readonly details: string
+
+  constructor(token: string, cause: string) {
+    super(cause)
+    this.details = `invocation of ${token} returned an error: invoking ${token}: 1 error occurred:\n\t* ${cause}\n\n`
+  }
+}
+
 /** A provider function's result. @throws what the provider says of something that is not there. */
 export function answer(account: Account, token: string, inputs: Properties): Properties {
-  switch (token.split(':').at(-1) ?? '') {
+  const name = token.split(':').at(-1) ?? ''
+  const failure = account.failures[name]
+  if (failure !== undefined) throw new ProviderError(token, failure)
+  switch (name) {
     case 'getRegion':
       return { id: REGION, name: REGION, region: REGION }
     case 'getCallerIdentity':
@@ -54,7 +70,8 @@ export function answer(account: Account, token: string, inputs: Properties): Pro
     case 'getParameter': {
       const name = String(inputs['name'])
       const parameter = account.parameters[name]
-      if (parameter === undefined) throw new Error(`reading SSM Parameter (${name}): couldn't find resource`)
+      if (parameter === undefined)
+        throw new ProviderError(token, `reading SSM Parameter (${name}): couldn't find resource`)
       return { ...parameter, name, arn: arn('ssm', `parameter${name}`), version: 1 }
     }
     case 'getAmi': {
@@ -62,8 +79,9 @@ export function answer(account: Account, token: string, inputs: Properties): Pro
       const [imageId] = filter.values
       const image = account.images[imageId]
       if (image === undefined)
-        throw new Error(
-          'Your query returned no results. Please change your search criteria and try again.\n  with stack',
+        throw new ProviderError(
+          token,
+          'Your query returned no results. Please change your search criteria and try again.',
         )
       return { ...image, id: imageId, imageId, rootDeviceName: '/dev/xvda', ownerId: ACCOUNT }
     }

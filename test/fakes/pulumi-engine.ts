@@ -5,12 +5,11 @@
 import * as grpc from '@grpc/grpc-js'
 import engineServices from '@pulumi/pulumi/proto/engine_grpc_pb.js'
 import engineMessages from '@pulumi/pulumi/proto/engine_pb.js'
-import providerMessages from '@pulumi/pulumi/proto/provider_pb.js'
 import resourceServices from '@pulumi/pulumi/proto/resource_grpc_pb.js'
 import resourceMessages from '@pulumi/pulumi/proto/resource_pb.js'
 import empty from 'google-protobuf/google/protobuf/empty_pb.js'
 import struct from 'google-protobuf/google/protobuf/struct_pb.js'
-import { answer, created, type Account } from './made-up-aws.ts'
+import { answer, created, ProviderError, type Account } from './made-up-aws.ts'
 
 export type Registered = {
   urn: string
@@ -73,12 +72,11 @@ function monitor(account: Account, engine: Engine): grpc.UntypedServiceImplement
       try {
         const result = answer(account, request.getTok(), plain(request.getArgs()))
         response.setReturn(struct.Struct.fromJavaScript(result as Record<string, struct.JavaScriptValue>))
+        reply(null, response)
       } catch (error) {
-        const failure = new providerMessages.CheckFailure()
-        failure.setReason((error as Error).message)
-        response.setFailuresList([failure])
+        const details = error instanceof ProviderError ? error.details : String(error)
+        reply({ code: grpc.status.UNKNOWN, details })
       }
-      reply(null, response)
     },
     registerResource: ({ request }: Call<resourceMessages.RegisterResourceRequest>, reply: Reply) => {
       const registered = readRequest(request)

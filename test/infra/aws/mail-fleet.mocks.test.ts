@@ -1,4 +1,5 @@
 // The launch template and the group: each of Auto Scaling's traps that would hurt this fleet is one test.
+/* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { instanceConfig, userData } from '../../../infra/aws/instance-config.ts'
@@ -39,8 +40,9 @@ test('a rollout rolls back by an alarm of this stack, and leaves alone what alre
   assert.equal(preferences.autoRollback, true)
   assert.equal(preferences.skipMatching, true)
   const alarms = prod.all('cloudwatch/metricAlarm:MetricAlarm').map(({ name }) => name)
-  assert.ok(preferences.alarmSpecification.alarms.length > 0)
-  for (const name of preferences.alarmSpecification.alarms) assert.ok(alarms.includes(name as string), name)
+  const named = preferences.alarmSpecification.alarms as string[]
+  assert.ok(named.length > 0)
+  for (const name of named) assert.ok(alarms.includes(name), name)
 })
 
 test('an instance is replaced only after another is in service, within the bounds that AWS sets', () => {
@@ -115,7 +117,7 @@ test('launch templates only: launch configurations are closed to new accounts', 
 test('instances and volumes carry the image’s digest', () => {
   const specifications = prod.one(TEMPLATE)['tagSpecifications'] as Inputs[]
   assert.deepEqual(
-    specifications.map(({ resourceType, tags }) => [resourceType, (tags as Inputs)['mailfleet:digest']]),
+    specifications.map(({ resourceType, tags }) => [resourceType, tags['mailfleet:digest']] as unknown),
     [
       ['instance', DIGEST],
       ['volume', DIGEST],
@@ -133,7 +135,7 @@ test('spot is for what is above the minimum only, and is replaced before it is t
 })
 
 test('the group publishes what its alarms read', () => {
-  assert.ok(prod.one(GROUP)['enabledMetrics'].includes('GroupInServiceInstances'))
+  assert.ok((prod.one(GROUP)['enabledMetrics'] as string[]).includes('GroupInServiceInstances'))
 })
 
 for (const [stack, run] of Object.entries({ dev, prod }))

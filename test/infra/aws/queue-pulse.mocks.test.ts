@@ -15,17 +15,21 @@ const queue = (name: string) => ({
   arn: `arn:aws:sqs:eu-west-1:123456789012:${name}`,
 })
 
-const pulse = await registered(() => {
-  new QueuePulse('p', {
-    fleetName: 'mailfleet-prod',
-    groupName: pulumi.output('mailfleet-prod'),
-    policy: policyOf(),
-    ready: queue('ready'),
-    deferred: queue('deferred'),
-    table: { name: 'state', arn: 'arn:aws:dynamodb:eu-west-1:123456789012:table/state' },
-    topicArn: TOPIC,
+const make = (more: { reservedConcurrency?: number } = {}) =>
+  registered(() => {
+    new QueuePulse('p', {
+      fleetName: 'mailfleet-prod',
+      groupName: pulumi.output('mailfleet-prod'),
+      policy: policyOf(),
+      ready: queue('ready'),
+      deferred: queue('deferred'),
+      table: { name: 'state', arn: 'arn:aws:dynamodb:eu-west-1:123456789012:table/state' },
+      topicArn: TOPIC,
+      ...more,
+    })
   })
-})
+
+const pulse = await make()
 
 type Statement = { Action: string[]; Resource: string[]; Condition?: object; Principal?: object }
 const statements = (policy: unknown) => (JSON.parse(String(policy)) as { Statement: Statement[] }).Statement
@@ -39,6 +43,11 @@ test('the function: newest Node, arm64, time for seven slots and no more, two at
   assert.equal(made['memorySize'], 256)
   assert.equal(made['reservedConcurrentExecutions'], 2)
   assert.equal(made['handler'], 'index.handler')
+})
+
+test('an account that can reserve no concurrency can go without', async () => {
+  const free = await make({ reservedConcurrency: -1 })
+  assert.equal(free.one(FUNCTION, 'p')['reservedConcurrentExecutions'], -1)
 })
 
 test('the function is in no network of the fleet and in no group: what breaks the fleet leaves it alone', () => {

@@ -1,0 +1,102 @@
+// Where accepted mail is: nothing expires before the mail in it, nothing is readable to others, nothing goes by default.
+/* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type * as pulumi from '@pulumi/pulumi'
+import { runStack, type Inputs } from './mocked-stack.ts'
+
+const prod = await runStack('prod')
+const dev = await runStack('dev')
+const QUEUE = 'sqs/queue:Queue'
+const queue = (name: string) => prod.one(QUEUE, `mailfleet-prod-${name}`)
+const parsed = (value: unknown) => JSON.parse(String(value)) as Inputs
+
+test('there are two standard queues and one for the dead letters of both', () => {
+  assert.deepEqual(
+    prod.all(QUEUE).map(({ name }) => name),
+    ['mailfleet-prod-dead-letters', 'mailfleet-prod-ready', 'mailfleet-prod-deferred'],
+  )
+  for (const inputs of [queue('ready'), queue('deferred')]) {
+    assert.ok(!('fifoQueue' in inputs))
+    const { deadLetterTargetArn, maxReceiveCount } = parsed(inputs['redrivePolicy'])
+    assert.match(String(deadLetterTargetArn), /:mailfleet-prod-dead-letters$/)
+    assert.equal(maxReceiveCount, 12)
+  }
+})
+
+test('mail stays as long as SQS can keep it, dead letters too', () => {
+  for (const { inputs } of prod.all(QUEUE)) assert.equal(inputs['messageRetentionSeconds'], 14 * 24 * 60 * 60)
+})
+
+test('the dead-letter queue takes from these two queues only', () => {
+  const { redrivePermission, sourceQueueArns } = parsed(
+    prod.one('sqs/redriveAllowPolicy:RedriveAllowPolicy')['redriveAllowPolicy'],
+  )
+  assert.equal(redrivePermission, 'byQueue')
+  assert.deepEqual(
+    (sourceQueueArns as string[]).map((arn) => arn.split(':').at(-1)),
+    ['mailfleet-prod-ready', 'mailfleet-prod-deferred'],
+  )
+})
+
+test('queues and bucket are encrypted and refuse plain text on the way', () => {
+  for (const { inputs } of prod.all(QUEUE)) assert.equal(inputs['sqsManagedSseEnabled'], true)
+  const policies = [...prod.all('sqs/queuePolicy:QueuePolicy'), ...prod.all('s3/bucketPolicy:BucketPolicy')]
+  assert.equal(policies.length, 4)
+  for (const { inputs } of policies) {
+    const [statement] = parsed(inputs['policy'])['Statement'] as Inputs[]
+    assert.equal(statement?.['Effect'], 'Deny')
+    assert.deepEqual(statement['Condition'], { Bool: { 'aws:SecureTransport': 'false' } })
+  }
+  const [rule] = prod.one(
+    's3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration',
+  )['rules'] as Inputs[]
+  assert.equal(rule?.['applyServerSideEncryptionByDefault'].sseAlgorithm, 'AES256')
+})
+
+test('the bucket is private, keeps no old versions of bodies, and is not emptied to be deleted', () => {
+  const access = prod.one('s3/bucketPublicAccessBlock:BucketPublicAccessBlock')
+  for (const key of ['blockPublicAcls', 'blockPublicPolicy', 'ignorePublicAcls', 'restrictPublicBuckets'])
+    assert.equal(access[key], true)
+  assert.deepEqual(prod.all('s3/bucketVersioning:BucketVersioning'), [])
+  assert.equal(prod.one('s3/bucket:Bucket')['forceDestroy'], false)
+})
+
+test('a body outlives every message that can name it, and nothing but bodies expires', () => {
+  const rules = prod.one('s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration')['rules'] as Inputs[]
+  assert.equal(rules.length, 1)
+  assert.deepEqual(rules[0]?.['filter'], { prefix: 'bodies/' })
+  const retentionDays = Number(queue('ready')['messageRetentionSeconds']) / 86_400
+  assert.ok(rules[0]?.['expiration'].days > retentionDays)
+})
+
+test('the table has the server’s keys, forgets by ttl, is paid by request and can go back in time', () => {
+  const table = prod.one('dynamodb/table:Table')
+  assert.deepEqual(
+    [table['hashKey'], table['rangeKey'], table['billingMode']],
+    ['pk', 'sk', 'PAY_PER_REQUEST'],
+  )
+  assert.deepEqual(table['attributes'], [
+    { name: 'pk', type: 'S' },
+    { name: 'sk', type: 'S' },
+  ])
+  assert.deepEqual(table['ttl'], { attributeName: 'ttl', enabled: true })
+  assert.deepEqual(table['pointInTimeRecovery'], { enabled: true })
+})
+
+test('with protect, table and load balancer refuse their deletion; without it a trial can be taken down', () => {
+  for (const [run, kept] of [
+    [prod, true],
+    [dev, false],
+  ] as const) {
+    assert.equal(run.one('dynamodb/table:Table')['deletionProtectionEnabled'], kept)
+    assert.equal(run.one('lb/loadBalancer:LoadBalancer')['enableDeletionProtection'], kept)
+  }
+})
+
+test('the routes file becomes the object that the instances follow', async () => {
+  const { key, source } = prod.one('s3/bucketObjectv2:BucketObjectv2')
+  assert.equal(key, 'routes.yaml')
+  const { path } = source as pulumi.asset.FileAsset
+  assert.match(await path, /\/infra\/aws\/routes\.example\.yaml$/)
+})
