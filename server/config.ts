@@ -199,10 +199,15 @@ const secret = v.pipe(
   v.maxLength(512, 'a secret of at most 512 characters'),
 )
 
+const someSecrets = v.pipe(v.array(secret), v.maxLength(10, 'at most 10 secrets'))
+
+/** The first signs, all verify. */
+export const Secrets = v.pipe(someSecrets, v.minLength(1, 'at least one secret'))
+
 const Srs = v.pipe(
   v.strictObject({
     domain: fullName,
-    secrets: v.optional(v.pipe(v.array(secret), v.maxLength(10, 'at most 10 secrets')), []),
+    secrets: v.optional(someSecrets, []),
     /** SSM parameter (SecureString) with the secrets, one a line. */
     secretsParameter: v.optional(parameter),
   }),

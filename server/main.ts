@@ -1,45 +1,84 @@
 // The server process: config → parts → run → drain. Exit 0 after a drain, 2 for bad input, 1 when it cannot start or
-// had to stop by itself. Owns: the order in which parts start and stop. Usage: node server/main.ts --config FILE
+// had to stop by itself. Owns: the order in which parts start and stop.
+// Usage: node server/main.ts --config FILE | --config-from-instance
 import { parseArgs } from 'node:util'
 import { InputError } from '../input/problems.ts'
+import { troubleFields } from './aws/trouble.ts'
 import type { Config } from './config.ts'
 import { createDeliverer } from './delivery/deliver.ts'
 import { startForwarder } from './delivery/forwarder.ts'
 import { reverseSrs } from './delivery/srs.ts'
-import { spoolWritable, startAdmin } from './fleet/admin.ts'
-import { drain, stopReason } from './fleet/drain.ts'
+import { spoolWritable, startAdmin, type Admin } from './fleet/admin.ts'
+import { drain, watchStop, type Stop } from './fleet/drain.ts'
+import { joinFleet, type Member } from './fleet/member.ts'
 import { createMetrics, type Metrics } from './fleet/metrics.ts'
-import { loadConfig } from './load-config.ts'
+import type { TlsFiles } from './load-config.ts'
 import { createLog, errorFields, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './names.ts'
+import { StoppedError } from './persist.ts'
 import type { Queue } from './queue/queue.ts'
 import { openConfigured } from './queue/open.ts'
-import { openFileSource, type RouteSource } from './routing/file-source.ts'
+import type { RouteSource } from './routing/file-source.ts'
+import { openRoutes } from './routing/open.ts'
 import { resolve } from './routing/table.ts'
+import { completeConfig, readConfig, type ConfigSource } from './set-up.ts'
 import { watchLoad, type LoadWatch } from './smtp/admission.ts'
-import { startListener } from './smtp/listener.ts'
+import { createCanaryGate } from './smtp/canary.ts'
+import { startListener, type Listener } from './smtp/listener.ts'
 import { createTransactions } from './smtp/transaction.ts'
 
+/** What is there once mail is served. */
+type Serving = {
+  listener: Listener
+  member: Member
+  queue: Queue
+  /** Takes no more work and ends what is in progress. */
+  stopForwarding: (timeoutMs: number) => Promise<void>
+  close: () => Promise<void>
+}
+
 /** Serves until told to stop. @returns the exit code. */
-async function serve(file: string, log: Log): Promise<number> {
+async function serve(source: ConfigSource, log: Log): Promise<number> {
   // From the start: a signal that comes before anything is served must not look like a crash.
-  const stopped = stopReason(log)
-  const { config, tls } = loadConfig(file)
-  // Before the routes, which count their reloads from now on, however long the queue takes to open.
-  const metrics = createMetrics(() => queue.stats())
-  if (config.routes.kind === 's3') throw new Error('routes in S3 are not part of this build')
-  const routes = await openFileSource({
-    ...config.routes,
-    onReload: ({ result, ...about }) => {
-      metrics.routesReloads.inc({ result })
-      log(`routes-${result}`, about)
-    },
+  const stop = watchStop(log)
+  try {
+    const read = await readConfig(source, { log, signal: stop.signal })
+    let serving: Serving | null = null
+    const metrics = createMetrics(() => serving?.queue.stats() ?? null)
+    // Before all that may have to be waited for: an instance that waits is healthy.
+    const admin = await startAdmin({
+      listen: read.config.listen.admin,
+      scrape: () => metrics.scrape(),
+      healthy: () => (serving === null ? null : healthy(serving.queue, read.config)),
+      ready: () => (serving === null ? 'starting' : serving.member.readiness.problem()),
+      log,
+    })
+    const { config, tls } = await completeConfig(read, { log, signal: stop.signal })
+    serving = await startServing({ config, tls, metrics, log, stop })
+    sayListening(serving, admin, log)
+    return await leave(serving, admin, { reason: await stop.reason, config, log })
+  } catch (error) {
+    if (!(error instanceof StoppedError)) throw error
+    const reason = await stop.reason
+    log('stopped', { reason, error: error.message })
+    return reason === 'error' ? 1 : 0
+  }
+}
+
+type Parts = { config: Config; tls: TlsFiles | null; metrics: Metrics; log: Log; stop: Stop }
+
+/** Starts all parts, in the order in which they need each other. */
+async function startServing({ config, tls, metrics, log, stop }: Parts): Promise<Serving> {
+  const routes = await openRoutes(config, metrics, log)
+  const queue = await openConfigured(config, (where, error) => {
+    metrics.errors.inc({ where })
+    log('queue-failed', { where, ...troubleFields(error) })
   })
-  const queue = await openConfigured(config)
   const watch = await watchQueue(queue, metrics, log)
   const deliverer = createDeliverer(config)
   const context = attemptContext(config, routes, deliverer.deliver)
   const forwarder = startForwarder({ ...config.delivery, queue, metrics, log, context })
+  const gate = createCanaryGate(config.hostname)
   const transactions = createTransactions({
     config,
     queue,
@@ -47,32 +86,51 @@ async function serve(file: string, log: Log): Promise<number> {
     watch,
     metrics,
     log,
+    canary: gate,
     onQueued: forwarder.kick,
   })
   const listener = await startListener({ config, tls, transactions, metrics, log })
-  const admin = await startAdmin({
-    listen: config.listen.admin,
-    scrape: () => metrics.scrape(),
-    healthy: () => healthy(queue, config),
-    ready: () => (!listener.isOpen() ? 'draining' : routes.current() === null ? 'routes not loaded' : null),
-    log,
-  })
+  const { hasSettled } = forwarder
+  const member = joinFleet({ config, listener, routes, queue, hasSettled, gate, watch, metrics, log, stop })
+  return {
+    listener,
+    member,
+    queue,
+    stopForwarding: forwarder.stop,
+    close: async () => {
+      watch.stop()
+      routes.close()
+      deliverer.close()
+      await queue.close()
+    },
+  }
+}
+
+function sayListening({ listener }: Serving, admin: Admin, log: Log): void {
   log('listening', {
     smtp: listener.address,
     admin: admin.address,
     pid: process.pid,
     startMs: Math.round(performance.now()),
   })
-  return drain(await stopped, {
+}
+
+/** Drains. @returns the exit code. */
+function leave(
+  { listener, member, stopForwarding, close }: Serving,
+  admin: Admin,
+  { reason, config, log }: { reason: Awaited<Stop['reason']>; config: Config; log: Log },
+): Promise<number> {
+  member.draining()
+  return drain(reason, {
     timeoutMs: config.drain.timeoutMs,
     log,
     sessions: listener.drain,
-    deliveries: forwarder.stop,
+    deliveries: stopForwarding,
     close: async () => {
-      watch.stop()
-      routes.close()
-      deliverer.close()
-      await queue.close()
+      await close()
+      // Last: with this the group may end the instance.
+      await member.drained()
       admin.close()
     },
   })
@@ -81,7 +139,7 @@ async function serve(file: string, log: Log): Promise<number> {
 function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadWatch> {
   return watchLoad(queue, (error) => {
     metrics.errors.inc({ where: 'queue-stats' })
-    log('queue-stats-failed', errorFields(error))
+    log('queue-stats-failed', troubleFields(error))
   })
 }
 
@@ -120,25 +178,28 @@ function sendersMailboxes(sender: string, routes: RouteSource, { srs }: Config):
   return resolution.kind === 'unknown-domain' ? [formatAddress(original)] : []
 }
 
-function configFile(): string {
+const USAGE = '--config FILE, or --config-from-instance'
+
+/** @throws {InputError} for any other arguments. */
+function configSource(): ConfigSource {
+  const options = { config: { type: 'string' }, 'config-from-instance': { type: 'boolean' } } as const
+  let values: { config?: string | undefined; 'config-from-instance'?: boolean | undefined }
   try {
-    const { values } = parseArgs({ options: { config: { type: 'string' } } })
-    if (values.config !== undefined) return values.config
+    values = parseArgs({ options }).values
   } catch (cause) {
-    throw new InputError('arguments', [{ key: '', found: String(cause), expected: '--config FILE' }], {
-      cause,
-    })
+    throw new InputError('arguments', [{ key: '', found: String(cause), expected: USAGE }], { cause })
   }
-  throw new InputError('arguments', [
-    { key: '--config', found: 'nothing', expected: 'the configuration file' },
-  ])
+  const { config, 'config-from-instance': fromInstance = false } = values
+  if (fromInstance && config === undefined) return 'instance'
+  if (!fromInstance && config !== undefined) return { file: config }
+  throw new InputError('arguments', [{ key: '', found: fromInstance ? 'both' : 'neither', expected: USAGE }])
 }
 
 /** Not at the top level of the module: a bundle as CommonJS, which starts faster, knows no await there. */
 async function main(): Promise<number> {
   const log = createLog()
   try {
-    return await serve(configFile(), log)
+    return await serve(configSource(), log)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     process.stderr.write(`${message}\n`)

@@ -10,6 +10,8 @@ import { workOn, type WorkOptions } from './work.ts'
 export type Forwarder = {
   /** There is new work: look at once. */
   kick: () => void
+  /** Whether any entry has been taken off the queue and its outcome stored since the start. */
+  hasSettled: () => boolean
   /** Takes no more work and resolves when what is in progress has ended, at the latest after `timeoutMs`. */
   stop: (timeoutMs: number) => Promise<void>
 }
@@ -34,6 +36,7 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
   const working = new Map<Lease, Promise<void>>()
   const bell = createBell()
   let stopping = false
+  let settled = false
 
   async function loop(): Promise<void> {
     while (!stopping) {
@@ -55,7 +58,8 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
   function begin(lease: Lease): void {
     options.metrics.deliveriesInProgress.inc()
     const extending = setInterval(() => void extend(lease, options), options.leaseMs / 3)
-    const work = workOn(lease, options).finally(() => {
+    const work = workOn(lease, options).then((known) => {
+      settled ||= known
       clearInterval(extending)
       working.delete(lease)
       options.metrics.deliveriesInProgress.dec()
@@ -67,6 +71,7 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
   const ended = loop()
   return {
     kick: () => bell.ring(),
+    hasSettled: () => settled,
     stop: async (timeoutMs) => {
       stopping = true
       bell.ring()

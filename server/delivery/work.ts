@@ -18,12 +18,18 @@ export type WorkOptions = {
 /** Waits between offers to a queue that does not take what an attempt found out: 3.75 s, a third of an extension. */
 const INSIST_MS = [250, 500, 1_000, 2_000]
 
-/** Attempts `lease`'s entry once. Never rejects. */
-export async function workOn(lease: Lease, options: WorkOptions): Promise<void> {
+/**
+ * Attempts `lease`'s entry once. A canary is taken off the queue instead: that it got here is what it was sent for.
+ * Never rejects. @returns whether the queue knows the outcome.
+ */
+export async function workOn(lease: Lease, options: WorkOptions): Promise<boolean> {
   const { queue, context, metrics, log } = options
-  const { id, attempts } = lease.entry
+  const { id, attempts, canary } = lease.entry
   try {
-    report(lease, await attempt(lease, { ...context, queue: insistent(options) }), options)
+    if (canary === true) return await insistent(options).settle(lease, { kind: 'remove' })
+    const attempted = await attempt(lease, { ...context, queue: insistent(options) })
+    report(lease, attempted, options)
+    return attempted.settled
   } catch (error) {
     metrics.errors.inc({ where: 'attempt' })
     log('attempt-failed', { id, attempts, ...errorFields(error) })
@@ -33,6 +39,7 @@ export async function workOn(lease: Lease, options: WorkOptions): Promise<void> 
       // The lease runs out and the entry is due again: sooner than it should be, but nothing is lost.
       log('reschedule-failed', { id, ...errorFields(unstored) })
     }
+    return false
   }
 }
 

@@ -6,11 +6,20 @@ import { errorFields, type Log } from '../log.ts'
 /** Kept back from the time bound for closing: one commit of the queue and the QUITs. */
 const CLOSING_SHARE = 0.1
 
-/** Why an instance stops: a signal, or an error that nothing caught. */
-export type StopReason = NodeJS.Signals | 'error'
+/** Why a member of a group leaves it: the group ends it, or EC2 takes a spot instance back. */
+export type LeaveReason = 'terminating' | 'spot-interruption'
+
+/** Why an instance stops: a signal, its group, or an error that nothing caught. */
+export type StopReason = NodeJS.Signals | LeaveReason | 'error'
+
+/**
+ * A spot notice comes two minutes ahead (Amazon EC2 user guide, "Spot Instance interruption notices"). Up to a poll of
+ * it may be gone, and the rest is for closing.
+ */
+const SPOT_MS = 100_000
 
 export type DrainOptions = {
-  /** From the signal to the end of the process. */
+  /** From the reason to stop to the end of the process. */
   timeoutMs: number
   log: Log
   /** Takes no more sessions and ends those there are. */
@@ -22,10 +31,11 @@ export type DrainOptions = {
 
 /**
  * Ends what is in progress, then closes.
- * @returns the exit code: 0 after a signal, 1 after an error.
+ * @returns the exit code: 1 after an error, else 0.
  */
 export async function drain(reason: StopReason, options: DrainOptions): Promise<number> {
-  const { timeoutMs, log, sessions, deliveries, close } = options
+  const { log, sessions, deliveries, close } = options
+  const timeoutMs = reason === 'spot-interruption' ? Math.min(options.timeoutMs, SPOT_MS) : options.timeoutMs
   const startedMs = Date.now()
   log('draining', { reason, timeoutMs })
   const boundMs = timeoutMs * (1 - CLOSING_SHARE)
@@ -38,28 +48,37 @@ export async function drain(reason: StopReason, options: DrainOptions): Promise<
         return false
       },
     ),
-    sleep(timeoutMs * CLOSING_SHARE, false),
+    sleep(Math.max(startedMs + timeoutMs - Date.now(), timeoutMs * CLOSING_SHARE), false),
   ])
   log('drained', { closed, tookMs: Date.now() - startedMs })
   return reason === 'error' ? 1 : 0
 }
 
+export type Stop = {
+  /** Resolves with the first reason. Further ones are noted and change nothing: hurry is what loses mail. */
+  reason: Promise<StopReason>
+  /** Aborted by then: what only waits for something to come up ends at once. */
+  signal: AbortSignal
+  /** Gives a reason. */
+  stop: (reason: StopReason) => void
+}
+
 /**
- * Resolves at the first SIGTERM or SIGINT. Further ones are noted and change nothing: hurry is what loses mail.
- * An error that nothing caught counts as well, since after it the process cannot be trusted with new work.
+ * Watches for SIGTERM and SIGINT, and for an error that nothing caught: after it the process cannot be trusted with new
+ * work.
  */
-export function stopReason(log: Log): Promise<StopReason> {
-  return new Promise((resolve) => {
-    let stopping = false
-    const stop = (reason: StopReason) => {
-      if (stopping) log('still-draining', { reason })
-      stopping = true
-      resolve(reason)
-    }
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
-    process.on('uncaughtException', (error) => {
-      log('uncaught', errorFields(error))
-      stop('error')
-    })
+export function watchStop(log: Log): Stop {
+  const first = Promise.withResolvers<StopReason>()
+  const controller = new AbortController()
+  const stop = (reason: StopReason) => {
+    if (controller.signal.aborted) log('still-draining', { reason })
+    first.resolve(reason)
+    controller.abort()
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
+  process.on('uncaughtException', (error) => {
+    log('uncaught', errorFields(error))
+    stop('error')
   })
+  return { reason: first.promise, signal: controller.signal, stop }
 }

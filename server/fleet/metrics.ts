@@ -16,6 +16,7 @@ export type RefusalReason =
   | 'recipients'
   | 'draining'
   | 'queue'
+  | 'canary'
   | 'error'
 
 export type Metrics = ReturnType<typeof createMetrics>
@@ -27,9 +28,9 @@ const FORWARD_DELAY_SECONDS = [
 
 /**
  * Creates the instance's metrics in a registry of their own.
- * @param queueStats asked at each scrape; a failure leaves the last values and counts an error.
+ * @param queueStats asked at each scrape; null leaves the last values, a failure counts an error as well.
  */
-export function createMetrics(queueStats: () => QueueStats | Promise<QueueStats>) {
+export function createMetrics(queueStats: () => QueueStats | null | Promise<QueueStats | null>) {
   const registry = new Registry()
   const counters = createCounters([registry])
   const gauges = createGauges([registry])
@@ -47,7 +48,8 @@ export function createMetrics(queueStats: () => QueueStats | Promise<QueueStats>
   async function scrape(): Promise<{ contentType: string; text: string }> {
     for (const update of beforeScrape) update()
     try {
-      setQueue(await queueStats())
+      const stats = await queueStats()
+      if (stats !== null) setQueue(stats)
     } catch {
       counters.errors.inc({ where: 'queue-stats' })
     }
@@ -84,7 +86,7 @@ function createCounters(registers: Registry[]) {
     }),
     routesReloads: new Counter({
       name: 'mailfleet_routes_reloads_total',
-      help: 'Loads of the routes file; after "broken" the last good table stays in use.',
+      help: 'Loads of the routes; after "broken" or "unavailable" the last good table stays in use.',
       labelNames: ['result'] as const,
       registers,
     }),

@@ -2,13 +2,16 @@
 // Owns: noticing a change (atomic rename or edit in place) and keeping the last good table when the new one is
 // broken. Fails at start only, by InputError; afterwards a broken or missing file is reported and changes nothing.
 import { readFile, stat } from 'node:fs/promises'
-import { InputError, parseInput, readInput } from '../../input/problems.ts'
+import { readInput } from '../../input/problems.ts'
+import { MOST_BYTES, parseRoutesText, tooLarge } from './routes-text.ts'
 import { parseRoutes, type Routes } from './table.ts'
 
 /** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
 export type RouteSource = { current: () => Routes | null; close: () => void }
 
-export type ReloadReport = { result: 'loaded'; domains: number } | { result: 'broken'; error: string }
+/** `broken`: there is a table, and it will not do. `unavailable`: there may be one, and it cannot be had now. */
+export type ReloadReport =
+  { result: 'loaded'; domains: number } | { result: 'broken' | 'unavailable'; error: string }
 
 type FileSourceOptions = {
   file: string
@@ -26,7 +29,7 @@ type FileSourceOptions = {
  */
 export async function openFileSource({ file, pollMs, onReload }: FileSourceOptions): Promise<RouteSource> {
   let loadedMark = await markOf(file)
-  let routes: Routes = parseRoutes(file, await readRoutes(file))
+  let routes: Routes = await readRoutes(file)
   let seenMark = loadedMark
 
   async function look(): Promise<void> {
@@ -36,7 +39,7 @@ export async function openFileSource({ file, pollMs, onReload }: FileSourceOptio
     if (!settled || mark === loadedMark) return
     loadedMark = mark
     try {
-      routes = parseRoutes(file, await readRoutes(file))
+      routes = await readRoutes(file)
       onReload({ result: 'loaded', domains: routes.size })
     } catch (error) {
       onReload({ result: 'broken', error: error instanceof Error ? error.message : String(error) })
@@ -63,38 +66,17 @@ export async function openFileSource({ file, pollMs, onReload }: FileSourceOptio
   }
 }
 
-/** All mail waits for a load, and leases run out meanwhile: 32 MiB of JSON, some 700,000 aliases, take about 5 s. */
-const MOST_BYTES = 33_554_432
-
-/** About 10 s, see below. */
-const MOST_YAML_CHARS = 2_097_152
-
-/** From this size on JSON is read as JSON: as YAML, 1 MB takes seconds. */
-const LARGE_CHARS = 262_144
-
-/** The file's content. A smaller JSON file is read as YAML, which notices a key given twice. */
-async function readRoutes(file: string): Promise<unknown> {
+async function readRoutes(file: string): Promise<Routes> {
   const { size } = await stat(file).catch(() => ({ size: 0 }))
-  if (size > MOST_BYTES) return tooLarge(file, size, `at most ${MOST_BYTES} bytes`)
+  if (size > MOST_BYTES) throw tooLarge(file, size)
   let text: string
   try {
     text = await readFile(file, 'utf8')
   } catch {
     // For its error, which names the file and the reason.
-    return readInput(file)
+    return parseRoutes(file, readInput(file))
   }
-  if (text.length < LARGE_CHARS) return parseInput(file, text)
-  try {
-    return JSON.parse(text)
-  } catch {
-    if (text.length > MOST_YAML_CHARS)
-      return tooLarge(file, text.length, `JSON, or at most ${MOST_YAML_CHARS} characters of YAML`)
-    return parseInput(file, text)
-  }
-}
-
-function tooLarge(file: string, size: number, expected: string): never {
-  throw new InputError(file, [{ key: '', found: `${size}`, expected }])
+  return parseRoutesText(file, text)
 }
 
 /** What changes when a file's content may have: its identity, size and times. 'missing' when it cannot be seen. */

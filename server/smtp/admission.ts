@@ -1,6 +1,7 @@
 // Who may talk, and when the answer is "later": the bounds on connections, backlog, queue and memory.
 // Owns: the decisions, as pure functions of counts, and the snapshot of the shared queue they are made on.
 // At a bound the answer is 4xx before DATA; a queue that cannot be asked is answered 451 as well, never 5xx.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config.ts'
 import type { QueueStats } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
@@ -64,8 +65,12 @@ export type LoadWatch = {
   stop: () => void
 }
 
+/** A queue that does not say for so long is one that cannot be asked: mail is answered 451 meanwhile. */
+const FIRST_LOOK_MS = 1_000
+
 /**
- * Keeps a snapshot of the queue's figures, taken every `statsMs`; the first before it resolves. `onError` hears of a
+ * Keeps a snapshot of the queue's figures, taken every `statsMs`; the first before it resolves, unless that takes more
+ * than a second. `onError` hears of a
  * failure to take it. What came in while a queue was being asked may be in its answer or not: it counts on.
  */
 export async function watchLoad(
@@ -90,7 +95,8 @@ export async function watchLoad(
     looking = false
   }
 
-  await look()
+  const first = look()
+  await Promise.race([first, sleep(FIRST_LOOK_MS, undefined, { ref: false })])
   const timer = setInterval(() => void look(), queue.statsMs)
   timer.unref()
   return {

@@ -51,11 +51,11 @@ export function serverOptions(options: HandlerOptions, connected: Connected): SM
     },
     onMailFrom(address, session, callback) {
       const about = { reversePath: address.address }
-      callback(decide(session, 'mail', () => transactions.mail(address), about))
+      callback(decide(session, 'mail', () => transactions.mail(address, session), about))
     },
     onRcptTo(address, session, callback) {
       const decision = () => {
-        const refusal = transactions.recipient(address, session.envelope)
+        const refusal = transactions.recipient(address, session)
         return refusal?.reason === 'unknown-alias' ? (countRejected(session) ?? refusal) : refusal
       }
       callback(decide(session, 'rcpt', decision, { recipient: address.address }))

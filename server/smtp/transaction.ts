@@ -9,13 +9,15 @@ import type {
 } from 'smtp-server'
 import type { Config } from '../config.ts'
 import type { Metrics } from '../fleet/metrics.ts'
-import { errorFields, type Log } from '../log.ts'
+import { troubleFields } from '../aws/trouble.ts'
+import type { Log } from '../log.ts'
 import { readTrace, receivedField } from '../message.ts'
 import { addressKey, formatAddress, parseAddress } from '../names.ts'
-import type { Destination } from '../queue/entry.ts'
+import type { Destination, NewEntry } from '../queue/entry.ts'
 import { QueueFullError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
 import { admitMessage, type LoadWatch } from './admission.ts'
+import { canaryEntry, canaryRefusal, type CanaryGate } from './canary.ts'
 import { createBlocks, receive, type Blocks } from './receive.ts'
 import { decideRecipient } from './recipients.ts'
 import { refusals, type Refusal } from './refusal.ts'
@@ -30,6 +32,7 @@ export type TransactionContext = {
   watch: LoadWatch
   metrics: Metrics
   log: Log
+  canary: Pick<CanaryGate, 'admits'>
   /** Called after each message is queued. */
   onQueued: () => void
 }
@@ -42,9 +45,9 @@ type Decision = Refusal | null
 
 export type Transactions = {
   /** MAIL FROM. */
-  mail: (address: SMTPServerAddress) => Decision
+  mail: (address: SMTPServerAddress, session: SMTPServerSession) => Decision
   /** RCPT TO. */
-  recipient: (address: SMTPServerAddress, envelope: SMTPServerEnvelope) => Decision
+  recipient: (address: SMTPServerAddress, session: SMTPServerSession) => Decision
   /** DATA: takes the message in and queues it. Rejects when the client goes away in the middle. */
   data: (stream: SMTPServerDataStream, session: SMTPServerSession) => Promise<{ id: string } | Refusal>
 }
@@ -53,19 +56,26 @@ export type Transactions = {
 export function createTransactions(context: TransactionContext): Transactions {
   const recipientsOf = new WeakMap<SMTPServerEnvelope, Recipients>()
   return {
-    mail: (address) => decideMail(address, context),
-    recipient: (address, envelope) => {
+    // The backlog is no reason to turn a canary away: it is why the instance that sends it was launched.
+    mail: (address, session) =>
+      context.canary.admits(address.address, session) ? null : decideMail(address, context),
+    recipient: (address, session) => {
+      const { envelope } = session
+      if (isCanary(session, context))
+        return context.canary.admits(address.address, session) ? null : refusals.relay
       const known = recipientsOf.get(envelope) ?? { byAlias: new Map(), mailboxes: new Set() }
       recipientsOf.set(envelope, known)
       return decideRecipients(address, envelope, known, context)
     },
     data: async (stream, session) => {
       const recipients = recipientsOf.get(session.envelope)
+      const canary = isCanary(session, context)
       const { load } = context.watch
       const blocks = createBlocks(load)
       try {
         const received = await receive(stream, blocks, load, context.config.limits)
-        if ('code' in received) return received
+        if ('code' in received) return canary ? canaryRefusal(received) : received
+        if (canary) return await queueCanary(context, blocks)
         if (recipients === undefined) return refusals.internal
         return await queueMessage(context, { ...received, blocks, session, recipients })
       } finally {
@@ -73,6 +83,12 @@ export function createTransactions(context: TransactionContext): Transactions {
       }
     },
   }
+}
+
+/** A transaction is a canary's by its reverse path, which MAIL has checked as this does. */
+function isCanary(session: SMTPServerSession, { canary }: TransactionContext): boolean {
+  const { mailFrom } = session.envelope
+  return mailFrom !== false && canary.admits(mailFrom.address, session)
 }
 
 /** Is there room, and could the sender be told of a failure? */
@@ -152,7 +168,7 @@ async function queueMessage(
   context: TransactionContext,
   { blocks, eightBit, session, recipients }: Accepted,
 ): Promise<{ id: string } | Refusal> {
-  const { config, queue, watch, metrics, log, onQueued } = context
+  const { config, watch, metrics, log, onQueued } = context
   const { mailFrom, bodyType } = session.envelope
   const aliases = [...recipients.byAlias.keys()]
   const atMs = Date.now()
@@ -173,15 +189,8 @@ async function queueMessage(
     eightBit: eightBit || bodyType === '8bitmime',
     smtpUtf8: false,
   }
-  let id: string
-  try {
-    id = await queue.enqueue(entry, body)
-  } catch (error) {
-    if (error instanceof QueueFullError) return refusals.queueFull
-    metrics.errors.inc({ where: 'enqueue' })
-    log('enqueue-failed', { traceId, ...errorFields(error) })
-    return refusals.queueDown
-  }
+  const id = await store(context, entry, body, { traceId })
+  if (typeof id !== 'string') return id
   watch.accepted(body.length)
   metrics.accepted.inc()
   log('accepted', {
@@ -194,6 +203,32 @@ async function queueMessage(
   })
   onQueued()
   return { id }
+}
+
+/** Not counted as accepted: nobody sent it. */
+async function queueCanary(context: TransactionContext, blocks: Blocks): Promise<{ id: string } | Refusal> {
+  const body = blocks.join([])
+  const id = await store(context, canaryEntry(body.length, Date.now()), body, { canary: true })
+  if (typeof id !== 'string') return canaryRefusal(id)
+  context.onQueued()
+  return { id }
+}
+
+/** Queues an entry. @returns its id once it is on stable storage, or the refusal. */
+async function store(
+  { queue, metrics, log }: TransactionContext,
+  entry: NewEntry,
+  body: Buffer,
+  about: object,
+): Promise<string | Refusal> {
+  try {
+    return await queue.enqueue(entry, body)
+  } catch (error) {
+    if (error instanceof QueueFullError) return refusals.queueFull
+    metrics.errors.inc({ where: 'enqueue' })
+    log('enqueue-failed', { ...about, ...troubleFields(error) })
+    return refusals.queueDown
+  }
 }
 
 function traceField(

@@ -1,0 +1,178 @@
+// A member's life in its Auto Scaling group: says when it may be put into service, notices that it has to go, keeps the
+// group waiting while it drains, says when it is done. Owns: the watch on the instance's metadata, and that nothing the
+// group's API does holds up serving or leaving: its failures are logged, counted and tried again.
+// Source: Amazon EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata"; Amazon
+// EC2 user guide, "Spot Instance interruption notices".
+import { setTimeout as sleep } from 'node:timers/promises'
+import { troubleFields } from '../aws/trouble.ts'
+import type { Config } from '../config.ts'
+import type { Log } from '../log.ts'
+import type { AutoScaling } from './auto-scaling.ts'
+import type { LeaveReason } from './drain.ts'
+import type { Metadata } from './metadata.ts'
+import type { Metrics } from './metrics.ts'
+
+export type Lifecycle = {
+  /** Looks now: the instance has become ready. */
+  ready: () => void
+  /** The instance drains: the group, if it waits for that, is kept waiting. */
+  draining: () => void
+  /** The instance has drained: the group, if it waits for that, may go on. Ends when it knows, be that never. */
+  drained: () => Promise<void>
+}
+
+export type LifecycleOptions = {
+  fleet: NonNullable<Config['fleet']>
+  metadata: Metadata
+  /** Known once the metadata service has told the instance's id. */
+  autoScaling: () => Promise<AutoScaling>
+  /** Told once that the instance has to go. */
+  leave: (reason: LeaveReason) => void
+  metrics: Pick<Metrics, 'errors'>
+  log: Log
+}
+
+/** While the group is to be told something, it is tried this often. */
+const RETRY_MS = 1_000
+
+/**
+ * How often "no such action" is believed to mean "not yet" at the end: the target is Terminated some moments before the
+ * group waits. After that there is no hook, or someone else has let the group go on.
+ */
+const NOT_YET_TRIES = 5
+
+const TARGET = 'meta-data/autoscaling/target-lifecycle-state'
+const SPOT = 'meta-data/spot/instance-action'
+
+/** Target states of an instance that goes. In a warm pool, it may also only be stopped, which is none of our business. */
+const isGoing = (target: string | null) => target === 'Terminated' || target === 'Warmed:Terminated'
+
+/** Target states behind a launch hook: service, or waiting for it in a warm pool, out of which there is another. */
+const isComing = (target: string | null): target is string =>
+  target === 'InService' || /^Warmed:(?!Terminated)/.test(target ?? '')
+
+export function startLifecycle(options: LifecycleOptions): Lifecycle {
+  const { fleet, metadata, log } = options
+  /** The last target whose launch action is over. */
+  let arrivedAt: string | null = null
+  let isReady = false
+  let leaving = false
+  let wake = () => {}
+  const trouble = troubleOf(options)
+
+  /** @returns whether the group still has to be told that the launch is done. */
+  async function look(): Promise<boolean> {
+    const target = await metadata.get(TARGET)
+    if (isGoing(target)) leave('terminating')
+    else if ((await metadata.get(SPOT)) !== null) leave('spot-interruption')
+    if (leaving || !isReady || !isComing(target) || target === arrivedAt) return false
+    if (!(await hasArrived(options))) return true
+    arrivedAt = target
+    log('launch-completed', { target })
+    return false
+  }
+
+  function leave(reason: LeaveReason): void {
+    leaving = true
+    options.leave(reason)
+  }
+
+  async function watch(): Promise<void> {
+    while (!leaving) {
+      let soon = true
+      await trouble('lifecycle', async () => {
+        soon = await look()
+      })
+      if (leaving) return
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        setTimeout(resolve, soon ? Math.min(RETRY_MS, fleet.pollMs) : fleet.pollMs).unref()
+      })
+    }
+  }
+
+  const ending = createEnding(options, trouble)
+  void watch()
+  return {
+    ready: () => {
+      isReady = true
+      wake()
+    },
+    draining: () => {
+      leaving = true
+      wake()
+      ending.draining()
+    },
+    drained: ending.drained,
+  }
+}
+
+/** Runs a step; what it throws is counted and logged. @returns whether it went well. */
+function troubleOf({ metrics, log }: LifecycleOptions) {
+  return async (where: string, step: () => Promise<void>): Promise<boolean> => {
+    try {
+      await step()
+      return true
+    } catch (error) {
+      metrics.errors.inc({ where })
+      log(`${where}-failed`, troubleFields(error))
+      return false
+    }
+  }
+}
+
+/**
+ * Has the group go on with the launch. An instance that boots in seconds may be ready before the group waits for it, so
+ * "no such action" is no answer until the group has it past Pending.
+ */
+async function hasArrived({ fleet, autoScaling }: LifecycleOptions): Promise<boolean> {
+  const group = await autoScaling()
+  const membership = await group.membership()
+  // The metadata knows of a group, so its API will.
+  if (membership === null) return false
+  if (!/^(Warmed:)?Pending/.test(membership.state)) return true
+  return group.complete(fleet.launchHook)
+}
+
+function createEnding(options: LifecycleOptions, trouble: ReturnType<typeof troubleOf>) {
+  const { fleet, metadata, autoScaling, log } = options
+  let done = false
+
+  async function beat(): Promise<void> {
+    while (!done) {
+      await sleep(fleet.heartbeatMs, undefined, { ref: false })
+      if (done) return
+      await trouble('heartbeat', async () => {
+        if (!isGoing(await metadata.get(TARGET))) return
+        const group = await autoScaling()
+        log('heartbeat', { waiting: await group.heartbeat(fleet.terminateHook) })
+      })
+    }
+  }
+
+  /** @returns true when the group goes on, or never waited; false if that is not known yet. */
+  async function letGo(): Promise<boolean> {
+    if (!isGoing(await metadata.get(TARGET))) return true
+    const group = await autoScaling()
+    if (!(await group.complete(fleet.terminateHook))) return false
+    log('termination-completed')
+    return true
+  }
+
+  return {
+    draining: () => void beat(),
+    drained: async () => {
+      done = true
+      for (let refusals = 0; refusals < NOT_YET_TRIES;) {
+        let over = false
+        const answered = await trouble('termination', async () => {
+          over = await letGo()
+        })
+        if (over) return
+        if (answered) refusals++
+        await sleep(RETRY_MS)
+      }
+      log('termination-not-awaited')
+    },
+  }
+}

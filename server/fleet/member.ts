@@ -1,0 +1,96 @@
+// An instance as a member of a fleet: what it does beside its mail. Owns: which of these parts there are. Without
+// `fleet` in the configuration there are none, and it is ready once it has routes. None of them fails.
+import type { Config } from '../config.ts'
+import type { Log } from '../log.ts'
+import type { Queue } from '../queue/queue.ts'
+import type { RouteSource } from '../routing/file-source.ts'
+import type { LoadWatch } from '../smtp/admission.ts'
+import type { CanaryGate } from '../smtp/canary.ts'
+import type { Listener } from '../smtp/listener.ts'
+import { connectAutoScaling, type AutoScaling } from './auto-scaling.ts'
+import { startCanary } from './canary.ts'
+import type { Stop } from './drain.ts'
+import { startLifecycle } from './lifecycle.ts'
+import { startLoadReport } from './load-report.ts'
+import { createMetadata } from './metadata.ts'
+import type { Metrics } from './metrics.ts'
+import { watchReadiness, type Readiness } from './readiness.ts'
+
+export type MemberOptions = {
+  config: Config
+  listener: Listener
+  routes: RouteSource
+  queue: Queue
+  /** Whether the own forwarder has taken any entry off the queue. */
+  hasSettled: () => boolean
+  gate: CanaryGate
+  watch: LoadWatch
+  metrics: Metrics
+  log: Log
+  stop: Stop
+}
+
+export type Member = {
+  readiness: Readiness
+  /** The instance drains. */
+  draining: () => void
+  /** It has drained: tells the group, if that waits for it. */
+  drained: () => Promise<void>
+}
+
+export function joinFleet(options: MemberOptions): Member {
+  const { config, listener, routes, log, metrics, stop } = options
+  const { fleet } = config
+  if (fleet === undefined) {
+    const readiness = watchReadiness({ isOpen: listener.isOpen, routes, canary: null })
+    return { readiness, draining: () => {}, drained: () => Promise.resolve() }
+  }
+  const canary = startCanary({ ...options, hostname: config.hostname, signal: stop.signal })
+  const readiness = watchReadiness({ isOpen: listener.isOpen, routes, canary })
+  const { metadata, instanceId, autoScaling } = identify(config)
+  const lifecycle = startLifecycle({ fleet, metadata, autoScaling, leave: stop.stop, metrics, log })
+  void readiness.reached.then(() => {
+    log('ready')
+    lifecycle.ready()
+  })
+  const stopReport = reportLoad(options, fleet.reportMs, instanceId)
+  return {
+    readiness,
+    draining: lifecycle.draining,
+    drained: async () => {
+      stopReport()
+      await lifecycle.drained()
+    },
+  }
+}
+
+/** Who this instance is. Asked until the metadata service has told it once. */
+function identify(config: Config) {
+  const metadata = createMetadata(config.aws.endpoints.metadata)
+  let id: string | null = null
+  let connection: AutoScaling | null = null
+
+  async function instanceId(): Promise<string> {
+    id ??= await metadata.get('meta-data/instance-id')
+    if (id === null) throw new Error('the metadata service knows no instance id')
+    return id
+  }
+
+  return {
+    metadata,
+    instanceId,
+    autoScaling: async () => (connection ??= await connectAutoScaling(config.aws, await instanceId())),
+  }
+}
+
+/** Only a queue on AWS has a table to report in. @returns what stops it. */
+function reportLoad(
+  { config, watch, metrics, log }: MemberOptions,
+  reportMs: number,
+  instanceId: () => Promise<string>,
+): () => void {
+  const { aws, queue } = config
+  if (queue.engine !== 'aws') return () => {}
+  const unknownVersion = () => watch.load.stats?.unknownVersion ?? 0
+  return startLoadReport({ aws, table: queue.table, reportMs, instanceId, metrics, unknownVersion, log })
+}

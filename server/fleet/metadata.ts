@@ -1,0 +1,80 @@
+// The EC2 instance metadata service, version 2. Owns: the session token, without which nothing is asked, and the bounds
+// on time and size. What is not there is null; anything else that goes wrong is an Error, and the next call tries anew.
+// Not the SDK's client: that one, once refused a token or kept waiting for it, never asks for one again.
+// Source: Amazon EC2 user guide, "Use the Instance Metadata Service to access instance metadata".
+import { request } from 'node:http'
+
+export type Metadata = {
+  /** The text at `path`, below /latest/; null if there is none (404). @throws {Error} when it cannot be had now. */
+  get: (path: string) => Promise<string | null>
+}
+
+/** The variable by which the SDK is told of another address, too. */
+export const ENDPOINT_VARIABLE = 'AWS_EC2_METADATA_SERVICE_ENDPOINT'
+
+const ENDPOINT = 'http://169.254.169.254'
+
+/** The longest there is. A token is renewed after half of it. */
+const TOKEN_SECONDS = 21_600
+
+/** The service is on the same machine: it answers within milliseconds, or is not there yet. */
+const ANSWER_MS = 2_000
+
+/** User data is the longest text there is: 16 KiB. */
+const MOST_BYTES = 65_536
+
+/** @param endpoint by default what the environment says, else the address that EC2 has it at. */
+export function createMetadata(endpoint = process.env[ENDPOINT_VARIABLE] ?? ENDPOINT): Metadata {
+  let token: { text: string; renewMs: number } | null = null
+
+  async function currentToken(): Promise<string> {
+    if (token !== null && token.renewMs > Date.now()) return token.text
+    const headers = { 'x-aws-ec2-metadata-token-ttl-seconds': `${TOKEN_SECONDS}` }
+    const { status, text } = await ask(new URL('/latest/api/token', endpoint), 'PUT', headers)
+    if (status !== 200) throw new Error(`the metadata service gives no token (HTTP ${status})`)
+    token = { text, renewMs: Date.now() + (TOKEN_SECONDS * 1_000) / 2 }
+    return text
+  }
+
+  async function get(path: string, again = true): Promise<string | null> {
+    const headers = { 'x-aws-ec2-metadata-token': await currentToken() }
+    const { status, text } = await ask(new URL(`/latest/${path}`, endpoint), 'GET', headers)
+    if (status === 200) return text
+    if (status === 404) return null
+    token = null
+    // A token ends with the instance's stop, whatever its time.
+    if (status === 401 && again) return get(path, false)
+    throw new Error(`the metadata service does not tell ${path} (HTTP ${status})`)
+  }
+
+  return { get: (path) => get(path) }
+}
+
+function ask(
+  url: URL,
+  method: string,
+  headers: Record<string, string>,
+): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(ANSWER_MS)
+    const fail = (cause: Error) => {
+      const why = signal.aborted ? `no answer within ${ANSWER_MS} ms` : cause.message
+      reject(new Error(`the metadata service does not answer: ${why}`, { cause }))
+    }
+    const asked = request(url, { method, headers, signal, agent: false }, (response) => {
+      const chunks: Buffer[] = []
+      let bytes = 0
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        if (bytes > MOST_BYTES) response.destroy(new Error(`an answer of more than ${MOST_BYTES} bytes`))
+        else chunks.push(chunk)
+      })
+      response.on('error', fail)
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+      )
+    })
+    asked.on('error', fail)
+    asked.end()
+  })
+}

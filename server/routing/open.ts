@@ -1,0 +1,23 @@
+// Opens the routes that the configuration names. Owns: which source that is, and that every load is counted and logged.
+// The SDK is loaded only for S3.
+import { s3Client } from '../aws/clients.ts'
+import type { Config } from '../config.ts'
+import type { Metrics } from '../fleet/metrics.ts'
+import type { Log } from '../log.ts'
+import { openFileSource, type ReloadReport, type RouteSource } from './file-source.ts'
+
+/** @throws {InputError} when a routes file is missing or broken now. */
+export async function openRoutes(
+  { routes, aws }: Pick<Config, 'routes' | 'aws'>,
+  metrics: Pick<Metrics, 'routesReloads'>,
+  log: Log,
+): Promise<RouteSource> {
+  const onReload = ({ result, ...about }: ReloadReport) => {
+    metrics.routesReloads.inc({ result })
+    log(`routes-${result}`, about)
+  }
+  if (routes.kind === 'file') return openFileSource({ ...routes, onReload })
+  const { openS3Source } = await import('./s3-source.ts')
+  // One attempt: the next is a poll away.
+  return openS3Source({ ...routes, client: await s3Client(aws, { maxAttempts: 1 }), onReload })
+}
