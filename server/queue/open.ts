@@ -4,8 +4,15 @@ import type { Config } from '../config.ts'
 import { openQueue } from './embedded.ts'
 import type { Queue } from './queue.ts'
 
-/** @throws {InputError} if the queue cannot be used as configured. */
-export async function openConfigured({ queue }: Config): Promise<Queue> {
+/**
+ * @param onError told of what goes wrong in the background, on AWS: `where` names the step
+ * @throws {InputError} if the queue cannot be used as configured. That AWS does not answer is no such thing.
+ */
+export async function openConfigured(
+  { queue, aws }: Config,
+  onError: (where: string, error: unknown) => void = () => {},
+): Promise<Queue> {
   if (queue.engine === 'embedded') return openQueue(queue)
-  throw new Error('the engine for AWS is not part of this build')
+  const { openAwsQueue } = await import('./aws/engine.ts')
+  return openAwsQueue({ queue, aws, onError })
 }

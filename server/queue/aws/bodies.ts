@@ -1,0 +1,27 @@
+// Bodies that are too large for a queue message, in S3. Owns: their keys. The bucket's lifecycle takes what nobody
+// removed. Fails with the SDK's error; a body that is not there is an error too.
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { s3Client, type AwsSettings } from '../../aws/clients.ts'
+
+const keyOf = (id: string) => `bodies/${id}`
+
+export type Bodies = Awaited<ReturnType<typeof openBodies>>
+
+export async function openBodies(aws: AwsSettings, bucket: string) {
+  const client = await s3Client(aws)
+  return {
+    /** Stored, in at least three zones, when it resolves. */
+    put: async (id: string, body: Buffer): Promise<void> => {
+      await client.send(new PutObjectCommand({ Bucket: bucket, Key: keyOf(id), Body: body }))
+    },
+    get: async (id: string): Promise<Buffer> => {
+      const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: keyOf(id) }))
+      if (Body === undefined) throw new Error(`the body of entry ${id} came without content`)
+      return Buffer.from(await Body.transformToByteArray())
+    },
+    remove: async (id: string): Promise<void> => {
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: keyOf(id) }))
+    },
+    close: () => client.destroy(),
+  }
+}

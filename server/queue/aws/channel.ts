@@ -1,0 +1,111 @@
+// The two queues of SQS. Owns: every call to it, and which of them may be repeated. A receive is not: what an answer
+// that was lost had leased stays out of reach, and asking again would take more. Nor is the first send of a message:
+// if its answer is lost, the sender of the mail is told 4xx and there must not be two already.
+// Fails with the SDK's error. A receipt that has run out is no error but `false`.
+import {
+  ChangeMessageVisibilityCommand,
+  DeleteMessageCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  type Message,
+  type QueueAttributeName,
+} from '@aws-sdk/client-sqs'
+import { sqsClient, type AwsSettings } from '../../aws/clients.ts'
+import type { Parcel } from './message.ts'
+
+/** What SQS gives out at once. */
+export const RECEIVED_AT_ONCE = 10
+
+/** Of one receive. `receives`: how often this message has been received, this time included. */
+export type Received = { messageId: string; receipt: string; receives: number; parcel: Parcel }
+
+/** Approximate, and up to a minute late. */
+export type Counts = { visible: number; notVisible: number; delayed: number }
+
+const COUNTS: Record<keyof Counts, QueueAttributeName> = {
+  visible: 'ApproximateNumberOfMessages',
+  notVisible: 'ApproximateNumberOfMessagesNotVisible',
+  delayed: 'ApproximateNumberOfMessagesDelayed',
+}
+
+export type Channel = Awaited<ReturnType<typeof openChannel>>
+
+/** @param waitSeconds the longest poll that will be asked for */
+export async function openChannel(aws: AwsSettings, waitSeconds: number) {
+  const polling = await sqsClient(aws, { maxAttempts: 1, waitSeconds })
+  const once = await sqsClient(aws, { maxAttempts: 1 })
+  const insisting = await sqsClient(aws)
+
+  return {
+    /** `repeat`: two of this message would do no harm. */
+    send: async (url: string, parcel: Parcel, delaySeconds: number, { repeat }: { repeat: boolean }) => {
+      const message = { MessageBody: parcel.text, MessageAttributes: parcel.attributes }
+      const command = new SendMessageCommand({ QueueUrl: url, ...message, DelaySeconds: delaySeconds })
+      await (repeat ? insisting : once).send(command)
+    },
+
+    receive: async (
+      url: string,
+      max: number,
+      holdSeconds: number,
+      pollSeconds: number,
+    ): Promise<Received[]> => {
+      const command = new ReceiveMessageCommand({
+        QueueUrl: url,
+        MaxNumberOfMessages: Math.min(max, RECEIVED_AT_ONCE),
+        VisibilityTimeout: holdSeconds,
+        WaitTimeSeconds: pollSeconds,
+        MessageAttributeNames: ['All'],
+        MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+      })
+      const { Messages = [] } = await polling.send(command)
+      return Messages.map(received)
+    },
+
+    remove: (url: string, receipt: string): Promise<boolean> =>
+      unlessRunOut(insisting.send(new DeleteMessageCommand({ QueueUrl: url, ReceiptHandle: receipt }))),
+
+    /** Keeps the message from others for `seconds` from now; 0 gives it back. */
+    hold: (url: string, receipt: string, seconds: number): Promise<boolean> => {
+      const held = { QueueUrl: url, ReceiptHandle: receipt, VisibilityTimeout: seconds }
+      return unlessRunOut(insisting.send(new ChangeMessageVisibilityCommand(held)))
+    },
+
+    counts: async (url: string): Promise<Counts> => {
+      const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: Object.values(COUNTS) })
+      const { Attributes = {} } = await once.send(command)
+      const count = (name: keyof Counts) => Number(Attributes[COUNTS[name]] ?? 0)
+      return { visible: count('visible'), notVisible: count('notVisible'), delayed: count('delayed') }
+    },
+
+    close: () => [polling, once, insisting].forEach((client) => client.destroy()),
+  }
+}
+
+function received({ MessageId, ReceiptHandle, Body, MessageAttributes, Attributes }: Message): Received {
+  return {
+    messageId: MessageId ?? '',
+    receipt: ReceiptHandle ?? '',
+    receives: Number(Attributes?.ApproximateReceiveCount ?? 1),
+    parcel: { text: Body ?? '', attributes: MessageAttributes ?? {} },
+  }
+}
+
+async function unlessRunOut(call: Promise<unknown>): Promise<boolean> {
+  try {
+    await call
+    return true
+  } catch (error) {
+    if (isRunOut(error)) return false
+    throw error
+  }
+}
+
+/** SQS has three names for a receipt that is no longer good. */
+function isRunOut(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { name, message } = error
+  if (name === 'InvalidParameterValue') return /receipt handle has expired/i.test(message)
+  return name === 'MessageNotInflight' || name === 'ReceiptHandleIsInvalid'
+}

@@ -1,0 +1,126 @@
+// Leasing. Owns: which received message becomes a lease, and what becomes of the others: a copy of what is done or past
+// is finished and deleted, one that another holds waits for that lease to end, one of an unknown version is put aside,
+// one that cannot be read is left to SQS, which makes it a dead letter after its last receive.
+// Fails with the SDK's error when nothing was leased because AWS did not answer.
+import { randomBytes } from 'node:crypto'
+import type { Lease } from '../entry.ts'
+import { KNOWN_VERSIONS } from '../version.ts'
+import { RECEIVED_AT_ONCE, type Received } from './channel.ts'
+import type { Engine } from './engine.ts'
+import { labelOf, unpack, withText, type Label } from './message.ts'
+import { finish } from './settling.ts'
+
+/** The longest that SQS holds a message. */
+const MAX_HOLD_SECONDS = 43_200
+
+/** Attribute with the id of the message in which an entry of an unknown version was first met. */
+const FIRST_MET = 'firstMet'
+
+export async function lease(engine: Engine, max: number, leaseMs: number): Promise<Lease[]> {
+  // A message that is received and cannot be claimed is a receive nearer to the dead letters.
+  if (engine.statesInDoubt) {
+    await engine.states.probe()
+    engine.statesInDoubt = false
+  }
+  const leases: Lease[] = []
+  const troubles: unknown[] = []
+  let pollSeconds = engine.config.waitSeconds
+  for (let left = max; left > 0 && troubles.length === 0; pollSeconds = 0) {
+    const results = await takeSome(engine, left, leaseMs, pollSeconds)
+    for (const result of results) {
+      if (result.status === 'rejected') troubles.push(result.reason)
+      else if (result.value !== undefined) leases.push(result.value)
+    }
+    if (results.length < RECEIVED_AT_ONCE) break
+    left -= results.length
+  }
+  const [trouble] = troubles
+  if (trouble instanceof Error && leases.length === 0) throw trouble
+  for (const each of troubles) engine.onError('lease', each)
+  return leases
+}
+
+/** One receive; an entry of the result for each message, or a single failure. */
+async function takeSome(engine: Engine, max: number, leaseMs: number, pollSeconds: number) {
+  const [received] = await Promise.allSettled([receive(engine, max, leaseMs, pollSeconds)])
+  if (received.status === 'rejected') return [received]
+  return Promise.allSettled(received.value.map(({ message, expiresMs }) => take(engine, message, expiresMs)))
+}
+
+/**
+ * SQS holds a message from when it gives it out, which may be any time of a long poll. It is asked to hold it for as
+ * long as the poll may take besides, so that the lease can begin when the answer is here.
+ */
+async function receive({ channel, config, now }: Engine, max: number, leaseMs: number, pollSeconds: number) {
+  const holdSeconds = Math.min(MAX_HOLD_SECONDS, Math.ceil(leaseMs / 1_000) + pollSeconds)
+  const askedMs = now()
+  const come = await channel.receive(config.readyUrl, max, holdSeconds, pollSeconds)
+  const expiresMs = Math.min(now() + leaseMs, askedMs + 1_000 * holdSeconds)
+  return come.map((message) => ({ message, expiresMs }))
+}
+
+async function take(engine: Engine, message: Received, expiresMs: number): Promise<Lease | undefined> {
+  const label = labelOf(message.parcel)
+  if (label !== null && !KNOWN_VERSIONS.includes(label.version)) return putAside(engine, message)
+  const read = readable(engine, message, label)
+  if (read === undefined) return undefined
+  const { entry, body, tracked } = read
+  const held = { entry, token: randomBytes(12).toString('base64url'), expiresMs }
+  if (tracked) {
+    const destinations = await claim(engine, message, held, body === null)
+    if (destinations === undefined) return undefined
+    entry.destinations = destinations
+  }
+  const { receipt, parcel } = message
+  engine.held.set(held, { receipt, parcel, body, tracked })
+  return held
+}
+
+function readable(engine: Engine, { parcel, messageId, receives }: Received, label: Label | null) {
+  try {
+    if (label === null) throw new Error('its attributes are none of an entry')
+    // Received before: someone may have begun with it, and have stored how far they came.
+    return { ...unpack(parcel, label), tracked: label.tracked || receives > 1 }
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    engine.onError('read', new Error(`message ${messageId} cannot be read: ${reason}`, { cause }))
+    return undefined
+  }
+}
+
+/** Where the destinations stand, if the entry is ours now; else whatever the message still needs is done. */
+async function claim(engine: Engine, message: Received, wanted: Lease, inBucket: boolean) {
+  const { states, channel, config, now } = engine
+  const { entry, token, expiresMs } = wanted
+  const { id, attempts: generation, destinations } = entry
+  const claimed = await states
+    .claim(id, { token, generation, heldUntilMs: expiresMs, destinations })
+    .catch((error: unknown) => {
+      // The message stays held for as long as was asked: given back, every instance would receive it once in vain.
+      engine.statesInDoubt = true
+      throw error
+    })
+  if (claimed.kind === 'claimed') return claimed.destinations
+  if (claimed.kind === 'held') {
+    const restSeconds = Math.max(0, Math.ceil((claimed.untilMs - now()) / 1_000))
+    await channel.hold(config.readyUrl, message.receipt, Math.min(MAX_HOLD_SECONDS, restSeconds + 1))
+  } else await finish(engine, id, { ...message, inBucket }, { ...claimed, done: claimed.kind === 'done' })
+  return undefined
+}
+
+/**
+ * Sends the message again as it is, to be met again a little later, and deletes this one: a message that is only left
+ * alone comes nearer to the dead letters each time it is received.
+ */
+async function putAside(
+  { channel, config, census, asideSeconds }: Engine,
+  message: Received,
+): Promise<undefined> {
+  const { messageId, receipt, parcel } = message
+  const firstMet = parcel.attributes[FIRST_MET]?.StringValue ?? messageId
+  census.metUnknown(firstMet)
+  // Two may come of this: whoever knows the version finds them tracked, and works on one.
+  const marked = withText(withText(parcel, FIRST_MET, firstMet), 'tracked', '1')
+  await channel.send(config.readyUrl, marked, asideSeconds, { repeat: true })
+  await channel.remove(config.readyUrl, receipt)
+}

@@ -1,0 +1,134 @@
+// An envelope as an SQS message. Pure. Owns: what is in the message and what is in its attributes. The text is never
+// rewritten: a later attempt is the same text with other attributes, so that an entry keeps the version it was written
+// in, and one of a version that is not known here can be passed on. Fails on a text that is no entry.
+import type { MessageAttributeValue } from '@aws-sdk/client-sqs'
+import * as v from 'valibot'
+import type { Entry } from '../entry.ts'
+import { KNOWN_VERSIONS } from '../version.ts'
+
+/** A message to send: its text, and the attributes that can be read without understanding the text. */
+export type Parcel = { text: string; attributes: Record<string, MessageAttributeValue> }
+
+/** What the attributes say. */
+export type Label = {
+  version: number
+  /** Not to be leased before (ms since the epoch). */
+  dueMs: number
+  /** Attempts made before this message was sent. Of one generation, at most one message is ever worked on. */
+  generation: number
+  /** Where the entry stands is in DynamoDB, or has to be before anyone works on it. */
+  tracked: boolean
+}
+
+/** SQS takes 1 MiB, attributes included; those are below 1 KiB. */
+const TEXT_BYTES = 1_048_576 - 1_024
+
+const DestinationText = v.object({
+  address: v.string(),
+  originalRecipient: v.string(),
+  state: v.picklist(['pending', 'delivered', 'failed']),
+  reply: v.string(),
+  status: v.string(),
+  remoteHost: v.string(),
+})
+
+const EntryText = v.object({
+  version: v.picklist(KNOWN_VERSIONS),
+  id: v.string(),
+  reversePath: v.string(),
+  destinations: v.array(DestinationText),
+  sizeBytes: v.number(),
+  acceptedMs: v.number(),
+  dueMs: v.number(),
+  expiresMs: v.number(),
+  attempts: v.number(),
+  eightBit: v.boolean(),
+  smtpUtf8: v.boolean(),
+  canary: v.exactOptional(v.literal(true)),
+})
+
+const Text = v.object({ entry: EntryText, body: v.exactOptional(v.string()) })
+
+export type Packed = { parcel: Parcel; inline: boolean }
+
+/**
+ * Packs an entry. Its body goes along if it has at most `inlineBytes` and the message takes it; `inline` says whether.
+ * @throws {RangeError} if the entry alone is more than SQS takes: several thousand destinations.
+ */
+export function pack(entry: Entry, body: Buffer, inlineBytes: number, always: { tracked: boolean }): Packed {
+  const whole = body.length <= inlineBytes ? textOf({ entry, body: body.toString('base64') }) : ''
+  const inline = whole !== '' && whole.length <= TEXT_BYTES
+  const text = inline ? whole : textOf({ entry })
+  if (text.length > TEXT_BYTES)
+    throw new RangeError(`an entry of ${text.length} bytes is more than a queue message takes: ${TEXT_BYTES}`)
+  const { version, dueMs, attempts } = entry
+  // To deliver one of these twice, or to lose count of it, costs more than the two writes that tracking does.
+  const tracked = always.tracked || !inline || entry.destinations.length > 1 || entry.canary === true
+  return {
+    parcel: { text, attributes: attributesOf({ version, dueMs, generation: attempts, tracked }) },
+    inline,
+  }
+}
+
+/** The entry as it stood when it was queued, with its due time and attempts of now; `body` null: it is in the bucket. */
+export function unpack(parcel: Parcel, { dueMs, generation }: Label): { entry: Entry; body: Buffer | null } {
+  const { entry, body } = v.parse(Text, JSON.parse(parcel.text))
+  return {
+    entry: { ...entry, dueMs, attempts: generation },
+    body: body === undefined ? null : Buffer.from(body, 'base64'),
+  }
+}
+
+/** What the attributes say; null if they are none of ours. One of an unknown version may lack all but the version. */
+export function labelOf({ attributes }: Parcel): Label | null {
+  const number = (name: string) => {
+    const value = Number(attributes[name]?.StringValue)
+    return Number.isFinite(value) && value >= 0 ? value : null
+  }
+  const version = number('version')
+  if (version === null) return null
+  return {
+    version,
+    dueMs: number('dueMs') ?? 0,
+    generation: number('generation') ?? 0,
+    tracked: attributes['tracked'] !== undefined,
+  }
+}
+
+/** The same envelope, one or more attempts later. */
+export function laterCopy(parcel: Parcel, later: Pick<Label, 'generation' | 'dueMs'>): Parcel {
+  const { generation, dueMs } = attributesOf({ version: 0, tracked: true, ...later })
+  return withAttributes(parcel, { generation, dueMs, tracked: text('1') })
+}
+
+/** The same message with an attribute added. */
+export function withText(parcel: Parcel, name: string, value: string): Parcel {
+  return withAttributes(parcel, { [name]: text(value) })
+}
+
+function withAttributes(parcel: Parcel, more: Record<string, MessageAttributeValue | undefined>): Parcel {
+  const given = Object.entries(more).filter(
+    (pair): pair is [string, MessageAttributeValue] => pair[1] !== undefined,
+  )
+  return { ...parcel, attributes: { ...parcel.attributes, ...Object.fromEntries(given) } }
+}
+
+function attributesOf({ version, dueMs, generation, tracked }: Label): Parcel['attributes'] {
+  return {
+    version: number(version),
+    dueMs: number(dueMs),
+    generation: number(generation),
+    ...(tracked ? { tracked: text('1') } : {}),
+  }
+}
+
+const number = (value: number) => ({ DataType: 'Number', StringValue: String(value) })
+const text = (value: string) => ({ DataType: 'String', StringValue: value })
+
+/** JSON in ASCII: SQS refuses some characters, and counts bytes. */
+function textOf(value: { entry: Entry; body?: string }): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}

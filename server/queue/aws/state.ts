@@ -1,0 +1,179 @@
+// Where tracked entries stand, one item of DynamoDB each. Owns: the conditions under which an item changes, so that one
+// holder at most works on an entry and nobody repeats what is done. A write that was made but whose answer was lost can
+// be made again: the holder's token says that it was ours. Fails with the SDK's error; a condition not met is a value.
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { GetItemCommand, UpdateItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
+import { dynamoClient, type AwsSettings } from '../../aws/clients.ts'
+import type { Destination } from '../entry.ts'
+import type { Parcel } from './message.ts'
+
+/** What a settled entry still owes: messages to send before the one it came in is deleted. */
+export type Unfinished = { notice?: Parcel; copy?: { generation: number; dueMs: number } }
+
+/** How a lease ends. `destinations` undefined: as they are stored. */
+export type Settled = {
+  generation: number
+  done: boolean
+  destinations?: Destination[] | undefined
+  unfinished?: Unfinished | undefined
+}
+
+export type Claim =
+  | { kind: 'claimed'; destinations: Destination[] }
+  /** Nothing is left to be done but to finish, if that is owed, and to delete the message. */
+  | { kind: 'done' | 'moved'; generation: number; unfinished: Unfinished | undefined }
+  | { kind: 'held'; untilMs: number }
+
+/** SQS keeps a message for 14 days: no message of an entry outlives its item. */
+const KEPT_SECONDS = 16 * 86_400
+
+export type States = Awaited<ReturnType<typeof openStates>>
+
+/** @param now ms since the epoch, as all instances have it */
+export async function openStates(aws: AwsSettings, table: string, now: () => number) {
+  const client = await dynamoClient(aws)
+  const keyOf = (id: string) => ({ pk: { S: `envelope#${id}` }, sk: { S: 'state' } })
+
+  async function read(id: string): Promise<Item | undefined> {
+    const item = { TableName: table, Key: keyOf(id), ConsistentRead: true }
+    const { Item } = await client.send(new GetItemCommand(item))
+    return Item
+  }
+
+  /** The item as it is after the change; undefined if the condition was not met. */
+  async function change(id: string, sets: Item, more: Change): Promise<Item | undefined> {
+    const ttl = number(Math.ceil(now() / 1_000) + KEPT_SECONDS)
+    const all = { ...sets, ttl }
+    const command = new UpdateItemCommand({
+      TableName: table,
+      Key: keyOf(id),
+      UpdateExpression: expressionOf(Object.keys(all), more),
+      ConditionExpression: more.condition,
+      // Every name is written with a #: some of them are words of the language.
+      ExpressionAttributeNames: namesIn(expressionOf(Object.keys(all), more), more.condition),
+      ExpressionAttributeValues: { ...prefixed(all), ...more.values },
+      ReturnValues: 'ALL_NEW',
+    })
+    try {
+      return (await client.send(command)).Attributes ?? {}
+    } catch (error) {
+      if ((error as Error).name === 'ConditionalCheckFailedException') return undefined
+      throw error
+    }
+  }
+
+  const whileHeld = (id: string, token: string, sets: Item, remove: string[] = []) =>
+    change(id, sets, { condition: '#holder = :token', values: { ':token': text(token) }, remove })
+
+  return {
+    /** Whether the entry is done: never again to be worked on. */
+    isDone: async (id: string): Promise<boolean> => (await read(id))?.['done'] !== undefined,
+
+    /** @throws if DynamoDB does not take a write. */
+    probe: async (): Promise<void> => {
+      await change('probe', {}, { condition: 'attribute_not_exists(#holder)', values: {} })
+    },
+
+    /** Takes the entry for `token`, if its `generation` is not past and nobody else holds it. Creates the item. */
+    claim: async (id: string, wanted: Wanted): Promise<Claim> => {
+      const sets = {
+        generation: number(wanted.generation),
+        holder: text(wanted.token),
+        heldUntilMs: number(wanted.heldUntilMs),
+      }
+      const values = { ':now': number(now()), ':first': packed(wanted.destinations) }
+      const claimed = await change(id, sets, { condition: CLAIMABLE, values, first: 'destinations' })
+      if (claimed !== undefined)
+        return { kind: 'claimed', destinations: unpacked<Destination[]>(claimed['destinations']) ?? [] }
+      return refusalOf(await read(id), wanted.generation)
+    },
+
+    /** False: lost. */
+    extend: async (id: string, token: string, heldUntilMs: number): Promise<boolean> =>
+      (await whileHeld(id, token, { heldUntilMs: number(heldUntilMs) })) !== undefined,
+
+    /** False: lost. */
+    record: async (id: string, token: string, destinations: Destination[]): Promise<boolean> =>
+      (await whileHeld(id, token, { destinations: packed(destinations) })) !== undefined,
+
+    /** False: lost. */
+    release: async (id: string, token: string): Promise<boolean> =>
+      (await whileHeld(id, token, {}, HOLDING)) !== undefined,
+
+    /** Ends the lease. False: lost. */
+    settle: async (id: string, token: string, settled: Settled): Promise<boolean> => {
+      const { generation, done, destinations, unfinished } = settled
+      const sets = {
+        generation: number(generation),
+        settledBy: text(token),
+        ...(done ? { done: { BOOL: true } } : {}),
+        ...(destinations === undefined ? {} : { destinations: packed(destinations) }),
+        ...(unfinished === undefined ? {} : { unfinished: packed(unfinished) }),
+      }
+      if ((await whileHeld(id, token, sets, HOLDING)) !== undefined) return true
+      return (await read(id))?.['settledBy']?.S === token
+    },
+
+    /** What was owed for `generation` has been sent. */
+    finished: async (id: string, generation: number): Promise<void> => {
+      const condition = '#generation = :generation AND attribute_exists(#unfinished)'
+      const sets = { generation: number(generation) }
+      await change(id, sets, { condition, values: {}, remove: ['unfinished'] })
+    },
+
+    close: () => client.destroy(),
+  }
+}
+
+type Item = Record<string, AttributeValue>
+
+type Wanted = { token: string; generation: number; heldUntilMs: number; destinations: Destination[] }
+
+/** `first`: an attribute that is set to :first unless it is there. */
+type Change = { condition: string; values: Item; remove?: string[]; first?: string }
+
+const HOLDING = ['holder', 'heldUntilMs']
+
+/** Not done, not past this generation, and held by nobody, by someone whose time is up, or by us already. */
+const CLAIMABLE = [
+  'attribute_not_exists(#done)',
+  '(attribute_not_exists(#generation) OR #generation <= :generation)',
+  '(attribute_not_exists(#holder) OR #heldUntilMs <= :now OR #holder = :holder)',
+].join(' AND ')
+
+function refusalOf(item: Item | undefined, wanted: number): Claim {
+  const generation = Number(item?.['generation']?.N ?? 0)
+  const unfinished = unpacked<Unfinished>(item?.['unfinished'])
+  if (item?.['done'] !== undefined) return { kind: 'done', generation, unfinished }
+  if (generation > wanted) return { kind: 'moved', generation, unfinished }
+  // Given back between the two calls: its time is up.
+  return { kind: 'held', untilMs: Number(item?.['heldUntilMs']?.N ?? 0) }
+}
+
+function expressionOf(names: string[], { first, remove = [] }: Change): string {
+  const sets = names.map((name) => `#${name} = :${name}`)
+  if (first !== undefined) sets.push(`#${first} = if_not_exists(#${first}, :first)`)
+  const removes = remove.map((name) => `#${name}`)
+  return `SET ${sets.join(', ')}${removes.length === 0 ? '' : ` REMOVE ${removes.join(', ')}`}`
+}
+
+function namesIn(...expressions: string[]): Record<string, string> {
+  const found = expressions.join(' ').match(/#\w+/g) ?? []
+  return Object.fromEntries(found.map((name) => [name, name.slice(1)]))
+}
+
+function prefixed(item: Item): Item {
+  return Object.fromEntries(Object.entries(item).map(([name, value]) => [`:${name}`, value]))
+}
+
+const number = (value: number): AttributeValue => ({ N: String(value) })
+const text = (value: string): AttributeValue => ({ S: value })
+
+/** An item takes 400 KB: hundreds of destinations, each with the last words of its host, are more than that as text. */
+function packed(value: Destination[] | Unfinished): AttributeValue {
+  return { B: gzipSync(JSON.stringify(value)) }
+}
+
+function unpacked<T>(value: AttributeValue | undefined): T | undefined {
+  return value?.B === undefined ? undefined : (JSON.parse(gunzipSync(value.B).toString()) as T)
+}
