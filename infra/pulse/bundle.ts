@@ -11,7 +11,7 @@ export const BUNDLE_HANDLER = 'index.handler'
 export function pulseBundle(): string {
   const { outputFiles } = buildSync({
     absWorkingDir: join(import.meta.dirname, '../..'),
-    entryPoints: [join(import.meta.dirname, 'handler.ts')],
+    entryPoints: [join(import.meta.dirname, './handler.ts')],
     bundle: true,
     minify: true,
     write: false,
