@@ -18,64 +18,43 @@ import { MailQueue } from './aws/mail-queue.ts'
 import { Network } from './aws/network.ts'
 import { requireSecrets } from './aws/parameters.ts'
 import { causeOf } from './aws/provider-error.ts'
+import { QueuePulse } from './aws/queue-pulse.ts'
+import { QueueScaling } from './aws/queue-scaling.ts'
 import { readStackConfig, StackConfigError, type StackConfig } from './stack-config.ts'
 
 /** The program. @returns the stack's outputs. */
 export default async function main(): Promise<Record<string, unknown>> {
   const stack = stackConfig()
-  const { region, image, accountId, partition, zones } = await lookUp(stack)
-  const { fleetName, policy, vpcCidr, protect } = stack
+  const found = await lookUp(stack)
+  const { fleetName, protect } = stack
   const network = new Network(fleetName, {
-    region,
-    vpcCidr,
-    zones,
+    region: found.region,
+    vpcCidr: stack.vpcCidr,
+    zones: found.zones,
     natPerZone: stack.natPerZone,
     protect,
   })
   const queue = new MailQueue(fleetName, { routesFile: stack.routesFile, protect }, { protect })
   const balancer = new MailLoadBalancer(fleetName, {
     vpcId: network.vpcId,
-    vpcCidr,
+    vpcCidr: stack.vpcCidr,
     publicSubnetIds: network.publicSubnetIds,
     drainMs: stack.drainMs,
     protect,
   })
-  const role = new InstanceRole(fleetName, {
-    region,
-    accountId,
-    partition,
-    fleetName,
-    queueArns: [queue.ready.arn, queue.deferred.arn],
-    bucketArn: queue.bucket.arn,
-    tableArn: queue.table.arn,
-    parameters: instanceParameters(stack),
-  })
   const alarms = new Alarms(fleetName, {
     fleetName,
     ...(stack.alarmEmail === undefined ? {} : { email: stack.alarmEmail }),
-    minInstances: policy.minInstances,
+    minInstances: stack.policy.minInstances,
     deadLettersName: queue.deadLetters.name,
     readyName: queue.ready.name,
     targets: balancer.dimensions,
   })
-  const fleet = new MailFleet(fleetName, {
-    fleetName,
-    image,
-    instanceTypes: stack.instanceTypes,
-    spot: stack.spot,
-    policy,
-    drainMs: stack.drainMs,
-    userData: encodedConfig(stack, region, queue),
-    profileArn: role.profileArn,
-    securityGroupId: balancer.instanceSecurityGroupId,
-    subnetIds: network.privateSubnetIds,
-    targetGroupArn: balancer.targetGroupArn,
-    rolloutAlarmNames: alarms.rolloutAlarmNames,
-    after: [network, queue, balancer, role],
-  })
+  const fleet = instances(stack, found, { network, queue, balancer, alarms })
+  scaling(stack, fleet, queue, alarms)
   return {
-    imageId: image.imageId,
-    imageDigest: image.digest,
+    imageId: found.image.imageId,
+    imageDigest: found.image.digest,
     groupName: fleet.groupName,
     templateVersion: fleet.templateVersion,
     nlbDnsName: balancer.dnsName,
@@ -86,6 +65,61 @@ export default async function main(): Promise<Record<string, unknown>> {
     deadLettersUrl: queue.deadLetters.url,
     alarmTopicArn: alarms.topicArn,
   }
+}
+
+type Found = Awaited<ReturnType<typeof lookUp>>
+type Surroundings = { network: Network; queue: MailQueue; balancer: MailLoadBalancer; alarms: Alarms }
+
+function instances(stack: StackConfig, found: Found, around: Surroundings): MailFleet {
+  const { network, queue, balancer, alarms } = around
+  const { fleetName } = stack
+  const role = new InstanceRole(fleetName, {
+    region: found.region,
+    accountId: found.accountId,
+    partition: found.partition,
+    fleetName,
+    queueArns: [queue.ready.arn, queue.deferred.arn],
+    bucketArn: queue.bucket.arn,
+    tableArn: queue.table.arn,
+    parameters: instanceParameters(stack),
+  })
+  return new MailFleet(fleetName, {
+    fleetName,
+    image: found.image,
+    instanceTypes: stack.instanceTypes,
+    spot: stack.spot,
+    policy: stack.policy,
+    drainMs: stack.drainMs,
+    userData: encodedConfig(stack, found.region, queue),
+    profileArn: role.profileArn,
+    securityGroupId: balancer.instanceSecurityGroupId,
+    subnetIds: network.privateSubnetIds,
+    targetGroupArn: balancer.targetGroupArn,
+    rolloutAlarmNames: alarms.rolloutAlarmNames,
+    after: [network, queue, balancer, role],
+  })
+}
+
+function scaling(stack: StackConfig, fleet: MailFleet, queue: MailQueue, { topicArn }: Alarms): void {
+  const { fleetName, policy } = stack
+  const { groupName } = fleet
+  new QueuePulse(`${fleetName}-pulse`, {
+    fleetName,
+    groupName,
+    policy,
+    ready: queue.ready,
+    deferred: queue.deferred,
+    table: queue.table,
+    topicArn,
+    ...(stack.reservePulse ? {} : { reservedConcurrency: -1 }),
+  })
+  new QueueScaling(`${fleetName}-scaling`, {
+    fleetName,
+    groupName,
+    policy,
+    readyQueueName: queue.ready.name,
+    topicArn,
+  })
 }
 
 /** @throws {RunError} instead of what reading throws: Pulumi prints that one without a stack. */

@@ -76,6 +76,11 @@ const schema = v.pipe(
     drainMs: v.optional(count(1_000, 3_600_000), 300_000),
     /** Entries from which on instances refuse mail; at 120,000 leased ones SQS has its own bound. */
     maxEntries: v.optional(count(1, 100_000_000), 1_000_000),
+    /**
+     * Keeps Lambda concurrency for the queue pulse. A new account cannot: 100 have to stay unreserved, and it often has
+     * 10 in all.
+     */
+    reservePulse: v.optional(flag, false),
     /** Queues, bodies, state and fixed addresses survive a `pulumi destroy`. */
     protect: v.optional(flag, false),
     /** The same figures as an embedded fleet's `policy`. */
@@ -136,7 +141,8 @@ const EXAMPLES: Record<string, string> = {
   routesFile: 'routes.yaml',
   imageChannel: 'prod',
   imageId: 'ami-0123456789abcdef0',
-  'instanceTypes[0]': 'c7i.large',
+  instanceTypes: `'["c7i.large"]'`,
+  'instanceTypes[]': 'c7i.large',
   spot: 'false',
   vpcCidr: '10.20.0.0/16',
   availabilityZones: '2',
@@ -146,23 +152,19 @@ const EXAMPLES: Record<string, string> = {
   tlsCertParameter: '/mailfleet/prod/tls-cert',
   drainMs: '300000',
   maxEntries: '1000000',
+  reservePulse: 'false',
   protect: 'false',
+  policy: `'{"minInstances":2}'`,
   'policy.minInstances': '2',
   'policy.maxInstances': '20',
 }
 
 /** The command line that mends a problem: removes a key that should not be there, or sets one to what would do. */
 function mend({ key, found, expected }: Problem, stack: string): string {
-  const [name = '', ...below] = key.split('.')
-  const path = [name, ...below].map((part, at) =>
-    /^\d+$/.test(part) ? `[${part}]` : `${at > 0 ? '.' : ''}${part}`,
-  )
-  const nested = below.length > 0 || name === 'instanceTypes' || name === 'policy'
-  const spelled = name === 'instanceTypes' ? 'instanceTypes[0]' : path.join('')
-  const flags = `--stack ${stack}${nested ? ' --path' : ''}`
-  if (found === 'this key' || expected.includes('not both'))
-    return `pulumi config rm ${flags} '${PROJECT}:${path.join('')}'`
-  return `pulumi config set ${flags} '${PROJECT}:${spelled}' ${EXAMPLES[spelled] ?? 'VALUE'}`
+  const path = key.replace(/\.(\d+)(?=\.|$)/g, '[$1]')
+  const spelled = `--stack ${stack}${/[.[]/.test(path) ? ' --path' : ''} '${PROJECT}:${path}'`
+  if (found === 'this key' || expected.includes('not both')) return `pulumi config rm ${spelled}`
+  return `pulumi config set ${spelled} ${EXAMPLES[path.replace(/\[\d+\]/, '[]')] ?? 'VALUE'}`
 }
 
 /**
@@ -198,11 +200,16 @@ function completed(config: Checked, stack: string, root: string): StackConfig {
   }
 }
 
-/** Numbers, booleans and structures from the text that Pulumi hands over; a text that is none of them stays one. */
+/**
+ * Numbers, booleans and structures from the text that Pulumi hands over; a text that is none of them stays one.
+ * `pulumi config set --path` makes numbers of whole ones only: 0.5 comes as a text inside its structure.
+ */
 function parsed(value: string): unknown {
   if (!/^(-?\d|true$|false$|[[{])/.test(value)) return value
+  const numeric = (_: string, item: unknown) =>
+    typeof item === 'string' && /^\d+\.\d+$/.test(item) ? Number(item) : item
   try {
-    return JSON.parse(value) as unknown
+    return JSON.parse(value, numeric) as unknown
   } catch {
     return value
   }

@@ -110,6 +110,8 @@ export function created(type: string, name: string, inputs: Properties): { id: s
       arn: arn('elasticloadbalancing', `targetgroup/${named}/1`),
       arnSuffix: `targetgroup/${named}/1`,
     },
+    Function: { arn: arn('lambda', `function:${named}`) },
+    LogGroup: { arn: arn('logs', `log-group:${named}`) },
     LaunchTemplate: { latestVersion: 7 },
     Group: { arn: arn('autoscaling', `autoScalingGroup:1:autoScalingGroupName/${named}`) },
   }

@@ -36,11 +36,14 @@ export type Engine = {
 type Call<Request> = grpc.ServerUnaryCall<Request, unknown>
 type Reply = grpc.sendUnaryData<unknown>
 
-/** Starts it on a free port. */
-export async function startEngine(account: Account): Promise<Engine> {
+/**
+ * Starts it on a free port.
+ * @param preview resources have no ids and nothing that a provider would add, so all that is computed from it is unknown
+ */
+export async function startEngine(account: Account, preview: boolean): Promise<Engine> {
   const engine: Engine = { address: '', resources: [], outputs: {}, errors: [], close: () => undefined }
   const server = new grpc.Server()
-  server.addService(resourceServices.ResourceMonitorService, monitor(account, engine))
+  server.addService(resourceServices.ResourceMonitorService, monitor(account, engine, preview))
   server.addService(engineServices.EngineService, {
     log: ({ request }: Call<engineMessages.LogRequest>, reply: Reply) => {
       if (request.getSeverity() === engineMessages.LogSeverity.ERROR) engine.errors.push(request.getMessage())
@@ -59,7 +62,7 @@ export async function startEngine(account: Account): Promise<Engine> {
   return engine
 }
 
-function monitor(account: Account, engine: Engine): grpc.UntypedServiceImplementation {
+function monitor(account: Account, engine: Engine, preview: boolean): grpc.UntypedServiceImplementation {
   return {
     supportsFeature: ({ request }: Call<resourceMessages.SupportsFeatureRequest>, reply: Reply) => {
       const response = new resourceMessages.SupportsFeatureResponse()
@@ -81,7 +84,8 @@ function monitor(account: Account, engine: Engine): grpc.UntypedServiceImplement
     registerResource: ({ request }: Call<resourceMessages.RegisterResourceRequest>, reply: Reply) => {
       const registered = readRequest(request)
       engine.resources.push(registered)
-      const { id, state } = created(registered.type, registered.name, registered.inputs)
+      const { type, name, inputs } = registered
+      const { id, state } = preview ? { id: '', state: inputs } : created(type, name, inputs)
       const response = new resourceMessages.RegisterResourceResponse()
       response.setUrn(registered.urn)
       response.setId(registered.custom ? id : '')
@@ -102,7 +106,7 @@ function monitor(account: Account, engine: Engine): grpc.UntypedServiceImplement
 function readRequest(request: resourceMessages.RegisterResourceRequest): Registered {
   const [type, name] = [request.getType(), request.getName()]
   return {
-    urn: `urn:pulumi:stack::mailfleet::${type}::${name}`,
+    urn: urnOf(request.getParent(), type, name),
     type,
     name,
     custom: request.getCustom(),
@@ -116,3 +120,10 @@ function readRequest(request: resourceMessages.RegisterResourceRequest): Registe
 
 const plain = (message: struct.Struct | undefined) =>
   (message?.toJavaScript() ?? {}) as Record<string, unknown>
+
+/** A URN spells the types of all components above; the stack's own type does not count. */
+function urnOf(parent: string, type: string, name: string): string {
+  const above = parent.split('::')[2] ?? ''
+  const types = above === '' || above === 'pulumi:pulumi:Stack' ? type : `${above}$${type}`
+  return `urn:pulumi:stack::mailfleet::${types}::${name}`
+}

@@ -1,5 +1,5 @@
 // What an instance may do: exactly the calls that the server makes, on exactly this fleet's resources.
- 
+
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,9 @@ import { ROOT } from './example-stack.ts'
 import { runStack, type Inputs } from './mocked-stack.ts'
 
 const prod = await runStack('prod')
-const { Statement: statements } = JSON.parse(String(prod.one('iam/rolePolicy:RolePolicy')['policy'])) as {
+const { Statement: statements } = JSON.parse(
+  String(prod.one('iam/rolePolicy:RolePolicy', 'mailfleet-prod')['policy']),
+) as {
   Statement: Inputs[]
 }
 const actions = statements.flatMap((statement) => statement['Action'] as string[])
@@ -90,7 +92,9 @@ test('secrets are the named parameters, their key only through SSM and for them'
 })
 
 test('the role is EC2’s to take', () => {
-  const { Statement } = JSON.parse(String(prod.one('iam/role:Role')['assumeRolePolicy'])) as {
+  const { Statement } = JSON.parse(
+    String(prod.one('iam/role:Role', 'mailfleet-prod')['assumeRolePolicy']),
+  ) as {
     Statement: Inputs[]
   }
   assert.deepEqual(

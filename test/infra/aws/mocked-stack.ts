@@ -65,7 +65,7 @@ export async function runStack(
 
 /** What an output comes to. */
 function settled<T>(output: pulumi.Output<T>): Promise<T> {
-  return new Promise((resolve) => output.apply((value) => resolve(value as T)))
+  return new Promise((resolve) => output.apply((value) => resolve(value)))
 }
 
 /** Runs what must stop the preview. @returns the sentence; asserts that nothing was registered before it. */

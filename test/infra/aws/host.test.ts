@@ -1,0 +1,60 @@
+// The program under Pulumi's real Node host: it loads, both example stacks come to their end, and their resource graphs
+// are those of test/infra/golden/. UPDATE_GOLDEN=1 writes these anew; the review of that change is the test.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { madeUpAccount } from '../../fakes/made-up-aws.ts'
+import { ROOT, type StackName } from './example-stack.ts'
+import { runHost } from './pulumi-host.ts'
+import { resourceGraph } from './resource-graph.ts'
+
+function compareWithGolden(stack: StackName, graph: string): void {
+  const golden = join(ROOT, 'test/infra/golden', `${stack}.txt`)
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, graph)
+  const diff = spawnSync('diff', ['-u', golden, '-'], { input: graph, encoding: 'utf8' })
+  assert.equal(diff.stdout, '', `the graph of ${stack} changed; if that is meant: UPDATE_GOLDEN=1`)
+}
+
+for (const stack of ['dev', 'prod'] as const)
+  test(`${stack}: the host runs the program to its end, with the resources of the golden file`, async () => {
+    const run = await runHost(stack, madeUpAccount())
+    assert.deepEqual(run.errors, [], run.output)
+    assert.equal(run.exitCode, 0, run.output)
+    assert.equal(run.outputs['groupName'], `mailfleet-${stack}`)
+    compareWithGolden(stack, resourceGraph(run.resources, run.outputs))
+  })
+
+test('a first preview, to which nearly everything is unknown, shows the resources that the update makes', async () => {
+  const names = async (preview: boolean) => {
+    const { resources, exitCode, output } = await runHost('dev', madeUpAccount(), { preview })
+    assert.equal(exitCode, 0, output)
+    return resources.map(({ urn }) => urn).toSorted()
+  }
+  assert.deepEqual(await names(true), await names(false))
+})
+
+test('what stops a preview is a sentence to the host too, and nothing is registered but the stack itself', async () => {
+  const run = await runHost('dev', { ...madeUpAccount(), images: {} }, { preview: true })
+  assert.notEqual(run.exitCode, 0)
+  assert.equal(run.errors.length, 1)
+  assert.match(
+    run.errors[0] ?? '',
+    /^Image ami-0123456789abcdef0 is none of this account's in eu-west-1: .*\.$/,
+  )
+  assert.deepEqual(
+    run.resources.map(({ type }) => type),
+    ['pulumi:pulumi:Stack'],
+  )
+})
+
+test('the group waits for the way out, the rights and the routes before a first instance starts', async () => {
+  const { resources } = await runHost('dev', madeUpAccount())
+  const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
+  for (const kind of ['RolePolicy', 'NatGateway', 'RouteTableAssociation', 'Listener', 'BucketObjectv2'])
+    assert.ok(
+      group?.dependencies.some((urn) => urn.includes(`:${kind}::`)),
+      kind,
+    )
+})

@@ -1,0 +1,177 @@
+// A stack's configuration: its defaults, and every problem at once with the command that mends it.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { readStackConfig, StackConfigError, type StackConfig } from '../../infra/stack-config.ts'
+
+function rootFolder(t: TestContext, routes = 'domains: {}\n'): string {
+  const root = mkdtempSync(join(tmpdir(), 'stack-config-'))
+  t.after(() => rmSync(root, { recursive: true }))
+  writeFileSync(join(root, 'routes.yaml'), routes)
+  return root
+}
+
+const LEAST = {
+  'mailfleet:hostname': 'mx.example.net',
+  'mailfleet:srsDomain': 'srs.example.net',
+  'mailfleet:routesFile': 'routes.yaml',
+}
+
+function read(t: TestContext, changes: Record<string, string | undefined>): StackConfig {
+  const all = Object.entries({ ...LEAST, ...changes }).filter((entry): entry is [string, string] => {
+    return entry[1] !== undefined
+  })
+  return readStackConfig(Object.fromEntries(all), 'test', rootFolder(t))
+}
+
+/** The lines of the refusal. */
+function refusal(t: TestContext, changes: Record<string, string | undefined>): string[] {
+  try {
+    read(t, changes)
+  } catch (error) {
+    assert.ok(error instanceof StackConfigError)
+    return error.message.split('\n').map((line) => line.trim())
+  }
+  return assert.fail('the configuration was accepted')
+}
+
+test('three keys are enough; the rest has defaults', (t) => {
+  const root = rootFolder(t)
+  const config = readStackConfig({ ...LEAST, 'aws:region': 'eu-west-1' }, 'test', root)
+  assert.equal(config.fleetName, 'mailfleet-test')
+  assert.equal(config.srsSecretsParameter, '/mailfleet/test/srs-secrets')
+  assert.equal(config.routesFile, join(root, 'routes.yaml'))
+  assert.equal(config.availabilityZones, 2)
+  assert.equal(config.natPerZone, false)
+  assert.equal(config.spot, false)
+  assert.equal(config.drainMs, 300_000)
+  assert.equal(config.vpcCidr, '10.20.0.0/16')
+  assert.deepEqual(config.instanceTypes, ['c7i.large', 'c6i.large'])
+  assert.deepEqual([config.policy.minInstances, config.policy.maxInstances], [1, 10])
+})
+
+test('numbers, switches and structures come as text', (t) => {
+  const config = read(t, {
+    'mailfleet:availabilityZones': '3',
+    'mailfleet:spot': 'true',
+    'mailfleet:instanceTypes': '["m7i.large"]',
+    'mailfleet:policy': '{"minInstances":2,"scaleIn":{"periods":60}}',
+  })
+  assert.equal(config.availabilityZones, 3)
+  assert.equal(config.spot, true)
+  assert.deepEqual(config.instanceTypes, ['m7i.large'])
+  assert.equal(config.policy.minInstances, 2)
+  assert.equal(config.policy.scaleIn.periods, 60)
+})
+
+test('all problems are named at once, each with the command that mends it', (t) => {
+  assert.deepEqual(
+    refusal(t, {
+      'mailfleet:hostname': undefined,
+      'mailfleet:srsDomain': 'srs',
+      'mailfleet:availabilityZones': 'three',
+      'mailfleet:sport': 'true',
+      'mailfleet:policy': '{"minInstances":0,"surge":{"stepp":4}}',
+      'mailfleet:instanceTypes': '["c7i.large","big"]',
+      'mailfleet:routesFile': 'nowhere.yaml',
+    }),
+    [
+      'Pulumi.test.yaml: 8 problems',
+      'hostname: expected a value, found nothing',
+      "pulumi config set --stack test 'mailfleet:hostname' mx.example.net",
+      'srsDomain: expected a full host name such as srs.example.net, found "srs"',
+      "pulumi config set --stack test 'mailfleet:srsDomain' srs.example.net",
+      'instanceTypes.1: expected an instance type such as c7i.large, found "big"',
+      "pulumi config set --stack test --path 'mailfleet:instanceTypes[1]' c7i.large",
+      'availabilityZones: expected a whole number, 1 to 6, found "three"',
+      "pulumi config set --stack test 'mailfleet:availabilityZones' 2",
+      'policy.minInstances: expected at least 1, found 0',
+      "pulumi config set --stack test --path 'mailfleet:policy.minInstances' 2",
+      'policy.surge.stepp: expected no such key, found this key',
+      "pulumi config rm --stack test --path 'mailfleet:policy.surge.stepp'",
+      'sport: expected no such key, found this key',
+      "pulumi config rm --stack test 'mailfleet:sport'",
+      'routesFile: expected a readable file of routes in YAML, found nowhere.yaml (ENOENT)',
+      "pulumi config set --stack test 'mailfleet:routesFile' routes.yaml",
+    ],
+  )
+})
+
+test('routes that are not YAML, with the place', (t) => {
+  const root = rootFolder(t, 'domains:\n  example.org: {aliases: [}\n')
+  assert.throws(
+    () => readStackConfig(LEAST, 'test', root),
+    (error: StackConfigError) => {
+      assert.equal(error.problems.length, 1)
+      assert.match(error.message, /routesFile: expected .* found line 2, column 27 /)
+      return true
+    },
+  )
+})
+
+test('an image or a channel, not both', (t) => {
+  assert.deepEqual(
+    refusal(t, { 'mailfleet:imageId': 'ami-0123456789abcdef0', 'mailfleet:imageChannel': 'prod' }).slice(1),
+    [
+      'imageId: expected either imageId or imageChannel, not both, found "ami-0123456789abcdef0"',
+      "pulumi config rm --stack test 'mailfleet:imageId'",
+    ],
+  )
+})
+
+test('a TLS key without its certificate', (t) => {
+  assert.deepEqual(refusal(t, { 'mailfleet:tlsKeyParameter': '/mailfleet/test/key' }).slice(1), [
+    'tlsCertParameter: expected tlsKeyParameter and tlsCertParameter together, or neither, found nothing',
+    "pulumi config set --stack test 'mailfleet:tlsCertParameter' /mailfleet/prod/tls-cert",
+  ])
+})
+
+test('fewer instances at most than at least', (t) => {
+  assert.deepEqual(refusal(t, { 'mailfleet:policy': '{"minInstances":9,"maxInstances":2}' }).slice(1), [
+    'policy.maxInstances: expected at least minInstances, found 2',
+    "pulumi config set --stack test --path 'mailfleet:policy.maxInstances' 20",
+  ])
+})
+
+const blocks: [block: string, ok: boolean][] = [
+  ['10.0.0.0/16', true],
+  ['172.16.0.0/18', true],
+  ['172.31.240.0/20', true],
+  ['192.168.0.0/16', true],
+  ['172.32.0.0/16', false],
+  ['8.8.0.0/16', false],
+  ['10.0.0.0/8', false],
+  ['10.0.0.0/24', false],
+  ['10.0.16.0/16', false],
+  ['10.0.0.1/20', false],
+  ['10.300.0.0/16', false],
+  ['10.0.0.0', false],
+]
+
+for (const [block, ok] of blocks)
+  test(`${block} is ${ok ? 'a' : 'no'} block for a VPC`, (t) => {
+    if (ok) assert.equal(read(t, { 'mailfleet:vpcCidr': block }).vpcCidr, block)
+    else
+      assert.match(
+        refusal(t, { 'mailfleet:vpcCidr': block })[1] ?? '',
+        /^vpcCidr: expected a private IPv4 block/,
+      )
+  })
+
+test('a fraction that was set by its path comes as a text', (t) => {
+  const config = read(t, { 'mailfleet:policy': '{"scaleIn":{"fraction":"0.25"}}' })
+  assert.equal(config.policy.scaleIn.fraction, 0.25)
+})
+
+test('a list that is none', (t) => {
+  assert.deepEqual(refusal(t, { 'mailfleet:instanceTypes': 'c7i.large' }).slice(1), [
+    'instanceTypes: expected a list of instance types, found "c7i.large"',
+    `pulumi config set --stack test 'mailfleet:instanceTypes' '["c7i.large"]'`,
+  ])
+})
+
+test('other providers’ configuration is theirs', (t) => {
+  assert.doesNotThrow(() => read(t, { 'aws:profile': 'prod', 'pulumi:tags': '{}' }))
+})
