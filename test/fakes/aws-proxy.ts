@@ -1,0 +1,125 @@
+// Faults of AWS for tests: HTTP proxies in front of the emulators, which pass every call on unless the test wants it to
+// fail. Owns: what a call is named, and the ways in which one can fail. What it is told to pass on it passes on as it is.
+import { once } from 'node:events'
+import {
+  Agent,
+  createServer,
+  request,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Endpoints } from './aws-queue.ts'
+
+/** `name` as in the API: SendMessage, UpdateItem, PutObject. */
+export type Call = { service: keyof Endpoints; name: string; path: string; body: Buffer }
+
+export type Fault =
+  /** The connection breaks before the service has heard of the call. */
+  | 'cut'
+  /** The service does it, and the connection breaks before it can say so. */
+  | 'lose'
+  /** The service answers with an error. */
+  | { status: number; code: string }
+  /** The service takes its time. */
+  | { delayMs: number }
+
+export type AwsProxy = {
+  /** For `aws.endpoints` of whoever is to suffer. */
+  endpoints: Endpoints
+  /** Asked about every call; null passes it on. Changed by the test at any time. */
+  fault: (call: Call) => Fault | null
+  /** The calls so far, as `sqs SendMessage`. */
+  calls: string[]
+  stop: () => Promise<void>
+}
+
+export const UNAVAILABLE: Fault = { status: 503, code: 'ServiceUnavailable' }
+export const THROTTLED: Fault = { status: 400, code: 'ThrottlingException' }
+
+/** Starts a proxy in front of each service. */
+export async function startAwsProxy(targets: Endpoints): Promise<AwsProxy> {
+  const agent = new Agent({ keepAlive: true })
+  const servers: Server[] = []
+  const proxy: AwsProxy = {
+    endpoints: { sqs: '', s3: '', dynamodb: '' },
+    fault: () => null,
+    calls: [],
+    stop: async () => {
+      agent.destroy()
+      for (const server of servers) server.closeAllConnections()
+      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+    },
+  }
+  for (const service of ['sqs', 's3', 'dynamodb'] as const) {
+    const server = createServer((asked, answer) => {
+      handle({ asked, answer, service, target: targets[service], agent }, proxy).catch(() => asked.destroy())
+    })
+    servers.push(server.listen(0, '127.0.0.1'))
+    await once(server, 'listening')
+    proxy.endpoints[service] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  return proxy
+}
+
+/** The calls with this name that come as number `from` to `from + times - 1`, counted from 1, have the fault. */
+export function faultOf(name: string, fault: Fault, { from = 1, times = Infinity } = {}): AwsProxy['fault'] {
+  let seen = 0
+  return (call) => {
+    if (call.name !== name) return null
+    seen++
+    return seen >= from && seen < from + times ? fault : null
+  }
+}
+
+type Handled = {
+  asked: IncomingMessage
+  answer: ServerResponse
+  service: keyof Endpoints
+  target: string
+  agent: Agent
+}
+
+async function handle({ asked, answer, service, target, agent }: Handled, proxy: AwsProxy): Promise<void> {
+  const body = Buffer.concat(await asked.toArray())
+  const path = asked.url ?? '/'
+  const name = nameOf(asked)
+  proxy.calls.push(`${service} ${name}`)
+  const fault = proxy.fault({ service, name, path, body })
+  if (fault === 'cut') return void asked.socket.destroy()
+  if (fault !== null && typeof fault === 'object' && 'status' in fault) return refuse(answer, service, fault)
+  if (fault !== null && typeof fault === 'object') await sleep(fault.delayMs)
+  const options = { agent, method: asked.method, headers: asked.headers }
+  const passed = request(new URL(path, target), options).end(body)
+  answer.on('close', () => passed.destroy())
+  const [come] = (await once(passed, 'response')) as [IncomingMessage]
+  if (fault === 'lose') {
+    await come.toArray()
+    return void asked.socket.destroy()
+  }
+  answer.writeHead(come.statusCode ?? 502, come.headers)
+  come.pipe(answer)
+}
+
+const OBJECT_CALLS: Record<string, string> = { PUT: 'PutObject', GET: 'GetObject', DELETE: 'DeleteObject' }
+
+function nameOf({ headers, method = '' }: IncomingMessage): string {
+  const target = headers['x-amz-target']
+  return typeof target === 'string' ? (target.split('.').at(-1) ?? '') : (OBJECT_CALLS[method] ?? method)
+}
+
+function refuse(answer: ServerResponse, service: string, { status, code }: { status: number; code: string }) {
+  const [type, text] =
+    service === 's3'
+      ? [
+          'application/xml',
+          `<?xml version="1.0"?><Error><Code>${code}</Code><Message>as told</Message></Error>`,
+        ]
+      : [
+          'application/x-amz-json-1.0',
+          JSON.stringify({ __type: `com.amazonaws#${code}`, message: 'as told' }),
+        ]
+  answer.writeHead(status, { 'content-type': type }).end(text)
+}
