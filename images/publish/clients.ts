@@ -28,7 +28,7 @@ export async function awsClients(config: AwsConfig = {}): Promise<AwsClients> {
     throw new InputError('the environment', [{ key: 'AWS_REGION', found: 'nothing', expected }], { cause })
   })
   await ec2.config.credentials().catch((cause: unknown) => {
-    throw badCredentials('none', cause)
+    throw badCredentials(noneBecause(cause), cause)
   })
   // Publishing repeats requests to EBS itself, since it also has to wait for a new snapshot to appear.
   const ebs = new EBSClient({ ...config, region, requestHandler, maxAttempts: 1 })
@@ -55,7 +55,7 @@ function meaning(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof InputError) return error
   const { name, message } = error
   const code = (error as NodeJS.ErrnoException).code ?? ''
-  if (name === 'CredentialsProviderError') return badCredentials('none', error)
+  if (name === 'CredentialsProviderError') return badCredentials(noneBecause(error), error)
   if (EXPIRED.test(name)) return badCredentials('a token that has expired', error)
   if (UNKNOWN.test(name)) return badCredentials(`what AWS refuses (${name})`, error)
   if (DENIED.test(name)) {
@@ -66,6 +66,12 @@ function meaning(error: unknown): unknown {
   }
   if (UNREACHABLE.test(code)) return new Error(`AWS cannot be reached (${message}).`, { cause: error })
   return error
+}
+
+/** The SDK says more than that there are none where a profile names a source that fails. */
+function noneBecause(cause: unknown): string {
+  const { message = '' } = cause as Error
+  return /^Could not load credentials from any providers/.test(message) ? 'none' : `none (${message})`
 }
 
 function badCredentials(found: string, cause: unknown): InputError {

@@ -14,6 +14,8 @@ export type Patience = {
   pollMs: number
   /** How long such a state may take. */
   settleMs: number
+  /** How long a snapshot that takes no more blocks may go on being shown as pending. */
+  sealedMs: number
 }
 
 export const PATIENCE: Patience = {
@@ -26,6 +28,7 @@ export const PATIENCE: Patience = {
   pollMs: 5000,
   // AWS takes one to three minutes to complete a snapshot of this size, and seconds to make an image available.
   settleMs: 30 * 60_000,
+  sealedMs: 5 * 60_000,
 }
 
 type Failure = { name?: string; code?: string; $metadata?: { httpStatusCode?: number } }

@@ -4,10 +4,10 @@
 import type { Progress } from '../progress.ts'
 import { explained, type AwsClients } from './clients.ts'
 import { passGate, surveyImage, type Exceptions, type SurveyedImage } from './gate.ts'
-import { PATIENCE, type Patience } from './patience.ts'
+import { eventually, PATIENCE, type Patience } from './patience.ts'
 import { recordPublished, type PublishedImage } from './published.ts'
 import { verifyBlocks } from './read-back.ts'
-import { findImage, registerImage } from './register.ts'
+import { findImage, isNameTaken, registerImage } from './register.ts'
 import { ensureSnapshot } from './snapshot.ts'
 
 export type PublishOptions = Exceptions & {
@@ -32,6 +32,9 @@ export type PublishResult = PublishedImage & {
   /** Nothing had to be made: the image was there. */
   cached: boolean
 }
+
+/** EC2 shows what was made within seconds. */
+const SHOWN_MS = 60_000
 
 /** Makes an AMI of the image, or finds it; adds it to published.json. */
 export async function publish(o: PublishOptions): Promise<PublishResult> {
@@ -65,8 +68,16 @@ async function makeImage(
   const snapshotId = await ensureSnapshot({ ...o, ...o.aws, disk, survey, tags })
   o.onProgress('registering the image')
   const name = `${manifest.name}-${survey.digest}`
-  const imageId = await registerImage(o.aws.ec2, {
-    ...{ name, digest: survey.digest, snapshotId, tags, signal: o.signal },
-  })
-  return { snapshotId, imageId }
+  const request = { name, digest: survey.digest, snapshotId, tags, signal: o.signal }
+  try {
+    return { snapshotId, imageId: await registerImage(o.aws.ec2, request) }
+  } catch (error) {
+    if (!isNameTaken(error)) throw error
+    // The digest is in the name, so it is this image; AWS may take a moment to show it.
+    const patience = { ...o.patience, settleMs: Math.min(o.patience.settleMs, SHOWN_MS) }
+    const look = () => findImage(o.aws.ec2, survey.digest, o)
+    const other = await eventually(`showing image ${name}`, look, { patience, signal: o.signal })
+    o.onProgress(`image ${other.imageId} was registered by another run`)
+    return other
+  }
 }

@@ -70,6 +70,11 @@ export async function registerImage(
   return (await ec2.send(new RegisterImageCommand(request), { abortSignal: o.signal })).ImageId!
 }
 
+/** Whether registering failed because there is an image of this name. */
+export function isNameTaken(error: unknown): boolean {
+  return (error as Error).name === 'InvalidAMIName.Duplicate'
+}
+
 /** Waits until the AMI can be launched. @throws {Error} when it cannot and will not. */
 export async function availableImage(
   ec2: EC2Client,

@@ -61,15 +61,7 @@ async function completed(o: SnapshotOptions, found: Snapshot[]): Promise<string 
 async function finished(o: SnapshotOptions, found: Snapshot[]): Promise<string | null> {
   for (const { SnapshotId: id } of found.filter(({ State }) => State === 'pending')) {
     o.onProgress(`going on with snapshot ${id}, which an earlier run began`)
-    try {
-      await fill(o, id!)
-      return id!
-    } catch (error) {
-      // It was deleted, given up by AWS, or is complete already and only not yet shown as such.
-      if (!isMissing(error) && (error as Error).name !== 'ValidationException') throw error
-      o.onProgress(`snapshot ${id} takes no blocks (${(error as Error).message})`)
-      if (!isMissing(error) && (await settled(o, id!)) === 'completed') return id!
-    }
+    if (await filled(o, id!)) return id!
   }
   return null
 }
@@ -79,15 +71,28 @@ async function made(o: SnapshotOptions, found: Snapshot[]): Promise<string> {
   for (let start = 0; start < MAX_STARTS; start++) {
     const id = await startSnapshot(o, [...dead].sort())
     o.onProgress(`snapshot ${id}`)
-    try {
-      await fill(o, id)
-      return id
-    } catch (error) {
-      if (!isMissing(error)) throw error
-      dead.add(id)
-    }
+    if (await filled(o, id)) return id
+    dead.add(id)
   }
   throw new Error(`AWS answers with snapshots of this image that are gone (${[...dead].join(', ')})`)
+}
+
+/** Fills the snapshot. @returns false when it is gone, or AWS gave it up: it must be replaced. */
+async function filled(o: SnapshotOptions, id: string): Promise<boolean> {
+  try {
+    await fill(o, id)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    if ((error as Error).name !== 'ValidationException') throw error
+    // That is also how a snapshot answers that another run has completed, and that is only not shown as such yet.
+    o.onProgress(`snapshot ${id} does not take what it is sent; has another run completed it?`)
+    const patience = { ...o.patience, settleMs: o.patience.sealedMs }
+    const state = await settled({ ...o, patience }, id).catch(() => {
+      throw error
+    })
+    return state === 'completed'
+  }
 }
 
 /** The token makes two runs that begin at once share one snapshot; it differs once that one is dead. */

@@ -25,7 +25,7 @@ export async function startEbsProxy(upstream: string) {
     registered: [] as URLSearchParams[],
     /** Awaited before the answer, so a test can hold it back. */
     onOperation: (() => {}) as (operation: string) => void | Promise<void>,
-    tokens: new Map<string, Answer>(),
+    tokens: new Map<string, Promise<Answer>>(),
     /** moto's own snapshot of an image → the one that the image was registered with. */
     snapshotOf: new Map<string, string>(),
     forward: (request: Request) => forward(upstream, request),
@@ -81,10 +81,13 @@ async function ebs(state: State, operation: string, request: Request): Promise<A
 /** "Subsequent retries with the same client token return the result from the original successful request." */
 async function start(state: State, request: Request): Promise<Answer> {
   const { ClientToken } = JSON.parse(request.body.toString()) as { ClientToken: string }
-  const before = state.tokens.get(ClientToken)
-  if (before) return before
-  const answer = await state.forward(request)
+  const answer = state.tokens.get(ClientToken) ?? begin(state, request)
   state.tokens.set(ClientToken, answer)
+  return answer
+}
+
+async function begin(state: State, request: Request): Promise<Answer> {
+  const answer = await state.forward(request)
   state.rules.started((JSON.parse(answer.body.toString()) as { SnapshotId: string }).SnapshotId)
   return answer
 }
@@ -95,9 +98,16 @@ async function ec2(
   request: Request,
   form: URLSearchParams,
 ): Promise<Answer> {
+  if (operation === 'RegisterImage') {
+    const taken = state.registered.some((earlier) => earlier.get('Name') === form.get('Name'))
+    const code = 'InvalidAMIName.Duplicate'
+    if (taken) return refusal({ status: 400, code, message: 'The name is in use.' }, true)
+    state.registered.push(form)
+  }
   const answer = await state.forward(request)
   if (answer.status !== 200) return answer
   const text = answer.body.toString()
+  if (operation === 'DeregisterImage') state.registered.length = 0
   if (operation === 'DeleteSnapshot') state.rules.deleted(form.get('SnapshotId') ?? '')
   if (operation === 'DescribeSnapshots') {
     const shown = text.replace(
@@ -116,7 +126,6 @@ async function ec2(
 
 /** moto keeps nothing but the name of a registered image: its tags are added, its snapshot is remembered. */
 async function adorn(state: State, request: Request, form: URLSearchParams, imageId: string): Promise<void> {
-  state.registered.push(form)
   const tags = [...form]
     .filter(([key]) => key.startsWith('TagSpecification.1.Tag.'))
     .map(([key, value]): [string, string] => [key.replace('TagSpecification.1.', ''), value])
@@ -125,13 +134,14 @@ async function adorn(state: State, request: Request, form: URLSearchParams, imag
       ...request,
       body: Buffer.from(new URLSearchParams([['Version', '2016-11-15'], ...parameters]).toString()),
     })
-  await send([['Action', 'CreateTags'], ['ResourceId.1', imageId], ...tags])
   const described = await send([
     ['Action', 'DescribeImages'],
     ['ImageId.1', imageId],
   ])
   const own = /snap-\w+/.exec(described.body.toString())?.[0] ?? ''
   state.snapshotOf.set(own, form.get('BlockDeviceMapping.1.Ebs.SnapshotId') ?? '')
+  // Last, since the tags are what the image is found by.
+  await send([['Action', 'CreateTags'], ['ResourceId.1', imageId], ...tags])
 }
 
 function operationOf({ method, url, headers }: Request, form: URLSearchParams): string {

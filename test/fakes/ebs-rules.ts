@@ -46,6 +46,7 @@ export function ebsRules() {
     complete: (id: string, headers: IncomingHttpHeaders): Refusal | null => {
       const snapshot = snapshots.get(id)
       if (!snapshot) return missing
+      if (snapshot.sealed) return invalid('The snapshot is not pending.')
       if (headers['x-amz-changedblockscount'] !== String(snapshot.blocks.size)) return invalid('Wrong count.')
       const inOrder = [...snapshot.blocks]
         .sort(([a], [b]) => a - b)

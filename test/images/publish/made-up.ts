@@ -10,7 +10,7 @@ export const BLOCK = 512 * 1024
 /** Waits of a test: as many tries as the real one, without its pauses. */
 export const IMPATIENCE: Patience = {
   ...{ attempts: 11, firstPauseMs: 1, maxPauseMs: 4 },
-  ...{ appearMs: 60_000, pollMs: 10, settleMs: 60_000 },
+  ...{ appearMs: 60_000, pollMs: 10, settleMs: 60_000, sealedMs: 60_000 },
 }
 
 export type MadeUpImage = { folder: string; disk: string; digest: string; bytes: Buffer; receipt: Receipt }

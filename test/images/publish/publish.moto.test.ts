@@ -15,7 +15,7 @@ import { test } from 'node:test'
 import { awsClients } from '../../../images/publish/clients.ts'
 import { publish } from '../../../images/publish/publish.ts'
 import { startMoto } from '../../aws/moto.ts'
-import { BLOCK, madeUpImage, STORED } from './made-up.ts'
+import { BLOCK, IMPATIENCE, madeUpImage, STORED } from './made-up.ts'
 import { publishing } from './publishing.ts'
 
 const moto = await startMoto()
@@ -173,13 +173,33 @@ test(
   },
 )
 
+test('two runs at once share one snapshot and one image', { skip }, async (t) => {
+  const { options, proxy, snapshots } = await publishing(moto, t, madeUpImage('at once'))
+  // Neither sees what the other begins: both have looked before either makes anything.
+  const both = Promise.withResolvers<void>()
+  let looks = 0
+  proxy.onOperation = (operation) => {
+    if (operation !== 'DescribeSnapshots') return
+    if (++looks === 2) both.resolve()
+    return both.promise
+  }
+  const [one, other] = await Promise.all([publish(options), publish(options)])
+  assert.deepEqual([other.imageId, other.snapshotId], [one.imageId, one.snapshotId])
+  assert.equal((await snapshots()).length, 1)
+  assert.equal(proxy.registered.length, 1)
+})
+
 test('a disk that changes after it was hashed is refused by AWS, block by block', { skip }, async (t) => {
   const image = madeUpImage('changing')
   const { options, proxy } = await publishing(moto, t, image)
   proxy.onOperation = (operation) => {
     if (operation === 'StartSnapshot') writeFileSync(image.disk, Buffer.alloc(image.bytes.length, 9))
   }
-  await assert.rejects(publish(options), { name: 'ValidationException', message: /checksum/ })
+  const patience = { ...IMPATIENCE, sealedMs: 0 }
+  await assert.rejects(publish({ ...options, patience }), {
+    name: 'ValidationException',
+    message: /checksum/,
+  })
   assert.equal(proxy.count('CompleteSnapshot'), 0)
 })
 
