@@ -99,6 +99,35 @@ test('all problems are named at once, each with the command that mends it', (t) 
   )
 })
 
+test('the commands mend: with what they set, the configuration is accepted', (t) => {
+  const wrong = [
+    'hostname',
+    'srsDomain',
+    'srsSecretsParameter',
+    'routesFile',
+    'imageChannel',
+    'instanceTypes',
+    'spot',
+    'vpcCidr',
+    'availabilityZones',
+    'natPerZone',
+    'alarmEmail',
+    'tlsKeyParameter',
+    'tlsCertParameter',
+    'drainMs',
+    'maxEntries',
+    'reservePulse',
+    'protect',
+    'policy',
+  ].map((key) => [`mailfleet:${key}`, '?'] as const)
+  const commands = refusal(t, Object.fromEntries(wrong)).flatMap((line) => {
+    const [, key, value] = /^pulumi config set --stack test '(.+?)' '?(.+?)'?$/.exec(line) ?? []
+    return key === undefined || value === undefined ? [] : [[key, value] as const]
+  })
+  assert.deepEqual(commands.map(([key]) => key).toSorted(), wrong.map(([key]) => key).toSorted())
+  assert.doesNotThrow(() => read(t, Object.fromEntries(commands)))
+})
+
 test('routes that are not YAML, with the place', (t) => {
   const root = rootFolder(t, 'domains:\n  example.org: {aliases: [}\n')
   assert.throws(

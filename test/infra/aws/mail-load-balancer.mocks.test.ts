@@ -1,5 +1,5 @@
 // Where mail comes in: senders' addresses are kept, and no session is cut that could still end well.
- 
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runStack, type Inputs } from './mocked-stack.ts'
