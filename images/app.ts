@@ -1,7 +1,7 @@
-// The application layer: the Node binary and native npm packages out of their locked tarballs, and the server as one
-// bundled file. Owns: what lies in /usr/lib/mailfleet. Fails with the bundler's own list of what it cannot find.
+// The application layer: the Node binary and native npm packages out of their locked tarballs, and the server as a
+// bundle. Owns: what lies in /usr/lib/mailfleet. Fails with the bundler's own list of what it cannot find.
 import { cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
 import type { Fetch } from './fetch.ts'
@@ -73,10 +73,14 @@ const requireBuiltins: Plugin = {
   },
 }
 
-export type Bundle = { text: string; packages: string[] }
+/** `files`: the server, first, and what it loads only when it is used (an import() and what hangs on it). */
+export type Bundle = { files: { name: string; text: string }[]; packages: string[] }
+
+const SERVER = 'server.mjs'
 
 /**
- * The server in one file, its npm packages included, the native ones left outside.
+ * The server in one file, its npm packages included, the native ones left outside. What it imports by import() is in
+ * files of its own, so that an instance whose queue is on its disk does not read AWS's SDK, three times its own size.
  * @param entry the server's main module
  */
 export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
@@ -87,6 +91,11 @@ export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
     entryPoints: [entry],
     bundle: true,
     write: false,
+    splitting: true,
+    outdir: '/',
+    entryNames: SERVER.replace('.mjs', ''),
+    chunkNames: 'part-[hash]',
+    outExtension: { '.js': '.mjs' },
     metafile: true,
     platform: 'node',
     format: 'esm',
@@ -104,7 +113,11 @@ export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
     const name = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(path)?.[1]
     return name === undefined ? [] : [name]
   })
-  return { text: result.outputFiles[0]?.text ?? '', packages: [...new Set(packages)].sort() }
+  const files = result.outputFiles.map(({ path, text }) => ({ name: basename(path), text }))
+  const inOrder = files.sort(
+    (a, b) => Number(b.name === SERVER) - Number(a.name === SERVER) || (a.name < b.name ? -1 : 1),
+  )
+  return { files: inOrder, packages: [...new Set(packages)].sort() }
 }
 
 /** /usr/lib/mailfleet as tar entries. */
@@ -112,7 +125,7 @@ export function appEntries(runtimeFolder: string, bundle: Bundle): TarEntry[] {
   const base = 'usr/lib/mailfleet'
   return [
     { path: `${base}/node`, file: join(runtimeFolder, 'node'), mode: 0o755 },
-    { path: `${base}/server.mjs`, content: bundle.text },
+    ...bundle.files.map(({ name, text }) => ({ path: `${base}/${name}`, content: text })),
     ...filesBelow(join(runtimeFolder, 'node_modules')).map((path) => ({
       path: `${base}/node_modules/${path}`,
       file: join(runtimeFolder, 'node_modules', path),

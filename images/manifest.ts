@@ -30,7 +30,7 @@ export type Manifest = {
   node: string
   packages: { name: string; version: string; architecture: string }[]
   npm: { name: string; version: string }[]
-  /** npm packages whose code is in server.mjs. */
+  /** npm packages whose code is in the server's bundle. */
   bundled: string[]
   units: { enabled: string[]; masked: string[] }
   partitions: Placed[]
@@ -85,7 +85,7 @@ function makeManifest(inputs: ManifestInputs): Manifest {
       verity: size(root, 'root.verity'),
       uki: size(esp, 'uki.efi'),
       initrd: size(initrd, 'initrd.zst'),
-      server: Buffer.byteLength(bundle.text),
+      server: bundle.files.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
     },
   }
 }

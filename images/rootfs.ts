@@ -36,7 +36,7 @@ export type Verity = { rootHash: string; salt: string; dataBlocks: number }
 export async function rootFilesystem(inputs: RootInputs): Promise<StageResult> {
   const { spec, lock, tools, base, kernel, runtime, bundle, cacheDir, onProgress } = inputs
   const system = systemEntries(spec)
-  const bundleHash = createHash('sha256').update(bundle.text).digest('hex')
+  const bundleHash = createHash('sha256').update(JSON.stringify(bundle.files)).digest('hex')
   return runStage(cacheDir, {
     name: 'root',
     inputs: {

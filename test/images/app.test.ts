@@ -1,4 +1,4 @@
-// The server as one file: runs without its sources, leaves native packages out, and names what it cannot find.
+// The server as a bundle: runs without its sources, leaves native packages out, and names what it cannot find.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ function entryOf(text: string): string {
 
 test('the bundle runs alone, CommonJS packages and all', async () => {
   const smtpServer = JSON.stringify(fileURLToPath(import.meta.resolve('smtp-server')))
-  const { text, packages } = await bundleServer(
+  const { files, packages } = await bundleServer(
     spec,
     entryOf(
       `import { SMTPServer } from ${smtpServer}\nconst n: number = 1\nconsole.log(typeof SMTPServer, n)`,
@@ -28,18 +28,34 @@ test('the bundle runs alone, CommonJS packages and all', async () => {
   )
   assert.ok(packages.includes('smtp-server'))
   const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-bundle-')), 'server.mjs')
-  writeFileSync(file, text)
+  assert.equal(files.length, 1)
+  writeFileSync(file, files[0]?.text ?? '')
   assert.equal(execFileSync(process.execPath, [file], { encoding: 'utf8' }), 'function 1\n')
 })
 
 test('native packages stay imports', async () => {
-  const { text } = await bundleServer(spec, entryOf("import { open } from 'lmdb'\nconsole.log(open)"))
-  assert.match(text, /from "lmdb"/)
+  const { files } = await bundleServer(spec, entryOf("import { open } from 'lmdb'\nconsole.log(open)"))
+  assert.match(files[0]?.text ?? '', /from "lmdb"/)
 })
 
 test('the same sources give the same bundle', async () => {
   const entry = join(root, 'server/main.ts')
-  assert.equal((await bundleServer(spec, entry)).text, (await bundleServer(spec, entry)).text)
+  assert.deepEqual((await bundleServer(spec, entry)).files, (await bundleServer(spec, entry)).files)
+})
+
+test('what the server loads at once is without the SDK of AWS, which comes when it is needed', async () => {
+  const { files, packages } = await bundleServer(spec, join(root, 'server/main.ts'))
+  assert.equal(files[0]?.name, 'server.mjs')
+  assert.ok(packages.includes('@aws-sdk/client-sqs'))
+  const textOf = (wanted: string) => files.find(({ name }) => name === wanted)?.text ?? ''
+  const atOnce = new Set(['server.mjs'])
+  for (const name of atOnce)
+    for (const [, next = ''] of textOf(name).matchAll(/^(?:import|\}) .*"\.\/(part-\w+\.mjs)";$/gm))
+      atOnce.add(next)
+  assert.ok(atOnce.size > 1 && atOnce.size < files.length)
+  // The bundler notes where each piece is from.
+  const withSdk = [...atOnce].filter((name) => /^\/\/ node_modules\/@(aws-sdk|smithy)\//m.test(textOf(name)))
+  assert.deepEqual(withSdk, [])
 })
 
 test('a server that is not there, and an import that leads nowhere, are named', async () => {
