@@ -92,15 +92,15 @@ function reporting(
   onProgress: Progress,
 ): { onProgress: Progress; onBytes: (sent: number, total: number) => void } {
   const onTerminal = outOf(o).isTTY && !o.json
-  let startedMs: number | undefined
-  let shown = ''
+  let first: { sent: number; atMs: number } | undefined
+  let shown = 0
   const onBytes = (sent: number, total: number) => {
-    startedMs ??= Date.now()
+    first ??= { sent, atMs: Date.now() }
     const percent = Math.floor((sent / total) * 100)
     const step = onTerminal ? percent : Math.floor(percent / 10) * 10
-    if (String(step) === shown) return
-    shown = String(step)
-    const rate = mebibytes(sent) / Math.max((Date.now() - startedMs) / 1000, 0.001)
+    if (step === shown) return
+    shown = step
+    const rate = (sent - first.sent) / 1024 ** 2 / Math.max((Date.now() - first.atMs) / 1000, 0.001)
     const bar = '█'.repeat(percent / 5).padEnd(20, '░')
     onProgress(`${bar} ${percent} %, ${mebibytes(sent)} of ${mebibytes(total)} MiB, ${rate.toFixed(1)} MiB/s`)
   }
