@@ -98,6 +98,8 @@ export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
     outExtension: { '.js': '.mjs' },
     metafile: true,
     platform: 'node',
+    // ES modules where a package has them: a file of its own gives out their names, and only what is used is kept.
+    mainFields: ['module', 'main'],
     format: 'esm',
     target: `node${spec.node.version.split('.')[0] ?? ''}`,
     external: spec.native,

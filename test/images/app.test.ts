@@ -58,6 +58,19 @@ test('what the server loads at once is without the SDK of AWS, which comes when 
   assert.deepEqual(withSdk, [])
 })
 
+test('what is loaded later is what it is without a bundle: its names can be taken from it', async () => {
+  const clients = JSON.stringify(join(root, 'server/aws/clients.ts'))
+  const text = `import { s3Client } from ${clients}
+    s3Client({ region: 'eu-west-1', endpoints: {} }).then((client) => console.log(client.constructor.name))`
+  const { files } = await bundleServer(spec, entryOf(text))
+  const folder = mkdtempSync(join(tmpdir(), 'mailfleet-bundle-'))
+  for (const file of files) writeFileSync(join(folder, file.name), file.text)
+  assert.equal(
+    execFileSync(process.execPath, [join(folder, 'server.mjs')], { encoding: 'utf8' }),
+    'S3Client\n',
+  )
+})
+
 test('a server that is not there, and an import that leads nowhere, are named', async () => {
   await assert.rejects(bundleServer(spec, '/nonexistent/main.ts'), /\/nonexistent\/main\.ts does not exist/)
   await assert.rejects(bundleServer(spec, entryOf("import './gone.ts'")), /gone\.ts/)
