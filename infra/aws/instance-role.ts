@@ -82,7 +82,8 @@ function statements(args: InstanceRoleArgs) {
     allow('Routes', ['s3:GetObject'], [pulumi.interpolate`${args.bucketArn}/${ROUTES_KEY}`]),
     allow(
       'State',
-      ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'],
+      // Nothing is deleted: what is settled, the table's ttl takes.
+      ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem'],
       [args.tableArn],
     ),
     allow('Secrets', ['ssm:GetParameter'], parameterArns),

@@ -13,8 +13,12 @@ import { resourceGraph } from './resource-graph.ts'
 function compareWithGolden(stack: StackName, graph: string): void {
   const golden = join(ROOT, 'test/infra/golden', `${stack}.txt`)
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, graph)
-  const diff = spawnSync('diff', ['-u', golden, '-'], { input: graph, encoding: 'utf8' })
-  assert.equal(diff.stdout, '', `the graph of ${stack} changed; if that is meant: UPDATE_GOLDEN=1`)
+  const argv = ['-u', '--label', 'golden', '--label', 'now', golden, '-']
+  const diff = spawnSync('diff', argv, { input: graph, encoding: 'utf8' })
+  if (diff.status !== 0)
+    assert.fail(
+      `the graph of ${stack} changed; if that is meant: UPDATE_GOLDEN=1\n${diff.stdout}${diff.stderr}`,
+    )
 }
 
 for (const stack of ['dev', 'prod'] as const)
