@@ -19,5 +19,8 @@ export function troubleFields(error: unknown): Fields {
   }
   if (DENIED.test(name)) return { error: `the instance's role does not allow this: ${message}`, code: name }
   if (NOT_ACCEPTED.test(name)) return { error: `AWS does not accept the credentials: ${message}`, code: name }
-  return errorFields(error)
+  // Some errors of the services have a name only, some errors of sockets a code only.
+  const said = message === '' || message === 'UnknownError' ? name : message
+  const named = name === 'Error' ? {} : { code: name }
+  return { ...named, ...errorFields(error), error: said }
 }

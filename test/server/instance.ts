@@ -25,6 +25,10 @@ export type InstanceOptions = {
   listenFd?: number
   /** A program with arguments that the server's own are put after: a sandbox, say. */
   within?: readonly string[]
+  /** Laid over this process's environment; undefined takes a variable away. */
+  env?: NodeJS.ProcessEnv
+  /** The server's arguments, instead of those for the config file that is written. */
+  args?: readonly string[]
 }
 
 export type Instance = Awaited<ReturnType<typeof startInstance>>
@@ -57,25 +61,39 @@ export const ROUTES = {
 /** Runs the program on a config, as {@link startInstance} does, without waiting for anything. */
 export function spawnServer(
   configFile: string,
-  { listenFd, within = [] }: Pick<InstanceOptions, 'listenFd' | 'within'> = {},
+  {
+    listenFd,
+    within = [],
+    env = {},
+    args = ['--config', configFile],
+  }: Pick<InstanceOptions, 'listenFd' | 'within' | 'env' | 'args'> = {},
 ): ChildProcess {
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(listenFd === undefined ? [] : [listenFd])]
   const program = join(import.meta.dirname, '../../server/main.ts')
   // The kernel ends it with its parent, whatever ends that.
-  const args = ['--pdeathsig', 'KILL', ...within, process.execPath, program, '--config', configFile]
-  return spawn('setpriv', args, { stdio })
+  const command = ['--pdeathsig', 'KILL', ...within, process.execPath, program, ...args]
+  return spawn('setpriv', command, { stdio, env: { ...process.env, ...env } })
 }
 
-export async function startInstance({
+export async function startInstance(options: InstanceOptions) {
+  const starting = beginInstance(options)
+  return serving(starting, (await starting.logged('listening')) as Listening)
+}
+
+export type Starting = ReturnType<typeof beginInstance>
+type Listening = LogLine & { pid: number } & Record<'smtp' | 'admin', { port: number }>
+
+/** Starts a server without waiting for it to listen: it may be kept waiting, or end. */
+export function beginInstance({
   config = {},
   routes = ROUTES,
   folder = testFolder(),
   listenFd,
-  within = [],
+  ...options
 }: InstanceOptions) {
   const files = writeSettings(folder, config, routes, listenFd)
-  const child = spawnServer(files.config, { ...(listenFd === undefined ? {} : { listenFd }), within })
-  const { log, logged } = followLog(child)
+  const child = spawnServer(files.config, { ...(listenFd === undefined ? {} : { listenFd }), ...options })
+  const { log, logged, errors } = followLog(child)
   // A test that fails before it stops its instance must not keep the test file from ending.
   child.unref()
   for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref: () => void }).unref()
@@ -91,10 +109,10 @@ export async function startInstance({
     return code
   }
 
-  const listening = (await logged('listening')) as LogLine & { pid: number } & Record<
-      'smtp' | 'admin',
-      { port: number }
-    >
+  return { folder, files, log, logged, errors, exited, child }
+}
+
+function serving({ folder, files, log, logged, exited }: Starting, listening: Listening) {
   // Not the child: that may be the sandbox around it.
   const signal = (name: NodeJS.Signals) => process.kill(listening.pid, name)
   const admin = (path: string) => fetch(`http://127.0.0.1:${listening.admin.port}${path}`)
@@ -161,7 +179,7 @@ function followLog(child: ChildProcess) {
     }
   }
 
-  return { log, logged }
+  return { log, logged, errors: () => errors }
 }
 
 function merge(base: Settings, over: Settings): Settings {

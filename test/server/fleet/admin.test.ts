@@ -1,11 +1,11 @@
 // The admin endpoint: metrics by the names of the contract, health that looks at this instance only, readiness.
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { spoolWritable, startAdmin } from '../../../server/fleet/admin.ts'
 import { startInstance, testFolder } from '../instance.ts'
+import { get } from '../unix-socket.ts'
 
 const GAUGES = [
   'mailfleet_queue_ready',
@@ -35,19 +35,6 @@ test('every metric of the contract is there from the start, at zero', async () =
   assert.equal((await instance.admin('/else')).status, 404)
   assert.equal(await instance.stop(), 0)
 })
-
-/** GET over a Unix socket. */
-function get(socketPath: string, path: string, method = 'GET'): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, method, agent: false }, (response) => {
-      let text = ''
-      response.on('data', (chunk: Buffer) => (text += chunk.toString()))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
-    })
-    asked.on('error', reject)
-    asked.end()
-  })
-}
 
 test('on a Unix socket, also where a killed instance left its file; a check that throws is a 500', async () => {
   const socket = join(testFolder(), 'admin.sock')

@@ -1,0 +1,149 @@
+// Secrets from SSM: filled in before anything is served, waited for, never shown.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { connect as connectPlain } from 'node:net'
+import { connect } from 'node:tls'
+import { rewriteSrs } from '../../server/delivery/srs.ts'
+import { EMULATOR_ENV } from '../fakes/aws-queue.ts'
+import { startMetadata } from '../fakes/metadata.ts'
+import { startParameters } from '../fakes/parameters.ts'
+import { NO_KEYS } from './fleet/setting.ts'
+import { beginInstance, ROUTES, SECRET, startInstance, testFolder } from './instance.ts'
+import { get } from './unix-socket.ts'
+import { greeted } from './talk.ts'
+
+const NAME = '/mailfleet/test/srs-secrets'
+const TLS = { keyParameter: '/mailfleet/test/tls-key', certParameter: '/mailfleet/test/tls-cert' }
+const pem = (name: string) => readFileSync(join(import.meta.dirname, `../fixtures/tls/${name}.pem`), 'utf8')
+
+async function setting(context: TestContext, values: Record<string, string>, settings: object = {}) {
+  const parameters = await startParameters(values)
+  context.after(parameters.close)
+  return {
+    parameters,
+    options: {
+      env: { ...NO_KEYS, ...EMULATOR_ENV },
+      config: {
+        aws: { region: 'eu-west-1', endpoints: { ssm: parameters.url } },
+        srs: { domain: 'srs.example.net', secrets: [], secretsParameter: NAME },
+        ...settings,
+      },
+    },
+  }
+}
+
+/** A bounce address made with one of the secrets is one the server takes. */
+const bounce = (secrets: string[]) =>
+  rewriteSrs({ domain: 'srs.example.net', secrets }, 'a@sender.example', Date.now())
+
+test('SRS secrets: one a line, the first signs, all verify', async (context) => {
+  const other = `${SECRET}-that-was-signed-with-before`
+  const { options } = await setting(context, { [NAME]: `\n${SECRET}\n${other}\n` })
+  const instance = await startInstance(options)
+  const talk = await greeted(instance.port)
+  await talk.say('MAIL FROM:<>')
+  assert.match((await talk.say(`RCPT TO:<${bounce([SECRET])}>`)) ?? '', /^250/)
+  assert.match((await talk.say(`RCPT TO:<${bounce([other])}>`)) ?? '', /^250/)
+  assert.match((await talk.say(`RCPT TO:<${bounce([`${SECRET}x`])}>`)) ?? '', /^550/)
+  talk.end()
+  assert.equal(await instance.stop(), 0)
+})
+
+test('a TLS key and its certificate: STARTTLS works with them', async (context) => {
+  const values = { [NAME]: SECRET, [TLS.keyParameter]: pem('key'), [TLS.certParameter]: pem('cert') }
+  const { options } = await setting(context, values, { tls: TLS })
+  const instance = await startInstance(options)
+  const socket = connectPlain(instance.port, '127.0.0.1')
+  const say = async (line: string) => {
+    if (line !== '') socket.write(`${line}\r\n`)
+    return String(await new Promise((resolve) => socket.once('data', resolve)))
+  }
+  await say('')
+  assert.match(await say('EHLO client.example'), /STARTTLS/)
+  await say('STARTTLS')
+  const secure = connect({ socket, rejectUnauthorized: false })
+  await new Promise((resolve, reject) => secure.once('secureConnect', resolve).once('error', reject))
+  secure.destroy()
+  assert.equal(await instance.stop(), 0)
+})
+
+test('SSM down: waits, not ready, healthy, a line in the log; then goes on', async (context) => {
+  const socket = join(testFolder(), 'admin.sock')
+  const listen = { admin: { socket, port: undefined } }
+  const { options, parameters } = await setting(context, { [NAME]: SECRET }, { listen })
+  parameters.state.trouble = 'down'
+  const starting = beginInstance(options)
+  const line = await starting.logged('waiting')
+  assert.equal(line['for'], `SSM parameter ${NAME}`)
+  assert.equal(
+    starting.log.some(({ event }) => event === 'listening'),
+    false,
+  )
+  assert.deepEqual(await get(socket, '/readyz'), { status: 503, text: 'starting\n' })
+  assert.equal((await get(socket, '/healthz')).status, 200)
+  assert.equal((await get(socket, '/metrics')).status, 200)
+  parameters.state.trouble = null
+  await starting.logged('listening')
+  assert.equal((await get(socket, '/readyz')).status, 200)
+  starting.child.kill('SIGTERM')
+  assert.equal(await starting.exited(), 0)
+})
+
+test('not allowed to read it, then it is not there: says so and keeps trying', async (context) => {
+  const { options, parameters } = await setting(context, {})
+  parameters.state.trouble = 'denied'
+  const starting = beginInstance(options)
+  const denied = await starting.logged('waiting')
+  assert.match(String(denied['error']), /^the instance's role does not allow this: /)
+  parameters.state.trouble = null
+  await starting.logged('waiting', ({ error }) => error === 'ParameterNotFound')
+  parameters.state.values[NAME] = SECRET
+  await starting.logged('listening')
+  starting.child.kill('SIGTERM')
+  assert.equal(await starting.exited(), 0)
+})
+
+test('a value that will not do: exit 2, the parameter and the reason, not the value', async (context) => {
+  const short = 'short-secret'
+  const { options } = await setting(context, { [NAME]: `${SECRET}\n${short}` })
+  const starting = beginInstance(options)
+  assert.equal(await starting.exited(), 2)
+  assert.match(
+    starting.errors(),
+    new RegExp(`^${NAME}: 1 problem\\n {2}secrets\\.1: expected a secret of at least 32`),
+  )
+  assert.doesNotMatch(starting.errors(), new RegExp(`${short}|${SECRET}`))
+})
+
+test('a key that is none: exit 2, and nothing of it', async (context) => {
+  const values = { [NAME]: SECRET, [TLS.keyParameter]: 'no-key-at-all', [TLS.certParameter]: pem('cert') }
+  const { options } = await setting(context, values, { tls: TLS })
+  const starting = beginInstance(options)
+  assert.equal(await starting.exited(), 2)
+  assert.match(
+    starting.errors(),
+    /tls-key, .*tls-cert: 1 problem\n {2}tls: expected a PEM certificate and its key/,
+  )
+  assert.doesNotMatch(starting.errors(), /no-key-at-all/)
+})
+
+test('no credentials: one sentence in the log, no stack trace; a role attached late is enough', async (context) => {
+  const metadata = await startMetadata()
+  context.after(metadata.close)
+  const { options } = await setting(context, { [NAME]: SECRET })
+  const starting = beginInstance({
+    ...options,
+    routes: ROUTES,
+    env: { ...NO_KEYS, AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url },
+  })
+  const line = await starting.logged('aws-credentials')
+  assert.match(String(line['error']), /^no AWS credentials: /)
+  await starting.logged('waiting', ({ code }) => code === 'CredentialsProviderError')
+  assert.equal(starting.errors(), '')
+  metadata.state.role = 'mailfleet'
+  await starting.logged('listening')
+  starting.child.kill('SIGTERM')
+  assert.equal(await starting.exited(), 0)
+})
