@@ -42,12 +42,14 @@ export const THROTTLED: Fault = { status: 400, code: 'ThrottlingException' }
 /** Starts a proxy in front of each service. */
 export async function startAwsProxy(targets: Endpoints): Promise<AwsProxy> {
   const agent = new Agent({ keepAlive: true })
+  const stopping = new AbortController()
   const servers: Server[] = []
   const proxy: AwsProxy = {
     endpoints: { sqs: '', s3: '', dynamodb: '' },
     fault: () => null,
     calls: [],
     stop: async () => {
+      stopping.abort()
       agent.destroy()
       for (const server of servers) server.closeAllConnections()
       await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
@@ -55,7 +57,10 @@ export async function startAwsProxy(targets: Endpoints): Promise<AwsProxy> {
   }
   for (const service of ['sqs', 's3', 'dynamodb'] as const) {
     const server = createServer((asked, answer) => {
-      handle({ asked, answer, service, target: targets[service], agent }, proxy).catch(() => asked.destroy())
+      handle(
+        { asked, answer, service, target: targets[service], agent, signal: stopping.signal },
+        proxy,
+      ).catch(() => asked.destroy())
     })
     servers.push(server.listen(0, '127.0.0.1'))
     await once(server, 'listening')
@@ -80,9 +85,13 @@ type Handled = {
   service: keyof Endpoints
   target: string
   agent: Agent
+  signal: AbortSignal
 }
 
-async function handle({ asked, answer, service, target, agent }: Handled, proxy: AwsProxy): Promise<void> {
+async function handle(
+  { asked, answer, service, target, agent, signal }: Handled,
+  proxy: AwsProxy,
+): Promise<void> {
   const body = Buffer.concat(await asked.toArray())
   const path = asked.url ?? '/'
   const name = nameOf(asked)
@@ -90,7 +99,7 @@ async function handle({ asked, answer, service, target, agent }: Handled, proxy:
   const fault = proxy.fault({ service, name, path, body })
   if (fault === 'cut') return void asked.socket.destroy()
   if (fault !== null && typeof fault === 'object' && 'status' in fault) return refuse(answer, service, fault)
-  if (fault !== null && typeof fault === 'object') await sleep(fault.delayMs)
+  if (fault !== null && typeof fault === 'object') await sleep(fault.delayMs, undefined, { signal })
   const options = { agent, method: asked.method, headers: asked.headers }
   const passed = request(new URL(path, target), options).end(body)
   answer.on('close', () => passed.destroy())

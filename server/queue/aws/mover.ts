@@ -8,9 +8,11 @@ import type { Engine } from './engine.ts'
 /** Time to send on what was received: 3 tries of 10 s. */
 const HOLD_SECONDS = 30
 
-/** 1, 2, 4 … 60 s. Six failures take a minute: the twelve receives that SQS allows a message last for half an hour. */
 const FIRST_PAUSE_MS = 1_000
 const LAST_PAUSE_MS = 60_000
+
+/** What could not be sent on comes back after 2, 4 … 512, 900 s: its 12 receives last for three quarters of an hour. */
+const LAST_RETRY_SECONDS = 900
 
 export function startMover(engine: Engine) {
   const stopping = new AbortController()
@@ -43,9 +45,16 @@ export function startMover(engine: Engine) {
 async function moveSome({ channel, config, post }: Engine): Promise<void> {
   const pollSeconds = Math.max(1, config.waitSeconds)
   const come = await channel.receive(config.deferredUrl, RECEIVED_AT_ONCE, HOLD_SECONDS, pollSeconds)
-  const move = async ({ parcel, receipt }: Received) => {
-    await post.send(parcel, { repeat: true })
-    await channel.remove(config.deferredUrl, receipt)
+  const move = async ({ parcel, receipt, receives }: Received) => {
+    try {
+      await post.send(parcel, { repeat: true })
+      await channel.remove(config.deferredUrl, receipt)
+    } catch (error) {
+      const retrySeconds = Math.min(LAST_RETRY_SECONDS, 2 ** receives)
+      // If this fails too, it comes back when its time is up.
+      await channel.hold(config.deferredUrl, receipt, retrySeconds).catch(() => {})
+      throw error
+    }
   }
   const moved = await Promise.allSettled(come.map(move))
   const failed = moved.find((result) => result.status === 'rejected')

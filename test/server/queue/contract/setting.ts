@@ -52,7 +52,11 @@ export async function leaseOne(queue: Queue, leaseMs = LONG_MS): Promise<Lease> 
 }
 
 /** Takes the entry at the first opportunity, and sees to it that this is not before `dueMs`. */
-export async function leasedWhenDue(setting: Setting, queue: Queue, dueMs: number): Promise<Lease> {
+export async function leasedWhenDue(
+  setting: Pick<Setting, 'now' | 'advance'>,
+  queue: Queue,
+  dueMs: number,
+): Promise<Lease> {
   const [early] = await queue.lease(1, LONG_MS)
   assert.ok(early === undefined || setting.now() >= dueMs, 'leased before it was due')
   if (early !== undefined) return early

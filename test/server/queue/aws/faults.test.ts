@@ -1,0 +1,229 @@
+// AWS answers late, wrongly or not at all: whoever asked is told, nothing is lost or queued twice, and the same engine goes
+// on when AWS is back.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { faultOf, THROTTLED, UNAVAILABLE, type Fault } from '../../../fakes/aws-proxy.ts'
+import { startAwsQueue, type AwsQueue } from '../../../fakes/aws-queue.ts'
+import { eventually, holds, leaseOne, leasedWhenDue, LONG_MS, SHORT_MS } from '../contract/setting.ts'
+import { destination, newEntry } from '../setting.ts'
+import { faultyQueue, soundQueue } from './setting.ts'
+
+const small = Buffer.from('Subject: x\r\n\r\nx\r\n')
+const large = Buffer.alloc(200_000, 'large ')
+const one = newEntry({ dueMs: 0, destinations: [destination('a@example.net')] })
+const two = newEntry({ dueMs: 0 })
+const DSN = { entry: newEntry({ reversePath: '', dueMs: 0 }), body: small }
+
+let emulators: AwsQueue
+before(async () => {
+  emulators = await startAwsQueue()
+})
+after(() => emulators.stop())
+
+/** The services as they are when they are down, in three ways. */
+const DOWN: [string, Fault][] = [
+  ['does not answer', 'cut'],
+  ['is unavailable', UNAVAILABLE],
+  ['throttles', THROTTLED],
+]
+
+describe('mail that comes in', { concurrency: 100 }, () => {
+  for (const [how, fault] of DOWN) {
+    it(`SQS ${how}: it is refused, and taken again afterwards`, async (t) => {
+      const { queue, proxy } = await faultyQueue(t, emulators)
+      proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
+      await assert.rejects(queue.enqueue(one, small))
+      await assert.rejects(queue.enqueue(two, large))
+      await assert.rejects(async () => queue.stats())
+      proxy.fault = () => null
+      await queue.enqueue(one, small)
+      await holds(queue, { ready: 1 })
+    })
+
+    it(`S3 ${how}: what is large is refused, what is small is taken`, async (t) => {
+      const { queue, proxy } = await faultyQueue(t, emulators)
+      proxy.fault = ({ service }) => (service === 's3' ? fault : null)
+      await assert.rejects(queue.enqueue(one, large))
+      await queue.enqueue(one, small)
+      await holds(queue, { ready: 1 })
+      proxy.fault = () => null
+      await queue.enqueue(one, large)
+      await holds(queue, { ready: 2 })
+    })
+
+    it(`DynamoDB ${how}: all is taken`, async (t) => {
+      const { queue, proxy } = await faultyQueue(t, emulators)
+      proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
+      await queue.enqueue(one, small)
+      await queue.enqueue(two, large)
+      await holds(queue, { ready: 2 })
+    })
+  }
+
+  it('whose acknowledgement is lost is refused, and is not there twice', async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    proxy.fault = faultOf('SendMessage', 'lose', { times: 1 })
+    await assert.rejects(queue.enqueue(one, small))
+    assert.deepEqual(
+      proxy.calls.filter((call) => call === 'sqs SendMessage'),
+      ['sqs SendMessage'],
+    )
+    await holds(queue, { ready: 1 })
+  })
+
+  it('while SQS hangs is refused', async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    proxy.fault = faultOf('SendMessage', { delayMs: 600_000 })
+    await assert.rejects(queue.enqueue(one, small), { name: 'TimeoutError' })
+  })
+
+  it('is in the bucket before it is in the queue', async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    await queue.enqueue(two, large)
+    const stored = proxy.calls.filter((call) => /PutObject|SendMessage/.test(call))
+    assert.deepEqual(stored, ['s3 PutObject', 'sqs SendMessage'])
+  })
+
+  it('is awaited when the queue is closed', async (t) => {
+    const { queue, proxy, stores } = await faultyQueue(t, emulators)
+    proxy.fault = faultOf('SendMessage', { delayMs: 500 })
+    const storing = queue.enqueue(one, small)
+    await queue.close()
+    await storing
+    await holds(await soundQueue(t, emulators, stores), { ready: 1 })
+  })
+
+  it('is bounded by what SQS counts, and by nothing while SQS cannot count', async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators, { queue: { maxEntries: 1 } })
+    proxy.fault = faultOf('GetQueueAttributes', UNAVAILABLE)
+    await queue.enqueue(one, small)
+    await queue.enqueue(one, small)
+    proxy.fault = () => null
+    await eventually(() => assert.rejects(queue.enqueue(one, small), { name: 'QueueFullError' }))
+  })
+})
+
+describe('work', { concurrency: 100 }, () => {
+  for (const [how, fault] of DOWN) {
+    it(`SQS ${how}: none is given out, and all of it afterwards`, async (t) => {
+      const { queue, proxy } = await faultyQueue(t, emulators)
+      await queue.enqueue(one, small)
+      proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
+      await assert.rejects(queue.lease(1, LONG_MS))
+      proxy.fault = () => null
+      await leaseOne(queue)
+    })
+
+    it(`S3 ${how}: the body cannot be had, and can afterwards`, async (t) => {
+      const { queue, proxy } = await faultyQueue(t, emulators)
+      await queue.enqueue(one, large)
+      const held = await leaseOne(queue)
+      proxy.fault = ({ service }) => (service === 's3' ? fault : null)
+      await assert.rejects(async () => queue.body(held))
+      proxy.fault = () => null
+      assert.ok((await queue.body(held)).equals(large))
+    })
+
+    it(`DynamoDB ${how}: nothing comes nearer to the dead letters`, async (t) => {
+      const { queue, proxy, stores } = await faultyQueue(t, emulators)
+      await queue.enqueue(two, small)
+      proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
+      for (let i = 0; i < 4; i++) {
+        await assert.rejects(queue.lease(1, SHORT_MS))
+        await sleep(SHORT_MS / 2)
+      }
+      const { ready = [], inflight = [] } = emulators.fauxqs.inspectQueue(stores.names.ready)?.messages ?? {}
+      const counts = [...ready, ...inflight.map(({ message }) => message)].map(
+        (each) => each.approximateReceiveCount,
+      )
+      assert.deepEqual(counts, [1])
+      proxy.fault = () => null
+      assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
+      await holds(queue, {})
+    })
+  }
+
+  it('of one destination costs three calls of SQS and nothing else', async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    await queue.enqueue(one, small)
+    assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
+    const used = new Set(proxy.calls.filter((call) => call !== 'sqs GetQueueAttributes'))
+    assert.deepEqual([...used].sort(), ['sqs DeleteMessage', 'sqs ReceiveMessage', 'sqs SendMessage'])
+  })
+
+  it('that was received before is claimed in DynamoDB', async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    await queue.enqueue(one, small)
+    await queue.release(await leaseOne(queue))
+    assert.ok(!proxy.calls.includes('dynamodb UpdateItem'))
+    await leaseOne(queue)
+    assert.ok(proxy.calls.includes('dynamodb UpdateItem'))
+  })
+
+  it('that is done but cannot be deleted is not done again', async (t) => {
+    const { queue, proxy, errors, stores } = await faultyQueue(t, emulators)
+    await queue.enqueue(one, small)
+    const held = await leaseOne(queue, 10_000)
+    proxy.fault = faultOf('DeleteMessage', UNAVAILABLE)
+    assert.equal(await queue.settle(held, { kind: 'remove' }), true)
+    assert.deepEqual(
+      errors.map((error) => error.split(':')[0]),
+      ['remove', 'finish'],
+    )
+    proxy.fault = () => null
+    const other = await soundQueue(t, emulators, stores)
+    await eventually(async () => {
+      assert.deepEqual(await other.lease(1, LONG_MS), [])
+      assert.equal((await other.stats()).entries, 0)
+    })
+  })
+
+  it('goes on through single failures of every call', async (t) => {
+    const { queue, proxy, errors } = await faultyQueue(t, emulators)
+    await queue.enqueue(two, large)
+    const failed = new Set<string>()
+    const calls = [
+      'ChangeMessageVisibility',
+      'DeleteMessage',
+      'GetObject',
+      'UpdateItem',
+      'DeleteObject',
+      'PutObject',
+    ]
+    proxy.fault = ({ name }) => {
+      if (!calls.includes(name) || failed.has(name)) return null
+      failed.add(name)
+      return failed.size % 2 === 0 ? 'lose' : THROTTLED
+    }
+    const held = await leaseOne(queue)
+    assert.ok((await queue.body(held)).equals(large))
+    assert.equal(await queue.extend(held, LONG_MS), true)
+    assert.equal(await queue.record(held, held.entry.destinations), true)
+    assert.equal(await queue.settle(held, { kind: 'remove' }, { ...DSN, body: large }), true)
+    assert.deepEqual([...failed].sort(), calls.sort())
+    assert.deepEqual(errors, [])
+    await holds(queue, { ready: 1 })
+  })
+
+  it('is put off in hops, and its time is kept', async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
+    const id = await queue.enqueue(two, small)
+    const dueMs = Date.now() + 5_000
+    assert.equal(await queue.settle(await leaseOne(queue), { kind: 'reschedule', dueMs }), true)
+    const setting = { now: Date.now, advance: (ms: number) => sleep(ms) }
+    const { entry } = await leasedWhenDue(setting, queue, dueMs)
+    assert.deepEqual([entry.id, entry.dueMs, entry.attempts], [id, dueMs, 1])
+    assert.ok(proxy.calls.filter((call) => call === 'sqs SendMessage').length > 3, 'it took several hops')
+    await holds(queue, { inFlight: 1 })
+  })
+
+  it('that cannot be moved is moved later', async (t) => {
+    const { queue, proxy, errors } = await faultyQueue(t, emulators)
+    const dueMs = Date.now() + 2_000
+    await queue.enqueue({ ...two, dueMs }, small)
+    proxy.fault = faultOf('SendMessage', UNAVAILABLE, { times: 3 })
+    await eventually(() => Promise.resolve(assert.ok(errors.some((error) => error.startsWith('move:')))))
+    assert.equal((await leaseOne(queue)).entry.dueMs, dueMs)
+  })
+})
