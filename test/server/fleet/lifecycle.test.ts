@@ -1,0 +1,212 @@
+// A real server process as a member of an Auto Scaling group: put into service when it is ready, drained when it has to
+// go, and held up by neither the group's API nor the metadata service.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openQueue } from '../../../server/queue/embedded.ts'
+import { startInstance, type Instance } from '../instance.ts'
+import { startSink } from '../sink.ts'
+import { greeted, sendMail } from '../talk.ts'
+import { memberSetting } from './setting.ts'
+
+const PATIENCE_MS = 30_000
+const LAUNCHED = 'CompleteLifecycleAction launch'
+const TERMINATED = 'CompleteLifecycleAction terminate'
+const HEARTBEAT = 'RecordLifecycleActionHeartbeat terminate'
+const NOT_ACTIVE = ' ValidationError'
+
+async function until(what: () => boolean): Promise<void> {
+  for (let waited = 0; !what() && waited < PATIENCE_MS; waited += 5) await sleep(5)
+  assert.ok(what(), what.toString())
+}
+
+const count = (calls: readonly string[], call: string) => calls.filter((made) => made === call).length
+
+/** Mail is taken and answered as ever. */
+async function serves(instance: Instance): Promise<void> {
+  const talk = await greeted(instance.port)
+  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
+  talk.end()
+  assert.equal((await instance.admin('/readyz')).status, 200)
+}
+
+test('ready: the launch action is completed, once', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed')
+  assert.equal(autoScaling.state.state, 'InService')
+  const looks = metadata.asked.length
+  await until(() => metadata.asked.length > looks + 10)
+  assert.equal(count(autoScaling.calls, LAUNCHED), 1)
+  assert.equal(await instance.stop(), 0)
+  assert.equal(count(autoScaling.calls, TERMINATED), 0)
+})
+
+test('not ready, for want of routes: the group is told nothing', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const endpoints = { ...config.aws.endpoints, s3: 'http://127.0.0.1:1' }
+  const routes = { file: undefined, bucket: 'mail', key: 'routes.yaml' }
+  const instance = await startInstance({ env, config: { ...config, routes, aws: { endpoints } } })
+  await instance.logged('canary-back')
+  const looks = metadata.asked.length
+  await until(() => metadata.asked.length > looks + 10)
+  assert.equal(await (await instance.admin('/readyz')).text(), 'routes not loaded\n')
+  assert.deepEqual(autoScaling.calls, [])
+  assert.equal(await instance.stop(), 0)
+})
+
+test('ready before the group waits for it: told again when it does', async (context) => {
+  const { env, config, autoScaling } = await memberSetting(context, { group: { state: 'Pending' } })
+  const instance = await startInstance({ env, config })
+  await until(() => autoScaling.calls.includes(`${LAUNCHED}${NOT_ACTIVE}`))
+  autoScaling.state.state = 'Pending:Wait'
+  await instance.logged('launch-completed')
+  assert.equal(count(autoScaling.calls, LAUNCHED), 1)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('a group without the hook puts it into service by itself, and that is that', async (context) => {
+  const { env, config, autoScaling } = await memberSetting(context, { group: { state: 'InService' } })
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed')
+  assert.equal(count(autoScaling.calls, LAUNCHED), 0)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('the group’s API throttled, down and denied: it serves all the same, and tells it afterwards', async (context) => {
+  const { env, config, autoScaling } = await memberSetting(context, { group: { trouble: 'denied' } })
+  const instance = await startInstance({ env, config })
+  await instance.logged('lifecycle-failed', ({ error }) => /role does not allow this/.test(String(error)))
+  autoScaling.state.trouble = 'throttled'
+  await instance.logged('lifecycle-failed', ({ error }) => /Rate exceeded/.test(String(error)))
+  autoScaling.state.trouble = 'down'
+  await instance.logged('lifecycle-failed', ({ code }) => code === 'ECONNRESET')
+  await serves(instance)
+  autoScaling.state.trouble = null
+  await instance.logged('launch-completed')
+  assert.notEqual(await instance.metric('mailfleet_errors_total{where="lifecycle"}'), null)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('the metadata service goes down: it serves all the same, and hears of its end when it is back', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed')
+  metadata.state.trouble = 'down'
+  await instance.logged('lifecycle-failed')
+  await serves(instance)
+  autoScaling.state.state = 'Terminating:Wait'
+  metadata.state.target = 'Terminated'
+  metadata.state.trouble = null
+  assert.equal(await instance.exited(), 0)
+})
+
+test('terminated: drains as told, keeps the group waiting, lets it go on, exits 0, leaves nothing leased', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const held = Promise.withResolvers<null>()
+  const sink = await startSink({ data: () => held.promise })
+  const delivery = { relay: { host: '127.0.0.1', port: sink.port }, concurrency: 1 }
+  const instance = await startInstance({ env, config: { ...config, delivery } })
+  await instance.logged('launch-completed')
+  const talk = await greeted(instance.port)
+  await sendMail(talk, { to: ['info@example.org'] })
+  while ((await instance.metric('mailfleet_deliveries_in_progress')) !== 1) await sleep(10)
+  await sendMail(talk, { to: ['info@example.org'] })
+  autoScaling.state.state = 'Terminating:Wait'
+  metadata.state.target = 'Terminated'
+  assert.match((await talk.reply()) ?? '', /^421 4\.3\.2/)
+  assert.equal((await instance.logged('draining'))['reason'], 'terminating')
+  await until(() => count(autoScaling.calls, HEARTBEAT) >= 2)
+  assert.equal((await instance.admin('/readyz')).status, 503)
+  assert.equal((await instance.admin('/healthz')).status, 200)
+  assert.equal(count(autoScaling.calls, TERMINATED), 0)
+  held.resolve(null)
+  assert.equal(await instance.exited(), 0)
+  assert.equal(autoScaling.calls.at(-1), TERMINATED)
+  assert.equal(autoScaling.state.state, 'Terminating:Proceed')
+  assert.equal(sink.mail.length, 1)
+  const options = { maxEntries: 10, maxBytes: 1_000_000, volatile: true }
+  const queue = await openQueue({ path: join(instance.folder, 'spool'), ...options })
+  const { ready, inFlight } = queue.stats()
+  assert.deepEqual({ ready, inFlight }, { ready: 1, inFlight: 0 })
+  await queue.close()
+})
+
+test('a spot notice drains it as well, without a word to the group', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed')
+  metadata.state.spot = { action: 'terminate', time: new Date(Date.now() + 120_000).toISOString() }
+  assert.equal(await instance.exited(), 0)
+  assert.equal((await instance.logged('draining'))['reason'], 'spot-interruption')
+  assert.equal(count(autoScaling.calls, TERMINATED), 0)
+})
+
+test('SIGTERM, when the group has it go: the action is completed all the same', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  // Polls so rarely that only the signal tells.
+  const fleet = { ...config.fleet, pollMs: 60_000 }
+  const instance = await startInstance({ env, config: { ...config, fleet } })
+  await instance.logged('launch-completed')
+  autoScaling.state.state = 'Terminating:Wait'
+  metadata.state.target = 'Terminated'
+  assert.equal(await instance.stop(), 0)
+  assert.equal((await instance.logged('draining'))['reason'], 'SIGTERM')
+  assert.equal(autoScaling.calls.at(-1), TERMINATED)
+})
+
+test('gone before the group waits for it: told again when it does', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed')
+  autoScaling.state.state = 'Terminating'
+  metadata.state.target = 'Terminated'
+  await until(() => autoScaling.calls.includes(`${TERMINATED}${NOT_ACTIVE}`))
+  autoScaling.state.state = 'Terminating:Wait'
+  assert.equal(await instance.exited(), 0)
+  assert.equal(autoScaling.calls.at(-1), TERMINATED)
+})
+
+test('an API that is down at the end does not keep it past the bound', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const instance = await startInstance({ env, config: { ...config, drain: { timeoutMs: 1_500 } } })
+  await instance.logged('launch-completed')
+  autoScaling.state.trouble = 'down'
+  metadata.state.target = 'Terminated'
+  assert.equal(await instance.exited(), 0)
+  assert.equal((await instance.logged('drained'))['closed'], false)
+})
+
+test('warm pool: completes the launch into it and out of it; waiting or stopping in it is no reason to go', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context, {
+    metadata: { target: 'Warmed:Running' },
+    group: { state: 'Warmed:Pending:Wait' },
+  })
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed', ({ target }) => target === 'Warmed:Running')
+  for (const target of ['Warmed:Hibernated', 'Warmed:Stopped']) {
+    metadata.state.target = target
+    await instance.logged('launch-completed', (line) => line['target'] === target)
+  }
+  autoScaling.state.state = 'Pending:Wait'
+  metadata.state.target = 'InService'
+  await instance.logged('launch-completed', ({ target }) => target === 'InService')
+  assert.equal(count(autoScaling.calls, LAUNCHED), 2)
+  assert.equal(
+    instance.log.some(({ event }) => event === 'draining'),
+    false,
+  )
+  assert.equal(await instance.stop(), 0)
+})
+
+test('in no group: it serves, and calls nobody', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context, { metadata: { target: null } })
+  const instance = await startInstance({ env, config })
+  await instance.logged('ready')
+  const looks = metadata.asked.length
+  await until(() => metadata.asked.length > looks + 10)
+  await serves(instance)
+  assert.equal(await instance.stop(), 0)
+  assert.deepEqual(autoScaling.calls, [])
+})
