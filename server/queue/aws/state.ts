@@ -31,39 +31,8 @@ export type States = Awaited<ReturnType<typeof openStates>>
 
 /** @param now ms since the epoch, as all instances have it */
 export async function openStates(aws: AwsSettings, table: string, now: () => number) {
-  const client = await dynamoClient(aws)
-  const keyOf = (id: string) => ({ pk: { S: `envelope#${id}` }, sk: { S: 'state' } })
-
-  async function read(id: string): Promise<Item | undefined> {
-    const item = { TableName: table, Key: keyOf(id), ConsistentRead: true }
-    const { Item } = await client.send(new GetItemCommand(item))
-    return Item
-  }
-
-  /** The item as it is after the change; undefined if the condition was not met. */
-  async function change(id: string, sets: Item, more: Change): Promise<Item | undefined> {
-    const ttl = number(Math.ceil(now() / 1_000) + KEPT_SECONDS)
-    const all = { ...sets, ttl }
-    const command = new UpdateItemCommand({
-      TableName: table,
-      Key: keyOf(id),
-      UpdateExpression: expressionOf(Object.keys(all), more),
-      ConditionExpression: more.condition,
-      // Every name is written with a #: some of them are words of the language.
-      ExpressionAttributeNames: namesIn(expressionOf(Object.keys(all), more), more.condition),
-      ExpressionAttributeValues: { ...prefixed(all), ...more.values },
-      ReturnValues: 'ALL_NEW',
-    })
-    try {
-      return (await client.send(command)).Attributes ?? {}
-    } catch (error) {
-      if ((error as Error).name === 'ConditionalCheckFailedException') return undefined
-      throw error
-    }
-  }
-
-  const whileHeld = (id: string, token: string, sets: Item, remove: string[] = []) =>
-    change(id, sets, { condition: '#holder = :token', values: { ':token': text(token) }, remove })
+  const items = await openItems(aws, table, now)
+  const { read, change, close } = items
 
   return {
     /** Whether the entry is done: never again to be worked on. */
@@ -75,44 +44,22 @@ export async function openStates(aws: AwsSettings, table: string, now: () => num
     },
 
     /** Takes the entry for `token`, if its `generation` is not past and nobody else holds it. Creates the item. */
-    claim: async (id: string, wanted: Wanted): Promise<Claim> => {
-      const sets = {
-        generation: number(wanted.generation),
-        holder: text(wanted.token),
-        heldUntilMs: number(wanted.heldUntilMs),
-      }
-      const values = { ':now': number(now()), ':first': packed(wanted.destinations) }
-      const claimed = await change(id, sets, { condition: CLAIMABLE, values, first: 'destinations' })
-      if (claimed !== undefined)
-        return { kind: 'claimed', destinations: unpacked<Destination[]>(claimed['destinations']) ?? [] }
-      return refusalOf(await read(id), wanted.generation)
-    },
+    claim: (id: string, wanted: Wanted): Promise<Claim> => claim(items, now(), id, wanted),
 
     /** False: lost. */
-    extend: async (id: string, token: string, heldUntilMs: number): Promise<boolean> =>
-      (await whileHeld(id, token, { heldUntilMs: number(heldUntilMs) })) !== undefined,
+    extend: (id: string, token: string, heldUntilMs: number): Promise<boolean> =>
+      whileHeld(items, id, token, { heldUntilMs: number(heldUntilMs) }),
 
     /** False: lost. */
-    record: async (id: string, token: string, destinations: Destination[]): Promise<boolean> =>
-      (await whileHeld(id, token, { destinations: packed(destinations) })) !== undefined,
+    record: (id: string, token: string, destinations: Destination[]): Promise<boolean> =>
+      whileHeld(items, id, token, { destinations: packed(destinations) }),
 
     /** False: lost. */
-    release: async (id: string, token: string): Promise<boolean> =>
-      (await whileHeld(id, token, {}, HOLDING)) !== undefined,
+    release: (id: string, token: string): Promise<boolean> => whileHeld(items, id, token, {}, HOLDING),
 
     /** Ends the lease. False: lost. */
-    settle: async (id: string, token: string, settled: Settled): Promise<boolean> => {
-      const { generation, done, destinations, unfinished } = settled
-      const sets = {
-        generation: number(generation),
-        settledBy: text(token),
-        ...(done ? { done: { BOOL: true } } : {}),
-        ...(destinations === undefined ? {} : { destinations: packed(destinations) }),
-        ...(unfinished === undefined ? {} : { unfinished: packed(unfinished) }),
-      }
-      if ((await whileHeld(id, token, sets, HOLDING)) !== undefined) return true
-      return (await read(id))?.['settledBy']?.S === token
-    },
+    settle: (id: string, token: string, settled: Settled): Promise<boolean> =>
+      settle(items, id, token, settled),
 
     /** What was owed for `generation` has been sent. */
     finished: async (id: string, generation: number): Promise<void> => {
@@ -121,8 +68,78 @@ export async function openStates(aws: AwsSettings, table: string, now: () => num
       await change(id, sets, { condition, values: {}, remove: ['unfinished'] })
     },
 
+    close,
+  }
+}
+
+type Items = Awaited<ReturnType<typeof openItems>>
+
+/** The items as they are, and changes of them under a condition. */
+async function openItems(aws: AwsSettings, table: string, now: () => number) {
+  const client = await dynamoClient(aws)
+  const keyOf = (id: string) => ({ pk: { S: `envelope#${id}` }, sk: { S: 'state' } })
+
+  return {
+    read: async (id: string): Promise<Item | undefined> => {
+      const item = { TableName: table, Key: keyOf(id), ConsistentRead: true }
+      return (await client.send(new GetItemCommand(item))).Item
+    },
+
+    /** The item as it is after the change; undefined if the condition was not met. */
+    change: async (id: string, sets: Item, more: Change): Promise<Item | undefined> => {
+      const all = { ...sets, ttl: number(Math.ceil(now() / 1_000) + KEPT_SECONDS) }
+      const expression = expressionOf(Object.keys(all), more)
+      const command = new UpdateItemCommand({
+        TableName: table,
+        Key: keyOf(id),
+        UpdateExpression: expression,
+        ConditionExpression: more.condition,
+        // Every name is written with a #: some of them are words of the language.
+        ExpressionAttributeNames: namesIn(expression, more.condition),
+        ExpressionAttributeValues: { ...prefixed(all), ...more.values },
+        ReturnValues: 'ALL_NEW',
+      })
+      try {
+        return (await client.send(command)).Attributes ?? {}
+      } catch (error) {
+        if ((error as Error).name === 'ConditionalCheckFailedException') return undefined
+        throw error
+      }
+    },
+
     close: () => client.destroy(),
   }
+}
+
+async function claim({ change, read }: Items, nowMs: number, id: string, wanted: Wanted): Promise<Claim> {
+  const sets = {
+    generation: number(wanted.generation),
+    holder: text(wanted.token),
+    heldUntilMs: number(wanted.heldUntilMs),
+  }
+  const values = { ':now': number(nowMs), ':first': packed(wanted.destinations) }
+  const claimed = await change(id, sets, { condition: CLAIMABLE, values, first: 'destinations' })
+  if (claimed === undefined) return refusalOf(await read(id), wanted.generation)
+  return { kind: 'claimed', destinations: unpacked<Destination[]>(claimed['destinations']) ?? [] }
+}
+
+async function whileHeld({ change }: Items, id: string, token: string, sets: Item, remove: string[] = []) {
+  const held = { condition: '#holder = :token', values: { ':token': text(token) }, remove }
+  return (await change(id, sets, held)) !== undefined
+}
+
+async function settle(items: Items, id: string, token: string, settled: Settled): Promise<boolean> {
+  const { generation, done, destinations, unfinished } = settled
+  const sets = {
+    generation: number(generation),
+    settledBy: text(token),
+    ...(done ? { done: { BOOL: true } } : {}),
+    ...(destinations === undefined ? {} : { destinations: packed(destinations) }),
+    ...(unfinished === undefined ? {} : { unfinished: packed(unfinished) }),
+  }
+  if (await whileHeld(items, id, token, sets, HOLDING)) return true
+  // Our own write, if its answer was lost.
+  return (await items.read(id))?.['settledBy']?.S === token
 }
 
 type Item = Record<string, AttributeValue>

@@ -1,7 +1,7 @@
 // AWS answers late, wrongly or not at all: whoever asked is told, nothing is lost or queued twice, and the same engine goes
 // on when AWS is back.
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { faultOf, THROTTLED, UNAVAILABLE, type Fault } from '../../../fakes/aws-proxy.ts'
 import { startAwsQueue, type AwsQueue } from '../../../fakes/aws-queue.ts'
@@ -28,40 +28,43 @@ const DOWN: [string, Fault][] = [
   ['throttles', THROTTLED],
 ]
 
-describe('mail that comes in', { concurrency: 100 }, () => {
-  for (const [how, fault] of DOWN) {
-    it(`SQS ${how}: it is refused, and taken again afterwards`, async (t) => {
-      const { queue, proxy } = await faultyQueue(t, emulators)
-      proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
-      await assert.rejects(queue.enqueue(one, small))
-      await assert.rejects(queue.enqueue(two, large))
-      await assert.rejects(async () => queue.stats())
-      proxy.fault = () => null
-      await queue.enqueue(one, small)
-      await holds(queue, { ready: 1 })
-    })
+/** Tests by what they show. */
+type Cases = Record<string, (t: TestContext) => Promise<void>>
 
-    it(`S3 ${how}: what is large is refused, what is small is taken`, async (t) => {
-      const { queue, proxy } = await faultyQueue(t, emulators)
-      proxy.fault = ({ service }) => (service === 's3' ? fault : null)
-      await assert.rejects(queue.enqueue(one, large))
-      await queue.enqueue(one, small)
-      await holds(queue, { ready: 1 })
-      proxy.fault = () => null
-      await queue.enqueue(one, large)
-      await holds(queue, { ready: 2 })
-    })
+const mailWhen = (how: string, fault: Fault): Cases => ({
+  [`SQS ${how}: it is refused, and taken again afterwards`]: async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
+    await assert.rejects(queue.enqueue(one, small))
+    await assert.rejects(queue.enqueue(two, large))
+    await assert.rejects(async () => queue.stats())
+    proxy.fault = () => null
+    await queue.enqueue(one, small)
+    await holds(queue, { ready: 1 })
+  },
 
-    it(`DynamoDB ${how}: all is taken`, async (t) => {
-      const { queue, proxy } = await faultyQueue(t, emulators)
-      proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
-      await queue.enqueue(one, small)
-      await queue.enqueue(two, large)
-      await holds(queue, { ready: 2 })
-    })
-  }
+  [`S3 ${how}: what is large is refused, what is small is taken`]: async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    proxy.fault = ({ service }) => (service === 's3' ? fault : null)
+    await assert.rejects(queue.enqueue(one, large))
+    await queue.enqueue(one, small)
+    await holds(queue, { ready: 1 })
+    proxy.fault = () => null
+    await queue.enqueue(one, large)
+    await holds(queue, { ready: 2 })
+  },
 
-  it('whose acknowledgement is lost is refused, and is not there twice', async (t) => {
+  [`DynamoDB ${how}: all is taken`]: async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
+    await queue.enqueue(one, small)
+    await queue.enqueue(two, large)
+    await holds(queue, { ready: 2 })
+  },
+})
+
+const mail: Cases = {
+  'whose acknowledgement is lost is refused, and is not there twice': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = faultOf('SendMessage', 'lose', { times: 1 })
     await assert.rejects(queue.enqueue(one, small))
@@ -70,98 +73,98 @@ describe('mail that comes in', { concurrency: 100 }, () => {
       ['sqs SendMessage'],
     )
     await holds(queue, { ready: 1 })
-  })
+  },
 
-  it('while SQS hangs is refused', async (t) => {
+  'while SQS hangs is refused': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = faultOf('SendMessage', { delayMs: 600_000 })
     await assert.rejects(queue.enqueue(one, small), { name: 'TimeoutError' })
-  })
+  },
 
-  it('is in the bucket before it is in the queue', async (t) => {
+  'is in the bucket before it is in the queue': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(two, large)
     const stored = proxy.calls.filter((call) => /PutObject|SendMessage/.test(call))
     assert.deepEqual(stored, ['s3 PutObject', 'sqs SendMessage'])
-  })
+  },
 
-  it('is awaited when the queue is closed', async (t) => {
+  'is awaited when the queue is closed': async (t) => {
     const { queue, proxy, stores } = await faultyQueue(t, emulators)
     proxy.fault = faultOf('SendMessage', { delayMs: 500 })
     const storing = queue.enqueue(one, small)
     await queue.close()
     await storing
     await holds(await soundQueue(t, emulators, stores), { ready: 1 })
-  })
+  },
 
-  it('is bounded by what SQS counts, and by nothing while SQS cannot count', async (t) => {
+  'is bounded by what SQS counts, and by nothing while SQS cannot count': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators, { queue: { maxEntries: 1 } })
     proxy.fault = faultOf('GetQueueAttributes', UNAVAILABLE)
     await queue.enqueue(one, small)
     await queue.enqueue(one, small)
     proxy.fault = () => null
     await eventually(() => assert.rejects(queue.enqueue(one, small), { name: 'QueueFullError' }))
-  })
+  },
+}
+
+const workWhen = (how: string, fault: Fault): Cases => ({
+  [`SQS ${how}: none is given out, and all of it afterwards`]: async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    await queue.enqueue(one, small)
+    proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
+    await assert.rejects(queue.lease(1, LONG_MS))
+    proxy.fault = () => null
+    await leaseOne(queue)
+  },
+
+  [`S3 ${how}: the body cannot be had, and can afterwards`]: async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    await queue.enqueue(one, large)
+    const held = await leaseOne(queue)
+    proxy.fault = ({ service }) => (service === 's3' ? fault : null)
+    await assert.rejects(async () => queue.body(held))
+    proxy.fault = () => null
+    assert.ok((await queue.body(held)).equals(large))
+  },
+
+  [`DynamoDB ${how}: nothing comes nearer to the dead letters`]: async (t) => {
+    const { queue, proxy, stores } = await faultyQueue(t, emulators)
+    await queue.enqueue(two, small)
+    proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
+    for (let i = 0; i < 4; i++) {
+      await assert.rejects(queue.lease(1, SHORT_MS))
+      await sleep(SHORT_MS / 2)
+    }
+    const { ready = [], inflight = [] } = emulators.fauxqs.inspectQueue(stores.names.ready)?.messages ?? {}
+    const counts = [...ready, ...inflight.map(({ message }) => message)].map(
+      (each) => each.approximateReceiveCount,
+    )
+    assert.deepEqual(counts, [1])
+    proxy.fault = () => null
+    assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
+    await holds(queue, {})
+  },
 })
 
-describe('work', { concurrency: 100 }, () => {
-  for (const [how, fault] of DOWN) {
-    it(`SQS ${how}: none is given out, and all of it afterwards`, async (t) => {
-      const { queue, proxy } = await faultyQueue(t, emulators)
-      await queue.enqueue(one, small)
-      proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
-      await assert.rejects(queue.lease(1, LONG_MS))
-      proxy.fault = () => null
-      await leaseOne(queue)
-    })
-
-    it(`S3 ${how}: the body cannot be had, and can afterwards`, async (t) => {
-      const { queue, proxy } = await faultyQueue(t, emulators)
-      await queue.enqueue(one, large)
-      const held = await leaseOne(queue)
-      proxy.fault = ({ service }) => (service === 's3' ? fault : null)
-      await assert.rejects(async () => queue.body(held))
-      proxy.fault = () => null
-      assert.ok((await queue.body(held)).equals(large))
-    })
-
-    it(`DynamoDB ${how}: nothing comes nearer to the dead letters`, async (t) => {
-      const { queue, proxy, stores } = await faultyQueue(t, emulators)
-      await queue.enqueue(two, small)
-      proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
-      for (let i = 0; i < 4; i++) {
-        await assert.rejects(queue.lease(1, SHORT_MS))
-        await sleep(SHORT_MS / 2)
-      }
-      const { ready = [], inflight = [] } = emulators.fauxqs.inspectQueue(stores.names.ready)?.messages ?? {}
-      const counts = [...ready, ...inflight.map(({ message }) => message)].map(
-        (each) => each.approximateReceiveCount,
-      )
-      assert.deepEqual(counts, [1])
-      proxy.fault = () => null
-      assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
-      await holds(queue, {})
-    })
-  }
-
-  it('of one destination costs three calls of SQS and nothing else', async (t) => {
+const work: Cases = {
+  'of one destination costs three calls of SQS and nothing else': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(one, small)
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
     const used = new Set(proxy.calls.filter((call) => call !== 'sqs GetQueueAttributes'))
     assert.deepEqual([...used].sort(), ['sqs DeleteMessage', 'sqs ReceiveMessage', 'sqs SendMessage'])
-  })
+  },
 
-  it('that was received before is claimed in DynamoDB', async (t) => {
+  'that was received before is claimed in DynamoDB': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(one, small)
     await queue.release(await leaseOne(queue))
     assert.ok(!proxy.calls.includes('dynamodb UpdateItem'))
     await leaseOne(queue)
     assert.ok(proxy.calls.includes('dynamodb UpdateItem'))
-  })
+  },
 
-  it('that is done but cannot be deleted is not done again', async (t) => {
+  'that is done but cannot be deleted is not done again': async (t) => {
     const { queue, proxy, errors, stores } = await faultyQueue(t, emulators)
     await queue.enqueue(one, small)
     const held = await leaseOne(queue, 10_000)
@@ -177,9 +180,9 @@ describe('work', { concurrency: 100 }, () => {
       assert.deepEqual(await other.lease(1, LONG_MS), [])
       assert.equal((await other.stats()).entries, 0)
     })
-  })
+  },
 
-  it('goes on through single failures of every call', async (t) => {
+  'goes on through single failures of every call': async (t) => {
     const { queue, proxy, errors } = await faultyQueue(t, emulators)
     await queue.enqueue(two, large)
     const failed = new Set<string>()
@@ -204,9 +207,9 @@ describe('work', { concurrency: 100 }, () => {
     assert.deepEqual([...failed].sort(), calls.sort())
     assert.deepEqual(errors, [])
     await holds(queue, { ready: 1 })
-  })
+  },
 
-  it('is put off in hops, and its time is kept', async (t) => {
+  'is put off in hops, and its time is kept': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
     const id = await queue.enqueue(two, small)
     const dueMs = Date.now() + 5_000
@@ -216,14 +219,24 @@ describe('work', { concurrency: 100 }, () => {
     assert.deepEqual([entry.id, entry.dueMs, entry.attempts], [id, dueMs, 1])
     assert.ok(proxy.calls.filter((call) => call === 'sqs SendMessage').length > 3, 'it took several hops')
     await holds(queue, { inFlight: 1 })
-  })
+  },
 
-  it('that cannot be moved is moved later', async (t) => {
+  'that cannot be moved is moved later': async (t) => {
     const { queue, proxy, errors } = await faultyQueue(t, emulators)
     const dueMs = Date.now() + 2_000
     await queue.enqueue({ ...two, dueMs }, small)
     proxy.fault = faultOf('SendMessage', UNAVAILABLE, { times: 3 })
     await eventually(() => Promise.resolve(assert.ok(errors.some((error) => error.startsWith('move:')))))
     assert.equal((await leaseOne(queue)).entry.dueMs, dueMs)
+  },
+}
+
+for (const [what, cases, whenDown] of [
+  ['mail that comes in', mail, mailWhen],
+  ['work', work, workWhen],
+] as const) {
+  const all = { ...cases, ...Object.assign({}, ...DOWN.map(([how, fault]) => whenDown(how, fault))) } as Cases
+  describe(what, { concurrency: 100 }, () => {
+    for (const [name, run] of Object.entries(all)) it(name, run)
   })
-})
+}
