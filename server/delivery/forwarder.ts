@@ -2,6 +2,7 @@
 // Owns: slots, polling, keeping leases alive while work goes on, and stopping. Leases no more than it has slots for,
 // so that work spreads over instances. Trouble with the queue makes it wait; the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { troubleFields } from '../aws/trouble.ts'
 import { errorFields } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
@@ -116,7 +117,7 @@ async function take(
     return await queue.lease(max, leaseMs)
   } catch (error) {
     metrics.errors.inc({ where: 'lease' })
-    log('lease-failed', errorFields(error))
+    log('lease-failed', troubleFields(error))
     return null
   }
 }

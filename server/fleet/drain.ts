@@ -40,6 +40,8 @@ export async function drain(reason: StopReason, options: DrainOptions): Promise<
   log('draining', { reason, timeoutMs })
   const boundMs = timeoutMs * (1 - CLOSING_SHARE)
   await Promise.all([sessions(boundMs), deliveries(boundMs)])
+  const leftMs = Math.max(startedMs + timeoutMs - Date.now(), timeoutMs * CLOSING_SHARE)
+  const over = new AbortController()
   const closed = await Promise.race([
     close().then(
       () => true,
@@ -48,8 +50,9 @@ export async function drain(reason: StopReason, options: DrainOptions): Promise<
         return false
       },
     ),
-    sleep(Math.max(startedMs + timeoutMs - Date.now(), timeoutMs * CLOSING_SHARE), false),
+    sleep(leftMs, false, { signal: over.signal }).catch(() => false),
   ])
+  over.abort()
   log('drained', { closed, tookMs: Date.now() - startedMs })
   return reason === 'error' ? 1 : 0
 }

@@ -7,6 +7,7 @@ import { workOn, type WorkOptions } from '../../../server/delivery/work.ts'
 import { createMetrics } from '../../../server/fleet/metrics.ts'
 import { openQueue } from '../../../server/queue/embedded.ts'
 import type { Destination } from '../../../server/queue/entry.ts'
+import { canaryEntry } from '../../../server/smtp/canary.ts'
 import { SECRET, testFolder, type LogLine } from '../instance.ts'
 
 const DELIVERED: Outcome = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
@@ -100,6 +101,25 @@ test('a queue that does not store at first is asked again, and nothing is sent t
   await workOn((await work.lease())!, { ...work.options, queue })
   assert.equal(sent, 1)
   assert.equal(work.queue.stats().entries, 0)
+  await work.queue.close()
+})
+
+test('a canary is taken off the queue and delivered nowhere, also by a release that knows of none', async () => {
+  const nobody = () => Promise.reject(new Error('a canary was delivered'))
+  const work = await setting(nobody, [])
+  const first = await work.lease()
+  assert.equal(await workOn({ ...first!, entry: { ...first!.entry, canary: true } }, work.options), true)
+  assert.equal(work.queue.stats().entries, 0)
+  const entry = canaryEntry(0, work.now())
+  const id = await work.queue.enqueue(entry, Buffer.from('Subject: canary\r\n\r\n?\r\n'))
+  assert.equal(work.queue.settled(id), false)
+  const second = await work.lease()
+  assert.equal(second?.entry.canary, true)
+  const unknowing = { ...second.entry }
+  delete unknowing.canary
+  assert.equal(await workOn({ ...second, entry: unknowing }, work.options), true)
+  assert.equal(work.queue.settled(id), true)
+  assert.deepEqual(work.lines, [])
   await work.queue.close()
 })
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openQueue } from '../../../server/queue/embedded.ts'
 import { startInstance, type Instance } from '../instance.ts'
 import { startSink } from '../sink.ts'
-import { greeted, sendMail } from '../talk.ts'
+import { greeted, sendMail, talkTo } from '../talk.ts'
 import { memberSetting } from './setting.ts'
 
 const PATIENCE_MS = 30_000
@@ -120,6 +120,11 @@ test('terminated: drains as told, keeps the group waiting, lets it go on, exits 
   await until(() => count(autoScaling.calls, HEARTBEAT) >= 2)
   assert.equal((await instance.admin('/readyz')).status, 503)
   assert.equal((await instance.admin('/healthz')).status, 200)
+  // The load balancer may still send someone: alone with its port, it has to answer.
+  const late = await talkTo(instance.port)
+  assert.match((await late.reply()) ?? '', /^421 4\.3\.2/)
+  late.end()
+  assert.equal(late.failure(), null)
   assert.equal(count(autoScaling.calls, TERMINATED), 0)
   held.resolve(null)
   assert.equal(await instance.exited(), 0)
