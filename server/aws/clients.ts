@@ -9,6 +9,8 @@ export type AwsSettings = Config['aws']
 export type ClientOptions = {
   /** Seconds that the service may take before it answers, by what it was asked: a long poll. Default 0. */
   waitSeconds?: number
+  /** Seconds that a call may take to send and to be answered, as long as something moves. Default: 10 and those above. */
+  callSeconds?: number
   /** Times a call is tried in all. Default 3, the SDK's own. */
   maxAttempts?: number
 }
@@ -48,17 +50,17 @@ export async function autoScalingClient(aws: AwsSettings, options: ClientOptions
 
 function common({ region }: AwsSettings, endpoint: string | undefined, options: ClientOptions) {
   const { waitSeconds = 0, maxAttempts = 3 } = options
-  const requestMs = REQUEST_MS + 1_000 * waitSeconds
+  const silenceMs = REQUEST_MS + 1_000 * waitSeconds
   return {
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     maxAttempts,
     requestHandler: {
       connectionTimeout: CONNECT_MS,
-      requestTimeout: requestMs,
+      requestTimeout: options.callSeconds === undefined ? silenceMs : 1_000 * options.callSeconds,
       // Without it a late answer is a warning on the console.
       throwOnRequestTimeout: true,
-      socketTimeout: requestMs,
+      socketTimeout: silenceMs,
     },
   }
 }

@@ -3,12 +3,15 @@
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { s3Client, type AwsSettings } from '../../aws/clients.ts'
 
+/** The largest message of the default configuration, 35 MiB, at 5 Mbit/s: one of several on a small instance. */
+const CALL_SECONDS = 60
+
 const keyOf = (id: string) => `bodies/${id}`
 
 export type Bodies = Awaited<ReturnType<typeof openBodies>>
 
 export async function openBodies(aws: AwsSettings, bucket: string) {
-  const client = await s3Client(aws)
+  const client = await s3Client(aws, { callSeconds: CALL_SECONDS })
   return {
     /** Stored, in at least three zones, when it resolves. */
     put: async (id: string, body: Buffer): Promise<void> => {

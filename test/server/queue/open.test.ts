@@ -1,0 +1,45 @@
+// Which engine a configuration opens, and that an instance with the embedded one loads nothing of AWS.
+import assert from 'node:assert/strict'
+import { registerHooks } from 'node:module'
+import { test } from 'node:test'
+import { checkConfig } from '../../../server/config.ts'
+import { folderFor } from './setting.ts'
+
+const loaded: string[] = []
+// Else the SDK would look for them on the network.
+Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' })
+
+registerHooks({
+  resolve: (specifier, context, nextResolve) => {
+    if (specifier.startsWith('@aws-sdk/')) loaded.push(specifier)
+    return nextResolve(specifier, context)
+  },
+})
+
+const configOf = (queue: object) =>
+  checkConfig('config.json', {
+    hostname: 'mx.example.net',
+    listen: { smtp: { port: 0 }, admin: { port: 0 } },
+    queue,
+    aws: { region: 'eu-west-1', endpoints: { sqs: 'http://127.0.0.1:1' } },
+    routes: { file: '/routes.yaml' },
+    srs: { domain: 'srs.example.net', secrets: ['x'.repeat(32)] },
+  })
+
+test('the embedded queue is opened without the SDK of AWS, the one on AWS with it', async (t) => {
+  const { openConfigured } = await import('../../../server/queue/open.ts')
+  const embedded = await openConfigured(configOf({ path: folderFor(t) }))
+  assert.equal(embedded.waits, false)
+  await embedded.close()
+  assert.equal(loaded.length, 0, loaded.join())
+
+  const url = 'http://127.0.0.1:1/000000000000/ready'
+  const stores = { readyUrl: url, deferredUrl: url, table: 'table', bucket: 'bucket' }
+  const errors: string[] = []
+  const onAws = await openConfigured(configOf({ engine: 'aws', ...stores }), (where) => errors.push(where))
+  assert.equal(onAws.waits, true)
+  await assert.rejects(onAws.lease(1, 1_000), 'AWS is not there, and the queue is open all the same')
+  await onAws.close()
+  assert.ok(loaded.includes('@aws-sdk/client-sqs'))
+  assert.deepEqual(new Set(errors), new Set(['move']))
+})
