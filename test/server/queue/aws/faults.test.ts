@@ -182,6 +182,20 @@ const work: Cases = {
     })
   },
 
+  'whose outcome was stored unbeknown to its holder is settled when it asks again': async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    await queue.enqueue(two, small)
+    const held = await leaseOne(queue)
+    proxy.fault = faultOf('UpdateItem', 'lose')
+    const dsn = { ...DSN, body: large }
+    await assert.rejects(queue.settle(held, { kind: 'remove' }, dsn))
+    proxy.fault = () => null
+    assert.equal(await queue.settle(held, { kind: 'remove' }, dsn), true)
+    assert.equal(proxy.calls.filter((call) => call === 's3 PutObject').length, 1, 'it is the same DSN')
+    await holds(queue, { ready: 1 })
+    assert.ok((await queue.body(await leaseOne(queue))).equals(large))
+  },
+
   'goes on through single failures of every call': async (t) => {
     const { queue, proxy, errors } = await faultyQueue(t, emulators)
     await queue.enqueue(two, large)
