@@ -252,20 +252,33 @@ const Fleet = v.strictObject({
   reportMs: v.optional(milliseconds(50, MINUTE), 10 * SECOND),
 })
 
-const Config = v.strictObject({
-  hostname: fullName,
-  listen: v.strictObject({ smtp: SmtpListen, admin: AdminListen }),
-  queue: Queue,
-  aws: v.optional(Aws, {}),
-  routes: Routes,
-  srs: Srs,
-  limits: v.optional(Limits, {}),
-  delivery: v.optional(Delivery, {}),
-  retry: v.optional(Retry, {}),
-  drain: v.optional(v.strictObject({ timeoutMs: v.optional(milliseconds(100, HOUR), 30 * SECOND) }), {}),
-  tls: v.optional(Tls),
-  fleet: v.optional(Fleet),
-})
+/** An item of DynamoDB takes 400 KB, and a destination with a reply of 512 characters up to 1.4 KB before compression. */
+const AWS_DESTINATIONS = 300
+
+const Config = v.pipe(
+  v.strictObject({
+    hostname: fullName,
+    listen: v.strictObject({ smtp: SmtpListen, admin: AdminListen }),
+    queue: Queue,
+    aws: v.optional(Aws, {}),
+    routes: Routes,
+    srs: Srs,
+    limits: v.optional(Limits, {}),
+    delivery: v.optional(Delivery, {}),
+    retry: v.optional(Retry, {}),
+    drain: v.optional(v.strictObject({ timeoutMs: v.optional(milliseconds(100, HOUR), 30 * SECOND) }), {}),
+    tls: v.optional(Tls),
+    fleet: v.optional(Fleet),
+  }),
+  v.forward(
+    v.partialCheck(
+      [['queue'], ['limits']],
+      ({ queue, limits }) => queue.engine !== 'aws' || limits.destinations <= AWS_DESTINATIONS,
+      `at most ${AWS_DESTINATIONS} destinations with the queue on AWS`,
+    ),
+    ['limits', 'destinations'],
+  ),
+)
 
 /** A checked configuration, every default filled in. */
 export type Config = v.InferOutput<typeof Config>

@@ -17,6 +17,9 @@ import type { Parcel } from './message.ts'
 /** What SQS gives out at once. */
 export const RECEIVED_AT_ONCE = 10
 
+/** What is received in vain comes back after 2, 4 … 512, 900 s: its 12 receives last for three quarters of an hour. */
+export const retrySeconds = (receives: number) => Math.min(900, 2 ** receives)
+
 /** Of one receive. `receives`: how often this message has been received, this time included. */
 export type Received = { messageId: string; receipt: string; receives: number; parcel: Parcel }
 

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Lease } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
-import { RECEIVED_AT_ONCE, type Received } from './channel.ts'
+import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './channel.ts'
 import type { Engine } from './engine.ts'
 import { labelOf, unpack, withText, type Label } from './message.ts'
 import { finish } from './settling.ts'
@@ -103,7 +103,9 @@ async function claim(engine: Engine, message: Received, wanted: Lease, inBucket:
   if (claimed.kind === 'claimed') return claimed.destinations
   if (claimed.kind === 'held') {
     const restSeconds = Math.max(0, Math.ceil((claimed.untilMs - now()) / 1_000))
-    await channel.hold(config.readyUrl, message.receipt, Math.min(MAX_HOLD_SECONDS, restSeconds + 1))
+    // The holder may extend its lease for half an hour, in which a copy would be received too often.
+    const holdSeconds = Math.max(restSeconds + 1, retrySeconds(message.receives))
+    await channel.hold(config.readyUrl, message.receipt, Math.min(MAX_HOLD_SECONDS, holdSeconds))
   } else await finish(engine, id, { ...message, inBucket }, { ...claimed, done: claimed.kind === 'done' })
   return undefined
 }

@@ -2,7 +2,7 @@
 // Owns: its loop, which runs in every instance. A message is sent before the one it came in is deleted: at worst there
 // are two of one generation, of which one is worked on. Trouble makes it wait, longer each time; it never ends by it.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RECEIVED_AT_ONCE, type Received } from './channel.ts'
+import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './channel.ts'
 import type { Engine } from './engine.ts'
 
 /** Time to send on what was received: 3 tries of 10 s. */
@@ -10,9 +10,6 @@ const HOLD_SECONDS = 30
 
 const FIRST_PAUSE_MS = 1_000
 const LAST_PAUSE_MS = 60_000
-
-/** What could not be sent on comes back after 2, 4 … 512, 900 s: its 12 receives last for three quarters of an hour. */
-const LAST_RETRY_SECONDS = 900
 
 export function startMover(engine: Engine) {
   const stopping = new AbortController()
@@ -50,9 +47,8 @@ async function moveSome({ channel, config, post }: Engine): Promise<void> {
       await post.send(parcel, { repeat: true })
       await channel.remove(config.deferredUrl, receipt)
     } catch (error) {
-      const retrySeconds = Math.min(LAST_RETRY_SECONDS, 2 ** receives)
       // If this fails too, it comes back when its time is up.
-      await channel.hold(config.deferredUrl, receipt, retrySeconds).catch(() => {})
+      await channel.hold(config.deferredUrl, receipt, retrySeconds(receives)).catch(() => {})
       throw error
     }
   }

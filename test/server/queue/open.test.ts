@@ -16,15 +16,19 @@ registerHooks({
   },
 })
 
-const configOf = (queue: object) =>
+const configOf = (queue: object, limits: object = {}) =>
   checkConfig('config.json', {
     hostname: 'mx.example.net',
     listen: { smtp: { port: 0 }, admin: { port: 0 } },
     queue,
+    limits,
     aws: { region: 'eu-west-1', endpoints: { sqs: 'http://127.0.0.1:1' } },
     routes: { file: '/routes.yaml' },
     srs: { domain: 'srs.example.net', secrets: ['x'.repeat(32)] },
   })
+
+const url = 'http://127.0.0.1:1/000000000000/ready'
+const ON_AWS = { engine: 'aws', readyUrl: url, deferredUrl: url, table: 'table', bucket: 'bucket' }
 
 test('the embedded queue is opened without the SDK of AWS, the one on AWS with it', async (t) => {
   const { openConfigured } = await import('../../../server/queue/open.ts')
@@ -33,13 +37,17 @@ test('the embedded queue is opened without the SDK of AWS, the one on AWS with i
   await embedded.close()
   assert.equal(loaded.length, 0, loaded.join())
 
-  const url = 'http://127.0.0.1:1/000000000000/ready'
-  const stores = { readyUrl: url, deferredUrl: url, table: 'table', bucket: 'bucket' }
   const errors: string[] = []
-  const onAws = await openConfigured(configOf({ engine: 'aws', ...stores }), (where) => errors.push(where))
+  const onAws = await openConfigured(configOf(ON_AWS), (where) => errors.push(where))
   assert.equal(onAws.waits, true)
   await assert.rejects(onAws.lease(1, 1_000), 'AWS is not there, and the queue is open all the same')
   await onAws.close()
   assert.ok(loaded.includes('@aws-sdk/client-sqs'))
   assert.deepEqual(new Set(errors), new Set(['move']))
+})
+
+test('an envelope that the queue on AWS could not take is ruled out in the configuration', (t) => {
+  assert.equal(configOf(ON_AWS, { destinations: 300 }).limits.destinations, 300)
+  assert.equal(configOf({ path: folderFor(t) }, { destinations: 301 }).limits.destinations, 301)
+  assert.throws(() => configOf(ON_AWS, { destinations: 301 }), /destinations[^]*at most 300 destinations/)
 })
