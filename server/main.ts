@@ -129,8 +129,9 @@ function leave(
     deliveries: stopForwarding,
     close: async () => {
       await close()
-      // Last: with this the group may end the instance.
+      // With this the group may end the instance.
       await member.drained()
+      listener.close()
       admin.close()
     },
   })

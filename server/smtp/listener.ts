@@ -1,6 +1,7 @@
 // The SMTP listener: smtp-server bound to an address or an inherited socket.
-// Owns: connection counts, and draining without a reset: the listener closes its own copy of the socket, transactions
-// under way finish, everyone else is told 421. Fails at start only, when the socket cannot be had.
+// Owns: connection counts, and draining without a reset: transactions under way finish, everyone else is told 421.
+// Where others serve the same socket, this process closes its own copy of it first; an instance of a group, which is
+// alone with its port, goes on answering until it is closed. Fails at start only, when the socket cannot be had.
 import type { Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
@@ -23,8 +24,10 @@ export type Listener = {
   /** Where it listens: host and port, or the descriptor it was given. */
   address: { host: string; port: number } | { fd: number }
   isOpen: () => boolean
-  /** Ends when every session has ended, at the latest after `timeoutMs`. */
+  /** Takes no more mail. Resolves when what is under way has ended, at the latest after `timeoutMs`. */
   drain: (timeoutMs: number) => Promise<void>
+  /** Answers nobody any more. After a drain. */
+  close: () => void
 }
 
 type State = { draining: boolean; connections: number; fromClient: Map<string, number> }
@@ -49,9 +52,17 @@ export async function startListener(options: HandlerOptions): Promise<Listener> 
     isOpen: () => server.server.listening && !state.draining,
     drain: async (timeoutMs) => {
       state.draining = true
-      await drainSessions(server, timeoutMs, log)
+      await drainSessions(server, timeoutMs, { log, stayOpen: config.fleet !== undefined })
+    },
+    close: () => {
+      if (server.server.listening) server.server.close()
+      for (const session of sessionsOf(server)) session.dismiss()
     },
   }
+}
+
+function dismissIdle(server: SMTPServer): void {
+  for (const session of sessionsOf(server)) if (session.isIdle()) session.dismiss()
 }
 
 /** Sessions that are still talking; one that was told goodbye has left the library's set. */
@@ -91,19 +102,24 @@ function boundAddress(server: Server, where: Config['listen']['smtp']): Listener
 
 /**
  * Ends all sessions politely. The library's own close() would answer 421 to RCPT and DATA of transactions under way.
- * Closing the server closes this process's copy of the socket; whoever else holds it goes on taking connections.
+ * Closing the server closes this process's copy of the socket; whoever else holds it goes on taking connections. Held by
+ * nobody else (`stayOpen`), the socket would have the kernel take connections that never hear a word: they hear 421.
  */
-async function drainSessions(server: SMTPServer, timeoutMs: number, log: Log): Promise<void> {
+async function drainSessions(
+  server: SMTPServer,
+  timeoutMs: number,
+  { log, stayOpen }: { log: Log; stayOpen: boolean },
+): Promise<void> {
   const deadlineMs = Date.now() + timeoutMs
-  const state = { ended: false }
-  server.server.close(() => {
-    state.ended = true
-  })
-  while (!state.ended && Date.now() < deadlineMs) {
-    for (const session of sessionsOf(server)) if (session.isIdle()) session.dismiss()
+  let closed = false
+  if (!stayOpen) server.server.close(() => (closed = true))
+  const ended = () => closed || (stayOpen && sessionsOf(server).every((session) => session.isIdle()))
+  dismissIdle(server)
+  while (!ended() && Date.now() < deadlineMs) {
     await sleep(DRAIN_LOOK_MS)
+    dismissIdle(server)
   }
-  if (state.ended) return
+  if (ended()) return
   log('sessions-cut', { sessions: server.connections.size })
   for (const session of sessionsOf(server)) session.dismiss()
 }
