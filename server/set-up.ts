@@ -25,7 +25,9 @@ export async function completeConfig(loaded: Loaded, patience: Patience): Promis
   if (!usesAws(config)) return loaded
   prepareSdk(config)
   const region =
-    config.aws.region ?? (await regionOf(createMetadata(config.aws.endpoints.metadata), patience))
+    config.aws.region ??
+    process.env['AWS_REGION'] ??
+    (await regionOf(createMetadata(config.aws.endpoints.metadata), patience))
   const settled = { ...loaded, config: { ...config, aws: { ...config.aws, region } } }
   void sayMissingCredentials(settled.config, patience.log)
   return fillSecrets(settled, patience)

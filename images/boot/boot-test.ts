@@ -22,7 +22,7 @@ import { makeWorkFolder, removeWorkFolder } from './work-folder.ts'
 
 /** Emulated on two idle cores it takes about half a minute; eight times that on a busy machine. */
 const TIMEOUT_MS = 240_000
-/** The server's own bound for draining is 30 s, systemd's for stopping it 60 s. */
+/** The server's own bound for draining is 30 s here. */
 const POWER_DOWN_MS = 90_000
 /** An answer means starting Node and systemctl four times, emulated. */
 const FACTS_MS = 60_000

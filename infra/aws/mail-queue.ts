@@ -11,8 +11,11 @@ import { BODIES_PREFIX, ROUTES_KEY } from './storage-names.ts'
 const DAY_SECONDS = 86_400
 /** SQS's longest. */
 const RETENTION_DAYS = 14
-/** A body outlives the last message that can name it, and the day that S3's lifecycle runs take. */
-const BODY_DAYS = RETENTION_DAYS + 2
+/**
+ * What nobody removed. A message that is sent on begins its retention anew: a body may be asked for after the longest
+ * retry lifetime (30 days), and 14 more in each of the two queues.
+ */
+const BODY_DAYS = 30 + 2 * RETENTION_DAYS + 2
 /** Work that ends its instance is given back by a time-out; after so many of them the message itself is the suspect. */
 const MAX_RECEIVES = 12
 /** As long as the server's lease; it extends it while it delivers. */

@@ -27,6 +27,8 @@ export type InstanceOptions = {
   within?: readonly string[]
   /** Laid over this process's environment; undefined takes a variable away. */
   env?: NodeJS.ProcessEnv
+  /** Another release's program, instead of this tree's. */
+  program?: string
   /** The server's arguments, instead of those for the config file that is written. */
   args?: readonly string[]
 }
@@ -58,6 +60,9 @@ export const ROUTES = {
   },
 }
 
+/** A machine that tests run on may have a metadata service of its own: it is none of theirs. */
+const NOWHERE = { AWS_EC2_METADATA_SERVICE_ENDPOINT: 'http://127.0.0.1:9' }
+
 /** Runs the program on a config, as {@link startInstance} does, without waiting for anything. */
 export function spawnServer(
   configFile: string,
@@ -65,14 +70,14 @@ export function spawnServer(
     listenFd,
     within = [],
     env = {},
+    program = join(import.meta.dirname, '../../server/main.ts'),
     args = ['--config', configFile],
-  }: Pick<InstanceOptions, 'listenFd' | 'within' | 'env' | 'args'> = {},
+  }: Pick<InstanceOptions, 'listenFd' | 'within' | 'env' | 'program' | 'args'> = {},
 ): ChildProcess {
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(listenFd === undefined ? [] : [listenFd])]
-  const program = join(import.meta.dirname, '../../server/main.ts')
   // The kernel ends it with its parent, whatever ends that.
   const command = ['--pdeathsig', 'KILL', ...within, process.execPath, program, ...args]
-  return spawn('setpriv', command, { stdio, env: { ...process.env, ...env } })
+  return spawn('setpriv', command, { stdio, env: { ...process.env, ...NOWHERE, ...env } })
 }
 
 export async function startInstance(options: InstanceOptions) {

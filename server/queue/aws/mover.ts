@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './channel.ts'
 import type { Engine } from './engine.ts'
+import { withText } from './message.ts'
 
 /** Time to send on what was received: 3 tries of 10 s. */
 const HOLD_SECONDS = 30
@@ -44,7 +45,8 @@ async function moveSome({ channel, config, post }: Engine): Promise<void> {
   const come = await channel.receive(config.deferredUrl, RECEIVED_AT_ONCE, HOLD_SECONDS, pollSeconds)
   const move = async ({ parcel, receipt, receives }: Received) => {
     try {
-      await post.send(parcel, { repeat: true })
+      // Two may come of this: tracked, one of them is worked on.
+      await post.send(withText(parcel, 'tracked', '1'), { repeat: true })
       await channel.remove(config.deferredUrl, receipt)
     } catch (error) {
       // If this fails too, it comes back when its time is up.

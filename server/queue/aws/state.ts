@@ -24,8 +24,11 @@ export type Claim =
   | { kind: 'done' | 'moved'; generation: number; unfinished: Unfinished | undefined }
   | { kind: 'held'; untilMs: number }
 
-/** SQS keeps a message for 14 days: no message of an entry outlives its item. */
-const KEPT_SECONDS = 16 * 86_400
+/**
+ * No message of an entry outlives its item: SQS keeps one for 14 days, in `deferred` and then in `ready`, and an item is
+ * not touched on the way.
+ */
+const KEPT_SECONDS = 60 * 86_400
 
 export type States = Awaited<ReturnType<typeof openStates>>
 
