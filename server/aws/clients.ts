@@ -9,7 +9,9 @@ export type AwsSettings = Config['aws']
 export type ClientOptions = {
   /** Seconds that the service may take before it answers, by what it was asked: a long poll. Default 0. */
   waitSeconds?: number
-  /** Seconds that a call may take to send and to be answered, as long as something moves. Default: 10 and those above. */
+  /** Seconds that the service may take besides. Default 10. */
+  answerSeconds?: number
+  /** Seconds that a call may take to send and to be answered, as long as something moves. Default: the two above. */
   callSeconds?: number
   /** Times a call is tried in all. Default 3, the SDK's own. */
   maxAttempts?: number
@@ -19,7 +21,10 @@ export type ClientOptions = {
 const CONNECT_MS = 3_000
 
 /** For the head of an answer, and between two pieces of it. The services answer within a second or have a bad day. */
-const REQUEST_MS = 10_000
+const ANSWER_SECONDS = 10
+
+/** DynamoDB is asked while leases run: three tries have to fit into the half minute that one lasts. */
+const DYNAMO_ANSWER_SECONDS = 5
 
 export async function sqsClient(aws: AwsSettings, options: ClientOptions = {}) {
   const { SQSClient } = await import('@aws-sdk/client-sqs')
@@ -35,7 +40,8 @@ export async function s3Client(aws: AwsSettings, options: ClientOptions = {}) {
 
 export async function dynamoClient(aws: AwsSettings, options: ClientOptions = {}) {
   const { DynamoDBClient } = await import('@aws-sdk/client-dynamodb')
-  return new DynamoDBClient(common(aws, aws.endpoints.dynamodb, options))
+  const patience = { answerSeconds: DYNAMO_ANSWER_SECONDS, ...options }
+  return new DynamoDBClient(common(aws, aws.endpoints.dynamodb, patience))
 }
 
 export async function ssmClient(aws: AwsSettings, options: ClientOptions = {}) {
@@ -49,8 +55,8 @@ export async function autoScalingClient(aws: AwsSettings, options: ClientOptions
 }
 
 function common({ region }: AwsSettings, endpoint: string | undefined, options: ClientOptions) {
-  const { waitSeconds = 0, maxAttempts = 3 } = options
-  const silenceMs = REQUEST_MS + 1_000 * waitSeconds
+  const { waitSeconds = 0, answerSeconds = ANSWER_SECONDS, maxAttempts = 3 } = options
+  const silenceMs = 1_000 * (answerSeconds + waitSeconds)
   return {
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),

@@ -22,7 +22,7 @@ export type Fault =
   /** The service does it, and the connection breaks before it can say so. */
   | 'lose'
   /** The service answers with an error. */
-  | { status: number; code: string }
+  | { status: number; code: string; message?: string }
   /** The service takes its time. */
   | { delayMs: number }
 
@@ -119,16 +119,15 @@ function nameOf({ headers, method = '' }: IncomingMessage): string {
   return typeof target === 'string' ? (target.split('.').at(-1) ?? '') : (OBJECT_CALLS[method] ?? method)
 }
 
-function refuse(answer: ServerResponse, service: string, { status, code }: { status: number; code: string }) {
+type Refusal = Extract<Fault, { status: number }>
+
+function refuse(answer: ServerResponse, service: string, { status, code, message = 'as told' }: Refusal) {
   const [type, text] =
     service === 's3'
       ? [
           'application/xml',
-          `<?xml version="1.0"?><Error><Code>${code}</Code><Message>as told</Message></Error>`,
+          `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`,
         ]
-      : [
-          'application/x-amz-json-1.0',
-          JSON.stringify({ __type: `com.amazonaws#${code}`, message: 'as told' }),
-        ]
+      : ['application/x-amz-json-1.0', JSON.stringify({ __type: `com.amazonaws#${code}`, message })]
   answer.writeHead(status, { 'content-type': type }).end(text)
 }

@@ -77,7 +77,7 @@ export async function openChannel(aws: AwsSettings, waitSeconds: number) {
 
     counts: async (url: string): Promise<Counts> => {
       const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: Object.values(COUNTS) })
-      const { Attributes = {} } = await once.send(command)
+      const { Attributes = {} } = await insisting.send(command)
       const count = (name: keyof Counts) => Number(Attributes[COUNTS[name]] ?? 0)
       return { visible: count('visible'), notVisible: count('notVisible'), delayed: count('delayed') }
     },
@@ -105,10 +105,15 @@ async function unlessRunOut(call: Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** SQS has three names for a receipt that is no longer good. */
+/**
+ * SQS has two names of its own for a receipt that is no longer good, and one that it shares with every other parameter:
+ * its text is then "Value … for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", or "…
+ * Reason: Message does not exist or is not available for visibility timeout change."
+ */
 function isRunOut(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { name, message } = error
-  if (name === 'InvalidParameterValue') return /receipt handle has expired/i.test(message)
+  if (/^InvalidParameterValue(Exception)?$/.test(name))
+    return /parameter ReceiptHandle is invalid/i.test(message)
   return name === 'MessageNotInflight' || name === 'ReceiptHandleIsInvalid'
 }

@@ -60,6 +60,23 @@ async function receive({ channel, config, now }: Engine, max: number, leaseMs: n
 }
 
 async function take(engine: Engine, message: Received, expiresMs: number): Promise<Lease | undefined> {
+  try {
+    return await leaseOf(engine, message, expiresMs)
+  } catch (error) {
+    await keepAway(engine, message, expiresMs)
+    throw error
+  }
+}
+
+/** A message received in vain waits longer each time: an outage in part must not make a dead letter of it in minutes. */
+async function keepAway({ channel, config, now }: Engine, message: Received, expiresMs: number) {
+  const seconds = retrySeconds(message.receives)
+  if (now() + 1_000 * seconds <= expiresMs) return
+  // If this fails too, it comes back when its time is up.
+  await channel.hold(config.readyUrl, message.receipt, seconds).catch(() => {})
+}
+
+async function leaseOf(engine: Engine, message: Received, expiresMs: number): Promise<Lease | undefined> {
   const label = labelOf(message.parcel)
   if (label !== null && !KNOWN_VERSIONS.includes(label.version)) return putAside(engine, message)
   const read = readable(engine, message, label)
@@ -96,7 +113,7 @@ async function claim(engine: Engine, message: Received, wanted: Lease, inBucket:
   const claimed = await states
     .claim(id, { token, generation, heldUntilMs: expiresMs, destinations })
     .catch((error: unknown) => {
-      // The message stays held for as long as was asked: given back, every instance would receive it once in vain.
+      // The message stays held: given back, every instance would receive it once in vain.
       engine.statesInDoubt = true
       throw error
     })

@@ -107,6 +107,14 @@ const mail: Cases = {
   },
 }
 
+const counts: Cases = {
+  'are asked for again: one answer that is lost refuses no mail': async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    proxy.fault = faultOf('GetQueueAttributes', 'cut', { times: 1 })
+    assert.equal((await queue.stats()).entries, 0)
+  },
+}
+
 const workWhen = (how: string, fault: Fault): Cases => ({
   [`SQS ${how}: none is given out, and all of it afterwards`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
@@ -182,6 +190,44 @@ const work: Cases = {
     })
   },
 
+  'is lost to a holder whose receipt is no longer good, whatever SQS calls that': async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    for (const reason of [
+      'The receipt handle has expired.',
+      'Message does not exist or is not available for visibility timeout change.',
+    ]) {
+      await queue.enqueue(one, small)
+      const held = await leaseOne(queue)
+      const message = `Value AQEB for parameter ReceiptHandle is invalid. Reason: ${reason}`
+      proxy.fault = faultOf('ChangeMessageVisibility', {
+        status: 400,
+        code: 'InvalidParameterValue',
+        message,
+      })
+      assert.equal(await queue.extend(held, LONG_MS), false)
+    }
+    const message = 'Value 50000 for parameter VisibilityTimeout is invalid. Reason: Must be at most 43200.'
+    proxy.fault = faultOf('ChangeMessageVisibility', { status: 400, code: 'InvalidParameterValue', message })
+    await queue.enqueue(one, small)
+    await assert.rejects(queue.extend(await leaseOne(queue), LONG_MS))
+  },
+
+  'that is received in vain, in an outage in part, waits longer each time': async (t) => {
+    const { queue, proxy } = await faultyQueue(t, emulators)
+    await queue.enqueue(two, small)
+    const waits: number[] = []
+    proxy.fault = ({ name, body }) => {
+      const sent = body.toString()
+      if (name === 'ChangeMessageVisibility')
+        waits.push((JSON.parse(sent) as { VisibilityTimeout: number }).VisibilityTimeout)
+      return name === 'UpdateItem' && !sent.includes('envelope#probe') ? UNAVAILABLE : null
+    }
+    await eventually(async () => {
+      await queue.lease(1, SHORT_MS).catch(() => {})
+      assert.deepEqual(waits, [2, 4, 8])
+    })
+  },
+
   'whose outcome was stored unbeknown to its holder is settled when it asks again': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(two, small)
@@ -248,6 +294,7 @@ const work: Cases = {
 for (const [what, cases, whenDown] of [
   ['mail that comes in', mail, mailWhen],
   ['work', work, workWhen],
+  ['counts', counts, () => ({})],
 ] as const) {
   const all = { ...cases, ...Object.assign({}, ...DOWN.map(([how, fault]) => whenDown(how, fault))) } as Cases
   describe(what, { concurrency: 100 }, () => {
