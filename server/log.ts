@@ -41,6 +41,12 @@ export function limitLog(log: Log, perSecond: number, now: () => number = Date.n
   }
 }
 
+/** The same log, its `…-failed` events limited as by {@link limitLog}: in an outage every message and call may fail. */
+export function limitFailures(log: Log, perSecond: number, now?: () => number): Log {
+  const limited = limitLog(log, perSecond, now)
+  return (event, fields) => (event.endsWith('-failed') ? limited : log)(event, fields)
+}
+
 /** What an error says of itself in a log line: its message, its code, and where it was thrown. */
 export function errorFields(error: unknown): Fields {
   if (!(error instanceof Error)) return { error: String(error) }

@@ -13,7 +13,7 @@ import { drain, watchStop, type Stop } from './fleet/drain.ts'
 import { joinFleet, type Member } from './fleet/member.ts'
 import { createMetrics, type Metrics } from './fleet/metrics.ts'
 import type { TlsFiles } from './load-config.ts'
-import { createLog, errorFields, type Log } from './log.ts'
+import { createLog, errorFields, limitFailures, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './names.ts'
 import { StoppedError } from './persist.ts'
 import type { Queue } from './queue/queue.ts'
@@ -26,6 +26,9 @@ import { watchLoad, type LoadWatch } from './smtp/admission.ts'
 import { createCanaryGate } from './smtp/canary.ts'
 import { startListener, type Listener } from './smtp/listener.ts'
 import { createTransactions } from './smtp/transaction.ts'
+
+/** Log lines of one kind of failure a second. */
+const FAILURES_LOGGED = 10
 
 /** What is there once mail is served. */
 type Serving = {
@@ -198,7 +201,7 @@ function configSource(): ConfigSource {
 
 /** Not at the top level of the module: a bundle as CommonJS, which starts faster, knows no await there. */
 async function main(): Promise<number> {
-  const log = createLog()
+  const log = limitFailures(createLog(), FAILURES_LOGGED)
   try {
     return await serve(configSource(), log)
   } catch (error) {

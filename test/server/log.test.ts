@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { errorFields, limitLog, type Fields } from '../../server/log.ts'
+import { errorFields, limitFailures, limitLog, type Fields } from '../../server/log.ts'
 
 test('an event beyond its lines a second is left out, and said so when the next second begins', () => {
   const lines: [string, Fields | undefined][] = []
@@ -25,6 +25,19 @@ test('an event beyond its lines a second is left out, and said so when the next 
     ['refused', { leftOut: 3 }],
     ['refused', { count: 5 }],
   ])
+})
+
+test('failures are limited, each kind by itself; what became of mail is always said', () => {
+  const events: string[] = []
+  const log = limitFailures(
+    (event) => events.push(event),
+    1,
+    () => 0,
+  )
+  for (let count = 0; count < 3; count++)
+    for (const event of ['accepted', 'failed', 'queue-failed', 'lease-failed']) log(event)
+  const thrice = ['accepted', 'failed', 'accepted', 'failed', 'accepted', 'failed']
+  assert.deepEqual(events.sort(), [...thrice, 'lease-failed', 'queue-failed'].sort())
 })
 
 test('an error says its message, its code and where it was thrown', () => {
