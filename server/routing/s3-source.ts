@@ -56,7 +56,7 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
     } catch (error) {
       if (closing.signal.aborted) return
       if (error instanceof InputError) onReload({ result: 'broken', error: error.message })
-      else onReload({ result: 'unavailable', error: `${name}: ${String(troubleFields(error)['error'])}` })
+      else onReload({ result: 'unavailable', error: `${name}: ${saidOf(error)}` })
     }
     if (closing.signal.aborted) return
     timer = setTimeout(() => void follow(), routes === null ? Math.min(pollMs, FIRST_POLL_MS) : pollMs)
@@ -71,6 +71,12 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
       client.destroy()
     },
   }
+}
+
+/** Whoever may not list a bucket is told that access is denied, too, when the object is not there (GetObject's 403). */
+function saidOf(error: unknown): string {
+  const said = String(troubleFields(error)['error'])
+  return error instanceof Error && error.name === 'AccessDenied' ? `${said} (or it is not there)` : said
 }
 
 /** 304 is an error to the SDK. */

@@ -153,6 +153,23 @@ test('an outage keeps the last good table', async (context) => {
   assert.equal(routes.aliases(), 'after')
 })
 
+test('denied, which S3 also says of what is not there to who may not list the bucket: both are named', async (context) => {
+  const server = createServer((_request, response) => {
+    response.writeHead(403, { 'content-type': 'application/xml' })
+    response.end('<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  context.after(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const source = await follow(context, 'mail', url)
+  await source.until(([report]) => report !== undefined)
+  const [report] = source.reports
+  assert.match(
+    report?.result === 'unavailable' ? report.error : '',
+    /role does not allow .*\(or it is not there\)/,
+  )
+})
+
 test('a table past the bound is not read, whether its length is announced or not', async (context) => {
   const announced = { 'content-length': '33554433' }
   let headers: Record<string, string> = announced
