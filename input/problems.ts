@@ -42,6 +42,7 @@ export function shown(value: unknown): string {
 }
 
 function hidden(value: unknown): string {
+  if (value === undefined) return 'nothing'
   if (typeof value === 'string') return `a text of ${value.length} characters`
   return Array.isArray(value) ? `a list of ${value.length}` : `a ${typeof value}`
 }

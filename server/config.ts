@@ -207,7 +207,7 @@ export const Secrets = v.pipe(someSecrets, v.minLength(1, 'at least one secret')
 const Srs = v.pipe(
   v.strictObject({
     domain: fullName,
-    secrets: v.optional(someSecrets, []),
+    secrets: v.optional(someSecrets),
     /** SSM parameter (SecureString) with the secrets, one a line. */
     secretsParameter: v.optional(parameter),
   }),
@@ -215,11 +215,12 @@ const Srs = v.pipe(
   v.forward(
     v.partialCheck(
       [['secrets'], ['secretsParameter']],
-      ({ secrets, secretsParameter }) => secrets.length > 0 === (secretsParameter === undefined),
+      ({ secrets = [], secretsParameter }) => secrets.length > 0 === (secretsParameter === undefined),
       'at least one secret, or else a secretsParameter',
     ),
     ['secrets'],
   ),
+  v.transform(({ secrets = [], ...srs }) => ({ ...srs, secrets })),
 )
 
 /** Key and certificate in PEM: in files, or in SSM parameters (SecureString). */

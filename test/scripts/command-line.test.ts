@@ -63,7 +63,7 @@ test('bad input is exit 2, all problems at once, in the words of the file, and n
       '  server.listen: expected no such key in a fleet, found this key',
       '  server.hostname: expected a value, found nothing',
       '  server.srs.domain: expected a full host name such as mx1.example.net, found "nodots"',
-      '  server.srs.secrets: expected a value, found nothing',
+      '  server.srs.secrets: expected at least one secret, or else a secretsParameter, found nothing',
       '',
     ].join('\n'),
   )
