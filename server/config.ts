@@ -249,6 +249,8 @@ const Fleet = v.strictObject({
   pollMs: v.optional(milliseconds(50, MINUTE), 5 * SECOND),
   // Well within the hook's own time-out, which the group sets (an hour by default).
   heartbeatMs: v.optional(milliseconds(50, HOUR), MINUTE),
+  // How long an outage may hold up a launch. Most are over by then, and the group allows 100 times the hook's time-out.
+  launchWaitMs: v.optional(milliseconds(0, 6 * HOUR), 30 * MINUTE),
   // How often refusals are reported to the queue pulse; its slots are as long.
   reportMs: v.optional(milliseconds(50, MINUTE), 10 * SECOND),
 })

@@ -1,5 +1,5 @@
-// A member's life in its Auto Scaling group: says when it may be put into service, notices that it has to go, keeps the
-// group waiting while it drains, says when it is done. Owns: the watch on the instance's metadata, and that nothing the
+// A member's life in its Auto Scaling group: says when it may be put into service, keeps the group waiting for that while
+// an outage is the reason, notices that it has to go, keeps the group waiting while it drains, says when it is done. Owns: the watch on the instance's metadata, and that nothing the
 // group's API does holds up serving or leaving: its failures are logged, counted and tried again.
 // Source: Amazon EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata"; Amazon
 // EC2 user guide, "Spot Instance interruption notices".
@@ -26,6 +26,8 @@ export type LifecycleOptions = {
   metadata: Metadata
   /** Known once the metadata service has told the instance's id. */
   autoScaling: () => Promise<AutoScaling>
+  /** What does not answer any instance, while this one is not ready; null: then it is this one that is not well. */
+  sharedOutage: () => Promise<string | null>
   /** Told once that the instance has to go. */
   leave: (reason: LeaveReason) => void
   metrics: Pick<Metrics, 'errors'>
@@ -93,6 +95,7 @@ export function startLifecycle(options: LifecycleOptions): Lifecycle {
 
   const ending = createEnding(options, trouble)
   void watch()
+  void awaitOutage(options, trouble, () => isReady || leaving)
   return {
     ready: () => {
       isReady = true
@@ -132,6 +135,30 @@ async function hasArrived({ fleet, autoScaling }: LifecycleOptions): Promise<boo
   if (membership === null) return false
   if (!/^(Warmed:)?Pending/.test(membership.state)) return true
   return group.complete(fleet.launchHook)
+}
+
+/**
+ * Has the group wait while an outage keeps the instance from being ready: another in its place would be no better off,
+ * and a rollout would take the outage for a fault of its image. Not for ever.
+ */
+async function awaitOutage(
+  { fleet, metadata, autoScaling, sharedOutage, log }: LifecycleOptions,
+  trouble: ReturnType<typeof troubleOf>,
+  isOver: () => boolean,
+): Promise<void> {
+  const startedMs = performance.now()
+  for (;;) {
+    await sleep(fleet.heartbeatMs, undefined, { ref: false })
+    if (isOver()) return
+    if (performance.now() - startedMs > fleet.launchWaitMs) return log('launch-overdue')
+    await trouble('heartbeat', async () => {
+      if (!isComing(await metadata.get(TARGET))) return
+      const outage = await sharedOutage()
+      if (outage === null || isOver()) return
+      const group = await autoScaling()
+      log('heartbeat', { outage, waiting: await group.heartbeat(fleet.launchHook) })
+    })
+  }
 }
 
 function createEnding(options: LifecycleOptions, trouble: ReturnType<typeof troubleOf>) {

@@ -1,5 +1,6 @@
 // An instance as a member of a fleet: what it does beside its mail. Owns: which of these parts there are. Without
 // `fleet` in the configuration there are none, and it is ready once it has routes. None of them fails.
+import { troubleFields } from '../aws/trouble.ts'
 import type { Config } from '../config.ts'
 import type { Log } from '../log.ts'
 import type { Queue } from '../queue/queue.ts'
@@ -48,7 +49,15 @@ export function joinFleet(options: MemberOptions): Member {
   const canary = startCanary({ ...options, hostname: config.hostname, signal: stop.signal })
   const readiness = watchReadiness({ isOpen: listener.isOpen, routes, canary })
   const { metadata, instanceId, autoScaling } = identify(config)
-  const lifecycle = startLifecycle({ fleet, metadata, autoScaling, leave: stop.stop, metrics, log })
+  const lifecycle = startLifecycle({
+    fleet,
+    metadata,
+    autoScaling,
+    sharedOutage: () => sharedOutage(options),
+    leave: stop.stop,
+    metrics,
+    log,
+  })
   void readiness.reached.then(() => {
     log('ready')
     lifecycle.ready()
@@ -61,6 +70,19 @@ export function joinFleet(options: MemberOptions): Member {
       stopReport()
       await lifecycle.drained()
     },
+  }
+}
+
+/** What all instances have in common and does not answer; null if all of it does. */
+async function sharedOutage({ routes, queue }: MemberOptions): Promise<string | null> {
+  if (routes.current() === null) return 'routes not loaded'
+  try {
+    await queue.stats()
+    // Any id: it is asked for where entries stand.
+    await queue.settled('none')
+    return null
+  } catch (error) {
+    return `queue: ${String(troubleFields(error)['error'])}`
   }
 }
 

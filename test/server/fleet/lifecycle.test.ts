@@ -14,6 +14,7 @@ const PATIENCE_MS = 30_000
 const LAUNCHED = 'CompleteLifecycleAction launch'
 const TERMINATED = 'CompleteLifecycleAction terminate'
 const HEARTBEAT = 'RecordLifecycleActionHeartbeat terminate'
+const LAUNCH_HEARTBEAT = 'RecordLifecycleActionHeartbeat launch'
 const NOT_ACTIVE = ' ValidationError'
 
 async function until(what: () => boolean): Promise<void> {
@@ -43,15 +44,30 @@ test('ready: the launch action is completed, once', async (context) => {
   assert.equal(count(autoScaling.calls, TERMINATED), 0)
 })
 
-test('not ready, for want of routes: the group is told nothing', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const endpoints = { ...config.aws.endpoints, s3: 'http://127.0.0.1:1' }
+/** Routes in an S3 that does not answer. */
+function withoutRoutes({ aws, fleet, ...config }: Awaited<ReturnType<typeof memberSetting>>['config']) {
+  const endpoints = { ...aws.endpoints, s3: 'http://127.0.0.1:1' }
   const routes = { file: undefined, bucket: 'mail', key: 'routes.yaml' }
-  const instance = await startInstance({ env, config: { ...config, routes, aws: { endpoints } } })
-  await instance.logged('canary-back')
+  return { ...config, routes, aws: { endpoints }, fleet }
+}
+
+test('not ready, for want of routes: the group is kept waiting', async (context) => {
+  const { env, config, autoScaling } = await memberSetting(context)
+  const instance = await startInstance({ env, config: withoutRoutes(config) })
+  await until(() => count(autoScaling.calls, LAUNCH_HEARTBEAT) >= 3)
+  assert.equal(await (await instance.admin('/readyz')).text(), 'routes not loaded\n')
+  assert.deepEqual((await instance.logged('heartbeat'))['outage'], 'routes not loaded')
+  assert.equal(count(autoScaling.calls, LAUNCHED), 0)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('not ready for too long: the group is kept waiting no more', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const fleet = { ...config.fleet, launchWaitMs: 0 }
+  const instance = await startInstance({ env, config: withoutRoutes({ ...config, fleet }) })
+  await instance.logged('launch-overdue')
   const looks = metadata.asked.length
   await until(() => metadata.asked.length > looks + 10)
-  assert.equal(await (await instance.admin('/readyz')).text(), 'routes not loaded\n')
   assert.deepEqual(autoScaling.calls, [])
   assert.equal(await instance.stop(), 0)
 })

@@ -11,6 +11,7 @@ import { greeted, sendMail } from '../talk.ts'
 import { memberSetting } from './setting.ts'
 
 const PATIENCE_MS = 60_000
+const LAUNCH_HEARTBEAT = 'RecordLifecycleActionHeartbeat launch'
 
 const emulators = await startAwsQueue()
 after(() => emulators.stop())
@@ -63,7 +64,7 @@ async function mailReplies(instance: Instance, expected: RegExp): Promise<void> 
 }
 
 test('SQS down at the start: 451, healthy, not ready and says why; then ready, and mail goes through', async (context) => {
-  const { proxy, options, sink } = await setting(context, ({ service }) =>
+  const { proxy, options, sink, autoScaling } = await setting(context, ({ service }) =>
     service === 'sqs' ? UNAVAILABLE : null,
   )
   const instance = await startInstance(options)
@@ -72,6 +73,11 @@ test('SQS down at the start: 451, healthy, not ready and says why; then ready, a
   await says(instance, '/readyz', /^canary not back: .*451/)
   assert.equal(await statusOf(instance, '/readyz'), 503)
   assert.equal(await statusOf(instance, '/healthz'), 200)
+  await instance.logged(
+    'heartbeat',
+    ({ outage, waiting }) => /^queue: /.test(String(outage)) && waiting === true,
+  )
+  assert.ok(autoScaling.calls.includes(LAUNCH_HEARTBEAT))
   proxy.fault = () => null
   await instance.logged('launch-completed')
   assert.equal(await statusOf(instance, '/readyz'), 200)
@@ -84,13 +90,16 @@ test('SQS down at the start: 451, healthy, not ready and says why; then ready, a
   assert.equal(await instance.stop(), 0)
 })
 
-test('the canary goes into the queue and does not come back: not ready, and says so', async (context) => {
-  const { proxy, options } = await setting(context, ({ name }) =>
+test('the canary goes into the queue and does not come back: not ready, says so, and is not kept', async (context) => {
+  const { proxy, options, autoScaling, metadata } = await setting(context, ({ name }) =>
     name === 'ReceiveMessage' ? THROTTLED : null,
   )
   const instance = await startInstance(options)
   await says(instance, '/readyz', /^canary not back yet/)
   await instance.logged('lease-failed')
+  const looks = metadata.asked.length
+  while (metadata.asked.length < looks + 20) await sleep(20)
+  assert.ok(!autoScaling.calls.includes(LAUNCH_HEARTBEAT), 'whatever it asks answers')
   assert.equal(await statusOf(instance, '/readyz'), 503)
   assert.equal(await statusOf(instance, '/healthz'), 200)
   proxy.fault = () => null
