@@ -20,8 +20,16 @@ const REQUEST_TIMEOUT_MS = 60_000
  * What the configuration leaves open comes from where the SDK finds it: environment, profile, instance.
  * @throws {InputError} if there is no region, or there are no credentials.
  */
-export async function awsClients(config: AwsConfig = {}): Promise<AwsClients> {
-  const requestHandler = { requestTimeout: REQUEST_TIMEOUT_MS, throwOnRequestTimeout: true }
+export async function awsClients(
+  config: AwsConfig = {},
+  timeoutMs = REQUEST_TIMEOUT_MS,
+): Promise<AwsClients> {
+  const requestHandler = {
+    requestTimeout: timeoutMs,
+    throwOnRequestTimeout: true,
+    // The first ends with an answer's headers; a connection that dies in the middle of a block ends by this.
+    socketTimeout: timeoutMs,
+  }
   const ec2 = new EC2Client({ ...config, requestHandler })
   const region = await ec2.config.region().catch((cause: unknown) => {
     const expected = 'a region such as eu-west-1; or --region, or a profile (AWS_PROFILE) that names one'

@@ -31,7 +31,14 @@ export const PATIENCE: Patience = {
   sealedMs: 5 * 60_000,
 }
 
-type Failure = { name?: string; code?: string; $metadata?: { httpStatusCode?: number } }
+type Failure = {
+  name?: string
+  code?: string
+  message?: string
+  /** Of a ValidationException of EBS. */
+  Reason?: string
+  $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean }
+}
 
 /**
  * Sends a request until it succeeds, fails for good, or the patience ends.
@@ -81,13 +88,26 @@ export function isMissing(error: unknown): boolean {
 }
 
 /**
- * "You should always retry requests that receive server (5xx) error responses, and ThrottlingException and
- * RequestThrottledException" (EBS direct APIs, PutSnapshotBlock); and what never reached AWS.
+ * What AWS says to retry (EBS user guide, "Error retries for EBS direct APIs"), what never reached it, and the first
+ * request of a machine whose clock is wrong: the SDK has set its own right from the answer.
  */
 function isTransient(error: unknown): boolean {
   const { name = '', code = '', $metadata } = error as Failure
-  if (/^(ThrottlingException|RequestThrottledException|ConcurrentLimitExceededException)$/.test(name))
+  if (/^(ThrottlingException|RequestThrottled?Exception|ConcurrentLimitExceededException)$/.test(name))
     return true
-  if (/^(TimeoutError|ECONNRESET|EPIPE|ETIMEDOUT)$/.test(code || name)) return true
+  if (/^(TimeoutError|ECONNRESET|EPIPE|ETIMEDOUT|EAI_AGAIN)$/.test(code || name)) return true
+  if (isSlowOrTwice(error as Failure) || $metadata?.clockSkewCorrected) return true
   return ($metadata?.httpStatusCode ?? 0) >= 500
+}
+
+/**
+ * A block that did not arrive whole in AWS's time, which is what a slow line looks like (nanovms/ops#1268), or met
+ * another write of itself: validation errors by name, and the only ones that pass.
+ */
+function isSlowOrTwice({ name, message = '', Reason = '' }: Failure): boolean {
+  if (name !== 'ValidationException') return false
+  return (
+    message.includes('Failed to read block data') ||
+    /^(WRITE_REQUEST_TIMEOUT|CONFLICTING_BLOCK_UPDATE)$/.test(Reason)
+  )
 }

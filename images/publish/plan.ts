@@ -36,7 +36,8 @@ export function planPublish(image: SurveyedImage, o: Exceptions & { verify: bool
   const { digest, bytes: diskBytes, blocks } = image.survey
   const bytes = blocks.length * BLOCK_BYTES
   const requestsByName = {
-    DescribeImages: 1,
+    // Before everything, and once when it is registered.
+    DescribeImages: 2,
     // Before the upload, and once when it is complete.
     DescribeSnapshots: 2,
     StartSnapshot: 1,

@@ -25,7 +25,7 @@ export async function findImage(
   const request = { Owners: ['self'], Filters: [{ Name: `tag:${DIGEST_TAG}`, Values: [digest] }] }
   const { Images = [] } = await ec2.send(new DescribeImagesCommand(request), { abortSignal: o.signal })
   for (const image of Images) {
-    if (image.State === 'available' || image.State === 'pending')
+    if (image.State === 'available' || isUnderWay(image))
       return { imageId: image.ImageId!, snapshotId: rootSnapshot(image) }
     if (image.State === 'disabled' || image.State === 'deregistered') continue
     // Its name would be in the way of the next one.
@@ -75,24 +75,32 @@ export function isNameTaken(error: unknown): boolean {
   return (error as Error).name === 'InvalidAMIName.Duplicate'
 }
 
-/** Waits until the AMI can be launched. @throws {Error} when it cannot and will not. */
+/**
+ * Waits until the AMI can be launched.
+ * @param o.shownMs how long it may not be shown: a new one is not known everywhere at once
+ * @throws {Error} when it cannot be launched and will not
+ */
 export async function availableImage(
   ec2: EC2Client,
   imageId: string,
-  o: { patience: Patience; signal: AbortSignal },
+  o: { patience: Patience; signal: AbortSignal; shownMs?: number },
 ): Promise<Image> {
+  const startedMs = Date.now()
   const look = async (): Promise<Image | null> => {
     const request = { Owners: ['self'], Filters: [{ Name: 'image-id', Values: [imageId] }] }
     const { Images = [] } = await ec2.send(new DescribeImagesCommand(request), { abortSignal: o.signal })
     const [image] = Images
+    if (image === undefined && Date.now() - startedMs < (o.shownMs ?? 0)) return null
     if (image === undefined)
       throw new Error(`this account has no image ${imageId} in this region: publish it first`)
     if (image.State === 'available') return image
-    if (image.State === 'pending') return null
+    if (isUnderWay(image)) return null
     throw new Error(`image ${imageId} is ${image.State}: publish it again`)
   }
   return eventually(`making image ${imageId} available`, look, o)
 }
+
+const isUnderWay = ({ State }: Image) => State === 'pending' || State === 'transient'
 
 function rootSnapshot({ ImageId, BlockDeviceMappings = [], RootDeviceName }: Image): string {
   const root = BlockDeviceMappings.find(({ DeviceName }) => DeviceName === RootDeviceName)

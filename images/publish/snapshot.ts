@@ -18,17 +18,20 @@ import { uploadBlocks } from './upload.ts'
 
 export const DIGEST_TAG = 'mailfleet:digest'
 
-export type SnapshotOptions = {
+export type Encryption = {
+  /** False leaves it to the account's default. */
+  encrypt: boolean
+  /** ARN of the key to encrypt with; the account's default key when undefined. */
+  kmsKey?: string
+}
+
+export type SnapshotOptions = Encryption & {
   ebs: EBSClient
   ec2: EC2Client
   disk: string
   survey: DiskSurvey
   /** Besides the digest's. */
   tags: Tag[]
-  /** False leaves it to the account's default. */
-  encrypt: boolean
-  /** ARN of the key to encrypt with; the account's default key when undefined. */
-  kmsKey?: string
   patience: Patience
   signal: AbortSignal
   onProgress: Progress
@@ -43,10 +46,28 @@ const MAX_STARTS = 5
 /** The id of a completed snapshot of the disk: found, finished, or made. */
 export async function ensureSnapshot(o: SnapshotOptions): Promise<string> {
   const found = await listSnapshots(o, { name: `tag:${DIGEST_TAG}`, value: o.survey.digest })
-  const usable = found.filter(({ Encrypted }) => !o.encrypt || Encrypted === true)
+  const usable = found.filter((snapshot) => isEncryptedAs(snapshot, o))
   const id = (await completed(o, usable)) ?? (await finished(o, usable)) ?? (await made(o, found))
   for (const { SnapshotId: other } of found) if (other !== id) await discard(o, other!)
   return id
+}
+
+/** Whether the snapshot is encrypted as is wished; without a wish anything will do. */
+function isEncryptedAs({ Encrypted, KmsKeyId }: Snapshot, { encrypt, kmsKey }: Encryption): boolean {
+  return (!encrypt || Encrypted === true) && (kmsKey === undefined || KmsKeyId === kmsKey)
+}
+
+/** @throws {Error} when the snapshot of an image that is there is not encrypted as is wished. */
+export async function demandEncryption(
+  o: Encryption & Pick<SnapshotOptions, 'ec2' | 'signal'>,
+  { imageId, snapshotId }: { imageId: string; snapshotId: string },
+): Promise<void> {
+  const [snapshot] = await listSnapshots(o, { name: 'snapshot-id', value: snapshotId })
+  if (snapshot !== undefined && isEncryptedAs(snapshot, o)) return
+  throw new Error(
+    `image ${imageId} of these bytes is there, and its snapshot ${snapshotId} is not encrypted` +
+      `${o.kmsKey === undefined ? '' : ` with ${o.kmsKey}`}: deregister it, delete the snapshot, then publish again`,
+  )
 }
 
 /** A completed one that holds the disk's blocks; one without them was not completed by us. */
@@ -139,7 +160,7 @@ async function look(o: SnapshotOptions, id: string): Promise<string | null> {
 }
 
 async function listSnapshots(
-  { ec2, signal }: SnapshotOptions,
+  { ec2, signal }: Pick<SnapshotOptions, 'ec2' | 'signal'>,
   { name, value }: { name: string; value: string },
 ): Promise<Snapshot[]> {
   const request = { OwnerIds: ['self'], Filters: [{ Name: name, Values: [value] }] }

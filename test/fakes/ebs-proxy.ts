@@ -7,8 +7,18 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { ebsRules, type Refusal } from './ebs-rules.ts'
 
-/** Answers the next `times` requests of this operation with an error. */
-export type Fault = { operation: string; times: number; status: number; code: string }
+/** Answers the next `times` requests of this operation with an error; `reason` is EBS's, of a ValidationException. */
+export type Fault = {
+  operation: string
+  times: number
+  status: number
+  code: string
+  message?: string
+  reason?: string
+}
+
+/** The account's own, which encrypts what names no key. */
+export const DEFAULT_KEY = 'arn:aws:kms:eu-west-1:123456789012:key/default'
 
 type Answer = { status: number; headers: Record<string, string>; body: Buffer }
 type Request = { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer }
@@ -25,6 +35,10 @@ export async function startEbsProxy(upstream: string) {
     registered: [] as URLSearchParams[],
     /** Awaited before the answer, so a test can hold it back. */
     onOperation: (() => {}) as (operation: string) => void | Promise<void>,
+    /** What the next looks at images show them as, instead of what they are; '' hides them. */
+    imageStates: [] as string[],
+    /** Encrypted snapshot → ARN of its key. */
+    keys: new Map<string, string>(),
     tokens: new Map<string, Promise<Answer>>(),
     /** moto's own snapshot of an image → the one that the image was registered with. */
     snapshotOf: new Map<string, string>(),
@@ -60,8 +74,8 @@ async function handle(state: State, incoming: IncomingMessage): Promise<Answer> 
   const fault = state.faults.find((candidate) => candidate.operation === operation && candidate.times > 0)
   if (fault) {
     fault.times--
-    const { status, code } = fault
-    return refusal({ status, code, message: `a fault of the test in ${operation}` }, form.has('Action'))
+    const { message = `a fault of the test in ${operation}`, ...rest } = fault
+    return refusal({ ...rest, message }, form.has('Action'))
   }
   return form.has('Action') ? ec2(state, operation, request, form) : ebs(state, operation, request)
 }
@@ -88,7 +102,13 @@ async function start(state: State, request: Request): Promise<Answer> {
 
 async function begin(state: State, request: Request): Promise<Answer> {
   const answer = await state.forward(request)
-  state.rules.started((JSON.parse(answer.body.toString()) as { SnapshotId: string }).SnapshotId)
+  const { SnapshotId } = JSON.parse(answer.body.toString()) as { SnapshotId: string }
+  const { Encrypted, KmsKeyArn } = JSON.parse(request.body.toString()) as {
+    Encrypted?: boolean
+    KmsKeyArn?: string
+  }
+  state.rules.started(SnapshotId)
+  if (Encrypted) state.keys.set(SnapshotId, KmsKeyArn ?? DEFAULT_KEY)
   return answer
 }
 
@@ -114,14 +134,29 @@ async function ec2(
       /<snapshotId>(snap-\w+)<\/snapshotId>.*?<status>completed/g,
       (part, id: string) => (state.rules.isPending(id) ? part.replace(/completed$/, 'pending') : part),
     )
-    return { ...answer, body: Buffer.from(shown) }
+    return { ...answer, body: Buffer.from(withKeys(state, shown)) }
   }
   if (operation === 'DescribeImages') {
     const shown = text.replace(/snap-\w+/g, (id) => state.snapshotOf.get(id) ?? id)
-    return { ...answer, body: Buffer.from(shown) }
+    return { ...answer, body: Buffer.from(shownAs(shown, state.imageStates.shift())) }
   }
   if (operation === 'RegisterImage') await adorn(state, request, form, /ami-\w+/.exec(text)?.[0] ?? '')
   return answer
+}
+
+/** moto knows of no encryption. */
+function withKeys({ keys }: State, xml: string): string {
+  return xml.replace(
+    /(<snapshotId>(snap-\w+)<\/snapshotId>.*?)<encrypted>false<\/encrypted>/gs,
+    (whole, start: string, id: string) =>
+      keys.has(id) ? `${start}<encrypted>true</encrypted><kmsKeyId>${keys.get(id)}</kmsKeyId>` : whole,
+  )
+}
+
+function shownAs(xml: string, imageState: string | undefined): string {
+  if (imageState === undefined) return xml
+  if (imageState === '') return xml.replace(/<imagesSet>.*<\/imagesSet>/s, '<imagesSet/>')
+  return xml.replaceAll('<imageState>available<', `<imageState>${imageState}<`)
 }
 
 /** moto keeps nothing but the name of a registered image: its tags are added, its snapshot is remembered. */
@@ -176,14 +211,14 @@ async function forward(upstream: string, { method, url, headers, body }: Request
   }
 }
 
-function refusal({ status, code, message }: Refusal, asXml = false): Answer {
+function refusal({ status, code, message, reason }: Refusal, asXml = false): Answer {
   const xml = `<Response><Errors><Error><Code>${code}</Code><Message>${message}</Message></Error></Errors><RequestID>r</RequestID></Response>`
   return asXml
     ? { status, headers: { 'content-type': 'text/xml' }, body: Buffer.from(xml) }
     : {
         status,
         headers: { 'content-type': 'application/json', 'x-amzn-errortype': code },
-        body: Buffer.from(JSON.stringify({ Message: message, message })),
+        body: Buffer.from(JSON.stringify({ Message: message, message, Reason: reason })),
       }
 }
 

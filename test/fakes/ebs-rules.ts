@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 
 const BLOCK_BYTES = 512 * 1024
 
-export type Refusal = { status: number; code: string; message: string }
+export type Refusal = { status: number; code: string; message: string; reason?: string }
 
 type Stored = { blocks: Map<number, Buffer>; sealed: boolean; looksUntilCompleted: number }
 

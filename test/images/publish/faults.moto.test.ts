@@ -28,6 +28,18 @@ test('throttled, failing, and not yet known: blocks are sent until they are take
   assert.equal(proxy.count('CompleteSnapshot'), 3)
 })
 
+test('on a slow line, where blocks do not arrive whole in time, they are sent again', { skip }, async (t) => {
+  const { options, proxy } = await publishing(moto, t, madeUpImage('slow line'))
+  const fault = { operation: 'PutSnapshotBlock', times: 3, status: 400, code: 'ValidationException' }
+  proxy.faults.push(
+    { ...fault, message: 'Failed to read block data', reason: 'INVALID_PARAMETER_VALUE' },
+    { ...fault, reason: 'CONFLICTING_BLOCK_UPDATE' },
+  )
+  const { snapshotId } = await publish(options)
+  assert.deepEqual([...proxy.rules.blocks(snapshotId).keys()].sort(), STORED)
+  assert.equal(proxy.count('PutSnapshotBlock'), STORED.length + 6)
+})
+
 test('the tries are bounded, and the next run goes on', { skip }, async (t) => {
   const { options, proxy } = await publishing(moto, t, madeUpImage('bounded'))
   const outage = { operation: 'PutSnapshotBlock', times: 1e6, status: 500, code: 'InternalServerException' }

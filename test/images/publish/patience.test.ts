@@ -5,8 +5,8 @@ import { eventually, patiently } from '../../../images/publish/patience.ts'
 import { IMPATIENCE } from './made-up.ts'
 
 const signal = new AbortController().signal
-const failure = (name: string, httpStatusCode?: number) =>
-  Object.assign(new Error(name), { name, $metadata: { httpStatusCode } })
+const failure = (name: string, httpStatusCode?: number, more: object = {}) =>
+  Object.assign(new Error(name), { name, $metadata: { httpStatusCode }, ...more })
 
 /** Fails `times` times with `error`. @returns how often it was called, and whether it succeeded. */
 async function tried(error: Error, times: number, bornMs?: number) {
@@ -30,6 +30,12 @@ test('throttling, errors of the server and of the network get another try', asyn
     failure('InternalServerException', 500),
     failure('ServiceUnavailable', 503),
     failure('TimeoutError'),
+    // A block that came too slowly, or twice, and a clock that the SDK has set right: not what their names say.
+    failure('ValidationException', 400, { message: 'Failed to read block data' }),
+    failure('ValidationException', 400, { Reason: 'WRITE_REQUEST_TIMEOUT' }),
+    failure('ValidationException', 400, { Reason: 'CONFLICTING_BLOCK_UPDATE' }),
+    failure('InvalidSignatureException', 403, { $metadata: { clockSkewCorrected: true } }),
+    Object.assign(new Error('no answer from the name server'), { code: 'EAI_AGAIN' }),
     Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }),
   ]) {
     assert.deepEqual(await tried(error, 3), { calls: 4, succeeded: true }, error.name)
@@ -39,7 +45,8 @@ test('throttling, errors of the server and of the network get another try', asyn
 
 test('everything else fails at once', async () => {
   for (const error of [
-    failure('ValidationException', 400),
+    failure('ValidationException', 400, { Reason: 'INVALID_PARAMETER_VALUE' }),
+    failure('InvalidSignatureException', 403),
     failure('AccessDeniedException', 403),
     failure('ServiceQuotaExceededException', 402),
     failure('ResourceNotFoundException', 404),

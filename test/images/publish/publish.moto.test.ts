@@ -6,7 +6,7 @@ import {
   PutSnapshotBlockCommand,
   StartSnapshotCommand,
 } from '@aws-sdk/client-ebs'
-import { DescribeImagesCommand, type Tag } from '@aws-sdk/client-ec2'
+import { DeregisterImageCommand, DescribeImagesCommand, type Tag } from '@aws-sdk/client-ec2'
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -15,6 +15,7 @@ import { test } from 'node:test'
 import { awsClients } from '../../../images/publish/clients.ts'
 import { publish } from '../../../images/publish/publish.ts'
 import { startMoto } from '../../aws/moto.ts'
+import { DEFAULT_KEY } from '../../fakes/ebs-proxy.ts'
 import { BLOCK, IMPATIENCE, madeUpImage, STORED } from './made-up.ts'
 import { publishing } from './publishing.ts'
 
@@ -172,6 +173,41 @@ test(
     await assert.rejects(publish({ ...options, aws, verify: true }), /is not the disk: block 4 differs/)
   },
 )
+
+test(
+  'an image is published once it can be launched, not while AWS does not show it yet',
+  { skip },
+  async (t) => {
+    const { options, proxy } = await publishing(moto, t, madeUpImage('available'))
+    proxy.onOperation = (operation) => {
+      if (operation === 'RegisterImage') proxy.imageStates = ['', 'pending', 'transient']
+    }
+    await publish(options)
+    assert.equal(proxy.count('DescribeImages'), 5)
+    proxy.imageStates = ['pending', 'failed']
+    await assert.rejects(publish(options), /image ami-\w+ is failed: publish it again/)
+  },
+)
+
+test('what is there and is not encrypted is no answer to the wish for encryption', { skip }, async (t) => {
+  const { options, proxy, aws } = await publishing(moto, t, madeUpImage('encrypted'))
+  const { imageId, snapshotId } = await publish(options)
+  const own = 'arn:aws:kms:eu-west-1:123456789012:key/own'
+  await assert.rejects(publish({ ...options, encrypt: true }), {
+    message: new RegExp(`^image ${imageId} .* snapshot ${snapshotId} is not encrypted: deregister it, `),
+  })
+  await aws.ec2.send(new DeregisterImageCommand({ ImageId: imageId }))
+  const encrypted = await publish({ ...options, encrypt: true })
+  assert.equal(proxy.keys.get(encrypted.snapshotId), DEFAULT_KEY)
+  assert.equal((await publish({ ...options, encrypt: true })).cached, true)
+  await assert.rejects(
+    publish({ ...options, encrypt: true, kmsKey: own }),
+    /is not encrypted with .*key\/own/,
+  )
+  await aws.ec2.send(new DeregisterImageCommand({ ImageId: encrypted.imageId }))
+  const withOwn = await publish({ ...options, encrypt: true, kmsKey: own })
+  assert.deepEqual([...proxy.keys].at(-1), [withOwn.snapshotId, own])
+})
 
 test('two runs at once share one snapshot and one image', { skip }, async (t) => {
   const { options, proxy, snapshots } = await publishing(moto, t, madeUpImage('at once'))
