@@ -20,8 +20,11 @@ export type Label = {
   tracked: boolean
 }
 
-/** SQS takes 1 MiB, attributes included; those are below 1 KiB. */
+/** SQS takes 1 MiB, attributes included, if the queue allows it; those are below 1 KiB. */
 const TEXT_BYTES = 1_048_576 - 1_024
+
+/** With its body. What queues take that were made before there was more, or by tools that know no more: 256 KiB. */
+const INLINE_TEXT_BYTES = 262_144 - 1_024
 
 const DestinationText = v.object({
   address: v.string(),
@@ -57,7 +60,7 @@ export type Packed = { parcel: Parcel; inline: boolean }
  */
 export function pack(entry: Entry, body: Buffer, inlineBytes: number, always: { tracked: boolean }): Packed {
   const whole = body.length <= inlineBytes ? textOf({ entry, body: body.toString('base64') }) : ''
-  const inline = whole !== '' && whole.length <= TEXT_BYTES
+  const inline = whole !== '' && whole.length <= INLINE_TEXT_BYTES
   const text = inline ? whole : textOf({ entry })
   if (text.length > TEXT_BYTES)
     throw new RangeError(`an entry of ${text.length} bytes is more than a queue message takes: ${TEXT_BYTES}`)

@@ -98,6 +98,16 @@ const cases: Cases = {
     await holds(queue, {})
   },
 
+  'with a body is no larger than every queue takes': async (t) => {
+    const { queue, proxy, stores } = await faultyQueue(t, emulators)
+    const destinations = Array.from({ length: 300 }, (_, i) =>
+      destination(`${i}.${'x'.repeat(240)}@example.net`),
+    )
+    await queue.enqueue({ ...two, destinations }, Buffer.alloc(131_072, 'x'))
+    assert.ok((messagesIn(stores)[0]?.body.length ?? Infinity) < 262_144 - 1_024)
+    assert.ok(proxy.calls.includes('s3 PutObject'))
+  },
+
   'that comes while a lease waits for it is leased for the whole time': async (t) => {
     const { queue } = await faultyQueue(t, emulators, { queue: { waitSeconds: 5 } })
     const waiting = queue.lease(1, LONG_MS)
