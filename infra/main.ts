@@ -38,6 +38,7 @@ export default async function main(): Promise<Record<string, unknown>> {
   const balancer = new MailLoadBalancer(fleetName, {
     vpcId: network.vpcId,
     vpcCidr: stack.vpcCidr,
+    internetGateway: network.internetGateway,
     publicSubnetIds: network.publicSubnetIds,
     drainMs: stack.drainMs,
     protect,
@@ -152,10 +153,12 @@ async function lookUp(stack: StackConfig) {
 const wantedImage = ({ imageId, imageChannel }: StackConfig) =>
   imageId === undefined ? { channel: imageChannel ?? pulumi.getStack() } : { imageId }
 
-/** The region's first zones by name, without local and wavelength zones. @throws {RunError} when it has not so many. */
+/**
+ * The region's first zones by name, without local and wavelength zones. Also those that are impaired right now: a zone
+ * that dropped out of the list would move every later one, and with them their subnets. @throws {RunError} when it has not so many.
+ */
 async function firstZones(count: number, region: string): Promise<string[]> {
   const { names } = await getAvailabilityZones({
-    state: 'available',
     filters: [{ name: 'opt-in-status', values: ['opt-in-not-required'] }],
   })
   if (names.length < count)

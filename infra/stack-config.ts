@@ -104,6 +104,12 @@ const schema = v.pipe(
   ),
 )
 
+/**
+ * The stack's name is part of other names. A load balancer's has 32 characters at most, of which `mailfleet-` and
+ * Pulumi's own end take 18; the image channel and the parameters' names are spelled with it too.
+ */
+const STACK_NAME = /^[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?$/
+
 type Checked = v.InferOutput<typeof schema>
 
 /** A checked configuration, every default filled in. */
@@ -130,6 +136,9 @@ export class StackConfigError extends Error {
     this.problems = problems
   }
 }
+
+/** Stands for the stack's name among the keys. */
+const STACK_KEY = 'stack'
 
 const sentence = ({ found, expected }: Problem) => `expected ${expected}, found ${found}`
 
@@ -161,6 +170,7 @@ const EXAMPLES: Record<string, string> = {
 
 /** The command line that mends a problem: removes a key that should not be there, or sets one to what would do. */
 function mend({ key, found, expected }: Problem, stack: string): string {
+  if (key === STACK_KEY) return `pulumi stack rename NAME --stack ${stack}`
   const path = key.replace(/\.(\d+)(?=\.|$)/g, '[$1]')
   const spelled = `--stack ${stack}${/[.[]/.test(path) ? ' --path' : ''} '${PROJECT}:${path}'`
   if (found === 'this key' || expected.includes('not both')) return `pulumi config rm ${spelled}`
@@ -180,7 +190,7 @@ export function readStackConfig(all: Record<string, string>, stack: string, root
     .filter(([key]) => key.startsWith(prefix))
     .map(([key, value]) => [key.slice(prefix.length), parsed(value)] as const)
   const given = Object.fromEntries(entries)
-  const problems = routesProblems(given['routesFile'], root)
+  const problems = [...stackProblems(stack), ...routesProblems(given['routesFile'], root)]
   try {
     const config = checkInput(`Pulumi.${stack}.yaml`, schema, given)
     if (problems.length === 0) return completed(config, stack, root)
@@ -213,6 +223,12 @@ function parsed(value: string): unknown {
   } catch {
     return value
   }
+}
+
+function stackProblems(stack: string): Problem[] {
+  if (STACK_NAME.test(stack)) return []
+  const expected = 'a name of at most 14 characters: a to z, 0 to 9, and hyphens inside'
+  return [{ key: STACK_KEY, found: JSON.stringify(stack), expected }]
 }
 
 /** That the file is there and is YAML; what it says, the server checks when it loads it. */

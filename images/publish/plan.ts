@@ -3,11 +3,12 @@ import { InputError } from '../../input/problems.ts'
 import { BLOCK_BYTES, volumeGiB } from './blocks.ts'
 import { passGate, type Exceptions, type SurveyedImage } from './gate.ts'
 
-// Prices of us-east-1 in USD, from the EBS pricing page (EBS direct APIs; EBS snapshots, standard tier), as read in
-// August 2026. Other regions differ by some tens of percent; StartSnapshot, CompleteSnapshot and EC2's calls are free.
+// In USD. The three requests: the examples of the EBS user guide, "Pricing for EBS direct APIs", for a region that it does
+// not name; it charges for no others. A region's own prices are on AWS's EBS pricing page.
 const PUT_BLOCK_USD = 0.006 / 1000
 const GET_BLOCK_USD = 0.003 / 1000
 const LIST_BLOCKS_USD = 0.0006 / 1000
+// A snapshot in the standard tier, from a user's account of 2018, not from AWS: an order of magnitude.
 const STORAGE_USD_PER_GIB_MONTH = 0.05
 
 export type PublishPlan = {

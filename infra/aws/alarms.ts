@@ -8,6 +8,9 @@ import * as pulumi from '@pulumi/pulumi'
 /** Of standing in the ready queue: by then senders' own monitoring would notice. */
 const OLDEST_READY_SECONDS = 900
 
+/** Alarms are there before the group that they are about: until it says something, its silence is no alarm. */
+const UNTIL_MADE = { warmUpPeriodDurationInMinutes: 20 }
+
 export type AlarmsArgs = {
   fleetName: string
   /** Gets a mail of every alarm. */
@@ -92,6 +95,7 @@ export class Alarms extends pulumi.ComponentResource {
       threshold: minInstances,
       comparisonOperator: 'LessThanThreshold',
       treatMissingData: 'breaching',
+      warmUpConfiguration: UNTIL_MADE,
     })
   }
 
@@ -118,6 +122,7 @@ export class Alarms extends pulumi.ComponentResource {
       threshold: 1,
       comparisonOperator: 'LessThanThreshold',
       treatMissingData: 'breaching',
+      warmUpConfiguration: UNTIL_MADE,
     })
     return this.#alarm(`${name}-some-targets`, {
       alarmDescription: 'Some instances are ready to take mail and others are not.',

@@ -1,7 +1,7 @@
 // The fleet itself: a launch template with one literal image, and the Auto Scaling group that runs it.
 // Owns: how instances are launched, replaced and ended. A launch counts once the instance says so through its hook; an
-// instance that goes drains first; a rollout that fails goes back to the template before. The group's size within its
-// bounds is the scaling policies' business: there is no desired capacity here, or every deploy would reset it.
+// instance that goes drains first; a rollout that fails stops (docs/decisions/030: what a rollback reaches). The group's
+// size within its bounds is the scaling policies' business: there is no desired capacity here, or every deploy would reset it.
 import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as pulumi from '@pulumi/pulumi'
@@ -16,6 +16,13 @@ const LAUNCH_SECONDS = 300
  * heartbeats every minute misses one of them before its time is up.
  */
 const TERMINATE_MARGIN_SECONDS = 120
+/**
+ * A load balancer takes "a few minutes" to begin with a new target (Register targets for your Network Load Balancer).
+ * Going on sooner would end the instances that it knows before it knows the new ones.
+ */
+const REGISTRATION_SECONDS = 180
+/** The end of an instance, apart from its drain. */
+const DELETE_MARGIN_SECONDS = 300
 /** A rollout adds half the fleet at a time and takes nothing away before what replaces it is in service. */
 const REPLACEMENT = { least: 100, most: 150 }
 
@@ -103,7 +110,7 @@ export class MailFleet extends pulumi.ComponentResource {
         // Not ELB: an outage of SQS or DNS makes every target unready, and must replace none.
         healthCheckType: 'EC2',
         healthCheckGracePeriod: 0,
-        defaultInstanceWarmup: Math.ceil(policy.warmupMs / 1000),
+        defaultInstanceWarmup: warmupSeconds(policy),
         capacityRebalance: args.spot,
         initialLifecycleHooks: hooks,
         instanceMaintenancePolicy: {
@@ -115,6 +122,7 @@ export class MailFleet extends pulumi.ComponentResource {
           preferences: {
             minHealthyPercentage: REPLACEMENT.least,
             maxHealthyPercentage: REPLACEMENT.most,
+            instanceWarmup: String(Math.max(REGISTRATION_SECONDS, warmupSeconds(policy))),
             skipMatching: true,
             autoRollback: true,
             alarmSpecification: { alarms: args.rolloutAlarmNames },
@@ -130,7 +138,12 @@ export class MailFleet extends pulumi.ComponentResource {
         waitForCapacityTimeout: '10m',
         tags: [{ key: 'Name', value: args.fleetName, propagateAtLaunch: true }],
       },
-      { parent: this, dependsOn: args.after, ignoreChanges: ['initialLifecycleHooks'] },
+      {
+        parent: this,
+        dependsOn: args.after,
+        ignoreChanges: ['initialLifecycleHooks'],
+        customTimeouts: { delete: `${deleteSeconds(args.drainMs)}s` },
+      },
     )
   }
 }
@@ -153,6 +166,18 @@ function instances({ instanceTypes, spot, policy }: MailFleetArgs, template: ec2
       spotAllocationStrategy: 'price-capacity-optimized',
     },
   }
+}
+
+function warmupSeconds({ warmupMs }: ScalingPolicy): number {
+  return Math.ceil(warmupMs / 1000)
+}
+
+/**
+ * The provider empties the group before it deletes it, and gives that 10 minutes: less than the load balancer's
+ * deregistration, which is a drain long, and the drain itself may take.
+ */
+function deleteSeconds(drainMs: number): number {
+  return 2 * Math.ceil(drainMs / 1000) + TERMINATE_MARGIN_SECONDS + DELETE_MARGIN_SECONDS
 }
 
 type Hook = { name: string; lifecycleTransition: string; defaultResult: string; heartbeatTimeout: number }

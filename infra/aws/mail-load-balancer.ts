@@ -14,6 +14,8 @@ const IDLE_SECONDS = 660
 export type MailLoadBalancerArgs = {
   vpcId: pulumi.Input<string>
   vpcCidr: string
+  /** Attached to the VPC, or AWS refuses the load balancer ("VPC has no internet gateway"). */
+  internetGateway: pulumi.Resource
   publicSubnetIds: pulumi.Input<string>[]
   /** How long a target that leaves keeps its sessions, in ms. */
   drainMs: number
@@ -55,7 +57,7 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
         enableCrossZoneLoadBalancing: true,
         enableDeletionProtection: args.protect,
       },
-      parent,
+      { parent: this, dependsOn: [args.internetGateway] },
     )
     const targets = this.#targetGroup(name, args)
     new lb.Listener(
@@ -112,8 +114,9 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
 
   /**
    * Only what comes through the load balancer reaches port 25 (a rule that names its group holds with preserved client
-   * addresses too), and only the VPC reaches the admin port. Out go SMTP and AWS's APIs; DNS, time and metadata are no
-   * concern of security groups.
+   * addresses too), and only the VPC reaches the admin port. "Fragmentation needed" comes in from everywhere, or long
+   * mail gets stuck on paths with a small MTU (Path MTU Discovery). Out go SMTP and AWS's APIs; DNS, time and metadata
+   * are no concern of security groups.
    */
   #securityGroups(name: string, { vpcId, vpcCidr }: MailLoadBalancerArgs) {
     const parent = { parent: this }
@@ -124,12 +127,14 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
       cidrBlocks: [cidr],
     })
     const world = '0.0.0.0/0'
+    // ICMP's type stands in place of the first port, its code in place of the last.
+    const tooBig = { protocol: 'icmp', fromPort: 3, toPort: 4, cidrBlocks: [world] }
     const balancer = new ec2.SecurityGroup(
       `${name}-balancer`,
       {
         vpcId,
         description: 'Mail from the world to the instances',
-        ingress: [tcp(SMTP_PORT, world)],
+        ingress: [tcp(SMTP_PORT, world), tooBig],
         egress: [tcp(SMTP_PORT, vpcCidr), tcp(ADMIN_PORT, vpcCidr)],
       },
       parent,
@@ -142,6 +147,7 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
         ingress: [
           { protocol: 'tcp', fromPort: SMTP_PORT, toPort: SMTP_PORT, securityGroups: [balancer.id] },
           tcp(ADMIN_PORT, vpcCidr),
+          tooBig,
         ],
         egress: [tcp(SMTP_PORT, world), tcp(443, world)],
       },

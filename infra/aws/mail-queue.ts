@@ -65,7 +65,7 @@ export class MailQueue extends pulumi.ComponentResource {
     this.ready = names(ready)
     this.deferred = names(deferred)
     this.deadLetters = names(deadLetters)
-    const bucket = this.#bucket(name)
+    const bucket = this.#bucket(name, args.protect)
     this.#routes(name, bucket, args.routesFile)
     this.bucket = { name: bucket.bucket, arn: bucket.arn }
     const table = this.#table(name, args.protect)
@@ -90,8 +90,9 @@ export class MailQueue extends pulumi.ComponentResource {
     return queue
   }
 
-  #bucket(name: string): s3.Bucket {
-    const bucket = new s3.Bucket(name, { forceDestroy: false }, { parent: this })
+  #bucket(name: string, protect: boolean): s3.Bucket {
+    // S3 deletes no bucket with objects in it: a trial, whose queues go with the mail in them, could not be taken down.
+    const bucket = new s3.Bucket(name, { forceDestroy: !protect }, { parent: this })
     const parent = { parent: this }
     const access = new s3.BucketPublicAccessBlock(
       name,

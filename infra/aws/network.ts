@@ -19,6 +19,8 @@ export type NetworkArgs = {
 
 export class Network extends pulumi.ComponentResource {
   readonly vpcId: pulumi.Output<string>
+  /** What faces the internet can only be made once this is attached. */
+  readonly internetGateway: ec2.InternetGateway
   readonly publicSubnetIds: pulumi.Output<string>[]
   readonly privateSubnetIds: pulumi.Output<string>[]
   /** From where receivers see the fleet's mail come: these need PTR records. */
@@ -49,9 +51,9 @@ export class Network extends pulumi.ComponentResource {
       return { public: subnet('public'), private: subnet('private') }
     })
     const publicSubnets = subnets.map((subnet) => subnet.public)
-    const gateway = this.#publicRoutes(name, vpc.id, publicSubnets)
+    this.internetGateway = this.#publicRoutes(name, vpc.id, publicSubnets)
     const natSubnets = args.natPerZone ? publicSubnets : publicSubnets.slice(0, 1)
-    const nats = this.#natGateways(name, natSubnets, gateway, args.protect)
+    const nats = this.#natGateways(name, natSubnets, this.internetGateway, args.protect)
     const tables = subnets.map((subnet, index) =>
       // With one NAT gateway for all, the first serves every zone.
       this.#privateRoutes(`${name}-private-${index}`, vpc.id, subnet.private, nats[index] ?? nats[0]!),

@@ -16,6 +16,8 @@ export type Account = {
   parameters: Record<string, { type: string; value: string }>
   images: Record<string, { state: string; tags: Record<string, string> }>
   zones: string[]
+  /** The last question of each look-up, by name. */
+  asked: Record<string, Properties>
 }
 
 /** One with an image promoted to `dev` and `prod` and all the secrets of the example stacks. */
@@ -40,6 +42,7 @@ export function madeUpAccount(): Account {
     },
     // Not in order, as the API makes no promise.
     zones: [`${REGION}c`, `${REGION}a`, `${REGION}b`],
+    asked: {},
   }
 }
 
@@ -56,6 +59,7 @@ export class ProviderError extends Error {
 /** A provider function's result. @throws what the provider says of something that is not there. */
 export function answer(account: Account, token: string, inputs: Properties): Properties {
   const name = token.split(':').at(-1) ?? ''
+  account.asked[name] = inputs
   const failure = account.failures[name]
   if (failure !== undefined) throw new ProviderError(token, failure)
   switch (name) {

@@ -20,6 +20,8 @@ export type Registered = {
   protect: boolean
   dependencies: string[]
   ignoreChanges: string[]
+  /** How long its deletion may take, such as 20m; empty for the provider's own time. */
+  deleteTimeout: string
   inputs: Record<string, unknown>
 }
 
@@ -114,6 +116,7 @@ function readRequest(request: resourceMessages.RegisterResourceRequest): Registe
     protect: request.getProtect() ?? false,
     dependencies: request.getDependenciesList(),
     ignoreChanges: request.getIgnorechangesList(),
+    deleteTimeout: request.getCustomtimeouts()?.getDelete() ?? '',
     inputs: plain(request.getObject()),
   }
 }

@@ -204,3 +204,14 @@ test('a list that is none', (t) => {
 test('other providers’ configuration is theirs', (t) => {
   assert.doesNotThrow(() => read(t, { 'aws:profile': 'prod', 'pulumi:tags': '{}' }))
 })
+
+test('the stack’s name must fit into the names that it becomes part of', (t) => {
+  const root = rootFolder(t)
+  for (const stack of ['dev', 'p', 'staging-eu-w-1']) assert.ok(readStackConfig({ ...LEAST }, stack, root))
+  for (const stack of ['staging-eu-west-1', 'Dev', 'a_b', 'dev-', 'a.b'])
+    assert.throws(
+      () => readStackConfig({ ...LEAST }, stack, root),
+      (error: Error) => error.message.endsWith(`pulumi stack rename NAME --stack ${stack}`),
+      stack,
+    )
+})

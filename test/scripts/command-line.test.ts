@@ -22,6 +22,8 @@ test('every command has help', () => {
     ['image', 'build'],
     ['image', 'lock'],
     ['image', 'test'],
+    ['image', 'publish'],
+    ['image', 'promote'],
     ['fleet'],
     ['fleet', 'up'],
   ]) {
@@ -37,6 +39,12 @@ test('an unknown command or option is a usage error: exit 2, and the help', () =
     ['start', '--jsn'],
     ['image', 'test', '--timeout', 'soon'],
     ['image', 'test', '--accel', 'hvf'],
+    ['image', 'publish', '--region'],
+    ['image', 'publish', '--encrypted'],
+    ['image', 'publish', 'one', 'two'],
+    ['image', 'promote'],
+    ['image', 'promote', '--channel', 'Prod'],
+    ['image', 'promote', '--channel', 'prod', '--dry-run'],
     ['fleet', 'up'],
   ]) {
     const { status, stderr } = mailfleet(...args)
@@ -70,9 +78,17 @@ test('bad input is exit 2, all problems at once, in the words of the file, and n
 })
 
 test('an image that does not exist is named, with what to do', () => {
-  const { status, stderr } = mailfleet('image', 'test', 'no-such-image')
-  assert.equal(status, 1)
-  assert.match(stderr, /no image no-such-image.*npx mailfleet image build/)
+  for (const args of [
+    ['test', 'no-such-image'],
+    ['publish', 'no-such-image'],
+    ['publish', 'no-such-image', '--dry-run', '--json'],
+    ['promote', 'no-such-image', '--channel', 'prod'],
+  ]) {
+    const { status, stdout, stderr } = mailfleet('image', ...args)
+    assert.equal(status, 1, args.join(' '))
+    assert.equal(stdout, '')
+    assert.match(stderr, /no image no-such-image.*npx mailfleet image build/)
+  }
 })
 
 /** `image build` with an empty cache, held up by a mirror that never answers; resolves once it has asked. */

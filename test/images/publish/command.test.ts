@@ -46,6 +46,14 @@ test('without a receipt for what it tells, AWS is not asked', () => {
   assert.match(stderr, /receipt\.json: 1 problem\n {2}locked: .*--allow-unlocked.* found false\n$/)
 })
 
+test('a key is named by its ARN, as EBS takes no other name', () => {
+  for (const key of ['alias/mail', 'arn:aws:kms:eu-west-1:123456789012:alias/mail', 'abcd-1234']) {
+    const { status, stderr } = image(['publish', folder, '--region', 'eu-west-1', '--kms-key', key], KEYS)
+    assert.equal(status, 2, key)
+    assert.match(stderr, /the options: 1 problem\n {2}--kms-key: expected the ARN of a key, .*\n$/)
+  }
+})
+
 test('an AWS that cannot be reached is one sentence and exit 1', () => {
   const { status, stderr } = image(['publish', folder, '--region', 'eu-west-1'], KEYS)
   assert.equal(status, 1)

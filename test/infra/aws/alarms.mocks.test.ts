@@ -45,6 +45,11 @@ test('a group that cannot launch is an alarm, and so is one that says nothing', 
   assert.deepEqual([metricName, threshold, treatMissingData], ['GroupInServiceInstances', 2, 'breaching'])
 })
 
+test('what is silent because it is not there yet is no alarm', () => {
+  for (const name of ['below-minimum', 'no-target'])
+    assert.ok(alarm(name)['warmUpConfiguration']?.warmUpPeriodDurationInMinutes >= 15, name)
+})
+
 test('no ready target is an alarm, and convicts no image; some ready and some not does', () => {
   const { alarms } = (prod.one('autoscaling/group:Group')['instanceRefresh'] as Inputs)['preferences']
     .alarmSpecification as { alarms: string[] }

@@ -62,3 +62,16 @@ test('the group waits for the way out, the rights and the routes before a first 
       kind,
     )
 })
+
+test('the load balancer waits for the internet gateway, without which AWS refuses it', async () => {
+  const { resources } = await runHost('dev', madeUpAccount())
+  const balancer = resources.find(({ type }) => type === 'aws:lb/loadBalancer:LoadBalancer')
+  assert.ok(balancer?.dependencies.some((urn) => urn.includes(':InternetGateway::')))
+})
+
+test('taking a group down may take as long as deregistration and drain of its last instance', async () => {
+  const { resources } = await runHost('prod', madeUpAccount())
+  const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
+  const seconds = Number(/^(\d+)s$/.exec(group?.deleteTimeout ?? '')?.[1])
+  assert.ok(seconds >= 300 + 420, String(seconds))
+})

@@ -57,6 +57,13 @@ test('an instance is replaced only after another is in service, within the bound
   }
 })
 
+test('a rollout goes on only when the load balancer has had time to begin with the new instance', async () => {
+  const warmup = ({ one }: typeof prod) => Number(one(GROUP)['instanceRefresh'].preferences.instanceWarmup)
+  assert.ok(warmup(prod) >= 180)
+  const slow = { minInstances: 1, maxInstances: 3, warmupMs: 400_000 }
+  assert.equal(warmup(await runStack('dev', { config: { 'mailfleet:policy': slow } })), 400)
+})
+
 test('half-booted instances are no capacity: the launch hook is there before the first instance, and abandons', () => {
   const initial = (prod.one(GROUP)['initialLifecycleHooks'] as Inputs[]).find(
     (hook) => hook['name'] === 'launch',

@@ -50,12 +50,20 @@ test('port 25 is the world’s at the load balancer, and the load balancer’s a
   assert.deepEqual(prod.one('lb/loadBalancer:LoadBalancer')['securityGroups'], [
     'SecurityGroup-mailfleet-prod-balancer',
   ])
-  const [world, ...more] = balancer['ingress'] as Inputs[]
+  const [world, ...more] = (balancer['ingress'] as Inputs[]).filter((rule) => rule['protocol'] !== 'icmp')
   assert.deepEqual(more, [])
   assert.deepEqual([world?.['fromPort'], world?.['toPort'], world?.['cidrBlocks']], [25, 25, ['0.0.0.0/0']])
   const smtp = (instance['ingress'] as Inputs[]).find((rule) => rule['fromPort'] === 25)
   assert.deepEqual(smtp?.['securityGroups'], ['SecurityGroup-mailfleet-prod-balancer'])
   assert.ok(!('cidrBlocks' in smtp))
+})
+
+test('"fragmentation needed" comes in, so that long mail gets through a small MTU; no other ICMP does', () => {
+  for (const { name, inputs } of prod.all('ec2/securityGroup:SecurityGroup')) {
+    const rules = (inputs['ingress'] as Inputs[]).filter((rule) => rule['protocol'] === 'icmp')
+    const [{ fromPort: type, toPort: code } = {}] = rules
+    assert.deepEqual([rules.length, type, code], [1, 3, 4], name)
+  }
 })
 
 test('the admin port is open to the VPC only, and the load balancer may ask it', () => {

@@ -54,12 +54,13 @@ test('queues and bucket are encrypted and refuse plain text on the way', () => {
   assert.equal(rule?.['applyServerSideEncryptionByDefault'].sseAlgorithm, 'AES256')
 })
 
-test('the bucket is private, keeps no old versions of bodies, and is not emptied to be deleted', () => {
+test('the bucket is private, keeps no old versions of bodies, and is emptied to be deleted in a trial only', () => {
   const access = prod.one('s3/bucketPublicAccessBlock:BucketPublicAccessBlock')
   for (const key of ['blockPublicAcls', 'blockPublicPolicy', 'ignorePublicAcls', 'restrictPublicBuckets'])
     assert.equal(access[key], true)
   assert.deepEqual(prod.all('s3/bucketVersioning:BucketVersioning'), [])
   assert.equal(prod.one('s3/bucket:Bucket')['forceDestroy'], false)
+  assert.equal(dev.one('s3/bucket:Bucket')['forceDestroy'], true)
 })
 
 test('a body outlives every message that can name it, and nothing but bodies expires', () => {

@@ -53,6 +53,14 @@ test('zones are taken in the order of their names, whatever order AWS lists them
   assert.deepEqual([...new Set(zones)], ['eu-west-1a', 'eu-west-1b'])
 })
 
+test('a zone that is impaired stays in the list, or the later zones’ subnets would move', async () => {
+  const account = madeUpAccount()
+  await runStack('dev', { account })
+  assert.deepEqual(account.asked['getAvailabilityZones'], {
+    filters: [{ name: 'opt-in-status', values: ['opt-in-not-required'] }],
+  })
+})
+
 test('more zones than the region has stop the preview', async () => {
   const account = { ...madeUpAccount(), zones: ['eu-west-1a'] }
   assert.equal(
