@@ -7,7 +7,7 @@ import { faultOf, THROTTLED, UNAVAILABLE, type Fault } from '../../../fakes/aws-
 import { startAwsQueue, type AwsQueue } from '../../../fakes/aws-queue.ts'
 import { eventually, holds, leaseOne, leasedWhenDue, LONG_MS, SHORT_MS } from '../contract/setting.ts'
 import { destination, newEntry } from '../setting.ts'
-import { faultyQueue, soundQueue } from './setting.ts'
+import { DOWN, faultyQueue, soundQueue } from './setting.ts'
 
 const small = Buffer.from('Subject: x\r\n\r\nx\r\n')
 const large = Buffer.alloc(200_000, 'large ')
@@ -20,13 +20,6 @@ before(async () => {
   emulators = await startAwsQueue()
 })
 after(() => emulators.stop())
-
-/** The services as they are when they are down, in three ways. */
-const DOWN: [string, Fault][] = [
-  ['does not answer', 'cut'],
-  ['is unavailable', UNAVAILABLE],
-  ['throttles', THROTTLED],
-]
 
 /** Tests by what they show. */
 type Cases = Record<string, (t: TestContext) => Promise<void>>

@@ -3,7 +3,7 @@
 import type { TestContext } from 'node:test'
 import { openAwsQueue, type AwsQueueOptions } from '../../../../server/queue/aws/engine.ts'
 import type { Queue } from '../../../../server/queue/queue.ts'
-import { startAwsProxy, type AwsProxy } from '../../../fakes/aws-proxy.ts'
+import { startAwsProxy, THROTTLED, UNAVAILABLE, type AwsProxy, type Fault } from '../../../fakes/aws-proxy.ts'
 import type { AwsQueue, Endpoints, Stores } from '../../../fakes/aws-queue.ts'
 
 export type Over = Partial<Omit<AwsQueueOptions, 'queue'>> & { queue?: Partial<AwsQueueOptions['queue']> }
@@ -18,6 +18,13 @@ export function optionsFor(endpoints: Endpoints, stores: Stores, over: Over = {}
     queue: { ...stores.queue, ...bounds, ...queue },
   }
 }
+
+/** The services as they are when they are down, in three ways. */
+export const DOWN: readonly [string, Fault][] = [
+  ['does not answer', 'cut'],
+  ['is unavailable', UNAVAILABLE],
+  ['throttles', THROTTLED],
+]
 
 export type Faulty = { queue: Queue; proxy: AwsProxy; errors: string[]; stores: Stores }
 
