@@ -43,7 +43,7 @@ export async function initrd({ spec, lock, tools, kernel, cacheDir }: InitrdInpu
           mode: regularFile(0o755),
           content: readFileSync(join(tools, 'usr/sbin/dmsetup')),
         },
-        ...libraryEntries(tools, libraries),
+        ...entriesOfLibraries(tools, libraries),
         ...moduleEntries(kernel.path),
       ]
       writeFileSync(join(folder, 'initrd'), writeCpio(entries))
@@ -57,7 +57,7 @@ function initScript({ user }: Spec): string {
 }
 
 /** The loader's list: `name => /path (address)`, or `/path (address)` for the loader. */
-function libraryEntries(tools: string, list: string): CpioEntry[] {
+function entriesOfLibraries(tools: string, list: string): CpioEntry[] {
   const paths = [...list.matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path)
   const files = paths.map((path) => ({
     path: path.replace(/^\/(usr\/)?/, 'usr/'),

@@ -155,7 +155,8 @@ const wantedImage = ({ imageId, imageChannel }: StackConfig) =>
 
 /**
  * The region's first zones by name, without local and wavelength zones. Also those that are impaired right now: a zone
- * that dropped out of the list would move every later one, and with them their subnets. @throws {RunError} when it has not so many.
+ * that dropped out of the list would move every later one, and with them their subnets.
+ * @throws {RunError} when it has not so many.
  */
 async function firstZones(count: number, region: string): Promise<string[]> {
   const { names } = await getAvailabilityZones({

@@ -9,7 +9,7 @@ import { extractRoot } from '../images/root.ts'
 import { readFleetConfig, type FleetConfig } from '../infra/local/fleet-config.ts'
 import { startFleet } from '../infra/local/fleet.ts'
 import { sandboxLauncher } from '../infra/local/launcher.ts'
-import { InputError } from '../input/problems.ts'
+import { InputError, shown } from '../input/problems.ts'
 import { checkConfig } from '../server/config.ts'
 import { openFileSource } from '../server/routing/file-source.ts'
 import type { Project } from './project.ts'
@@ -47,13 +47,17 @@ export async function fleetUp(o: {
 
 /** The server's own schema, told in the words of the fleet's file. */
 function checkServerPart(file: string, { server, directory, routesFile }: FleetConfig): void {
-  const decided = ['listen', 'routes', 'tls'].filter((key) => key in server)
+  const decided = ['listen', 'routes', 'tls', 'aws', 'fleet'].filter((key) => key in server)
   const problems = decided.map((key) => ({
     key: `server.${key}`,
     found: 'this key',
     expected: 'no such key in a fleet',
   }))
-  const queue = 'queue' in server ? (server['queue'] as object) : {}
+  const { engine = 'embedded', ...queue } = (server['queue'] ?? {}) as Record<string, unknown>
+  if (engine !== 'embedded') {
+    const expected = 'embedded: instances on one machine share its disk'
+    problems.push({ key: 'server.queue.engine', found: shown(engine), expected })
+  }
   try {
     checkConfig(file, {
       ...Object.fromEntries(Object.entries(server).filter(([key]) => !decided.includes(key))),

@@ -39,14 +39,14 @@ const debianPackages = {
   e2fsprogs: 'makes the spool disk of the boot test',
   ...(isRoot ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
   ...(forTests ? { strace: 'shows the tests that a message is flushed to disk before it is accepted' } : {}),
-  ...(lacksVenv && !canMakeVenv() ? { 'python3-venv': 'runs moto, the AWS that tests talk to' } : {}),
   ...(forFullTests ? { chromium: 'opens the report page in a real browser' } : {}),
 }
 
 checkPlatform()
-await installDebianPackages()
+const problem = await installDebianPackages(debianPackages)
+if (problem !== null) stop(problem)
 installNpmPackages()
-if (lacksVenv) installPythonPackages()
+if (lacksVenv) await installPythonPackages()
 
 function checkPlatform() {
   const major = Number(process.versions.node.split('.')[0])
@@ -59,11 +59,12 @@ function checkPlatform() {
   }
 }
 
-async function installDebianPackages() {
-  const missing = missingPackages(Object.keys(debianPackages))
-  if (missing.length === 0) return
+/** @returns what a person has to do; null when all of them are installed. */
+async function installDebianPackages(packages) {
+  const missing = missingPackages(Object.keys(packages))
+  if (missing.length === 0) return null
   say('mailfleet needs these Debian packages, which are not installed:')
-  for (const name of missing) say(`  ${name.padEnd(24)} ${debianPackages[name]}`)
+  for (const name of missing) say(`  ${name.padEnd(24)} ${packages[name]}`)
   const install = [
     'apt-get',
     'install',
@@ -74,7 +75,7 @@ async function installDebianPackages() {
     ...missing,
   ]
   const asRoot = await howToBecomeRoot()
-  if (!asRoot) stop(`Install them, then run this again:\n  sudo ${install.join(' ')}`)
+  if (!asRoot) return `Install them, then run this again:\n  sudo ${install.join(' ')}`
   const steps = [['apt-get', 'update', '-q'], install]
   for (const step of steps) {
     const [command, ...args] = [...asRoot, ...step]
@@ -86,11 +87,10 @@ async function installDebianPackages() {
     })
     // An update may fail for a third party's repository and still bring what we need: the install decides.
     if (ended.status !== 0 && step === install) {
-      stop(
-        `${ended.stdout}\nThat failed (${ended.status ?? ended.signal}). Mend it, or run it by hand:\n  sudo ${install.join(' ')}`,
-      )
+      return `${ended.stdout}\nThat failed (${ended.status ?? ended.signal}). Mend it, or run it by hand:\n  sudo ${install.join(' ')}`
     }
   }
+  return null
 }
 
 function missingPackages(names) {
@@ -137,10 +137,14 @@ function installNpmPackages() {
   }
 }
 
-/** Whether the environment is whole: stamped last, and its interpreter (a link to the system's) still there. */
+/**
+ * Whether the environment is whole: stamped last, and its interpreter, a link to the system's, finds moto. After an
+ * upgrade of the system's Python it looks for its packages elsewhere.
+ */
 function hasVenv() {
-  if (!existsSync(venvStamp) || !existsSync(join(venv, 'bin/python3'))) return false
-  return readFileSync(venvStamp, 'utf8') === requirementsHash
+  if (!existsSync(venvStamp) || readFileSync(venvStamp, 'utf8') !== requirementsHash) return false
+  const look = 'import importlib.util, sys; sys.exit(importlib.util.find_spec("moto") is None)'
+  return spawnSync(join(venv, 'bin/python3'), ['-c', look], { stdio: 'ignore' }).status === 0
 }
 
 /** Debian's python3 comes without ensurepip, which `python3 -m venv` needs: it is in python3-venv. */
@@ -148,7 +152,13 @@ function canMakeVenv() {
   return spawnSync('python3', ['-c', 'import venv, ensurepip'], { stdio: 'ignore' }).status === 0
 }
 
-function installPythonPackages() {
+/** Without it the tests that need moto are skipped, aloud; the others run. */
+async function installPythonPackages() {
+  const without = (why) =>
+    say(`moto could not be installed, so the tests that need it will be skipped: ${why}`)
+  const packages = { 'python3-venv': 'runs moto, the AWS that tests talk to' }
+  const problem = canMakeVenv() ? null : await installDebianPackages(packages)
+  if (problem !== null) return without(problem)
   say('+ python3 -m venv build/venv, and moto into it')
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--retries', '1']
   for (const [command, args] of [
@@ -158,7 +168,7 @@ function installPythonPackages() {
     const ended = spawnSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
     if (ended.status !== 0) {
       const why = ended.error?.message ?? ended.stderr.trim().split('\n').at(-1)
-      return say(`moto could not be installed, so the tests that need it will be skipped: ${why}`)
+      return without(why)
     }
   }
   writeFileSync(venvStamp, requirementsHash)

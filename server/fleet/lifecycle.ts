@@ -1,6 +1,7 @@
 // A member's life in its Auto Scaling group: says when it may be put into service, keeps the group waiting for that while
-// an outage is the reason, notices that it has to go, keeps the group waiting while it drains, says when it is done. Owns: the watch on the instance's metadata, and that nothing the
-// group's API does holds up serving or leaving: its failures are logged, counted and tried again.
+// an outage is the reason, notices that it has to go, keeps the group waiting while it drains, says when it is done.
+// Owns: the watch on the instance's metadata, and that nothing the group's API does holds up serving or leaving: its
+// failures are logged, counted and tried again.
 // Source: Amazon EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata"; Amazon
 // EC2 user guide, "Spot Instance interruption notices".
 import { setTimeout as sleep } from 'node:timers/promises'

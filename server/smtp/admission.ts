@@ -70,8 +70,8 @@ const FIRST_LOOK_MS = 1_000
 
 /**
  * Keeps a snapshot of the queue's figures, taken every `statsMs`; the first before it resolves, unless that takes more
- * than a second. `onError` hears of a
- * failure to take it. What came in while a queue was being asked may be in its answer or not: it counts on.
+ * than a second. `onError` hears of a failure to take it. What came in while a queue was being asked may be in its
+ * answer or not: it counts on.
  */
 export async function watchLoad(
   queue: Pick<Queue, 'stats' | 'statsMs'>,

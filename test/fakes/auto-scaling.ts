@@ -1,8 +1,8 @@
 // A stand-in for EC2 Auto Scaling as one of its instances meets it: DescribeAutoScalingInstances, CompleteLifecycleAction
 // and RecordLifecycleActionHeartbeat, in the query protocol. Owns: where the instance stands, which lifecycle action is
 // active, and checking what it is sent: a wrong group, hook, instance or result is an error, as from the real one.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { listening } from './listening.ts'
 
 export type GroupState = {
   group: string
@@ -45,17 +45,12 @@ export async function startAutoScaling(initial: Partial<GroupState> = {}) {
     else send(response, sent.get('Action') ?? '', answered)
   }
 
-  const server = createServer((request, response) => void answer(request, response))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const { url, close } = await listening((request, response) => void answer(request, response))
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     state,
     calls,
-    close: () => {
-      server.close()
-      server.closeAllConnections()
-    },
+    close,
   }
 }
 

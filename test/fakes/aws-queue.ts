@@ -3,9 +3,10 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import dynalite from 'dynalite'
 import { startFauxqs, type FauxqsServer } from 'fauxqs'
+import { createTable } from './table.ts'
 
 /** What a process with the SDK in it needs to sign its calls; the emulators take any key. */
 export const EMULATOR_ENV = {
@@ -82,21 +83,4 @@ function createQueues(fauxqs: FauxqsServer, url: string, name: string, maxReceiv
     },
     names,
   }
-}
-
-async function createTable(tables: DynamoDBClient, name: string): Promise<void> {
-  await tables.send(
-    new CreateTableCommand({
-      TableName: name,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [
-        { AttributeName: 'pk', AttributeType: 'S' },
-        { AttributeName: 'sk', AttributeType: 'S' },
-      ],
-      KeySchema: [
-        { AttributeName: 'pk', KeyType: 'HASH' },
-        { AttributeName: 'sk', KeyType: 'RANGE' },
-      ],
-    }),
-  )
 }

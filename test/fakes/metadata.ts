@@ -2,9 +2,9 @@
 // and its strictness: no token without a TTL, nothing without a token (version 1 is switched off, as on our instances).
 // It can be down (connections are dropped), throttled or slow, and it notes what it was asked.
 import { randomBytes } from 'node:crypto'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { listening } from './listening.ts'
 
 export type MetadataState = {
   userData: string | null
@@ -51,20 +51,15 @@ export async function startMetadata(initial: Partial<MetadataState> = {}) {
     reply(response, text === null ? 404 : 200, text ?? '')
   }
 
-  const server = createServer((request, response) => void answer(request, response))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const { url, close } = await listening((request, response) => void answer(request, response))
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     state,
     /** Method and path of each request so far. */
     asked,
     /** Makes every token given so far worthless, as a stop of the instance does. */
     forgetTokens: () => tokens.clear(),
-    close: () => {
-      server.close()
-      server.closeAllConnections()
-    },
+    close,
   }
 }
 

@@ -1,7 +1,7 @@
 // A stand-in for SSM's parameter store: GetParameter, with decryption. Owns: the values, which a test changes as it
 // goes. It can be down, or deny what it is asked.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { listening } from './listening.ts'
 
 export type ParametersFake = Awaited<ReturnType<typeof startParameters>>
 
@@ -30,16 +30,11 @@ export async function startParameters(values: Record<string, string>) {
     reply(response, 200, { Parameter: { Name, Type: 'SecureString', Value } })
   }
 
-  const server = createServer((request, response) => void answer(request, response))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const { url, close } = await listening((request, response) => void answer(request, response))
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     state,
-    close: () => {
-      server.close()
-      server.closeAllConnections()
-    },
+    close,
   }
 }
 

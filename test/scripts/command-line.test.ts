@@ -59,7 +59,7 @@ test('bad input is exit 2, all problems at once, in the words of the file, and n
   const file = join(folder, 'fleet.yaml')
   writeFileSync(
     file,
-    'directory: fleet\nroutesFile: routes.yaml\nserver: { srs: { domain: nodots }, listen: {} }\n',
+    'directory: fleet\nroutesFile: routes.yaml\nserver: { srs: { domain: nodots }, listen: {}, fleet: {}, queue: { engine: aws } }\n',
   )
   const { status, stdout, stderr } = mailfleet('fleet', 'up', '--config', file)
   assert.equal(status, 2)
@@ -67,8 +67,10 @@ test('bad input is exit 2, all problems at once, in the words of the file, and n
   assert.equal(
     stderr.replace(file, 'F'),
     [
-      'F: 4 problems',
+      'F: 6 problems',
       '  server.listen: expected no such key in a fleet, found this key',
+      '  server.fleet: expected no such key in a fleet, found this key',
+      '  server.queue.engine: expected embedded: instances on one machine share its disk, found "aws"',
       '  server.hostname: expected a value, found nothing',
       '  server.srs.domain: expected a full host name such as mx1.example.net, found "nodots"',
       '  server.srs.secrets: expected at least one secret, or else a secretsParameter, found nothing',

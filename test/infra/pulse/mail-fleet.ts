@@ -6,7 +6,7 @@ import {
   type AutoScalingClient,
 } from '@aws-sdk/client-auto-scaling'
 import { GetMetricDataCommand, type CloudWatchClient, type Statistic } from '@aws-sdk/client-cloudwatch'
-import { CreateTableCommand, PutItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { PutItemCommand } from '@aws-sdk/client-dynamodb'
 import {
   CreateQueueCommand,
   ReceiveMessageCommand,
@@ -17,6 +17,7 @@ import * as v from 'valibot'
 import type { Clients } from '../../../infra/pulse/pulse.ts'
 import type { Settings } from '../../../infra/pulse/settings.ts'
 import { scalingPolicySchema } from '../../../infra/scaling/policy.ts'
+import { createTable } from '../../fakes/table.ts'
 
 /** In a queue: to be received, received and held, delayed. */
 export type Mail = { visible?: number; held?: number; delayed?: number }
@@ -34,7 +35,7 @@ export async function makeFleet(
   fleets += 1
   const name = `fleet-${fleets}`
   await makeGroup(autoScaling, name, instances)
-  await makeTable(dynamo, name)
+  await createTable(dynamo, name)
   return {
     FLEET: name,
     GROUP: name,
@@ -78,23 +79,6 @@ async function makeGroup(autoScaling: AutoScalingClient, name: string, instances
       MaxSize: 10,
       DesiredCapacity: instances,
       AvailabilityZones: ['eu-west-1a'],
-    }),
-  )
-}
-
-async function makeTable(dynamo: DynamoDBClient, name: string): Promise<void> {
-  await dynamo.send(
-    new CreateTableCommand({
-      TableName: name,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [
-        { AttributeName: 'pk', AttributeType: 'S' },
-        { AttributeName: 'sk', AttributeType: 'S' },
-      ],
-      KeySchema: [
-        { AttributeName: 'pk', KeyType: 'HASH' },
-        { AttributeName: 'sk', KeyType: 'RANGE' },
-      ],
     }),
   )
 }
