@@ -167,7 +167,8 @@ async function installPythonPackages() {
   ]) {
     const ended = spawnSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
     if (ended.status !== 0) {
-      const why = ended.error?.message ?? ended.stderr.trim().split('\n').at(-1)
+      const said = ended.stderr?.trim().split('\n').at(-1)
+      const why = ended.error?.message ?? (said || `${command} ended with ${ended.status ?? ended.signal}`)
       return without(why)
     }
   }
