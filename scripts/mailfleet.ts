@@ -3,9 +3,10 @@
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Command, InvalidArgumentError, Option } from 'commander'
-import type { Accel } from '../images/boot/qemu-arguments.ts'
+import { Command } from 'commander'
 import { InputError } from '../input/problems.ts'
+import { addImageCommands } from './cli/image.ts'
+import { addPublishCommands } from './cli/publish.ts'
 import { projectAt } from './project.ts'
 
 const project = projectAt(join(dirname(fileURLToPath(import.meta.url)), '..'))
@@ -47,102 +48,10 @@ program
     process.exitCode = await runTests({ root: project.root, full: options.full ?? false, only })
   })
 
-const image = program.command('image').description('bake, lock and boot-test golden images')
-
-image
-  .command('build')
-  .description('bake the image from the lock; unchanged inputs are not baked again')
-  .option('--json', 'print the result as JSON')
-  .action(async (options: { json?: true }) => {
-    const { imageBuild } = await import('./image.ts')
-    process.exitCode = await imageBuild({ project, json: options.json ?? false, signal: stopping.signal })
-  })
-
-image
-  .command('lock')
-  .description('resolve the spec against the mirror and write images/image.lock.json')
-  .option('--json', 'print the differences as JSON')
-  .action(async (options: { json?: true }) => {
-    const { imageLock } = await import('./image.ts')
-    process.exitCode = await imageLock({ project, json: options.json ?? false, signal: stopping.signal })
-  })
-
-image
-  .command('test')
-  .description('boot an image in QEMU, network cut off, forward a message through it, write its receipt')
-  .argument('[image]', 'its folder or digest; the newest by default')
-  .addOption(new Option('--accel <name>', 'accelerator').choices(['auto', 'kvm', 'tcg']).default('auto'))
-  .option('--timeout <seconds>', 'give up after this long', positiveNumber, 240)
-  .option('--json', 'print the receipt as JSON')
-  .action(
-    async (name: string | undefined, options: { accel: Accel | 'auto'; timeout: number; json?: true }) => {
-      const { imageTest } = await import('./image.ts')
-      process.exitCode = await imageTest({
-        ...{ project, json: options.json ?? false, signal: stopping.signal },
-        ...{ accel: options.accel, timeoutMs: options.timeout * 1000 },
-        ...(name === undefined ? {} : { image: name }),
-      })
-    },
-  )
-
-type PublishFlags = {
-  region?: string
-  kmsKey?: string
-  encrypt?: true
-  verify?: true
-  dryRun?: true
-  allowUnlocked?: true
-  allowVolatile?: true
-  json?: true
-}
-
-image
-  .command('publish')
-  .description(
-    'make an AMI of a boot-tested image in one region of AWS; what is there already is not made again',
-  )
-  .argument('[image]', 'its folder or digest; the newest by default')
-  .option('--region <name>', 'the region; by default AWS_REGION, or the profile’s')
-  .option(
-    '--dry-run',
-    'only say what it would take; no account, no network. Writes build/reports/publish-plan.json',
-  )
-  .option('--encrypt', 'encrypt the snapshot (the account’s default applies otherwise)')
-  .option('--kms-key <arn>', 'encrypt it with this key')
-  .option('--verify', 'read the snapshot back and compare it with the disk')
-  .option('--allow-unlocked', 'even if its packages are not those of the committed lock')
-  .option('--allow-volatile', 'even if its queue is lost with the instance')
-  .option('--json', 'print the result as JSON')
-  .action(async (name: string | undefined, { dryRun, ...flags }: PublishFlags) => {
-    const { imagePublish, imagePublishPlan } = await import('./publish.ts')
-    const options = {
-      ...{ project, signal: stopping.signal, ...(name === undefined ? {} : { image: name }) },
-      ...{ ...flags, json: flags.json ?? false, verify: flags.verify ?? false },
-      ...{ allowUnlocked: flags.allowUnlocked ?? false, allowVolatile: flags.allowVolatile ?? false },
-      encrypt: flags.encrypt ?? flags.kmsKey !== undefined,
-    }
-    process.exitCode = await (dryRun ? imagePublishPlan(options) : imagePublish(options))
-  })
-
-image
-  .command('promote')
-  .description('point a channel’s parameter in AWS at a published image, which deploys then take')
-  .argument('[image]', 'its folder or digest; the newest by default')
-  .requiredOption('--channel <name>', 'the channel, such as prod', channelName)
-  .option('--region <name>', 'the region; by default AWS_REGION, or the profile’s')
-  .option('--json', 'print what changed as JSON')
-  .action(
-    async (
-      name: string | undefined,
-      { json, ...options }: { channel: string; region?: string; json?: true },
-    ) => {
-      const { imagePromote } = await import('./publish.ts')
-      process.exitCode = await imagePromote({
-        ...{ project, json: json ?? false, signal: stopping.signal, ...options },
-        ...(name === undefined ? {} : { image: name }),
-      })
-    },
-  )
+const image = program.command('image').description('bake, lock, test and publish golden images')
+const context = { project, signal: stopping.signal }
+addImageCommands(image, context)
+addPublishCommands(image, context)
 
 program
   .command('fleet')
@@ -172,17 +81,6 @@ try {
 if (stopping.signal.aborted) process.exitCode = stopping.signal.reason as number
 // What is still open by now (a keep-alive socket, the launcher's channel) must not keep a finished command.
 process.exit()
-
-function positiveNumber(text: string): number {
-  const value = Number(text)
-  if (!(value > 0)) throw new InvalidArgumentError('expected a number above 0.')
-  return value
-}
-
-function channelName(text: string): string {
-  if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text
-  throw new InvalidArgumentError('expected lower-case letters, digits and hyphens.')
-}
 
 /** The first signal, or the launcher's end, asks the command to stop in order; another signal later stops at once. */
 function watchForStop(): void {

@@ -1,0 +1,19 @@
+// What every command of the command line is given, and how it parses its options' values.
+import { InvalidArgumentError } from 'commander'
+import type { Project } from '../project.ts'
+
+/** `signal` is aborted when the command is told to stop. */
+export type Context = { project: Project; signal: AbortSignal }
+
+/** @throws {InvalidArgumentError} */
+export function positiveNumber(text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new InvalidArgumentError('expected a number above 0.')
+  return value
+}
+
+/** A channel's name, which becomes part of a parameter's path. @throws {InvalidArgumentError} */
+export function channelName(text: string): string {
+  if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text
+  throw new InvalidArgumentError('expected lower-case letters, digits and hyphens.')
+}
