@@ -85,13 +85,15 @@ const SERVER = 'server.mjs'
  */
 export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
   if (!existsSync(entry)) throw new Error(`no server to bake: ${entry} does not exist`)
-  const repository = join(import.meta.dirname, '..')
+  // What the bundle says of its modules' places is relative to the repository that the entry is in.
+  const repository = join(dirname(entry), '..')
   const result = await build({
     absWorkingDir: repository,
     entryPoints: [entry],
     bundle: true,
     write: false,
     splitting: true,
+    preserveSymlinks: true,
     outdir: '/',
     entryNames: SERVER.replace('.mjs', ''),
     chunkNames: 'part-[hash]',

@@ -162,6 +162,7 @@ function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string
     ...['--customize-hook', 'find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +'],
     spec.suite,
     join(folder, 'root.tar'),
-    `deb [trusted=yes] copy:${repository} ./`,
+    // Escaped, since a blank would end the address (sources.list(5)).
+    `deb [trusted=yes] copy:${encodeURI(repository)} ./`,
   ]
 }

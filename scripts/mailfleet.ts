@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { InputError } from '../input/problems.ts'
+import { addBenchCommands } from './cli/bench.ts'
 import { addImageCommands } from './cli/image.ts'
 import { addPublishCommands } from './cli/publish.ts'
 import { projectAt } from './project.ts'
@@ -52,6 +53,7 @@ const image = program.command('image').description('bake, lock, test and publish
 const context = { project, signal: stopping.signal }
 addImageCommands(image, context)
 addPublishCommands(image, context)
+addBenchCommands(program, context)
 
 program
   .command('fleet')

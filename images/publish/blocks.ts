@@ -58,6 +58,18 @@ export function linearChecksum(blocks: readonly DiskBlock[]): string {
   return hash.digest('base64')
 }
 
+/**
+ * Where two disks differ: indexes of blocks of `after` that are not those of `before`, ascending. A block that became
+ * all zero is among them: on a snapshot made over `before` its old bytes would show through.
+ */
+export function changedBlocks(before: readonly DiskBlock[], after: readonly DiskBlock[]): number[] {
+  const old = new Map(before.map(({ index, checksum }) => [index, checksum]))
+  const changed = after.filter(({ index, checksum }) => old.get(index) !== checksum)
+  const kept = new Set(after.map(({ index }) => index))
+  const zeroed = before.filter(({ index }) => !kept.has(index))
+  return [...changed, ...zeroed].map(({ index }) => index).sort((a, b) => a - b)
+}
+
 /** The smallest volume that holds this many bytes, in GiB: volumes come in whole ones. */
 export function volumeGiB(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / GIB))

@@ -4,7 +4,13 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { test } from 'node:test'
-import { linearChecksum, readBlock, surveyDisk, volumeGiB } from '../../../images/publish/blocks.ts'
+import {
+  changedBlocks,
+  linearChecksum,
+  readBlock,
+  surveyDisk,
+  volumeGiB,
+} from '../../../images/publish/blocks.ts'
 import { BLOCK, madeUpImage, STORED } from './made-up.ts'
 
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest()
@@ -51,4 +57,12 @@ test('volumes are whole GiB', () => {
   const GIB = 1024 ** 3
   const sizes = [0, 1, GIB, GIB + 1, 3 * GIB]
   assert.deepEqual(sizes.map(volumeGiB), [1, 1, 1, 2, 3])
+})
+
+test('what differs between two disks: changed blocks, new ones, and those that became zero', () => {
+  const block = (index: number, checksum: string) => ({ index, checksum })
+  const before = [block(0, 'a'), block(2, 'b'), block(3, 'c')]
+  const after = [block(0, 'a'), block(1, 'd'), block(3, 'e')]
+  assert.deepEqual(changedBlocks(before, after), [1, 2, 3])
+  assert.deepEqual(changedBlocks(after, after), [])
 })

@@ -1,0 +1,17 @@
+// `mailfleet bench …`: names, options and help of the benchmarks.
+import type { Command } from 'commander'
+import type { Context } from './context.ts'
+
+/** Adds `bench` to the program. */
+export function addBenchCommands(program: Command, { project, signal }: Context): void {
+  const bench = program.command('bench').description('measure on this machine; figures go to build/reports/')
+
+  bench
+    .command('bake')
+    .description('time bakes: unchanged, the server changed, from nothing twice; writes bench-bake.json')
+    .option('--json', 'print the figures as JSON')
+    .action(async (options: { json?: true }) => {
+      const { bakeBenchmark } = await import('../bench.ts')
+      process.exitCode = await bakeBenchmark({ project, signal, json: options.json ?? false })
+    })
+}
