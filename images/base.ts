@@ -72,7 +72,12 @@ export function installedDifferences(status: string, locked: readonly LockedDeb[
 }
 
 /** A repository of nothing but the locked files. Unsigned: their hashes have just been checked against the lock. */
-async function writeRepository(folder: string, suite: string, lock: Lock, fetched: Fetched): Promise<void> {
+export async function writeRepository(
+  folder: string,
+  suite: string,
+  lock: Pick<Lock, 'root' | 'sourceDateEpoch'>,
+  fetched: Fetched,
+): Promise<void> {
   mkdirSync(folder)
   const stanzas: string[] = []
   for (const deb of lock.root) {
@@ -105,7 +110,7 @@ async function stanza(deb: LockedDeb, file: string, name: string): Promise<strin
 type Places = { repository: string; temporary: string; folder: string }
 
 async function mmdebstrap(spec: Spec, lock: Lock, places: Places): Promise<void> {
-  await runHost([...namespaces(process.getuid?.() === 0), ...mmdebstrapArguments(spec, places)], {
+  await runHost([...namespaces(), ...mmdebstrapArguments(spec, places)], {
     env: {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       LC_ALL: 'C.UTF-8',
@@ -117,7 +122,8 @@ async function mmdebstrap(spec: Spec, lock: Lock, places: Places): Promise<void>
 }
 
 /** Namespaces that end with this process. Not as root they need subordinate ids: package uidmap, /etc/subuid. */
-function namespaces(isRoot: boolean): string[] {
+export function namespaces(): string[] {
+  const isRoot = process.getuid?.() === 0
   return [
     'unshare',
     ...(isRoot ? [] : ['--map-root-user', '--map-auto']),
