@@ -23,8 +23,8 @@ const MIB = 1024 * 1024
 const SECTOR_BYTES = 512
 
 /** GPT partition types: UEFI's, and those of the Discoverable Partitions Specification for the architecture. */
-const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
-const ROOT_TYPES = {
+export const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
+export const ROOT_TYPES = {
   amd64: { root: '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', verity: '2c7357ed-ebd2-46d9-aec1-23d437ec2bf5' },
 }
 /** UEFI's default loader name and systemd's stub, by architecture. */
@@ -101,7 +101,8 @@ function osRelease(spec: Spec, { rootHash }: Verity): string {
   return `ID=${spec.name}\nNAME=${spec.name}\nVERSION_ID=${rootHash.slice(0, 12)}\nPRETTY_NAME="${spec.name} ${rootHash.slice(0, 12)}"\n`
 }
 
-type Partition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
+/** What goes into a partition, and its GPT type and identifier. */
+export type Partition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
 
 /** Where a partition lies on the disk, in bytes. */
 export type Placed = { name: string; uuid: string; startBytes: number; sizeBytes: number }
@@ -140,6 +141,18 @@ export async function writeDisk(file: string, parts: DiskParts): Promise<Disk> {
       readOnly: true,
     },
   ]
+  const uuid = uuidFrom(seed)
+  const { sourceDateEpoch } = lock
+  const layout = await writePartitions(file, partitions, { uuid, tools: tools.path, sourceDateEpoch })
+  return { digest: await hashFile(file, 'sha256'), ...layout }
+}
+
+/** Makes `file` a GPT disk of these partitions, one after another on whole MiB. @returns its size in bytes and layout. */
+export async function writePartitions(
+  file: string,
+  partitions: readonly Partition[],
+  { uuid, tools, sourceDateEpoch }: { uuid: string; tools: string; sourceDateEpoch: number },
+): Promise<Pick<Disk, 'bytes' | 'partitions'>> {
   const placed = place(partitions)
   const last = placed.at(-1)
   // One MiB more for the second copy of the partition table.
@@ -147,13 +160,13 @@ export async function writeDisk(file: string, parts: DiskParts): Promise<Disk> {
   writeFileSync(file, '')
   truncateSync(file, bytes)
   await runTool(
-    { tools: tools.path, sourceDateEpoch: lock.sourceDateEpoch, writable: { '/disk': file } },
+    { tools, sourceDateEpoch, writable: { '/disk': file } },
     ['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '/disk'],
-    partitionTable(uuidFrom(seed), partitions, placed),
+    partitionTable(uuid, partitions, placed),
   )
   for (const [index, partition] of partitions.entries())
     copySparsely(partition.file, file, placed[index]?.startBytes ?? 0)
-  return { digest: await hashFile(file, 'sha256'), bytes, partitions: placed }
+  return { bytes, partitions: placed }
 }
 
 function place(partitions: readonly Partition[]): Placed[] {
