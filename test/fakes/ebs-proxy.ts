@@ -1,11 +1,12 @@
 // Stands before moto and makes it as strict as AWS is about snapshots and images. Owns: checking every request of the
-// EBS direct APIs (ebs-rules.ts), remembering client tokens, showing unfinished snapshots as pending, giving a
-// registered image its tags and its snapshot, and the faults that a test asks for. Everything else passes through.
+// EBS direct APIs and answering reads (ebs-rules.ts), remembering client tokens, and the faults that a test asks for.
+// What EC2 knows of images and moto does not is in ec2-answers.ts. Everything else passes through.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import { ebsRules, type Refusal } from './ebs-rules.ts'
+import { ebsRules, type Refusal, type Start } from './ebs-rules.ts'
+import { answerEc2, ec2Knowledge } from './ec2-answers.ts'
 
 /** Answers the next `times` requests of this operation with an error; `reason` is EBS's, of a ValidationException. */
 export type Fault = {
@@ -15,33 +16,36 @@ export type Fault = {
   code: string
   message?: string
   reason?: string
+  /** Only there; everywhere when undefined. */
+  region?: string
 }
 
 /** The account's own, which encrypts what names no key. */
 export const DEFAULT_KEY = 'arn:aws:kms:eu-west-1:123456789012:key/default'
 
-type Answer = { status: number; headers: Record<string, string>; body: Buffer }
-type Request = { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer }
+export type Answer = { status: number; headers: Record<string, string>; body: Buffer }
+export type Request = {
+  method: string
+  url: string
+  headers: IncomingMessage['headers']
+  body: Buffer
+  region: string
+}
 
 export type EbsProxy = Awaited<ReturnType<typeof startEbsProxy>>
 
 export async function startEbsProxy(upstream: string) {
   const state = {
     rules: ebsRules(),
+    ...ec2Knowledge(),
     faults: [] as Fault[],
     /** Every request, by the name of its operation. */
     operations: [] as string[],
-    /** The parameters of each RegisterImage. */
-    registered: [] as URLSearchParams[],
     /** Awaited before the answer, so a test can hold it back. */
-    onOperation: (() => {}) as (operation: string) => void | Promise<void>,
-    /** What the next looks at images show them as, instead of what they are; '' hides them. */
-    imageStates: [] as string[],
-    /** Encrypted snapshot → ARN of its key. */
-    keys: new Map<string, string>(),
+    onOperation: (() => {}) as (operation: string, region: string) => void | Promise<void>,
+    /** Blocks that one page of a list holds. */
+    pageBlocks: 10_000,
     tokens: new Map<string, Promise<Answer>>(),
-    /** moto's own snapshot of an image → the one that the image was registered with. */
-    snapshotOf: new Map<string, string>(),
     forward: (request: Request) => forward(upstream, request),
   }
   const server = createServer((incoming, response) => {
@@ -60,24 +64,31 @@ export async function startEbsProxy(upstream: string) {
   return Object.assign(state, { endpoint, count, close })
 }
 
-type State = Omit<EbsProxy, 'endpoint' | 'count' | 'close'>
+export type State = Omit<EbsProxy, 'endpoint' | 'count' | 'close'>
 
 async function handle(state: State, incoming: IncomingMessage): Promise<Answer> {
   const { method = '', url = '', headers } = incoming
-  const request = { method, url, headers, body: await buffer(incoming) }
+  const region = /Credential=[^/]+\/\d+\/([^/]+)\//.exec(headers.authorization ?? '')?.[1] ?? ''
+  const request = { method, url, headers, region, body: await buffer(incoming) }
   const form = new URLSearchParams(
     /x-www-form-urlencoded/.test(headers['content-type'] ?? '') ? request.body.toString() : '',
   )
   const operation = operationOf(request, form)
   state.operations.push(operation)
-  await state.onOperation(operation)
-  const fault = state.faults.find((candidate) => candidate.operation === operation && candidate.times > 0)
+  await state.onOperation(operation, region)
+  const fault = state.faults.find(
+    (candidate) =>
+      candidate.operation === operation &&
+      candidate.times > 0 &&
+      (candidate.region === undefined || candidate.region === region),
+  )
   if (fault) {
     fault.times--
     const { message = `a fault of the test in ${operation}`, ...rest } = fault
     return refusal({ ...rest, message }, form.has('Action'))
   }
-  return form.has('Action') ? ec2(state, operation, request, form) : ebs(state, operation, request)
+  if (form.has('Action')) return answerEc2(state, operation, request, form)
+  return headers['x-amz-target'] === undefined ? ebs(state, operation, request) : state.forward(request)
 }
 
 async function ebs(state: State, operation: string, request: Request): Promise<Answer> {
@@ -85,98 +96,54 @@ async function ebs(state: State, operation: string, request: Request): Promise<A
   const [, , first = '', , index = ''] = request.url.split(/[/?]/)
   const id = operation === 'CompleteSnapshot' ? (request.url.split('/')[3] ?? '') : first
   if (operation === 'StartSnapshot') return start(state, request)
+  if (operation === 'ListSnapshotBlocks' || operation === 'GetSnapshotBlock') {
+    const refused = rules.read(id)
+    if (refused) return refusal(refused)
+    return operation === 'ListSnapshotBlocks' ? page(state, id, request) : block(state, id, Number(index))
+  }
   let refused: Refusal | null = null
   if (operation === 'PutSnapshotBlock') refused = rules.put(id, Number(index), request.headers, request.body)
   if (operation === 'CompleteSnapshot') refused = rules.complete(id, request.headers)
-  if (operation === 'ListSnapshotBlocks' || operation === 'GetSnapshotBlock') refused = rules.read(id)
   return refused ? refusal(refused) : state.forward(request)
+}
+
+function page({ rules, pageBlocks }: State, id: string, { url }: Request): Answer {
+  const query = new URL(url, 'http://ebs').searchParams
+  const from = Number(query.get('pageToken') ?? 0)
+  const all = [...rules.blocks(id).keys()]
+  const Blocks = all
+    .slice(from, from + pageBlocks)
+    .map((BlockIndex) => ({ BlockIndex, BlockToken: `${id}.${BlockIndex}` }))
+  const NextToken = from + pageBlocks < all.length ? String(from + pageBlocks) : undefined
+  const body = Buffer.from(JSON.stringify({ BlockSize: 524288, Blocks, NextToken, VolumeSize: 1 }))
+  return { status: 200, headers: { 'content-type': 'application/json' }, body }
+}
+
+function block({ rules }: State, id: string, index: number): Answer {
+  const body = rules.blocks(id).get(index)
+  if (!body) return refusal({ status: 400, code: 'ValidationException', message: 'No such block.' })
+  return { status: 200, headers: { 'content-type': 'application/octet-stream' }, body }
 }
 
 /** "Subsequent retries with the same client token return the result from the original successful request." */
 async function start(state: State, request: Request): Promise<Answer> {
-  const { ClientToken } = JSON.parse(request.body.toString()) as { ClientToken: string }
-  const answer = state.tokens.get(ClientToken) ?? begin(state, request)
-  state.tokens.set(ClientToken, answer)
+  const asked = JSON.parse(request.body.toString()) as Start & { ClientToken: string }
+  const known = state.tokens.get(asked.ClientToken)
+  const refused = known === undefined ? state.rules.start(asked) : null
+  if (refused) return refusal(refused)
+  const answer = known ?? begin(state, request, asked)
+  state.tokens.set(asked.ClientToken, answer)
   return answer
 }
 
-async function begin(state: State, request: Request): Promise<Answer> {
+async function begin(state: State, request: Request, asked: Start): Promise<Answer> {
   const answer = await state.forward(request)
   const { SnapshotId } = JSON.parse(answer.body.toString()) as { SnapshotId: string }
-  const { Encrypted, KmsKeyArn } = JSON.parse(request.body.toString()) as {
-    Encrypted?: boolean
-    KmsKeyArn?: string
-  }
-  state.rules.started(SnapshotId)
-  if (Encrypted) state.keys.set(SnapshotId, KmsKeyArn ?? DEFAULT_KEY)
+  state.rules.started(SnapshotId, asked)
+  const inherited = state.keys.get(asked.ParentSnapshotId ?? '')
+  if (inherited !== undefined) state.keys.set(SnapshotId, inherited)
+  if (asked.Encrypted) state.keys.set(SnapshotId, asked.KmsKeyArn ?? DEFAULT_KEY)
   return answer
-}
-
-async function ec2(
-  state: State,
-  operation: string,
-  request: Request,
-  form: URLSearchParams,
-): Promise<Answer> {
-  if (operation === 'RegisterImage') {
-    const taken = state.registered.some((earlier) => earlier.get('Name') === form.get('Name'))
-    const code = 'InvalidAMIName.Duplicate'
-    if (taken) return refusal({ status: 400, code, message: 'The name is in use.' }, true)
-    state.registered.push(form)
-  }
-  const answer = await state.forward(request)
-  if (answer.status !== 200) return answer
-  const text = answer.body.toString()
-  if (operation === 'DeregisterImage') state.registered.length = 0
-  if (operation === 'DeleteSnapshot') state.rules.deleted(form.get('SnapshotId') ?? '')
-  if (operation === 'DescribeSnapshots') {
-    const shown = text.replace(
-      /<snapshotId>(snap-\w+)<\/snapshotId>.*?<status>completed/g,
-      (part, id: string) => (state.rules.isPending(id) ? part.replace(/completed$/, 'pending') : part),
-    )
-    return { ...answer, body: Buffer.from(withKeys(state, shown)) }
-  }
-  if (operation === 'DescribeImages') {
-    const shown = text.replace(/snap-\w+/g, (id) => state.snapshotOf.get(id) ?? id)
-    return { ...answer, body: Buffer.from(shownAs(shown, state.imageStates.shift())) }
-  }
-  if (operation === 'RegisterImage') await adorn(state, request, form, /ami-\w+/.exec(text)?.[0] ?? '')
-  return answer
-}
-
-/** moto knows of no encryption. */
-function withKeys({ keys }: State, xml: string): string {
-  return xml.replace(
-    /(<snapshotId>(snap-\w+)<\/snapshotId>.*?)<encrypted>false<\/encrypted>/gs,
-    (whole, start: string, id: string) =>
-      keys.has(id) ? `${start}<encrypted>true</encrypted><kmsKeyId>${keys.get(id)}</kmsKeyId>` : whole,
-  )
-}
-
-function shownAs(xml: string, imageState: string | undefined): string {
-  if (imageState === undefined) return xml
-  if (imageState === '') return xml.replace(/<imagesSet>.*<\/imagesSet>/s, '<imagesSet/>')
-  return xml.replaceAll('<imageState>available<', `<imageState>${imageState}<`)
-}
-
-/** moto keeps nothing but the name of a registered image: its tags are added, its snapshot is remembered. */
-async function adorn(state: State, request: Request, form: URLSearchParams, imageId: string): Promise<void> {
-  const tags = [...form]
-    .filter(([key]) => key.startsWith('TagSpecification.1.Tag.'))
-    .map(([key, value]): [string, string] => [key.replace('TagSpecification.1.', ''), value])
-  const send = (parameters: [string, string][]) =>
-    state.forward({
-      ...request,
-      body: Buffer.from(new URLSearchParams([['Version', '2016-11-15'], ...parameters]).toString()),
-    })
-  const described = await send([
-    ['Action', 'DescribeImages'],
-    ['ImageId.1', imageId],
-  ])
-  const own = /snap-\w+/.exec(described.body.toString())?.[0] ?? ''
-  state.snapshotOf.set(own, form.get('BlockDeviceMapping.1.Ebs.SnapshotId') ?? '')
-  // Last, since the tags are what the image is found by.
-  await send([['Action', 'CreateTags'], ['ResourceId.1', imageId], ...tags])
 }
 
 function operationOf({ method, url, headers }: Request, form: URLSearchParams): string {
@@ -211,7 +178,8 @@ async function forward(upstream: string, { method, url, headers, body }: Request
   }
 }
 
-function refusal({ status, code, message, reason }: Refusal, asXml = false): Answer {
+/** An error as EBS and SSM answer it, or as EC2 does. */
+export function refusal({ status, code, message, reason }: Refusal, asXml = false): Answer {
   const xml = `<Response><Errors><Error><Code>${code}</Code><Message>${message}</Message></Error></Errors><RequestID>r</RequestID></Response>`
   return asXml
     ? { status, headers: { 'content-type': 'text/xml' }, body: Buffer.from(xml) }
