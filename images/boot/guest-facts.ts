@@ -34,7 +34,15 @@ export function factsCredentials(): Record<string, string> {
   const unit = (lines: string[]) => `${lines.join('\n')}\n`
   return {
     [PROBE_CREDENTIAL]: readFileSync(PROBE, 'utf8'),
-    'systemd.extra-unit.boot-test.socket': unit(['[Socket]', `ListenStream=${FACTS_PORT}`, 'Accept=yes']),
+    'systemd.extra-unit.boot-test.socket': unit([
+      '[Unit]',
+      'After=nftables.service',
+      '[Socket]',
+      `ListenStream=${FACTS_PORT}`,
+      'Accept=yes',
+      // The image's own packet filter lets in nobody but its clients.
+      `ExecStartPre=/usr/sbin/nft add element inet mailfleet services { ${FACTS_PORT} }`,
+    ]),
     'systemd.extra-unit.boot-test@.service': unit([
       '[Service]',
       `ImportCredential=${PROBE_CREDENTIAL}`,
