@@ -54,7 +54,10 @@ test('the image’s units are told apart from the test’s own', () => {
 
 test('the probe is a socket of its own that nothing runs behind until it is asked', () => {
   const credentials = factsCredentials()
-  assert.match(credentials['systemd.extra-unit.boot-test.socket'] ?? '', /ListenStream=9099\nAccept=yes\n.*nft add/)
+  assert.match(
+    credentials['systemd.extra-unit.boot-test.socket'] ?? '',
+    /ListenStream=9099\nAccept=yes\n.*nft add/,
+  )
   assert.match(credentials['systemd.unit-dropin.sockets.target'] ?? '', /Wants=boot-test\.socket/)
   assert.match(credentials['systemd.extra-unit.boot-test@.service'] ?? '', /StandardInput=socket/)
 })
