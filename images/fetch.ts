@@ -1,25 +1,21 @@
-// Everything a lock names, on this machine and verified: the cache first, then the network.
-// Owns: downloads, their retries and the check of each file's hash, on the way in and again when it is handed out.
-// Fails with MissingPackagesError, which names every package that no place has any more, or with the network's error.
-import { createHash } from 'node:crypto'
-import { createWriteStream, existsSync, readdirSync } from 'node:fs'
+// Everything a lock names, on this machine and verified: the cache first, then each place that may have it.
+// Owns: the check of each file's hash when it is handed out, npm's packages, and the error that says what is missing,
+// where it was looked for and what helps. Fails with MissingPackagesError or FetchError, or with the disk's error.
+import { existsSync, readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { useHostProxy } from './archive/http.ts'
+import { asker, type Answer } from './archive/obtain.ts'
+import { objectOf, reasonOf, type LockedFile, type Place } from './archive/place.ts'
+import { debPlaces, ownArchive, type PlaceOptions } from './archive/places.ts'
 import { hashFile, objectPath, publish, temporaryFolder } from './cache.ts'
 import { runHost } from './host.ts'
 import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from './lock/lock.ts'
-import { findMirrors, type Mirrors } from './lock/mirrors.ts'
 import type { Progress } from './progress.ts'
 
-export type FetchOptions = {
+export type FetchOptions = PlaceOptions & {
   cacheDir: string
   onProgress?: Progress
-  mirrors?: Mirrors
-  /** Base address of a copy of a cache's `objects` folder, asked before the mirror: `$MAILFLEET_ARCHIVE`. */
-  archive?: string
   /** First pause between two attempts, doubled each time. */
   retryDelayMs?: number
 }
@@ -27,7 +23,7 @@ export type FetchOptions = {
 /** The verified files of a lock. */
 export type Fetched = {
   /** Path of a locked package's file in the cache. */
-  path: (item: LockedDeb | LockedNpm) => string
+  path: (item: LockedFile) => string
   downloaded: number
   downloadedBytes: number
 }
@@ -35,186 +31,194 @@ export type Fetched = {
 /** Fetches when a stage first needs a file: when every stage is cached, nothing is even looked at. */
 export type Fetch = () => Promise<Fetched>
 
+/** A file that could not be had, and what each place said to it. */
+export type Missing = { file: LockedFile; answers: readonly Answer[] }
+
 /** Mirrors speak HTTP/1.1 and limit a client's connections; 6 fill a 1 Gb/s line with files this small. */
 const PARALLEL = 6
-/** 4 attempts, pausing 0.5, 1 and 2 s: a mirror's hiccup, not its outage. */
-const ATTEMPTS = 4
-const RETRY_DELAY_MS = 500
-/** No .deb here is larger than 40 MB; at 0.7 MB/s, the slowest line worth baking on, that is 60 s. */
-const ATTEMPT_TIMEOUT_MS = 120_000
+/** Enough to see what kind of trouble it is. */
+const NAMED = 10
 
-/** Locked packages that neither the cache nor a mirror has. */
-export class MissingPackagesError extends Error {
-  readonly missing: readonly LockedDeb[]
+/** Files of a lock that could not be had. */
+export class FetchError extends Error {
+  readonly missing: readonly Missing[]
 
-  constructor(missing: readonly LockedDeb[]) {
-    const lines = missing.map(({ name, version, filename }) => `  ${name} ${version} (${filename})`)
+  constructor(headline: string, missing: readonly Missing[], advice: readonly string[]) {
+    const more = missing.length - NAMED
+    const lines = missing
+      .slice(0, NAMED)
+      .flatMap(({ file, answers }) => [
+        `  ${file.name} ${file.version}${'filename' in file ? ` (${file.filename})` : ''}`,
+        ...answers.map(({ place, said }) => `    ${place}: ${said}`),
+      ])
+    super([headline, ...lines, ...(more > 0 ? [`  and ${more} more`] : []), ...advice].join('\n'))
+    this.name = 'FetchError'
+    this.missing = missing
+  }
+}
+
+/** Locked packages that are gone: the mirror answered that it has them no more. Locking anew helps. */
+export class MissingPackagesError extends FetchError {
+  constructor(missing: readonly Missing[]) {
+    const are = missing.length === 1 ? 'package is' : 'packages are'
     super(
-      `${missing.length} locked package${missing.length === 1 ? ' is' : 's are'} gone from the mirror and not in the cache:\n` +
-        `${lines.join('\n')}\n` +
-        'Copy a cache that still has them, set MAILFLEET_ARCHIVE to a place that does, or lock anew.',
+      `${missing.length} locked ${are} gone from the mirror and not in the cache, and can no longer be had:`,
+      missing,
+      [
+        'What helps: MAILFLEET_ARCHIVE or --archive, naming an archive or a copy of a cache that has them;',
+        'MAILFLEET_SNAPSHOT, naming a snapshot archive; or newer packages: npx mailfleet image lock --update',
+      ],
     )
     this.name = 'MissingPackagesError'
-    this.missing = missing
   }
 }
 
 /**
  * Brings every file of a lock into the cache.
- * @throws {MissingPackagesError} when files are gone everywhere; {Error} when a place cannot be reached.
+ * @throws {MissingPackagesError} when files are gone everywhere; {FetchError} when places do not answer as they should;
+ * {InputError} when a setting names no place.
  */
 export async function fetchLocked(lock: Lock, options: FetchOptions): Promise<Fetched> {
-  const { cacheDir, onProgress = () => {} } = options
-  const debs = lockedDebs(lock)
-  const absent: LockedDeb[] = []
-  await inParallel(debs, async (deb) => {
-    if (!(await isIntact(objectPath(cacheDir, 'sha256', deb.sha256), 'sha256', deb.sha256))) absent.push(deb)
-  })
-  const missing: LockedDeb[] = []
-  let downloadedBytes = 0
-  if (absent.length > 0) {
-    const places = {
-      mirrors: options.mirrors ?? findMirrors(),
-      archive: options.archive ?? process.env['MAILFLEET_ARCHIVE'],
-    }
-    const bytes = absent.reduce((sum, deb) => sum + deb.sizeBytes, 0)
-    onProgress(`fetching ${absent.length} packages, ${(bytes / 1e6).toFixed(0)} MB`)
-    await inParallel(absent, async (deb) => {
-      const found = await download(deb, addresses(deb, places), options)
-      if (found) downloadedBytes += deb.sizeBytes
-      else missing.push(deb)
-    })
-  }
-  if (missing.length > 0) throw new MissingPackagesError(missing)
+  const debs = await fetchDebs(lockedDebs(lock), lock, options)
   const npm = await fetchNpm([lock.node, ...lock.native], options)
   return {
-    path: (item) =>
-      'sha256' in item
-        ? objectPath(cacheDir, 'sha256', item.sha256)
-        : objectPath(cacheDir, 'sha512', hexOf(item)),
-    downloaded: absent.length + npm,
-    downloadedBytes,
+    path: (file) => objectFile(options.cacheDir, file),
+    downloaded: debs.downloaded + npm,
+    downloadedBytes: debs.downloadedBytes,
   }
 }
 
-type Places = { mirrors: Mirrors; archive: string | undefined }
-
-function addresses(deb: LockedDeb, { mirrors, archive }: Places): string[] {
-  // '+' means a space to some servers, so apt sends it escaped, and so do we.
-  const path = deb.filename.split('/').map(encodeURIComponent).join('/')
-  const own =
-    archive === undefined
-      ? []
-      : [`${archive.replace(/\/+$/, '')}/sha256/${deb.sha256.slice(0, 2)}/${deb.sha256}`]
-  return [...own, `${mirrors[deb.archive]}/${path}`]
+/** Brings some of a lock's packages into the cache. @throws as {@link fetchLocked} */
+export async function fetchDebs(
+  debs: readonly LockedDeb[],
+  lock: Pick<Lock, 'sourceDateEpoch'>,
+  options: FetchOptions,
+): Promise<{ downloaded: number; downloadedBytes: number }> {
+  const absent = await absentFiles(debs, options.cacheDir)
+  if (absent.length === 0) return { downloaded: 0, downloadedBytes: 0 }
+  const downloadedBytes = absent.reduce((sum, deb) => sum + deb.sizeBytes, 0)
+  options.onProgress?.(`fetching ${absent.length} packages, ${(downloadedBytes / 1e6).toFixed(0)} MB`)
+  await useHostProxy()
+  const missing = await obtainAll(absent, await debPlaces(lock, options), options)
+  if (missing.length > 0) throw lost(missing)
+  return { downloaded: absent.length, downloadedBytes }
 }
 
-/** True when downloaded and verified, false when every address says the file is gone. */
-async function download(deb: LockedDeb, urls: readonly string[], options: FetchOptions): Promise<boolean> {
-  for (const url of urls) {
-    if (await downloadFrom(url, deb, options)) return true
-  }
-  return false
+/** Asks `places` for files and returns those that none of them gave. */
+export async function obtainAll<F extends LockedFile>(
+  files: readonly F[],
+  places: readonly Place[],
+  options: FetchOptions,
+): Promise<(Missing & { file: F })[]> {
+  await using folder = await temporaryFolder(options.cacheDir, 'fetch')
+  const ask = asker(places, { ...options, temporary: folder.path })
+  const missing: (Missing & { file: F })[] = []
+  await inParallel(files, async (file) => {
+    const answers = await ask(file)
+    if (answers) missing.push({ file, answers })
+  })
+  return missing
 }
 
-async function downloadFrom(url: string, deb: LockedDeb, options: FetchOptions): Promise<boolean> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await attemptDownload(url, deb, options.cacheDir)
-    } catch (cause) {
-      if (attempt === ATTEMPTS) {
-        const reason = cause instanceof Error ? causeChain(cause) : String(cause)
-        throw new Error(`${deb.name} ${deb.version}: ${url}: ${reason}, ${ATTEMPTS} times`, { cause })
-      }
-      await sleep((options.retryDelayMs ?? RETRY_DELAY_MS) * 2 ** (attempt - 1))
-    }
-  }
+/** Files that the cache lacks. One with other content than its name says is removed, so that it is fetched again. */
+export async function absentFiles<F extends LockedFile>(files: readonly F[], cacheDir: string): Promise<F[]> {
+  const absent: F[] = []
+  await inParallel(files, async (file) => {
+    const path = objectFile(cacheDir, file)
+    const { algorithm, hex } = objectOf(file)
+    if (existsSync(path) && (await hashFile(path, algorithm)) === hex) return
+    await rm(path, { force: true })
+    absent.push(file)
+  })
+  return absent
 }
 
-async function attemptDownload(url: string, deb: LockedDeb, cacheDir: string): Promise<boolean> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(ATTEMPT_TIMEOUT_MS) })
-  if (response.status === 404 || response.status === 410) {
-    await response.body?.cancel()
-    return false
-  }
-  if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`)
-  await using folder = await temporaryFolder(cacheDir, 'fetch')
-  const file = join(folder.path, deb.sha256)
-  const hash = createHash('sha256')
-  await pipeline(
-    Readable.fromWeb(response.body),
-    async function* (chunks: AsyncIterable<Uint8Array>) {
-      for await (const chunk of chunks) {
-        hash.update(chunk)
-        yield chunk
-      }
-    },
-    createWriteStream(file, { flush: true }),
-  )
-  const found = hash.digest('hex')
-  if (found !== deb.sha256) throw new Error(`SHA-256 is ${found}, locked is ${deb.sha256}`)
-  await publish(file, objectPath(cacheDir, 'sha256', deb.sha256))
-  return true
+/** Where a locked file is in the cache, or would be. */
+export function objectFile(cacheDir: string, file: LockedFile): string {
+  const { algorithm, hex } = objectOf(file)
+  return objectPath(cacheDir, algorithm, hex)
 }
 
-/** npm packages through npm itself, so that its registry, proxy and credentials hold, from its own cache first. */
-async function fetchNpm(
-  items: readonly LockedNpm[],
-  { cacheDir, onProgress }: FetchOptions,
-): Promise<number> {
-  const absent: LockedNpm[] = []
-  for (const item of items) {
-    if (!(await isIntact(objectPath(cacheDir, 'sha512', hexOf(item)), 'sha512', hexOf(item))))
-      absent.push(item)
-  }
-  if (absent.length === 0) return 0
-  onProgress?.(`fetching ${absent.length} npm packages`)
-  await using folder = await temporaryFolder(cacheDir, 'npm')
-  await runHost([
-    'npm',
-    'pack',
-    ...absent.map(({ name, version }) => `${name}@${version}`),
-    ...['--pack-destination', folder.path],
-    '--prefer-offline',
-    '--ignore-scripts',
+/** Gone, when the mirror says so of each; otherwise a place that did not answer may yet have it. */
+function lost(missing: readonly Missing[]): FetchError {
+  const gone = missing.every(({ answers }) => answers.some(({ role, gone }) => gone && role === 'mirror'))
+  if (gone) return new MissingPackagesError(missing)
+  const are = missing.length === 1 ? 'package' : 'packages'
+  return new FetchError(`${missing.length} locked ${are} could not be fetched:`, missing, [
+    'What helps: the network; MAILFLEET_MIRROR, naming another mirror; or MAILFLEET_ARCHIVE, naming an archive that has them.',
   ])
+}
+
+/** npm's packages: from the archive, then through npm, so that its registry, proxy and credentials hold. */
+async function fetchNpm(items: readonly LockedNpm[], options: FetchOptions): Promise<number> {
+  const absent = await absentFiles(items, options.cacheDir)
+  if (absent.length === 0) return 0
+  options.onProgress?.(`fetching ${absent.length} npm packages`)
+  const archive = await ownArchive(options)
+  const missing =
+    archive.length === 0
+      ? absent.map((file) => ({ file, answers: [] }))
+      : await obtainAll(absent, archive, options)
+  if (missing.length > 0) await packWithNpm(missing, options)
+  return absent.length
+}
+
+async function packWithNpm(
+  missing: readonly (Missing & { file: LockedNpm })[],
+  { cacheDir }: FetchOptions,
+): Promise<void> {
+  await using folder = await temporaryFolder(cacheDir, 'npm')
+  const fail = (said: string, which = missing) => {
+    const answered = which.map(({ file, answers }) => ({
+      file,
+      answers: [...answers, { role: 'npm' as const, place: 'npm', said, gone: false }],
+    }))
+    return new FetchError(
+      `${which.length} locked npm ${which.length === 1 ? 'package' : 'packages'} could not be fetched:`,
+      answered,
+      [
+        'What helps: the registry that npm is set to use; or MAILFLEET_ARCHIVE, naming an archive that has them.',
+      ],
+    )
+  }
+  const names = missing.map(({ file }) => `${file.name}@${file.version}`)
+  try {
+    await runHost([
+      ...['npm', 'pack', ...names],
+      ...['--pack-destination', folder.path],
+      '--prefer-offline',
+      '--ignore-scripts',
+    ])
+  } catch (cause) {
+    if (/ENOSPC|No space left/.test(String(cause))) throw cause
+    throw fail(reasonOf(cause).split('\n').slice(-3).join(' '))
+  }
   const files = new Map<string, string>()
   for (const name of readdirSync(folder.path)) {
     const file = join(folder.path, name)
     files.set(await hashFile(file, 'sha512'), file)
   }
-  const wrong = absent.filter((item) => !files.has(hexOf(item)))
-  if (wrong.length > 0) {
-    const names = wrong.map(({ name, version }) => `${name}@${version}`).join(', ')
-    throw new Error(`npm gave other bytes than the lock has for ${names}`)
+  const wrong = missing.filter(({ file }) => !files.has(objectOf(file).hex))
+  if (wrong.length > 0) throw fail('gave other bytes than the lock has', wrong)
+  for (const { file } of missing) {
+    await publish(files.get(objectOf(file).hex) ?? '', objectFile(cacheDir, file))
   }
-  for (const item of absent) {
-    await publish(files.get(hexOf(item)) ?? '', objectPath(cacheDir, 'sha512', hexOf(item)))
-  }
-  return absent.length
 }
 
-const hexOf = ({ integrity }: LockedNpm) =>
-  Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex')
-
-/** True when the file is there with the right content; one with other content is removed, so that it is fetched again. */
-async function isIntact(file: string, algorithm: 'sha256' | 'sha512', hex: string): Promise<boolean> {
-  if (!existsSync(file)) return false
-  if ((await hashFile(file, algorithm)) === hex) return true
-  await rm(file, { force: true })
-  return false
-}
-
-async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values()
+/** Works through `items`, a few at a time; the first failure ends the rest and is thrown once nothing runs any more. */
+export async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
   const worker = async () => {
-    for (const item of queue) await task(item)
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+      try {
+        await task(item)
+      } catch (error) {
+        queue.length = 0
+        throw error
+      }
+    }
   }
   const results = await Promise.allSettled(Array.from({ length: PARALLEL }, worker))
   const failed = results.find((result) => result.status === 'rejected')
   if (failed) throw failed.reason
-}
-
-function causeChain(error: Error): string {
-  return error.cause instanceof Error ? `${error.message} (${causeChain(error.cause)})` : error.message
 }

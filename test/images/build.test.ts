@@ -66,7 +66,7 @@ test('locked packages that are gone everywhere are all named, and no image appea
   writeLock(build.lockFile, { ...committed, root: [gone], kernel: lost, tools: [gone] })
   await assert.rejects(buildImage(build), (error) => {
     assert.ok(error instanceof MissingPackagesError)
-    assert.deepEqual(error.missing.map(({ name }) => name).sort(), ['gone', 'lost'])
+    assert.deepEqual(error.missing.map(({ file }) => file.name).sort(), ['gone', 'lost'])
     return true
   })
   assert.equal(existsSync(build.outDir), false)

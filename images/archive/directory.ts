@@ -1,0 +1,62 @@
+// An archive in a directory: a disk of one's own, a share, a folder that a web server shows. Owns: that a file stands
+// under its name whole or not at all. Fails with the file system's error.
+import { randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { access, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { hashFile } from '../cache.ts'
+import type { Archive } from './archive.ts'
+import { objectKey, objectOf } from './place.ts'
+
+/** The archive in `folder`, which need not exist until something is put there. */
+export function directoryArchive(folder: string): Archive {
+  const root = resolve(folder)
+  return {
+    role: 'archive',
+    name: `archive ${root}`,
+    open: async (file) => {
+      const path = join(root, objectKey(objectOf(file)))
+      if (await isAbsent(path)) return absentFrom(root)
+      return createReadStream(path)
+    },
+    has: async (object, sizeBytes) => {
+      const path = join(root, objectKey(object))
+      if (await isAbsent(path)) return false
+      if ((await stat(path)).size !== sizeBytes) return false
+      return (await hashFile(path, object.algorithm)) === object.hex
+    },
+    put: (object, content) => writeWhole(join(root, objectKey(object)), content),
+    putLock: (hex, text) => writeWhole(join(root, 'locks', `${hex}.json`), Buffer.from(text)),
+  }
+}
+
+/** A share that is not mounted is not an archive that lacks a file. */
+async function absentFrom(root: string): Promise<null> {
+  if (await isAbsent(root)) throw new Error(`there is no folder ${root}`)
+  return null
+}
+
+async function isAbsent(path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return false
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return true
+    throw error
+  }
+}
+
+async function writeWhole(path: string, content: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`
+  try {
+    await using file = await open(temporary, 'wx')
+    await file.writeFile(content)
+    await file.sync()
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
