@@ -11,7 +11,8 @@ import { efiPartition } from './disk.ts'
 import { fetchLocked, MissingPackagesError, type Fetch } from './fetch.ts'
 import { initrd } from './initrd.ts'
 import { kernelFiles } from './kernel.ts'
-import { diffLocks, lockText, readLock, writeLock, type Lock } from './lock/lock.ts'
+import { diffLocks } from './lock/changes.ts'
+import { architectureProblems, lockText, readLock, writeLock, type Lock } from './lock/lock.ts'
 import { lockedNpm } from './lock/npm.ts'
 import { resolveLock } from './lock/resolve.ts'
 import { imageFolder } from './image-folder.ts'
@@ -34,6 +35,8 @@ export type BuildOptions = {
   relockInto?: string
   /** npm's lock; the repository's own by default. */
   packageLockFile?: string
+  /** An archive to ask before the mirror; `$MAILFLEET_ARCHIVE` by default. */
+  archive?: string
 }
 
 export type BuiltImage = {
@@ -80,12 +83,12 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
 
 /** An earlier local lock is kept while everything it names can be had, so that one relock serves many bakes. */
 async function relock(spec: Spec, relockInto: string, options: BuildOptions): Promise<Lock> {
-  const { cacheDir, onProgress = () => {}, packageLockFile = PACKAGE_LOCK } = options
+  const { cacheDir, onProgress = () => {}, packageLockFile = PACKAGE_LOCK, archive } = options
   if (existsSync(relockInto)) {
     try {
       const earlier = readLock(relockInto)
       checkLockFits(spec, earlier, relockInto, packageLockFile)
-      await fetchLocked(earlier, { cacheDir, onProgress })
+      await fetchLocked(earlier, { cacheDir, onProgress, ...(archive === undefined ? {} : { archive }) })
       return earlier
     } catch (error) {
       onProgress(`${relockInto} no longer serves: ${(error as Error).message}`)
@@ -99,7 +102,7 @@ async function relock(spec: Spec, relockInto: string, options: BuildOptions): Pr
 
 /** @throws {InputError} about the lock when spec or npm's lock have moved on without it. */
 function checkLockFits(spec: Spec, lock: Lock, lockFile: string, packageLockFile: string): void {
-  const problems = []
+  const problems = architectureProblems(lock, spec.architecture)
   if (lock.spec !== lockedPartDigest(spec)) {
     problems.push({ key: 'spec', found: lock.spec, expected: "the digest of today's spec; lock anew" })
   }
@@ -126,9 +129,10 @@ type Bake = BuildOptions & {
 }
 
 async function bake(options: Bake): Promise<BuiltImage> {
-  const { spec, lock, bundle, cacheDir, outDir, onProgress, locked, relockDifferences } = options
-  let fetching: ReturnType<Fetch> | undefined
-  const obtain: Fetch = () => (fetching ??= fetchLocked(lock, { cacheDir, onProgress }))
+  const { spec, lock, bundle, cacheDir, outDir, onProgress, locked, relockDifferences, archive } = options
+  const fetching = { cacheDir, onProgress, ...(archive === undefined ? {} : { archive }) }
+  let fetched: ReturnType<Fetch> | undefined
+  const obtain: Fetch = () => (fetched ??= fetchLocked(lock, fetching))
 
   const tools = await toolsTree(lock, obtain, cacheDir)
   const shared = { spec, lock, obtain, cacheDir, onProgress, tools: tools.path }

@@ -1,13 +1,10 @@
-// `mailfleet image build|lock|test`: parse, call one function of images/, print.
+// `mailfleet image build|test`: parse, call one function of images/, print.
 import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { bootTest, type Image } from '../images/boot/boot-test.ts'
 import type { Accel } from '../images/boot/qemu-arguments.ts'
 import { buildImage } from '../images/build.ts'
-import { diffLocks, readLock, writeLock } from '../images/lock/lock.ts'
-import { resolveLock } from '../images/lock/resolve.ts'
 import { readManifest } from '../images/manifest.ts'
-import { readSpec } from '../images/spec.ts'
 import type { Project } from './project.ts'
 import { untilAborted } from './steps.ts'
 
@@ -17,24 +14,19 @@ type Common = { project: Project; json: boolean; signal: AbortSignal }
 const onProgress = (line: string): void => console.error(line)
 
 /** Bakes the image from the committed lock; fails, naming them, if locked packages are gone. */
-export async function imageBuild({ project, json, signal }: Common): Promise<number> {
+export async function imageBuild({
+  project,
+  json,
+  signal,
+  archive,
+}: Common & { archive?: string }): Promise<number> {
   const { specFile, lockFile, cacheDir, serverEntry, imagesDir } = project
-  const building = buildImage({ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, onProgress })
+  const building = buildImage({
+    ...{ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, onProgress },
+    ...(archive === undefined ? {} : { archive }),
+  })
   const { digest, disk, bytes, cached, locked } = await untilAborted(building, signal)
   print(json, { digest, disk, bytes, cached, locked })
-  return 0
-}
-
-/** Locks anew what the spec asks for, and prints what changed. */
-export async function imageLock({ project, json, signal }: Common): Promise<number> {
-  const { specFile, lockFile, cacheDir, packageLockFile } = project
-  const before = existsSync(lockFile) ? readLock(lockFile) : null
-  const resolving = resolveLock(readSpec(specFile), { cacheDir, packageLockFile, onProgress })
-  const lock = await untilAborted(resolving, signal)
-  const differences = before === null ? [] : diffLocks(before, lock)
-  writeLock(lockFile, lock)
-  if (json) console.log(JSON.stringify({ file: lockFile, differences }, null, 2))
-  else console.log(before === null ? `wrote ${lockFile}` : differences.join('\n') || 'nothing changed')
   return 0
 }
 

@@ -1,8 +1,8 @@
 // The lock, images/image.lock.json: every input of the image by version and hash, and the one date it is built at.
 // It names no host: a .deb is known by its archive and its path there. Fails with InputError, all problems at once.
-import { writeFileSync, renameSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import * as v from 'valibot'
-import { checkInput, readInput } from '../../input/problems.ts'
+import { checkInput, InputError, readInput, type Problem } from '../../input/problems.ts'
 
 const hex256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower case hex'))
 const poolPath = v.pipe(
@@ -45,14 +45,72 @@ export type Lock = v.InferOutput<typeof lockSchema>
  * @throws {InputError} naming every key that does not fit.
  */
 export function readLock(file: string): Lock {
-  return checkInput(file, lockSchema, readInput(file))
+  const lock = checkInput(file, lockSchema, readInput(file))
+  const problems = contradictions(lock)
+  if (problems.length > 0) throw new InputError(file, problems)
+  return lock
+}
+
+/** What a lock says twice, which a merge of two people's locks makes: a bake takes one version of each package. */
+function contradictions(lock: Lock): Problem[] {
+  const problems: Problem[] = []
+  const paths = new Map<string, { key: string; deb: LockedDeb }>()
+  const places: [string, LockedDeb][] = [
+    ...lock.root.map((deb, index): [string, LockedDeb] => [`root.${index}`, deb]),
+    ['kernel', lock.kernel],
+    ...lock.tools.map((deb, index): [string, LockedDeb] => [`tools.${index}`, deb]),
+  ]
+  for (const [key, deb] of places) {
+    const path = `${deb.archive}/${deb.filename}`
+    const first = paths.get(path)
+    if (first && (first.deb.sha256 !== deb.sha256 || first.deb.sizeBytes !== deb.sizeBytes)) {
+      const expected = `the content that ${first.key} has for the same ${deb.filename}`
+      problems.push({ key, found: `${deb.sizeBytes} bytes, ${deb.sha256}`, expected })
+    }
+    if (!first) paths.set(path, { key, deb })
+  }
+  const once = (part: string, names: string[]) => {
+    for (const [index, name] of names.entries()) {
+      if (names.indexOf(name) < index)
+        problems.push({ key: `${part}.${index}`, found: `${name} again`, expected: 'each package once' })
+    }
+  }
+  once(
+    'root',
+    lock.root.map(({ name }) => name),
+  )
+  once(
+    'tools',
+    lock.tools.map(({ name }) => name),
+  )
+  once(
+    'native',
+    lock.native.map(({ name, version }) => `${name} ${version}`),
+  )
+  return problems
+}
+
+/** Problems of a lock's packages with the architecture of a spec. */
+export function architectureProblems(lock: Lock, architecture: string): Problem[] {
+  return lockedDebs(lock)
+    .filter((deb) => deb.architecture !== 'all' && deb.architecture !== architecture)
+    .map(({ name, architecture: found }) => ({
+      key: name,
+      found,
+      expected: `a package of the spec's architecture, ${architecture}, or of all`,
+    }))
 }
 
 /** Writes a lock so that a reader finds the old one or the new one, never half of it. */
 export function writeLock(file: string, lock: Lock): void {
   const temporary = `${file}.${process.pid}.tmp`
-  writeFileSync(temporary, lockText(lock))
-  renameSync(temporary, file)
+  try {
+    writeFileSync(temporary, lockText(lock), { flush: true })
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
 }
 
 /** A lock as text: one package a line, sorted, so that a change of one package is a change of one line. */
@@ -73,40 +131,6 @@ export function lockText(lock: Lock): string {
 export function lockedDebs(lock: Lock): LockedDeb[] {
   return [...new Map([...lock.root, lock.kernel, ...lock.tools].map((deb) => [deb.sha256, deb])).values()]
 }
-
-/** What changes from lock `a` to lock `b`, one line a difference, for people: `root: libc6 2.41-12 → 2.41-13`. */
-export function diffLocks(a: Lock, b: Lock): string[] {
-  const lines = [
-    ...diffPackages('root', a.root, b.root),
-    ...diffPackages('kernel', [a.kernel], [b.kernel]),
-    ...diffPackages('tools', a.tools, b.tools),
-    ...diffPackages('node', [a.node], [b.node]),
-    ...diffPackages('native', a.native, b.native),
-  ]
-  if (a.spec !== b.spec) lines.push('spec: changed since it was locked')
-  return lines
-}
-
-function diffPackages(
-  part: string,
-  before: readonly (LockedDeb | LockedNpm)[],
-  after: readonly (LockedDeb | LockedNpm)[],
-): string[] {
-  const old = new Map(before.map((item) => [item.name, item]))
-  const lines: string[] = []
-  for (const item of sortedByName(after)) {
-    const was = old.get(item.name)
-    old.delete(item.name)
-    if (!was) lines.push(`${part}: ${item.name} ${item.version} added`)
-    else if (was.version !== item.version)
-      lines.push(`${part}: ${item.name} ${was.version} → ${item.version}`)
-    else if (contentHash(was) !== contentHash(item))
-      lines.push(`${part}: ${item.name} ${item.version} same version, other content`)
-  }
-  return [...lines, ...[...old.values()].map((item) => `${part}: ${item.name} ${item.version} removed`)]
-}
-
-const contentHash = (item: LockedDeb | LockedNpm) => ('sha256' in item ? item.sha256 : item.integrity)
 
 const sortedByName = <T extends { name: string }>(items: readonly T[]): T[] =>
   [...items].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))

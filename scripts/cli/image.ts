@@ -3,24 +3,35 @@ import { Option, type Command } from 'commander'
 import type { Accel } from '../../images/boot/qemu-arguments.ts'
 import { positiveNumber, type Context } from './context.ts'
 
+const ARCHIVE = 'where packages are looked for before the mirror: a directory, an address, s3://bucket/prefix'
+const archiveOf = ({ archive }: { archive?: string }) => (archive === undefined ? {} : { archive })
+
 /** Adds the commands to `mailfleet image`. */
 export function addImageCommands(image: Command, { project, signal }: Context): void {
   image
     .command('build')
     .description('bake the image from the lock; unchanged inputs are not baked again')
+    .option('--archive <where>', ARCHIVE)
     .option('--json', 'print the result as JSON')
-    .action(async (options: { json?: true }) => {
+    .action(async (options: { json?: true; archive?: string }) => {
       const { imageBuild } = await import('../image.ts')
-      process.exitCode = await imageBuild({ project, json: options.json ?? false, signal: signal })
+      const result = imageBuild({ project, json: options.json ?? false, signal, ...archiveOf(options) })
+      process.exitCode = await result
     })
 
   image
     .command('lock')
     .description('resolve the spec against the mirror and write images/image.lock.json')
+    .addOption(
+      new Option('--update', 'also say what each change brings: changelogs, CVEs').conflicts('check'),
+    )
+    .option('--check', 'write nothing; exit 1 if the mirror has moved on, and say what is gone from it')
+    .option('--archive <where>', ARCHIVE)
     .option('--json', 'print the differences as JSON')
-    .action(async (options: { json?: true }) => {
-      const { imageLock } = await import('../image.ts')
-      process.exitCode = await imageLock({ project, json: options.json ?? false, signal: signal })
+    .action(async (options: { update?: true; check?: true; archive?: string; json?: true }) => {
+      const { lockCheck, lockUpdate, lockWrite } = await import('../lock.ts')
+      const run = options.check ? lockCheck : options.update ? lockUpdate : lockWrite
+      process.exitCode = await run({ project, signal, json: options.json ?? false, ...archiveOf(options) })
     })
 
   image

@@ -1,11 +1,11 @@
 // The lock file: read strictly, written whole and stably, compared for people.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { InputError } from '../../../input/problems.ts'
-import { diffLocks, lockedDebs, lockText, readLock, writeLock } from '../../../images/lock/lock.ts'
+import { architectureProblems, lockedDebs, lockText, readLock, writeLock } from '../../../images/lock/lock.ts'
 import { debOf, lockOf, npmOf } from '../locks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-lock-'))
@@ -62,23 +62,46 @@ test('a package shared by root and tools counts once', () => {
   assert.deepEqual(names.sort(), ['libc6', 'linux-image', 'zstd'])
 })
 
-test('differences name part, package and versions', () => {
-  const before = lockOf({
-    root: [debOf('adduser'), debOf('bash', '5.2-1'), debOf('cpio')],
-    native: [npmOf('lmdb', 'old')],
+test('a lock that says things twice, or two things of one file, is refused with every contradiction', () => {
+  const file = join(folder, 'merged.json')
+  const [bash, rebuilt] = [debOf('bash'), debOf('bash', '1.0-1', 'rebuilt!!')]
+  writeLock(file, lockOf({ root: [bash, debOf('bash', '1.1-1')], tools: [rebuilt, debOf('zstd')] }))
+  assert.throws(
+    () => readLock(file),
+    (error) => {
+      assert.ok(error instanceof InputError)
+      assert.deepEqual(
+        error.problems.map(({ key, expected }) => [key, expected]),
+        [
+          ['tools.0', 'the content that root.0 has for the same pool/main/b/bash/bash_1.0-1_amd64.deb'],
+          ['root.1', 'each package once'],
+        ],
+      )
+      return true
+    },
+  )
+})
+
+test('packages of another architecture than the spec’s are all named', () => {
+  const arm = (name: string) => ({ ...debOf(name), architecture: 'arm64' as const })
+  const lock = lockOf({
+    root: [arm('bash'), { ...debOf('tzdata'), architecture: 'all' }],
+    tools: [arm('zstd')],
   })
-  const after = lockOf({
-    root: [debOf('bash', '5.2-2'), debOf('cpio', '1.0-1', 'rebuilt'), debOf('dash')],
-    native: [npmOf('lmdb', 'new')],
-    spec: '1'.repeat(64),
-  })
-  assert.deepEqual(diffLocks(before, after), [
-    'root: bash 5.2-1 → 5.2-2',
-    'root: cpio 1.0-1 same version, other content',
-    'root: dash 1.0-1 added',
-    'root: adduser 1.0-1 removed',
-    'native: lmdb 1.2.3 same version, other content',
-    'spec: changed since it was locked',
-  ])
-  assert.deepEqual(diffLocks(before, before), [])
+  assert.deepEqual(
+    architectureProblems(lock, 'amd64').map(({ key, found }) => [key, found]),
+    [
+      ['bash', 'arm64'],
+      ['zstd', 'arm64'],
+    ],
+  )
+})
+
+test('a lock that cannot be written leaves the old one, and nothing beside it', () => {
+  const file = join(folder, 'kept/image.lock.json')
+  assert.throws(() => writeLock(file, lockOf()), /ENOENT/)
+  const blocked = mkdtempSync(join(folder, 'blocked-'))
+  mkdirSync(join(blocked, 'lock/inside'), { recursive: true })
+  assert.throws(() => writeLock(join(blocked, 'lock'), lockOf()), /EISDIR|ENOTEMPTY/)
+  assert.deepEqual(readdirSync(blocked), ['lock'])
 })

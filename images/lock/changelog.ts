@@ -1,0 +1,75 @@
+// What a package's maintainers say of its versions: the changelog inside the .deb. Owns: finding it there, reading its
+// format (deb-changelog(5)), and which entries are newer than a version. Fails with dpkg's own words.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { temporaryFolder } from '../cache.ts'
+import { runHost } from '../host.ts'
+import { compareVersions } from './version.ts'
+
+/** One version's entry. `lines`: its points, each in one line. */
+export type Entry = { version: string; lines: string[]; cves: string[] }
+
+/** The source package that a .deb was built from, and that one's version. */
+export async function sourceOf(deb: string): Promise<{ source: string; version: string }> {
+  const fields = await runHost([
+    'dpkg-deb',
+    '--showformat',
+    '${source:Package} ${source:Version}',
+    '--show',
+    deb,
+  ])
+  const [source = '', version = ''] = fields.trim().split(' ')
+  return { source, version }
+}
+
+/** All entries of a .deb's changelog, newest first; none when it has none of its own. */
+export async function changelogOf(deb: string, cacheDir: string): Promise<Entry[]> {
+  await using folder = await temporaryFolder(cacheDir, 'changelog')
+  // tar says that it failed when nothing matches, as in packages that link to another's folder.
+  const script =
+    'dpkg-deb --fsys-tarfile "$1" | tar --extract --directory "$2" --wildcards "./usr/share/doc/*/changelog*" 2>&1 || :'
+  await runHost(['sh', '-c', script, 'sh', deb, folder.path])
+  const files = readdirSync(folder.path, { recursive: true, encoding: 'utf8' }).sort()
+  const texts = (pattern: RegExp) =>
+    files
+      .filter((name) => pattern.test(name))
+      .map((name) => gunzipSync(readFileSync(join(folder.path, name))).toString('utf8'))
+  // The first of an architecture alone: a rebuild. A native package's own changelog is Debian's.
+  const debian = [...texts(/\/changelog\.Debian\.\w+\.gz$/), ...texts(/\/changelog\.Debian\.gz$/)]
+  return (debian.length > 0 ? debian : texts(/\/changelog\.gz$/)).flatMap(parseChangelog)
+}
+
+/** Entries of a changelog; none when it is not in Debian's format. */
+export function parseChangelog(text: string): Entry[] {
+  const entries: Entry[] = []
+  let body: string[] | undefined
+  for (const line of text.split('\n')) {
+    const version = /^[a-z0-9][a-z0-9+.-]* \(([^()\s]+)\) [^;]+;/.exec(line)?.[1]
+    if (version !== undefined) {
+      body = []
+      entries.push({ version, lines: body, cves: [] })
+    } else if (/^ -- /.test(line)) body = undefined
+    else if (body) addLine(body, line)
+  }
+  return entries.map((entry) => ({
+    ...entry,
+    cves: [...new Set(entry.lines.join('\n').match(/CVE-\d{4}-\d{4,}/g) ?? [])].sort(),
+  }))
+}
+
+/** A point begins with `*`, `-` or `+`; a line without a mark goes on with the last; `[ Name ]` is a heading. */
+function addLine(points: string[], line: string): void {
+  const text = line.trim()
+  if (text === '' || /^\[.*\]$/.test(text)) return
+  const point = /^[*+-]\s+(.*)$/.exec(text)?.[1]
+  const last = points.at(-1)
+  if (point === undefined && last !== undefined) points[points.length - 1] = `${last} ${text}`
+  else points.push(point ?? text)
+}
+
+/** The entries newer than `version`; the newest alone when that is not known. */
+export function entriesSince(entries: readonly Entry[], version: string | undefined): Entry[] {
+  if (version === undefined) return entries.slice(0, 1)
+  return entries.filter((entry) => compareVersions(entry.version, version) > 0)
+}

@@ -1,0 +1,73 @@
+// What differs between two locks: package by package, in lines for people, in bytes. Pure.
+import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from './lock.ts'
+
+export type Part = 'root' | 'kernel' | 'tools' | 'node' | 'native'
+
+/** One package of one part: added without `from`, removed without `to`. */
+export type Change = { part: Part; from?: LockedDeb | LockedNpm; to?: LockedDeb | LockedNpm }
+
+/** Every package that differs from lock `a` to lock `b`, by part, then name; those removed last. */
+export function lockChanges(a: Lock, b: Lock): Change[] {
+  // A new kernel has a new name, and is the old one's successor all the same.
+  const kernel: Change[] = same(a.kernel, b.kernel) ? [] : [{ part: 'kernel', from: a.kernel, to: b.kernel }]
+  return [
+    ...partChanges('root', a.root, b.root),
+    ...kernel,
+    ...partChanges('tools', a.tools, b.tools),
+    ...partChanges('node', [a.node], [b.node]),
+    ...partChanges('native', a.native, b.native),
+  ]
+}
+
+/** What changes from lock `a` to lock `b`, one line a difference, for people: `root: libc6 2.41-12 → 2.41-13`. */
+export function diffLocks(a: Lock, b: Lock): string[] {
+  const lines = lockChanges(a, b).map(({ part, from, to }) => {
+    if (!from) return `${part}: ${to?.name} ${to?.version} added`
+    if (!to) return `${part}: ${from.name} ${from.version} removed`
+    if (from.name !== to.name) return `${part}: ${from.name} ${from.version} → ${to.name} ${to.version}`
+    if (from.version !== to.version) return `${part}: ${from.name} ${from.version} → ${to.version}`
+    return `${part}: ${to.name} ${to.version} same version, other content`
+  })
+  return a.spec === b.spec ? lines : [...lines, 'spec: changed since it was locked']
+}
+
+/** Bytes of packages that are in one of two locks only. */
+export function bytesChanged(a: Lock, b: Lock): { addedBytes: number; removedBytes: number } {
+  const [before, after] = [lockedDebs(a), lockedDebs(b)]
+  const only = (debs: readonly LockedDeb[], others: readonly LockedDeb[]) => {
+    const known = new Set(others.map(({ sha256 }) => sha256))
+    return debs.filter(({ sha256 }) => !known.has(sha256)).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  }
+  return { addedBytes: only(after, before), removedBytes: only(before, after) }
+}
+
+function partChanges(
+  part: Part,
+  before: readonly (LockedDeb | LockedNpm)[],
+  after: readonly (LockedDeb | LockedNpm)[],
+): Change[] {
+  const old = Map.groupBy(before, ({ name }) => name)
+  const changes: Change[] = []
+  for (const to of sortedByName(after)) {
+    // npm may lock two versions of one name: each is held against its like first.
+    const candidates = old.get(to.name) ?? []
+    const from = candidates.find(({ version }) => version === to.version) ?? candidates[0]
+    old.set(
+      to.name,
+      candidates.filter((item) => item !== from),
+    )
+    if (!from) changes.push({ part, to })
+    else if (!same(from, to)) changes.push({ part, from, to })
+  }
+  return [...changes, ...[...old.values()].flat().map((from) => ({ part, from }))]
+}
+
+const same = (a: LockedDeb | LockedNpm, b: LockedDeb | LockedNpm) =>
+  a.name === b.name && a.version === b.version && contentHash(a) === contentHash(b)
+
+const contentHash = (item: LockedDeb | LockedNpm) => ('sha256' in item ? item.sha256 : item.integrity)
+
+/** By name, in the order of code units, which is no machine's locale. */
+function sortedByName<T extends { name: string }>(items: readonly T[]): T[] {
+  return [...items].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+}
