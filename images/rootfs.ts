@@ -6,6 +6,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { appEntries, filesBelow, type Bundle } from './app.ts'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
+import { lintRoot } from './lint.ts'
 import type { Lock } from './lock/lock.ts'
 import type { Progress } from './progress.ts'
 import type { Spec } from './spec.ts'
@@ -45,7 +46,7 @@ export async function rootFilesystem(inputs: RootInputs): Promise<StageResult> {
       bundle: bundleHash,
       system: createHash('sha256').update(JSON.stringify(system)).digest('hex'),
     },
-    code: [import.meta.filename, join(import.meta.dirname, 'tar.ts')],
+    code: ['rootfs', 'lint', 'tar', 'tar-reader'].map((name) => join(import.meta.dirname, `${name}.ts`)),
     run: async (folder) => {
       onProgress('making the root file system')
       await using work = await temporaryFolder(cacheDir, 'root')
@@ -55,6 +56,10 @@ export async function rootFilesystem(inputs: RootInputs): Promise<StageResult> {
         join(base.path, 'root.tar'),
         join(work.path, 'layers.tar'),
       ])
+      await lintRoot(
+        join(work.path, 'root.tar'),
+        system.map(({ path }) => path),
+      )
       const sandbox = {
         tools: tools.path,
         sourceDateEpoch: lock.sourceDateEpoch,
