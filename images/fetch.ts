@@ -108,7 +108,7 @@ export async function fetchDebs(
 export async function obtainAll<F extends LockedFile>(
   files: readonly F[],
   places: readonly Place[],
-  options: FetchOptions,
+  options: Pick<FetchOptions, 'cacheDir' | 'retryDelayMs'> & { onObtained?: (file: F) => void },
 ): Promise<(Missing & { file: F })[]> {
   await using folder = await temporaryFolder(options.cacheDir, 'fetch')
   const ask = asker(places, { ...options, temporary: folder.path })
@@ -116,6 +116,7 @@ export async function obtainAll<F extends LockedFile>(
   await inParallel(files, async (file) => {
     const answers = await ask(file)
     if (answers) missing.push({ file, answers })
+    else options.onObtained?.(file)
   })
   return missing
 }

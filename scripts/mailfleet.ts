@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { InputError } from '../input/problems.ts'
+import { addArchiveCommands } from './cli/archive.ts'
 import { addBenchCommands } from './cli/bench.ts'
 import { addImageCommands } from './cli/image.ts'
 import { addPublishCommands } from './cli/publish.ts'
@@ -52,6 +53,7 @@ program
 const image = program.command('image').description('bake, lock, test and publish golden images')
 const context = { project, signal: stopping.signal }
 addImageCommands(image, context)
+addArchiveCommands(image, context)
 addPublishCommands(image, context)
 addBenchCommands(program, context)
 

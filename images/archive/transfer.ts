@@ -1,0 +1,109 @@
+// Between a cache and an archive, everything that a lock names. Owns: that only what is missing moves, that it is checked
+// on both ways, and the count of it. Interrupted, the next run goes on where this one stopped. Fails with FetchError, or
+// with what the archive or the disk said.
+import { createHash } from 'node:crypto'
+import { existsSync, statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { absentFiles, FetchError, inParallel, obtainAll, objectFile } from '../fetch.ts'
+import { lockedDebs, lockText, type Lock } from '../lock/lock.ts'
+import type { Progress } from '../progress.ts'
+import type { Archive } from './archive.ts'
+import { useHostProxy } from './http.ts'
+import { objectOf, type LockedFile, type Place } from './place.ts'
+
+export type Transfer = {
+  /** Files that the lock names. */
+  files: number
+  moved: number
+  movedBytes: number
+  /** A dry run: what would be moved. */
+  dryRun: boolean
+}
+
+type TransferOptions = {
+  cacheDir: string
+  dryRun: boolean
+  onProgress: Progress
+  /** First pause between two attempts, doubled each time. */
+  retryDelayMs?: number
+}
+
+/** Every file that a lock names. */
+const lockedFiles = (lock: Lock): LockedFile[] => [
+  ...lockedDebs(lock),
+  ...new Map([lock.node, ...lock.native].map((npm) => [npm.integrity, npm])).values(),
+]
+
+/**
+ * Adds to the archive what it lacks of a lock's files, which are all in the cache, and the lock itself under its SHA-256.
+ * @throws {Error} when a file of the cache is not what its name says.
+ */
+export async function pushLocked(lock: Lock, archive: Archive, o: TransferOptions): Promise<Transfer> {
+  const files = lockedFiles(lock)
+  const absent: LockedFile[] = []
+  await inParallel(files, async (file) => {
+    if (!(await archive.has(objectOf(file), sizeOf(file, o.cacheDir)))) absent.push(file)
+  })
+  const moved = tally(absent, o)
+  if (!o.dryRun) {
+    await inParallel(absent, async (file) => {
+      const object = objectOf(file)
+      const content = await readFile(objectFile(o.cacheDir, file))
+      if (createHash(object.algorithm).update(content).digest('hex') !== object.hex) {
+        throw new Error(`${file.name} ${file.version} is damaged in the cache: npx mailfleet image build`)
+      }
+      await archive.put(object, content)
+      moved.add(content.length)
+    })
+    const text = lockText(lock)
+    await archive.putLock(createHash('sha256').update(text).digest('hex'), text)
+  }
+  return { files: files.length, moved: absent.length, movedBytes: moved.bytes(), dryRun: o.dryRun }
+}
+
+/**
+ * Brings into the cache what it lacks of a lock's files.
+ * @throws {FetchError} naming every file that the archive does not have, or not intact.
+ */
+export async function pullLocked(lock: Lock, archive: Place, o: TransferOptions): Promise<Transfer> {
+  const files = lockedFiles(lock)
+  const absent = o.dryRun
+    ? files.filter((file) => !existsSync(objectFile(o.cacheDir, file)))
+    : await absentFiles(files, o.cacheDir)
+  const moved = tally(absent, o)
+  if (!o.dryRun && absent.length > 0) {
+    await useHostProxy()
+    const missing = await obtainAll(absent, [archive], {
+      ...o,
+      onObtained: (file) => moved.add(sizeOf(file, o.cacheDir)),
+    })
+    if (missing.length > 0) {
+      const are = missing.length === 1 ? 'file' : 'files'
+      throw new FetchError(`the archive lacks ${missing.length} ${are} of the lock:`, missing, [
+        'What helps: npx mailfleet image archive push, where they can still be had.',
+      ])
+    }
+  }
+  return { files: files.length, moved: absent.length, movedBytes: moved.bytes(), dryRun: o.dryRun }
+}
+
+/** npm's locks say no size: the cache's file does. */
+function sizeOf(file: LockedFile, cacheDir: string): number {
+  if ('sizeBytes' in file) return file.sizeBytes
+  return statSync(objectFile(cacheDir, file), { throwIfNoEntry: false })?.size ?? 0
+}
+
+/** Counts what has moved, and says so about ten times on the way. */
+function tally(files: readonly LockedFile[], { dryRun, cacheDir, onProgress }: TransferOptions) {
+  const total = files.reduce((sum, file) => sum + sizeOf(file, cacheDir), 0)
+  const every = Math.max(1, Math.ceil(files.length / 10))
+  let [count, bytes] = [0, 0]
+  return {
+    add: (size: number) => {
+      bytes += size
+      if (++count % every === 0)
+        onProgress(`${count} of ${files.length} files, ${(bytes / 1e6).toFixed(0)} MB`)
+    },
+    bytes: () => (dryRun ? total : bytes),
+  }
+}
