@@ -21,6 +21,7 @@ import type { Progress } from './progress.ts'
 import { rootFilesystem } from './rootfs.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
 import { toolsTree } from './tools.ts'
+import { bakeTrouble, requirePrograms, requireWritable } from './trouble.ts'
 
 export type BuildOptions = {
   specFile: string
@@ -58,11 +59,24 @@ export type BuiltImage = {
 
 const PACKAGE_LOCK = join(import.meta.dirname, '../package-lock.json')
 
-/** Bakes an image, or finds it baked. */
+/**
+ * Bakes an image, or finds it baked. What fails leaves nothing under an image's name, and nothing in the cache's tmp/.
+ * @throws {InputError} (spec, lock), {FetchError}, or an error that says what of the machine stood in the way
+ */
 export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
+  try {
+    return await build(options)
+  } catch (error) {
+    throw bakeTrouble(error, options)
+  }
+}
+
+async function build(options: BuildOptions): Promise<BuiltImage> {
   const { specFile, lockFile, cacheDir, relockInto, onProgress = () => {} } = options
   const spec = readSpec(specFile)
   const lock = readLock(lockFile)
+  requirePrograms()
+  requireWritable(options)
   const bundle = await bundleServer(spec, options.serverEntry)
   await pruneCache(cacheDir)
   try {

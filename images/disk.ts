@@ -211,8 +211,11 @@ function copySparsely(from: string, to: string, startBytes: number): void {
     for (let at = 0; ;) {
       const read = readSync(input, chunk, 0, chunk.length, at)
       if (read === 0) break
-      if (!chunk.subarray(0, read).equals(zeros.subarray(0, read)))
-        writeSync(output, chunk, 0, read, startBytes + at)
+      if (!chunk.subarray(0, read).equals(zeros.subarray(0, read))) {
+        // A disk that is filling up takes a part, and says that it is full the next time (write(2)).
+        for (let done = 0; done < read;)
+          done += writeSync(output, chunk, done, read - done, startBytes + at + done)
+      }
       at += read
     }
   } finally {

@@ -1,7 +1,7 @@
 // The folder of an image, `<outDir>/<digest>/`: the disk, its manifest, its lock. Owns: that it appears whole or not at
 // all, that what is found there is what was made, and `latest`. Fails when a cache says one thing and the disk another.
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hashFile, publish, runStage, type StageResult } from './cache.ts'
@@ -78,8 +78,13 @@ async function assemble({ parts, describe, outDir, onProgress }: FolderInputs): 
 function writeWhole(file: string, text: string): void {
   if (existsSync(file) && readFileSync(file, 'utf8') === text) return
   const temporary = `${file}.${process.pid}.tmp`
-  writeFileSync(temporary, text, { flush: true })
-  renameSync(temporary, file)
+  try {
+    writeFileSync(temporary, text, { flush: true })
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
 }
 
 function pointLatest(outDir: string, digest: string): void {
