@@ -8,6 +8,7 @@ import { InputError } from '../input/problems.ts'
 import { addArchiveCommands } from './cli/archive.ts'
 import { addBenchCommands } from './cli/bench.ts'
 import { addImageCommands } from './cli/image.ts'
+import { addPromoteCommands } from './cli/promote.ts'
 import { addPublishCommands } from './cli/publish.ts'
 import { projectAt } from './project.ts'
 
@@ -55,6 +56,7 @@ const context = { project, signal: stopping.signal }
 addImageCommands(image, context)
 addArchiveCommands(image, context)
 addPublishCommands(image, context)
+addPromoteCommands(image, context)
 addBenchCommands(program, context)
 
 program

@@ -1,64 +1,84 @@
-// `mailfleet image publish|promote`: parse, call one function of images/publish/, print. Owns: the progress bar, the
+// `mailfleet image publish`: parse, call one function of images/publish/, print. Owns: the progress bar, the
 // bake that a dry run needs on a clean clone, and build/reports/publish-plan.json.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { buildImage } from '../images/build.ts'
-import { awsClients, type AwsClients } from '../images/publish/clients.ts'
+import { awsClients } from '../images/publish/clients.ts'
 import { surveyImage, type Exceptions } from '../images/publish/gate.ts'
 import { planPublish, type PublishPlan } from '../images/publish/plan.ts'
-import { promote } from '../images/publish/promote.ts'
+import type { ParentChoice } from '../images/publish/parent.ts'
 import { publish, type PublishResult } from '../images/publish/publish.ts'
+import type { Verify } from '../images/publish/read-back.ts'
+import { InputError } from '../input/problems.ts'
 import { bakedImage } from './image.ts'
 import type { Project } from './project.ts'
 import { runSteps, untilAborted, type Progress, type Step } from './steps.ts'
 
-type Common = { project: Project; json: boolean; signal: AbortSignal; image?: string }
+export type Common = { project: Project; json: boolean; signal: AbortSignal; image?: string }
 
 export type PublishCommand = Common &
-  Exceptions & { region?: string; encrypt: boolean; kmsKey?: string; verify: boolean }
+  Exceptions & {
+    region?: string
+    copyTo: string[]
+    share: string[]
+    parent?: string
+    encrypt: boolean
+    kmsKey?: string
+    verify: Verify
+  }
 
-/** Publishes a boot-tested image to a region, as a snapshot and an AMI. */
+/** Publishes a boot-tested image to regions, as a snapshot and an AMI in each. @returns 1 when a region failed */
 export async function imagePublish(o: PublishCommand): Promise<number> {
   const { digest, folder } = bakedImage(o.project, o.image)
+  const parent = parentChoice(o.parent)
   const aws = await awsClients(o.region === undefined ? {} : { region: o.region })
+  const copyTo = await Promise.all(o.copyTo.map((region) => awsClients({ region })))
   let result: PublishResult | undefined
   const step: Step = {
-    title: `Publish ${digest.slice(0, 12)} to ${aws.region}`,
+    title: `Publish ${digest.slice(0, 12)} to ${[aws, ...copyTo].map(({ region }) => region).join(', ')}`,
     run: async (onProgress) => {
-      result = await publish({ ...o, folder, aws, commit: commitOf(o.project), ...reporting(o, onProgress) })
-      return `${result.imageId}${result.cached ? ', which was there already' : ''}`
+      const wish = { ...o, folder, parent, aws, copyTo, commit: commitOf(o.project) }
+      result = await publish({ ...wish, ...reporting(o, onProgress) })
+      return [result, ...result.copies]
+        .map(({ imageId, cached }) => `${imageId}${cached ? ', which was there already' : ''}`)
+        .join('; ')
     },
   }
   await runSteps([step], { out: outOf(o), signal: o.signal })
+  for (const { region, problem } of result!.failed) console.error(`${region}: ${problem}`)
+  if (result!.failed.length > 0) console.error('publish again to finish what failed')
   if (o.json) console.log(JSON.stringify(result, null, 2))
-  else console.log(`next: npx mailfleet image promote --region ${aws.region} --channel prod`)
-  return 0
+  else console.log('next: npx mailfleet image promote --channel prod')
+  return result!.failed.length > 0 ? 1 : 0
 }
 
-/** Says what publishing would take, without AWS; bakes the image first if there is none. */
-export async function imagePublishPlan(o: Common & Exceptions & { verify: boolean }): Promise<number> {
+/** @throws {InputError} */
+function parentChoice(found = 'auto'): ParentChoice {
+  if (found === 'auto' || found === 'none' || /^ami-[0-9a-f]+$/.test(found)) return found as ParentChoice
+  const expected = 'auto, none, or the id of an AMI (with --dry-run: the folder or digest of an image here)'
+  throw new InputError('the options', [{ key: '--parent', found, expected }])
+}
+
+/**
+ * Says what publishing would take, without AWS; bakes the image first if there is none.
+ * @param o.parent folder or digest of an image that is here: the upload is counted as over a snapshot of it
+ */
+export async function imagePublishPlan(
+  o: Common & Exceptions & { verify: Verify; parent?: string },
+): Promise<number> {
   const baked = o.image !== undefined || existsSync(join(o.project.imagesDir, 'latest'))
   if (!baked) await bake(o)
   const image = await surveyImage(bakedImage(o.project, o.image).folder, o.signal)
-  const plan = planPublish(image, o)
+  const { parent: name, ...rest } = o
+  const isNone = name === undefined || name === 'none' || name === 'auto'
+  const parent = isNone ? null : await surveyImage(bakedImage(o.project, name).folder, o.signal)
+  const plan = planPublish(image, { ...rest, ...(parent === null ? {} : { parent: parent.survey }) })
   const file = join(o.project.reportsDir, 'publish-plan.json')
   mkdirSync(o.project.reportsDir, { recursive: true })
   writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(plan, null, 2)}\n`)
   renameSync(`${file}.${process.pid}`, file)
   console.log(o.json ? JSON.stringify(plan, null, 2) : planText(plan, relative(o.project.root, file)))
-  return 0
-}
-
-/** Points a channel at a published image. */
-export async function imagePromote(o: Common & { channel: string; region?: string }): Promise<number> {
-  const { digest, folder } = bakedImage(o.project, o.image)
-  const aws: AwsClients = await awsClients(o.region === undefined ? {} : { region: o.region })
-  const promotion = await promote({ folder, digest, channel: o.channel, aws, signal: o.signal })
-  const { parameter, region, from, to } = promotion
-  if (o.json) console.log(JSON.stringify(promotion, null, 2))
-  else
-    console.log(`${parameter} in ${region}: ${from ?? 'nothing'} → ${to}${from === to ? ' (unchanged)' : ''}`)
   return 0
 }
 
@@ -73,10 +93,14 @@ async function bake({ project, signal }: Common): Promise<void> {
 }
 
 function planText(plan: PublishPlan, file: string): string {
-  const { digest, blocks, bytes, diskBytes, requests, requestsUsd, storageUsdPerMonth, costUsd } = plan
+  const { digest, blocks, bytes, diskBytes, upload, requests, requestsUsd, storageUsdPerMonth, costUsd } =
+    plan
   return [
     `image     ${digest}`,
-    `upload    ${blocks} blocks of 512 KiB, ${mebibytes(bytes)} MiB of ${mebibytes(diskBytes)} (the rest is zero)`,
+    `holds     ${blocks} blocks of 512 KiB, ${mebibytes(bytes)} MiB of ${mebibytes(diskBytes)} (the rest is zero)`,
+    `upload    ${upload.blocks} blocks, ${mebibytes(upload.bytes)} MiB${
+      upload.parent === null ? '' : `, ${upload.zeroed} of them zeroed, over ${upload.parent}`
+    }`,
     `requests  ${requests}`,
     `cost      $${costUsd.toFixed(4)}: $${requestsUsd.toFixed(4)} once, $${storageUsdPerMonth.toFixed(4)} a month for the snapshot`,
     plan.receipt.passes

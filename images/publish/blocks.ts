@@ -48,6 +48,9 @@ export function checksumOf(block: Uint8Array): string {
   return createHash('sha256').update(block).digest('base64')
 }
 
+/** Of a block that is all zero. */
+export const ZERO_CHECKSUM = checksumOf(ZEROES)
+
 /**
  * The checksum of a snapshot by the method LINEAR: SHA-256 over the checksums of the blocks that were written, as
  * bytes, in the order of their index (EBS direct APIs, CompleteSnapshot: Checksum).

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { InputError, type Problem } from '../../input/problems.ts'
+import { InputError, shown, type Problem } from '../../input/problems.ts'
 import { readReceipt, type Receipt } from '../boot/receipt.ts'
 import { readManifest, type Manifest } from '../manifest.ts'
 import { surveyDisk, type DiskSurvey } from './blocks.ts'
@@ -16,9 +16,19 @@ export type Exceptions = {
 }
 
 /** An image's folder as found: the disk is read and hashed, so its digest is that of the bytes there now. */
-export type SurveyedImage = { folder: string; disk: string; manifest: Manifest; survey: DiskSurvey }
+export type SurveyedImage = {
+  folder: string
+  disk: string
+  manifest: Manifest
+  survey: DiskSurvey
+  /** As EC2 calls it. */
+  architecture: 'x86_64' | 'arm64'
+}
 
-/** @throws {InputError} when the disk is not what the manifest names. */
+/** Debian's name → EC2's (RegisterImage: Architecture). */
+const ARCHITECTURES: Record<string, SurveyedImage['architecture']> = { amd64: 'x86_64', arm64: 'arm64' }
+
+/** @throws {InputError} when the disk is not what the manifest names, or of a machine that EC2 has not. */
 export async function surveyImage(folder: string, signal?: AbortSignal): Promise<SurveyedImage> {
   const disk = join(folder, 'disk.raw')
   const manifest = readManifest(folder)
@@ -27,7 +37,13 @@ export async function surveyImage(folder: string, signal?: AbortSignal): Promise
     const expected = `the bytes of the manifest beside it, ${manifest.digest}; bake again: npx mailfleet image build`
     throw new InputError(disk, [{ key: 'digest', found: survey.digest, expected }])
   }
-  return { folder, disk, manifest, survey }
+  const architecture = ARCHITECTURES[manifest.architecture]
+  if (architecture === undefined) {
+    const expected = Object.keys(ARCHITECTURES).join(' or ')
+    const problem = { key: 'architecture', found: shown(manifest.architecture), expected }
+    throw new InputError(join(folder, 'manifest.json'), [problem])
+  }
+  return { folder, disk, manifest, survey, architecture }
 }
 
 /**

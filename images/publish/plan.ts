@@ -1,7 +1,9 @@
 // What publishing an image would take: counted from its disk, without AWS. Owns: the arithmetic of requests and cost.
 import { InputError } from '../../input/problems.ts'
-import { BLOCK_BYTES, volumeGiB } from './blocks.ts'
+import { BLOCK_BYTES, volumeGiB, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './blocks.ts'
+import { writesOver } from './delta.ts'
 import { passGate, type Exceptions, type SurveyedImage } from './gate.ts'
+import { SAMPLE_BLOCKS, type Verify } from './read-back.ts'
 
 // In USD. The three requests: the examples of the EBS user guide, "Pricing for EBS direct APIs", for a region that it does
 // not name; it charges for no others. A region's own prices are on AWS's EBS pricing page.
@@ -17,10 +19,12 @@ export type PublishPlan = {
   digest: string
   diskBytes: number
   volumeGiB: number
-  /** Blocks of 512 KiB that are not all zero, which alone are sent and stored. */
+  /** Blocks of 512 KiB that are not all zero. */
   blocks: number
   /** What they hold. */
   bytes: number
+  /** What is sent: all of those without a parent; else what differs, blocks that became zero among it. */
+  upload: { parent: string | null; blocks: number; zeroed: number; bytes: number }
   /** Of the EBS direct APIs and EC2, when none has to be repeated. */
   requests: number
   requestsByName: Record<string, number>
@@ -32,29 +36,43 @@ export type PublishPlan = {
   receipt: { passes: boolean; problem: string | null }
 }
 
-/** Plans the first publication of an image to a region. */
-export function planPublish(image: SurveyedImage, o: Exceptions & { verify: boolean }): PublishPlan {
+/**
+ * Plans the first publication of an image to a region.
+ * @param o.parent the disk of the image that is there already, and that this one is made over
+ */
+export function planPublish(
+  image: SurveyedImage,
+  o: Exceptions & { verify: Verify; parent?: DiskSurvey },
+): PublishPlan {
   const { digest, bytes: diskBytes, blocks } = image.survey
   const bytes = blocks.length * BLOCK_BYTES
+  const writes = o.parent === undefined ? blocks : writesOver(o.parent.blocks, blocks)
+  const zeroed = zeroedIn(writes)
+  const compared = { all: blocks.length, sample: Math.min(SAMPLE_BLOCKS, blocks.length), none: 0 }[o.verify]
   const requestsByName = {
     // Before everything, and once when it is registered.
-    DescribeImages: 2,
+    DescribeImages: o.parent === undefined ? 2 : 3,
     // Before the upload, and once when it is complete.
-    DescribeSnapshots: 2,
+    DescribeSnapshots: o.parent === undefined ? 2 : 3,
     StartSnapshot: 1,
-    PutSnapshotBlock: blocks.length,
+    PutSnapshotBlock: writes.length,
     CompleteSnapshot: 1,
     RegisterImage: 1,
-    ListSnapshotBlocks: o.verify ? 1 : 0,
-    GetSnapshotBlock: o.verify ? blocks.length : 0,
+    ListSnapshotBlocks: (o.verify === 'none' ? 0 : 1) + (o.parent === undefined ? 0 : 1),
+    GetSnapshotBlock: o.verify === 'none' ? 0 : compared + zeroed,
   }
   const requestsUsd =
     requestsByName.PutSnapshotBlock * PUT_BLOCK_USD +
     requestsByName.GetSnapshotBlock * GET_BLOCK_USD +
     requestsByName.ListSnapshotBlocks * LIST_BLOCKS_USD
-  const storageUsdPerMonth = (bytes / 1024 ** 3) * STORAGE_USD_PER_GIB_MONTH
+  const storedBytes = (writes.length - zeroed) * BLOCK_BYTES
+  const storageUsdPerMonth = (storedBytes / 1024 ** 3) * STORAGE_USD_PER_GIB_MONTH
   return {
     ...{ format: 1, digest, diskBytes, volumeGiB: volumeGiB(diskBytes), blocks: blocks.length, bytes },
+    upload: {
+      ...{ parent: o.parent?.digest ?? null, blocks: writes.length, zeroed },
+      bytes: writes.length * BLOCK_BYTES,
+    },
     requests: Object.values(requestsByName).reduce((sum, count) => sum + count, 0),
     requestsByName,
     costUsd: cents(requestsUsd + storageUsdPerMonth),
@@ -63,6 +81,20 @@ export function planPublish(image: SurveyedImage, o: Exceptions & { verify: bool
     receipt: receiptVerdict(image, o),
   }
 }
+
+/** What an upload is about to send, in one line. */
+export function uploadText(
+  blocks: readonly DiskBlock[],
+  o: { parent: { snapshotId: string } | null; writes: readonly DiskBlock[] },
+): string {
+  const usd = o.writes.length * PUT_BLOCK_USD
+  const over = o.parent === null ? 'no parent' : `over ${o.parent.snapshotId}, ${zeroedIn(o.writes)} zeroed`
+  const mebibytes = (o.writes.length * BLOCK_BYTES) / 1024 ** 2
+  return `${o.writes.length} of ${blocks.length} blocks to send (${over}), ${mebibytes} MiB, $${usd.toFixed(4)}`
+}
+
+const zeroedIn = (writes: readonly DiskBlock[]) =>
+  writes.filter(({ checksum }) => checksum === ZERO_CHECKSUM).length
 
 function receiptVerdict(image: SurveyedImage, o: Exceptions): PublishPlan['receipt'] {
   try {

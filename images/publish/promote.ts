@@ -1,83 +1,104 @@
-// Makes a published image the one of a channel: /mailfleet/<channel>/image in the Parameter Store, which deploys read.
-// Owns: that only an image that is available, and is of the digest it is said to be, is promoted.
-// Fails with InputError (not published), or with a sentence.
-import {
-  GetParameterCommand,
-  ParameterNotFound,
-  PutParameterCommand,
-  type SSMClient,
-} from '@aws-sdk/client-ssm'
+// Makes a published image the one of a channel, in every region or in none. Owns: that only an image that is available,
+// was compared with the disk, is of the digest it is said to be, and has lived in an earlier channel for as long as was
+// asked, is promoted. Fails with InputError (not published), or with a sentence.
 import { join } from 'node:path'
 import { InputError } from '../../input/problems.ts'
+import { channelHistory } from './channel.ts'
 import { explained, type AwsClients } from './clients.ts'
-import { eventually, PATIENCE, type Patience } from './patience.ts'
-import { readPublished } from './published.ts'
+import { longestStayMs } from './history.ts'
+import { moveChannel, type Moved } from './move.ts'
+import { PATIENCE, type Patience } from './patience.ts'
+import { readPublished, type PublishedImage } from './published.ts'
 import { availableImage } from './register.ts'
-import { DIGEST_TAG } from './snapshot.ts'
+import { DIGEST_TAG, tagOf } from './snapshots.ts'
+
+/** The image must have been `after`'s for so long first. */
+export type Soak = { after: string; soakMs: number }
 
 export type PromoteOptions = {
   /** Holds published.json. */
   folder: string
   digest: string
   channel: string
-  aws: AwsClients
+  /** All that it was published to when undefined. */
+  regions?: string[]
+  soak?: Soak
+  clientsOf: (region: string) => Promise<AwsClients>
   signal: AbortSignal
   patience?: Patience
 }
 
-export type Promotion = {
-  parameter: string
-  region: string
-  /** The AMI before; null when the channel is new. */
-  from: string | null
-  /** The AMI now. */
-  to: string
+/** Points the channel at the image. @returns a move for each region */
+export async function promote(o: PromoteOptions): Promise<Moved[]> {
+  const images = publishedIn(o)
+  const patience = o.patience ?? PATIENCE
+  const targets = await Promise.all(
+    images.map(async (image) => ({ aws: await o.clientsOf(image.region), imageId: image.imageId })),
+  )
+  const checks = targets.map((target) => explained(check({ ...o, patience }, target)))
+  const results = await Promise.allSettled(checks)
+  o.signal.throwIfAborted()
+  const problems = results.flatMap((result, i) => (result.status === 'rejected' ? [{ result, i }] : []))
+  // What has its own meaning, credentials among it, keeps it.
+  const [first] = problems
+  if (first?.result.reason instanceof InputError) throw first.result.reason
+  if (problems.length > 0) {
+    const lines = problems.map(({ result, i }) => `${images[i]!.region}: ${(result.reason as Error).message}`)
+    throw new Error(`not promoted to ${o.channel}, in any region:\n${lines.join('\n')}`)
+  }
+  const regions = images.map(({ region }) => region)
+  return moveChannel(targets, { ...o, patience, note: { by: 'promote', digest: o.digest, regions } })
 }
 
-/** AWS has looked an image up within seconds. */
-const WRITTEN_MS = 60_000
-
-/** Points the channel at the image. */
-export async function promote(o: PromoteOptions): Promise<Promotion> {
-  const imageId = publishedIn(o)
-  return explained(pointChannel({ patience: PATIENCE, ...o }, imageId))
-}
-
-/** @throws {InputError} when the image was not published to this region. */
-function publishedIn({ folder, digest, aws: { region } }: PromoteOptions): string {
+/** @throws {InputError} when the image was not published to one of the regions, or not compared there. */
+function publishedIn({ folder, digest, regions }: PromoteOptions): PublishedImage[] {
+  const file = join(folder, 'published.json')
   const images = readPublished(folder, digest)?.images ?? []
-  const image = images.find((candidate) => candidate.region === region)
-  if (image) return image.imageId
-  const found = images.length === 0 ? 'nothing' : images.map((other) => other.region).join(', ')
-  const expected = `an image in ${region}; publish it: npx mailfleet image publish --region ${region}`
-  throw new InputError(join(folder, 'published.json'), [{ key: 'images', found, expected }])
+  const found = images.length === 0 ? 'nothing' : images.map(({ region }) => region).join(', ')
+  const wished = regions ?? images.map(({ region }) => region)
+  const missing = wished.filter((region) => !images.some((image) => image.region === region))
+  if (wished.length === 0 || missing.length > 0) {
+    const [region = 'a region'] = missing
+    const expected = `an image in ${region}; publish it: npx mailfleet image publish`
+    throw new InputError(file, [{ key: 'images', found, expected }])
+  }
+  const chosen = images.filter(({ region }) => wished.includes(region))
+  const problems = images.flatMap(({ region, verified }, i) =>
+    chosen.includes(images[i]!) && verified === 'none'
+      ? [
+          {
+            key: `images.${i}.verified`,
+            found: `none, in ${region}`,
+            expected: 'all or sample; publish it again, which only reads',
+          },
+        ]
+      : [],
+  )
+  if (problems.length > 0) throw new InputError(file, problems)
+  return chosen
 }
 
-async function pointChannel(o: PromoteOptions & { patience: Patience }, imageId: string): Promise<Promotion> {
-  const { aws, signal } = o
-  const { Tags = [] } = await availableImage(aws.ec2, imageId, o)
-  const digest = Tags.find(({ Key }) => Key === DIGEST_TAG)?.Value
+async function check(
+  o: PromoteOptions & { patience: Patience },
+  { aws, imageId }: { aws: AwsClients; imageId: string },
+): Promise<void> {
+  const digest = tagOf(await availableImage(aws.ec2, imageId, o), DIGEST_TAG)
   if (digest !== o.digest)
     throw new Error(`image ${imageId} is tagged with digest ${digest ?? 'none'}, not ${o.digest}`)
-  const parameter = `/mailfleet/${o.channel}/image`
-  const from = await valueOf(aws.ssm, parameter, signal)
-  if (from !== imageId) {
-    const request = { Name: parameter, Value: imageId, Type: 'String', DataType: 'aws:ec2:image' } as const
-    await aws.ssm.send(new PutParameterCommand({ ...request, Overwrite: true }), { abortSignal: signal })
-    // AWS looks the image up after it has answered, and drops the value if it finds none
-    // (Systems Manager user guide, native parameter support for AMI ids).
-    const written = async () => ((await valueOf(aws.ssm, parameter, signal)) === imageId ? true : null)
-    const patience = { ...o.patience, settleMs: Math.min(o.patience.settleMs, WRITTEN_MS) }
-    await eventually(`writing ${parameter}`, written, { patience, signal })
-  }
-  return { parameter, region: aws.region, from, to: imageId }
+  if (o.soak === undefined) return
+  const { after, soakMs } = o.soak
+  const moves = await channelHistory({ ssm: aws.ssm, channel: after, signal: o.signal })
+  const stayedMs = longestStayMs(moves, imageId, Date.now())
+  if (stayedMs >= soakMs) return
+  const stayed = stayedMs === 0 ? 'was not' : `was for ${spanText(stayedMs)}`
+  throw new Error(
+    `image ${imageId} ${stayed} in channel ${after}, and is to be there for ${spanText(soakMs)}`,
+  )
 }
 
-async function valueOf(ssm: SSMClient, Name: string, abortSignal: AbortSignal): Promise<string | null> {
-  try {
-    return (await ssm.send(new GetParameterCommand({ Name }), { abortSignal })).Parameter?.Value ?? null
-  } catch (error) {
-    if (error instanceof ParameterNotFound) return null
-    throw error
-  }
+/** A span of time as people read it. */
+function spanText(ms: number): string {
+  const hours = ms / 3_600_000
+  if (hours >= 48) return `${(hours / 24).toFixed(1)} days`
+  return hours >= 1 ? `${hours.toFixed(1)} hours` : `${Math.floor(ms / 1000)} seconds`
 }

@@ -1,25 +1,36 @@
-// Publishes an image to one region of AWS: a baked and boot-tested folder in, an AMI out. Owns: the order (gate,
-// snapshot, AMI, record), and that running it twice makes nothing twice. Stopped at any point, it leaves what the next
-// run finishes. Fails with InputError (the image, credentials), or with one sentence about AWS's refusal.
+// Publishes an image to AWS: a baked and boot-tested folder in, an AMI a region out. Owns: the order (gate, one region
+// by upload, the others by copies of it, sharing, record), and that a region which fails holds up no other one. Stopped
+// at any point, it leaves what the next run finishes. Fails with InputError (the image, credentials), or with one
+// sentence about AWS's refusal.
 import { InputError } from '../../input/problems.ts'
 import type { Progress } from '../progress.ts'
 import { explained, type AwsClients } from './clients.ts'
+import { encryptionIn, ensureCopy } from './copies.ts'
 import { passGate, surveyImage, type Exceptions, type SurveyedImage } from './gate.ts'
-import { eventually, PATIENCE, type Patience } from './patience.ts'
-import { recordPublished, type PublishedImage } from './published.ts'
-import { verifyBlocks } from './read-back.ts'
-import { availableImage, findImage, isNameTaken, registerImage } from './register.ts'
-import { demandEncryption, ensureSnapshot, type Encryption } from './snapshot.ts'
+import type { ParentChoice } from './parent.ts'
+import { PATIENCE, type Patience } from './patience.ts'
+import { recordPublished } from './published.ts'
+import type { Verify } from './read-back.ts'
+import { imageIn, type ImageInRegion, type RegionOptions } from './region.ts'
+import { checkSharing, shareImage } from './share.ts'
+import { ensureSnapshot } from './snapshot.ts'
+import type { Encryption } from './snapshots.ts'
 
 export type PublishOptions = Exceptions &
   Encryption & {
     /** Holds disk.raw, manifest.json and receipt.json. */
     folder: string
+    /** Of the region that the disk is uploaded to. */
     aws: AwsClients
+    /** Of the regions that AWS copies it to. */
+    copyTo: AwsClients[]
+    /** Accounts that may launch it, everywhere. */
+    share: string[]
+    parent: ParentChoice
     /** What the checkout was when this ran, for the tags. */
     commit: string
-    /** Read the snapshot back from AWS and compare it. */
-    verify: boolean
+    /** How much of each snapshot is read back from AWS and compared. */
+    verify: Verify
     signal: AbortSignal
     onProgress: Progress
     /** Bytes written to AWS so far, and in all; called after each block. */
@@ -27,35 +38,74 @@ export type PublishOptions = Exceptions &
     patience?: Patience
   }
 
-export type PublishResult = PublishedImage & {
+export type PublishResult = ImageInRegion & {
   digest: string
-  /** Nothing had to be made: the image was there. */
-  cached: boolean
+  copies: ImageInRegion[]
+  /** Regions that it could not be copied to, and why. */
+  failed: { region: string; problem: string }[]
 }
 
-/** EC2 shows what was made within seconds. */
-const SHOWN_MS = 60_000
-
-/** Makes an AMI of the image, or finds it; adds it to published.json. */
+/** Makes AMIs of the image, or finds them; adds them to published.json. */
 export async function publish(o: PublishOptions): Promise<PublishResult> {
-  const { patience = PATIENCE, signal, onProgress, aws } = o
   checkKey(o.kmsKey)
-  onProgress('reading the disk')
-  const image = await surveyImage(o.folder, signal)
+  checkSharing(o.share, o)
+  const encryptions = o.copyTo.map(({ region }) => encryptionIn(region, o))
+  o.onProgress('reading the disk')
+  const image = await surveyImage(o.folder, o.signal)
   const { receiptDigest } = passGate(image, o)
-  const { digest } = image.survey
-  const found = await explained(findImage(aws.ec2, digest, o))
-  const made = found ?? (await explained(makeImage({ ...o, patience }, image, receiptDigest)))
-  if (o.encrypt) await explained(demandEncryption({ ...o, ec2: aws.ec2 }, made))
-  await explained(availableImage(aws.ec2, made.imageId, { patience, signal, shownMs: SHOWN_MS }))
-  if (o.verify) {
-    onProgress(`reading snapshot ${made.snapshotId} back`)
-    const { snapshotId } = made
-    await explained(verifyBlocks({ ebs: aws.ebs, snapshotId, patience, signal }, image.survey.blocks))
-  }
-  const published = { region: aws.region, ...made, publishedAt: new Date().toISOString() }
-  recordPublished(o.folder, { digest, receipt: receiptDigest, image: published })
-  return { digest, ...published, cached: found !== null }
+  const region = regionOptions(o, image, receiptDigest)
+  const upload = () => ensureSnapshot({ ...o, ...o.aws, ...image, ...region })
+  const source = await imageIn(region, upload)
+  await finish(o, source, image, receiptDigest)
+  const copied = o.copyTo.map(async (aws, i) => {
+    const there = { ...region, ...encryptions[i]!, aws }
+    const made = await imageIn(there, () => ensureCopy(there, source))
+    await finish({ ...o, aws }, made, image, receiptDigest)
+    return made
+  })
+  const results = await Promise.allSettled(copied)
+  o.signal.throwIfAborted()
+  return { digest: image.survey.digest, ...source, ...outcome(o, results) }
+}
+
+function regionOptions(
+  o: PublishOptions,
+  { manifest, ...image }: SurveyedImage,
+  receipt: string,
+): RegionOptions {
+  const tags = [
+    { Key: 'mailfleet:receipt', Value: receipt },
+    { Key: 'mailfleet:commit', Value: o.commit },
+    { Key: 'mailfleet:lock', Value: manifest.lock },
+  ]
+  const { aws, verify, encrypt, kmsKey, signal, onProgress, patience = PATIENCE } = o
+  const key = kmsKey === undefined ? {} : { kmsKey }
+  return { aws, verify, encrypt, ...key, signal, onProgress, patience, tags, image: { ...image, manifest } }
+}
+
+/** Shares the image, then remembers it: one that is not shared as was asked is not published yet. */
+async function finish(
+  o: PublishOptions,
+  { region, imageId, snapshotId }: ImageInRegion,
+  { survey }: SurveyedImage,
+  receipt: string,
+): Promise<void> {
+  await explained(shareImage(o.aws, { imageId, snapshotId }, { accounts: o.share, signal: o.signal }))
+  const image = { region, snapshotId, imageId, publishedAt: new Date().toISOString(), verified: o.verify }
+  recordPublished(o.folder, { digest: survey.digest, receipt, image })
+}
+
+function outcome(
+  { copyTo }: PublishOptions,
+  results: PromiseSettledResult<ImageInRegion>[],
+): Pick<PublishResult, 'copies' | 'failed'> {
+  const copies = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const failed = results.flatMap((result, i) =>
+    result.status === 'fulfilled'
+      ? []
+      : [{ region: copyTo[i]!.region, problem: (result.reason as Error).message }],
+  )
+  return { copies, failed }
 }
 
 /** StartSnapshot takes the ARN of a key, and no alias, id or alias's ARN (API reference, StartSnapshot: KmsKeyArn). */
@@ -63,31 +113,4 @@ function checkKey(found: string | undefined): void {
   if (found === undefined || /^arn:aws[a-z-]*:kms:[^:]+:\d{12}:key\/.+/.test(found)) return
   const expected = 'the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID'
   throw new InputError('the options', [{ key: '--kms-key', found, expected }])
-}
-
-async function makeImage(
-  o: PublishOptions & { patience: Patience },
-  { disk, manifest, survey }: SurveyedImage,
-  receiptDigest: string,
-): Promise<{ snapshotId: string; imageId: string }> {
-  const tags = [
-    { Key: 'mailfleet:receipt', Value: receiptDigest },
-    { Key: 'mailfleet:commit', Value: o.commit },
-    { Key: 'mailfleet:lock', Value: manifest.lock },
-  ]
-  const snapshotId = await ensureSnapshot({ ...o, ...o.aws, disk, survey, tags })
-  o.onProgress('registering the image')
-  const name = `${manifest.name}-${survey.digest}`
-  const request = { name, digest: survey.digest, snapshotId, tags, signal: o.signal }
-  try {
-    return { snapshotId, imageId: await registerImage(o.aws.ec2, request) }
-  } catch (error) {
-    if (!isNameTaken(error)) throw error
-    // The digest is in the name, so it is this image; AWS may take a moment to show it.
-    const patience = { ...o.patience, settleMs: Math.min(o.patience.settleMs, SHOWN_MS) }
-    const look = () => findImage(o.aws.ec2, survey.digest, o)
-    const other = await eventually(`showing image ${name}`, look, { patience, signal: o.signal })
-    o.onProgress(`image ${other.imageId} was registered by another run`)
-    return other
-  }
 }

@@ -7,44 +7,67 @@ import { checkInput, InputError, readInput } from '../../input/problems.ts'
 
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hexadecimal'))
 
-const PublishedImage = v.strictObject({
+const entry = {
   region: v.pipe(v.string(), v.nonEmpty('a region')),
   snapshotId: v.pipe(v.string(), v.regex(/^snap-[0-9a-f]+$/, 'a snapshot’s id')),
   imageId: v.pipe(v.string(), v.regex(/^ami-[0-9a-f]+$/, 'an AMI’s id')),
   publishedAt: v.pipe(v.string(), v.isoTimestamp('a time as 2026-01-31T12:00:00.000Z')),
-})
-
-const Published = v.strictObject({
-  format: v.literal(1),
+}
+const whole = {
   /** SHA-256 of disk.raw. */
   digest: sha256,
   /** SHA-256 of receipt.json as it was when the image was published last. */
   receipt: sha256,
-  images: v.array(PublishedImage),
+}
+
+const PublishedImage = v.strictObject({
+  ...entry,
+  /** How much of the snapshot was read back and compared with the disk, at the most. */
+  verified: v.picklist(['all', 'sample', 'none']),
 })
 
+const Published = v.variant('format', [
+  v.strictObject({ format: v.literal(2), ...whole, images: v.array(PublishedImage) }),
+  // Written until format 2, which says how each image was verified.
+  v.strictObject({ format: v.literal(1), ...whole, images: v.array(v.strictObject(entry)) }),
+])
+
 export type PublishedImage = v.InferOutput<typeof PublishedImage>
-export type Published = v.InferOutput<typeof Published>
+export type Published = { format: 2; digest: string; receipt: string; images: PublishedImage[] }
 
 /** Null when the image was never published. @throws {InputError} */
 export function readPublished(folder: string, digest: string): Published | null {
   const file = join(folder, 'published.json')
   if (!existsSync(file)) return null
   const published = checkInput(file, Published, readInput(file))
-  if (published.digest === digest) return published
-  const expected = `the digest of the image, ${digest}`
-  throw new InputError(file, [{ key: 'digest', found: published.digest, expected }])
+  if (published.digest !== digest) {
+    const expected = `the digest of the image, ${digest}`
+    throw new InputError(file, [{ key: 'digest', found: published.digest, expected }])
+  }
+  if (published.format === 2) return published
+  const images = published.images.map((image) => ({ ...image, verified: 'none' as const }))
+  return { ...published, format: 2, images }
 }
 
-/** Adds the image, in place of an earlier one of the same region. */
+/** Adds the image, in place of an earlier one of the same region; what was once compared stays compared. */
 export function recordPublished(
   folder: string,
   { digest, receipt, image }: { digest: string; receipt: string; image: PublishedImage },
 ): void {
-  const others = (readPublished(folder, digest)?.images ?? []).filter(({ region }) => region !== image.region)
-  const published: Published = { format: 1, digest, receipt, images: [...others, image] }
+  const all = readPublished(folder, digest)?.images ?? []
+  const before = all.find(({ imageId }) => imageId === image.imageId)
+  const verified = moreOf(image.verified, before?.verified ?? 'none')
+  const others = all.filter(({ region }) => region !== image.region)
+  // Copies end in any order; the file has one.
+  const images = [...others, { ...image, verified }].sort((a, b) => a.region.localeCompare(b.region))
+  const published: Published = { format: 2, digest, receipt, images }
   const file = join(folder, 'published.json')
   const draft = `${file}.${process.pid}`
   writeFileSync(draft, `${JSON.stringify(published, null, 2)}\n`, { flush: true })
   renameSync(draft, file)
+}
+
+function moreOf(a: PublishedImage['verified'], b: PublishedImage['verified']): PublishedImage['verified'] {
+  if (a === 'all' || b === 'all') return 'all'
+  return a === 'sample' ? a : b
 }

@@ -4,6 +4,7 @@ import {
   DeregisterImageCommand,
   DescribeImagesCommand,
   RegisterImageCommand,
+  type ArchitectureValues,
   type EC2Client,
   type Image,
   type RegisterImageCommandInput,
@@ -11,7 +12,7 @@ import {
 } from '@aws-sdk/client-ec2'
 import type { Progress } from '../progress.ts'
 import { eventually, type Patience } from './patience.ts'
-import { DIGEST_TAG } from './snapshot.ts'
+import { DIGEST_TAG } from './snapshots.ts'
 
 /** What instances find their root on; /dev/xvda is what EC2 calls it, inside it is an NVMe device. */
 const ROOT_DEVICE = '/dev/xvda'
@@ -39,13 +40,20 @@ export async function findImage(
 /** Makes an AMI of a completed snapshot. @returns its id. */
 export async function registerImage(
   ec2: EC2Client,
-  o: { name: string; digest: string; snapshotId: string; tags: Tag[]; signal: AbortSignal },
+  o: {
+    name: string
+    digest: string
+    architecture: ArchitectureValues
+    snapshotId: string
+    tags: Tag[]
+    signal: AbortSignal
+  },
 ): Promise<string> {
   const request: RegisterImageCommandInput = {
     // Names are unique in an account and region, so two runs at once cannot make two images.
     Name: o.name,
     Description: `mailfleet image ${o.digest}`,
-    Architecture: 'x86_64',
+    Architecture: o.architecture,
     VirtualizationType: 'hvm',
     BootMode: 'uefi',
     // EC2 offers a TPM only together with UEFI; the boot chain can then be measured and attested.
@@ -53,6 +61,8 @@ export async function registerImage(
     // Instances answer IMDSv2 only, whatever the launch template forgets.
     ImdsSupport: 'v2.0',
     EnaSupport: true,
+    // For the instance types of before Nitro that network this way.
+    SriovNetSupport: 'simple',
     RootDeviceName: ROOT_DEVICE,
     BlockDeviceMappings: [
       {

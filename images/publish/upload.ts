@@ -1,18 +1,19 @@
-// Fills a snapshot with a disk's blocks. Owns: how many are under way at once, and the end of the rest when one fails.
-// Writing a block again is harmless, so an upload that was stopped is simply begun again.
+// Fills a snapshot with blocks of a disk. Owns: that each block is sent until it is taken, and only those that an
+// earlier run has not sent. Writing a block again is harmless, so what is not recorded is simply sent again.
 import { PutSnapshotBlockCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import { open } from 'node:fs/promises'
 import { BLOCK_BYTES, readBlock, type DiskBlock } from './blocks.ts'
+import { inParallel } from './parallel.ts'
 import { patiently, type Patience } from './patience.ts'
-
-/** 16 × 512 KiB are 8 MiB of memory, and at 60 ms a block 130 MiB/s: more than most lines, less than AWS's limit. */
-const UNDER_WAY = 16
+import type { UploadRecord } from './upload-record.ts'
 
 export type Upload = {
   ebs: EBSClient
   disk: string
+  /** What is written; those that became zero among them, whose content is zeroes. */
   blocks: readonly DiskBlock[]
   snapshotId: string
+  record: UploadRecord
   patience: Patience
   signal: AbortSignal
   /** Called after each block. */
@@ -21,31 +22,22 @@ export type Upload = {
 
 /** @throws the error of the first block that cannot be written; those under way are then abandoned. */
 export async function uploadBlocks(upload: Upload): Promise<void> {
-  const { disk, blocks, onBytes } = upload
+  const { disk, blocks, record, patience, onBytes } = upload
   await using file = await open(disk)
-  const failed = new AbortController()
-  const signal = AbortSignal.any([upload.signal, failed.signal])
   const bornMs = Date.now()
-  const waiting = blocks.values()
-  let sent = 0
-  const worker = async () => {
-    for (const block of waiting) {
+  const waiting = blocks.filter(({ index }) => !record.has(index))
+  let sent = (blocks.length - waiting.length) * BLOCK_BYTES
+  try {
+    await inParallel(waiting, upload.signal, async (block, signal) => {
       const data = await readBlock(file, block.index)
-      await patiently(() => put(upload, block, data, signal), { patience: upload.patience, bornMs, signal })
+      await patiently(() => put(upload, block, data, signal), { patience, bornMs, signal })
+      record.add(block.index)
       sent += BLOCK_BYTES
       onBytes(sent, blocks.length * BLOCK_BYTES)
-    }
+    })
+  } finally {
+    record.save()
   }
-  const workers = Array.from({ length: UNDER_WAY }, () =>
-    worker().catch((error: unknown) => {
-      failed.abort(error)
-      throw error
-    }),
-  )
-  // The file stays open until none of them reads from it.
-  await Promise.allSettled(workers)
-  upload.signal.throwIfAborted()
-  failed.signal.throwIfAborted()
 }
 
 /** EBS compares the block with its checksum, so a disk that changed since it was surveyed is refused. */

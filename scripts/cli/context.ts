@@ -17,3 +17,10 @@ export function channelName(text: string): string {
   if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text
   throw new InvalidArgumentError('expected lower-case letters, digits and hyphens.')
 }
+
+/** Names with commas between them. @throws {InvalidArgumentError} when there is none */
+export function listed(text: string): string[] {
+  const names = [...new Set(text.split(',').map((name) => name.trim()))].filter((name) => name !== '')
+  if (names.length > 0) return names
+  throw new InvalidArgumentError('expected names, with commas between them.')
+}

@@ -73,6 +73,11 @@ export function ebsRules() {
       block[0]! ^= 1
       snapshots.get(id)!.blocks.set(index, block)
     },
+    /** A stored block is gone. */
+    lose: (id: string, index: number) => {
+      snapshots.get(id)!.base.delete(index)
+      snapshots.get(id)!.blocks.delete(index)
+    },
     /** What nobody here asked for: as when someone else completes a snapshot with blocks missing. */
     seal: (id: string) => Object.assign(snapshots.get(id)!, { sealed: true, looksUntilCompleted: 0 }),
     /** Whether EC2 still shows it as pending: until it is sealed, and for one look more. */
@@ -81,31 +86,36 @@ export function ebsRules() {
       return snapshot !== undefined && (!snapshot.sealed || snapshot.looksUntilCompleted-- > 0)
     },
     read: (id: string): Refusal | null => (isReadable(id) ? null : missing),
-    put: (id: string, index: number, headers: IncomingHttpHeaders, body: Buffer): Refusal | null => {
-      const snapshot = snapshots.get(id)
-      if (!snapshot) return missing
-      if (snapshot.sealed) return invalid('The snapshot is not pending.')
-      if (body.length !== BLOCK_BYTES || headers['x-amz-data-length'] !== String(BLOCK_BYTES))
-        return invalid('The block is not 512 KiB.')
-      if (headers['x-amz-checksum'] !== sha256(body).digest('base64')) return invalid('Wrong block checksum.')
-      snapshot.blocks.set(index, body.equals(ZEROES) ? ZEROES : body)
-      return null
-    },
-    complete: (id: string, headers: IncomingHttpHeaders): Refusal | null => {
-      const snapshot = snapshots.get(id)
-      if (!snapshot) return missing
-      if (snapshot.sealed) return invalid('The snapshot is not pending.')
-      if (headers['x-amz-changedblockscount'] !== String(snapshot.blocks.size)) return invalid('Wrong count.')
-      const inOrder = [...snapshot.blocks]
-        .sort(([a], [b]) => a - b)
-        .map(([, block]) => sha256(block).digest())
-      const linear =
-        headers['x-amz-checksum-algorithm'] === 'SHA256' &&
-        headers['x-amz-checksum-aggregation-method'] === 'LINEAR' &&
-        headers['x-amz-checksum'] === sha256(Buffer.concat(inOrder)).digest('base64')
-      if (!linear) return invalid('Wrong checksum of the snapshot.')
-      snapshot.sealed = true
-      return null
-    },
+    put: (id: string, index: number, headers: IncomingHttpHeaders, body: Buffer): Refusal | null =>
+      put(snapshots.get(id), { index, headers, body }),
+    complete: (id: string, headers: IncomingHttpHeaders): Refusal | null =>
+      complete(snapshots.get(id), headers),
   }
+}
+
+function put(
+  snapshot: Stored | undefined,
+  { index, headers, body }: { index: number; headers: IncomingHttpHeaders; body: Buffer },
+): Refusal | null {
+  if (!snapshot) return missing
+  if (snapshot.sealed) return invalid('The snapshot is not pending.')
+  if (body.length !== BLOCK_BYTES || headers['x-amz-data-length'] !== String(BLOCK_BYTES))
+    return invalid('The block is not 512 KiB.')
+  if (headers['x-amz-checksum'] !== sha256(body).digest('base64')) return invalid('Wrong block checksum.')
+  snapshot.blocks.set(index, body.equals(ZEROES) ? ZEROES : body)
+  return null
+}
+
+function complete(snapshot: Stored | undefined, headers: IncomingHttpHeaders): Refusal | null {
+  if (!snapshot) return missing
+  if (snapshot.sealed) return invalid('The snapshot is not pending.')
+  if (headers['x-amz-changedblockscount'] !== String(snapshot.blocks.size)) return invalid('Wrong count.')
+  const inOrder = [...snapshot.blocks].sort(([a], [b]) => a - b).map(([, block]) => sha256(block).digest())
+  const linear =
+    headers['x-amz-checksum-algorithm'] === 'SHA256' &&
+    headers['x-amz-checksum-aggregation-method'] === 'LINEAR' &&
+    headers['x-amz-checksum'] === sha256(Buffer.concat(inOrder)).digest('base64')
+  if (!linear) return invalid('Wrong checksum of the snapshot.')
+  snapshot.sealed = true
+  return null
 }

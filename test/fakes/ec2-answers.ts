@@ -11,6 +11,8 @@ export function ec2Knowledge() {
     registered: [] as URLSearchParams[],
     /** Images that are registered now, by id. A test may backdate them. */
     images: new Map<string, Registered>(),
+    /** Names that are taken, as REGION/NAME. */
+    names: new Set<string>(),
     /** What the next looks at images show them as, instead of what they are; '' hides them. */
     imageStates: [] as string[],
     /** Encrypted snapshot → ARN of its key. */
@@ -38,7 +40,7 @@ export async function answerEc2(
   const text = answer.body.toString()
   const id = /<(?:imageId|snapshotId)>([\w-]+)</.exec(text)?.[1] ?? ''
   const rewritten = (xml: string) => ({ ...answer, body: Buffer.from(xml) })
-  if (operation === 'DeregisterImage') state.images.delete(form.get('ImageId') ?? '')
+  if (operation === 'DeregisterImage') forget(state, form.get('ImageId') ?? '')
   if (operation === 'DeleteSnapshot') state.rules.deleted(form.get('SnapshotId') ?? '')
   if (operation === 'DescribeSnapshots') return rewritten(withKeys(state, asPending(state, text)))
   if (operation === 'DescribeImages') return rewritten(asRegistered(state, text))
@@ -50,16 +52,21 @@ export async function answerEc2(
   return answer
 }
 
+function forget({ images, names }: State, imageId: string): void {
+  const image = images.get(imageId)
+  if (image) names.delete(`${image.region}/${image.form.get('Name')}`)
+  images.delete(imageId)
+}
+
 type Own = (state: State, form: URLSearchParams, request: Request) => Answer | null
 
 /** Operations, or cases of them, that moto is not asked about. */
 const OWN: Record<string, Own> = {
   RegisterImage: (state, form, { region }) => {
-    const isTaken = [...state.images.values()].some(
-      (image) => image.region === region && image.form.get('Name') === form.get('Name'),
-    )
+    const name = `${region}/${form.get('Name')}`
     const code = 'InvalidAMIName.Duplicate'
-    if (isTaken) return refusal({ status: 400, code, message: 'The name is in use.' }, true)
+    if (state.names.has(name)) return refusal({ status: 400, code, message: 'The name is in use.' }, true)
+    state.names.add(name)
     state.registered.push(form)
     return null
   },
@@ -112,13 +119,15 @@ function asPending({ rules, startedAt }: State, text: string): string {
     )
 }
 
-/** moto knows of no encryption. */
+/** moto knows of no encryption, but of a copy's key. */
 function withKeys({ keys }: State, text: string): string {
-  return text.replace(
-    /(<snapshotId>(snap-\w+)<\/snapshotId>.*?)<encrypted>(false|true)<\/encrypted>/gs,
-    (whole, start: string, id: string) =>
-      keys.has(id) ? `${start}<encrypted>true</encrypted><kmsKeyId>${keys.get(id)}</kmsKeyId>` : whole,
-  )
+  return text
+    .replace(/<kmsKeyId>[^<]*<\/kmsKeyId>/g, '')
+    .replace(
+      /(<snapshotId>(snap-\w+)<\/snapshotId>.*?)<encrypted>(false|true)<\/encrypted>/gs,
+      (whole, start: string, id: string) =>
+        keys.has(id) ? `${start}<encrypted>true</encrypted><kmsKeyId>${keys.get(id)}</kmsKeyId>` : whole,
+    )
 }
 
 function asRegistered(state: State, text: string): string {

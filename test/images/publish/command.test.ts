@@ -24,7 +24,8 @@ const image = (args: string[], env: NodeJS.ProcessEnv = {}) =>
 test('without a region', () => {
   for (const args of [
     ['publish', folder],
-    ['promote', folder, '--channel', 'prod'],
+    ['revert', '--channel', 'prod'],
+    ['history', '--channel', 'prod'],
   ]) {
     const { status, stderr, stdout } = image(args, KEYS)
     assert.equal(status, 2)

@@ -23,18 +23,33 @@ process.on('exit', () => {
 /** Blocks 0, 1, 4 and 7 hold something; 2, 3, 5 and 6 are zero; 7 is the last and not whole. */
 export const STORED = [0, 1, 4, 7]
 
-/** @param seed makes disks of different digests */
-export function madeUpImage(seed: string, overrides: Partial<Receipt> = {}): MadeUpImage {
+/**
+ * @param seed makes disks of different digests
+ * @param change writes to the disk before its digest is taken
+ */
+export function madeUpImage(
+  seed: string,
+  overrides: Partial<Receipt> = {},
+  change: (bytes: Buffer) => void = () => {},
+): MadeUpImage {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-publish-'))
   folders.push(folder)
   const bytes = Buffer.alloc(7 * BLOCK + 4096)
   for (const index of STORED) bytes.write(`${seed} ${index}`, index * BLOCK)
   // One byte at the end of a block is enough for it to be stored.
   bytes[5 * BLOCK - 1] = 1
+  change(bytes)
   const digest = createHash('sha256').update(bytes).digest('hex')
   const disk = join(folder, 'disk.raw')
   writeFileSync(disk, bytes)
-  const manifest = { format: 1, name: 'mailfleet', digest, locked: true, lock: 'c'.repeat(64) }
+  const manifest = {
+    format: 1,
+    name: 'mailfleet',
+    architecture: 'amd64',
+    digest,
+    locked: true,
+    lock: 'c'.repeat(64),
+  }
   writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest))
   const receipt = { ...RECEIPT, digest, ...overrides }
   writeReceipt(join(folder, 'receipt.json'), receipt)

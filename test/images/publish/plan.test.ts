@@ -10,7 +10,7 @@ import { projectAt } from '../../../scripts/project.ts'
 import { imagePublishPlan } from '../../../scripts/publish.ts'
 import { BLOCK, madeUpImage, STORED } from './made-up.ts'
 
-const STRICT = { allowUnlocked: false, allowVolatile: false, verify: false }
+const STRICT = { allowUnlocked: false, allowVolatile: false, verify: 'none' } as const
 
 test('the arithmetic: a thousand blocks cost $0.006 to put, a GiB $0.05 a month to keep', async () => {
   const image = await surveyImage(madeUpImage('arithmetic').folder)
@@ -25,7 +25,7 @@ test('the arithmetic: a thousand blocks cost $0.006 to put, a GiB $0.05 a month 
     [4096, 2 * 1024 ** 3, 4, 4096 + 7],
   )
   assert.deepEqual([plan.requestsUsd, plan.storageUsdPerMonth, plan.costUsd], [0.0246, 0.1, 0.1246])
-  const verified = planPublish(large, { ...STRICT, verify: true })
+  const verified = planPublish(large, { ...STRICT, verify: 'all' })
   assert.deepEqual([verified.requests, verified.requestsUsd], [2 * 4096 + 8, 0.0369])
 })
 
@@ -43,7 +43,7 @@ test('a dry run needs no account; it writes the plan, and says whether the image
   assert.equal(plan.receipt.passes, false)
   assert.match(plan.receipt.problem ?? '', /locked: expected true/)
   const text = String(printed.mock.calls[0]?.arguments[0])
-  assert.match(text, /upload {4}4 blocks of 512 KiB, 2 MiB of 4/)
+  assert.match(text, /holds {5}4 blocks of 512 KiB, 2 MiB of 4 .*\nupload {4}4 blocks, 2 MiB\n/)
   assert.match(text, /may not be published/)
   assert.equal(await imagePublishPlan({ ...o, allowUnlocked: true, json: true }), 0)
   const json = JSON.parse(String(printed.mock.calls[1]?.arguments[0])) as typeof plan

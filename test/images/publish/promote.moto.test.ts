@@ -19,15 +19,25 @@ test('the parameter becomes the AMI, with the type that launch templates resolve
   const before = await publishing(moto, t, madeUpImage('before'))
   const after = await publishing(moto, t, madeUpImage('after'))
   const images = [await publish(before.options), await publish(after.options)] as const
-  const rest = { channel: 'prod', patience: IMPATIENCE, signal: after.options.signal }
   const { aws } = after
-  const toFirst = { ...rest, aws: before.aws, folder: before.options.folder, digest: images[0].digest }
-  const toSecond = { ...rest, aws, folder: after.options.folder, digest: images[1].digest }
+  const rest = {
+    channel: 'prod',
+    patience: IMPATIENCE,
+    signal: after.options.signal,
+    clientsOf: after.clientsOf,
+  }
+  const toFirst = {
+    ...rest,
+    clientsOf: before.clientsOf,
+    folder: before.options.folder,
+    digest: images[0].digest,
+  }
+  const toSecond = { ...rest, folder: after.options.folder, digest: images[1].digest }
   const told = { parameter: '/mailfleet/prod/image', region: 'eu-west-1' }
   const [first, second] = [images[0].imageId, images[1].imageId]
-  assert.deepEqual(await promote(toFirst), { ...told, from: null, to: first })
-  assert.deepEqual(await promote(toSecond), { ...told, from: first, to: second })
-  assert.deepEqual(await promote(toSecond), { ...told, from: second, to: second })
+  assert.deepEqual(await promote(toFirst), [{ ...told, from: null, to: first }])
+  assert.deepEqual(await promote(toSecond), [{ ...told, from: first, to: second }])
+  assert.deepEqual(await promote(toSecond), [{ ...told, from: second, to: second }])
   const { Parameter } = await aws.ssm.send(new GetParameterCommand({ Name: '/mailfleet/prod/image' }))
   const { Value, Type, DataType, Version } = Parameter!
   assert.deepEqual([Value, Type, DataType, Version], [second, 'String', 'aws:ec2:image', 2])
@@ -35,30 +45,30 @@ test('the parameter becomes the AMI, with the type that launch templates resolve
 
 test('an image that was not published, or not to this region, is refused', { skip }, async (t) => {
   const image = madeUpImage('unpublished')
-  const { aws, options, proxy } = await publishing(moto, t, image)
-  const wish = { ...options, digest: image.digest, channel: 'never', aws }
+  const { clientsOf, options, proxy } = await publishing(moto, t, image)
+  const wish = { ...options, digest: image.digest, channel: 'never', clientsOf }
   await assert.rejects(promote(wish), (error: Error) => {
     assert.ok(error instanceof InputError)
     assert.match(
       error.message,
-      /an image in eu-west-1; publish it: npx mailfleet image publish .*found nothing/,
+      /an image in a region; publish it: npx mailfleet image publish.*found nothing/,
     )
     return true
   })
   const elsewhere = { region: 'us-east-1', snapshotId: 'snap-1', imageId: 'ami-1' }
   recordPublished(image.folder, {
     ...{ digest: image.digest, receipt: 'd'.repeat(64) },
-    image: { ...elsewhere, publishedAt: new Date().toISOString() },
+    image: { ...elsewhere, verified: 'all', publishedAt: new Date().toISOString() },
   })
-  await assert.rejects(promote(wish), /an image in eu-west-1.*found us-east-1/)
+  await assert.rejects(promote({ ...wish, regions: ['eu-west-1'] }), /an image in eu-west-1.*found us-east-1/)
   assert.deepEqual(proxy.operations, [])
 })
 
 test('an AMI that is of another digest, or is gone, is never put into the parameter', { skip }, async (t) => {
   const image = madeUpImage('tampered')
-  const { aws, options, proxy } = await publishing(moto, t, image)
+  const { aws, clientsOf, options, proxy } = await publishing(moto, t, image)
   const { imageId } = await publish(options)
-  const wish = { ...options, digest: image.digest, channel: 'never', aws }
+  const wish = { ...options, digest: image.digest, channel: 'never', clientsOf }
   const Tags = [{ Key: 'mailfleet:digest', Value: 'e'.repeat(64) }]
   await aws.ec2.send(new CreateTagsCommand({ Resources: [imageId], Tags }))
   await assert.rejects(promote(wish), /is tagged with digest e{64}, not /)

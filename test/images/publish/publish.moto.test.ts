@@ -47,6 +47,7 @@ test('the AMI boots by UEFI with a TPM and IMDSv2 from the snapshot, and its tag
     TpmSupport: 'v2.0',
     ImdsSupport: 'v2.0',
     EnaSupport: 'true',
+    SriovNetSupport: 'simple',
     RootDeviceName: '/dev/xvda',
     'BlockDeviceMapping.1.DeviceName': '/dev/xvda',
     'BlockDeviceMapping.1.Ebs.SnapshotId': snapshotId,
@@ -71,7 +72,7 @@ test('the AMI boots by UEFI with a TPM and IMDSv2 from the snapshot, and its tag
   const { images, ...published } = JSON.parse(readFileSync(join(image.folder, 'published.json'), 'utf8')) as {
     images: Record<string, string>[]
   }
-  assert.deepEqual(published, { format: 1, digest: image.digest, receipt })
+  assert.deepEqual(published, { format: 2, digest: image.digest, receipt })
   assert.deepEqual(
     images.map(({ region, snapshotId, imageId }) => ({ region, snapshotId, imageId })),
     [{ region: 'eu-west-1', snapshotId, imageId }],
@@ -138,7 +139,7 @@ test('a snapshot that was completed while this run wrote to it is taken', { skip
   await assert.rejects(publish(options), /does not allow/)
   let id = ''
   proxy.onOperation = (operation) => {
-    if (operation === 'PutSnapshotBlock') proxy.rules.seal(id)
+    if (operation === 'CompleteSnapshot') proxy.rules.seal(id)
   }
   id = /snap-\w+/.exec(said.join('\n'))?.[0] ?? ''
   const { snapshotId } = await publish(options)
@@ -152,9 +153,9 @@ test(
   async (t) => {
     const image = madeUpImage('read back')
     const { options, proxy } = await publishing(moto, t, image)
-    const { snapshotId } = await publish({ ...options, verify: true })
+    const { snapshotId } = await publish({ ...options, verify: 'all' })
     proxy.rules.flip(snapshotId, 4)
-    await assert.rejects(publish({ ...options, verify: true }), /is not the disk: block 4 differs/)
+    await assert.rejects(publish({ ...options, verify: 'all' }), /is not the disk: block 4 differs/)
   },
 )
 

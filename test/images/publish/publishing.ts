@@ -11,10 +11,11 @@ export async function publishing(moto: Moto, t: TestContext, image: MadeUpImage)
   const proxy = await startEbsProxy(moto.client.endpoint)
   t.after(proxy.close)
   const aws = await awsClients({ ...moto.client, endpoint: proxy.endpoint })
+  const clientsOf = (region: string) => awsClients({ ...moto.client, endpoint: proxy.endpoint, region })
   const said: string[] = []
   const options: PublishOptions = {
-    ...{ folder: image.folder, aws, commit: 'abc123', patience: IMPATIENCE },
-    ...{ allowUnlocked: false, allowVolatile: false, encrypt: false, verify: false },
+    ...{ folder: image.folder, aws, commit: 'abc123', copyTo: [], share: [], patience: IMPATIENCE },
+    ...{ allowUnlocked: false, allowVolatile: false, encrypt: false, verify: 'sample', parent: 'none' },
     ...{ signal: new AbortController().signal, onProgress: (line) => said.push(line), onBytes: () => {} },
   }
   /** Those in AWS with the image's digest. */
@@ -23,5 +24,5 @@ export async function publishing(moto: Moto, t: TestContext, image: MadeUpImage)
     const { Snapshots = [] } = await aws.ec2.send(new DescribeSnapshotsCommand({ Filters }))
     return Snapshots
   }
-  return { proxy, aws, said, options, snapshots }
+  return { proxy, aws, clientsOf, said, options, snapshots }
 }

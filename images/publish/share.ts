@@ -1,0 +1,38 @@
+// Lets other accounts launch an image, and copy its snapshot. Owns: nothing but the two requests, which change nothing
+// when sent again. Fails with AWS's error: a snapshot that is encrypted with the account's default key is not shared.
+import { ModifyImageAttributeCommand, ModifySnapshotAttributeCommand } from '@aws-sdk/client-ec2'
+import { InputError } from '../../input/problems.ts'
+import type { AwsClients } from './clients.ts'
+import type { Encryption } from './snapshots.ts'
+
+/** Gives the accounts, by their twelve digits, the image and its snapshot. */
+export async function shareImage(
+  { ec2 }: AwsClients,
+  image: { imageId: string; snapshotId: string },
+  { accounts, signal }: { accounts: readonly string[]; signal: AbortSignal },
+): Promise<void> {
+  if (accounts.length === 0) return
+  const Add = accounts.map((UserId) => ({ UserId }))
+  const launch = { ImageId: image.imageId, LaunchPermission: { Add } }
+  await ec2.send(new ModifyImageAttributeCommand(launch), { abortSignal: signal })
+  const create = { SnapshotId: image.snapshotId, Attribute: 'createVolumePermission' } as const
+  const command = new ModifySnapshotAttributeCommand({
+    ...create,
+    OperationType: 'add',
+    UserIds: [...accounts],
+  })
+  await ec2.send(command, { abortSignal: signal })
+}
+
+/** @throws {InputError} for what is no account, and for what AWS would refuse in the end. */
+export function checkSharing(accounts: readonly string[], { encrypt, kmsKey }: Encryption): void {
+  const wrong = accounts.find((account) => !/^\d{12}$/.test(account))
+  if (wrong !== undefined) {
+    const expected = 'accounts of twelve digits, with commas'
+    throw new InputError('the options', [{ key: '--share', found: wrong, expected }])
+  }
+  if (accounts.length === 0 || !encrypt || kmsKey !== undefined) return
+  const expected =
+    'a key of your own, --kms-key, which the other accounts may use: AWS does not share its default key'
+  throw new InputError('the options', [{ key: '--share', found: '--encrypt', expected }])
+}
