@@ -108,7 +108,7 @@ async function relock(spec: Spec, relockInto: string, options: BuildOptions): Pr
       onProgress(`${relockInto} no longer serves: ${(error as Error).message}`)
     }
   }
-  const fresh = await resolveLock(spec, { cacheDir, packageLockFile, onProgress })
+  const fresh = await resolveLock(spec, { cacheDir, packageLockFile, suiteAlone: true, onProgress })
   mkdirSync(dirname(relockInto), { recursive: true })
   writeLock(relockInto, fresh)
   return fresh

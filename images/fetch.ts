@@ -112,13 +112,16 @@ export async function obtainAll<F extends LockedFile>(
 ): Promise<(Missing & { file: F })[]> {
   await using folder = await temporaryFolder(options.cacheDir, 'fetch')
   const ask = asker(places, { ...options, temporary: folder.path })
-  const missing: (Missing & { file: F })[] = []
+  const missing = new Map<F, Answer[]>()
   await inParallel(files, async (file) => {
     const answers = await ask(file)
-    if (answers) missing.push({ file, answers })
+    if (answers) missing.set(file, answers)
     else options.onObtained?.(file)
   })
-  return missing
+  return files.flatMap((file) => {
+    const answers = missing.get(file)
+    return answers ? [{ file, answers }] : []
+  })
 }
 
 /** Files that the cache lacks. One with other content than its name says is removed, so that it is fetched again. */

@@ -17,6 +17,8 @@ export type ResolveOptions = {
   /** npm's lock, whose integrities the image's lock repeats. */
   packageLockFile: string
   mirrors?: Mirrors
+  /** When updates or security cannot be read, lock the suite without them: better than no bake, and not to be committed. */
+  suiteAlone?: boolean
   onProgress?: Progress
 }
 
@@ -39,7 +41,10 @@ export async function resolveLock(spec: Spec, options: ResolveOptions): Promise<
   const { onProgress = () => {}, mirrors = findMirrors() } = options
   const { node, native } = lockedNpm(spec, options.packageLockFile)
   await using folder = await temporaryFolder(options.cacheDir, 'apt')
-  const apt = await privateApt(folder.path, spec, mirrors, onProgress)
+  const apt = await privateApt(folder.path, spec, mirrors, (error) => {
+    if (options.suiteAlone !== true) throw withAdvice(error)
+    onProgress(`not every suite could be read, locking from ${spec.suite} alone: ${error.message}`)
+  })
   const withoutApt = '?and(?essential,?not(?name(^apt$)))'
   const root = await install(apt, mirrors, [withoutApt, ...spec.packages])
   const tools = await install(apt, mirrors, spec.tools)
@@ -63,7 +68,18 @@ export async function resolveLock(spec: Spec, options: ResolveOptions): Promise<
 
 type Apt = { configFile: string }
 
-async function privateApt(dir: string, spec: Spec, mirrors: Mirrors, onProgress: Progress): Promise<Apt> {
+/** A suite that cannot be read for a while must not look like one whose updates were taken back. */
+function withAdvice(error: Error): Error {
+  const advice = "MAILFLEET_MIRROR takes two addresses, main and security, where security's is elsewhere"
+  return new Error(`${error.message}\n${advice}.`, { cause: error })
+}
+
+async function privateApt(
+  dir: string,
+  spec: Spec,
+  mirrors: Mirrors,
+  onMissingSuite: (error: Error) => void,
+): Promise<Apt> {
   for (const path of [
     'etc/apt.conf.d',
     'etc/preferences.d',
@@ -81,7 +97,7 @@ async function privateApt(dir: string, spec: Spec, mirrors: Mirrors, onProgress:
   try {
     await update(dir, configFile, [...main, ...more])
   } catch (error) {
-    onProgress(`not every suite could be read, locking from ${suite} alone: ${(error as Error).message}`)
+    onMissingSuite(error as Error)
     await update(dir, configFile, main)
   }
   return { configFile }

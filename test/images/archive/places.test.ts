@@ -32,7 +32,13 @@ after(() => {
   server.close()
 })
 const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-const NOBODY = 'http://127.0.0.1:1'
+/** Refuses connections: a port that was just free. (fetch itself refuses the low ones.) */
+const NOBODY = await new Promise<string>((resolve) => {
+  const closed = createServer().listen(0, '127.0.0.1', () => {
+    const { port } = closed.address() as AddressInfo
+    closed.close(() => resolve(`http://127.0.0.1:${port}`))
+  })
+})
 const mirrors = { debian: `${address}/debian`, security: `${address}/debian-security` }
 const zstd = debOf('zstd')
 const lock = lockOf({ root: [zstd], kernel: zstd, tools: [zstd] })
@@ -86,6 +92,14 @@ test('an archive and a mirror that do not answer are passed by', async () => {
   const down = { debian: `${NOBODY}/debian`, security: `${NOBODY}/security` }
   const options = { ...fresh(), archive: `${NOBODY}/own`, mirrors: down, snapshot: `${address}/snap` }
   assert.equal((await fetchLocked(lock, options)).downloaded, 1)
+})
+
+test('a refused connection is told as one', async () => {
+  const down = { debian: `${NOBODY}/debian`, security: `${NOBODY}/security` }
+  await assert.rejects(
+    fetchLocked(lock, { ...fresh(), mirrors: down }),
+    /mirror http.*ECONNREFUSED.*, 4 times\n/,
+  )
 })
 
 test('what a Release names may be imported after its date: the day after is asked as well', async () => {
