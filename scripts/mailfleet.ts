@@ -9,6 +9,7 @@ import { addArchiveCommands } from './cli/archive.ts'
 import { addBenchCommands } from './cli/bench.ts'
 import { addImageCommands } from './cli/image.ts'
 import { addPromoteCommands } from './cli/promote.ts'
+import { addPruneCommands } from './cli/prune.ts'
 import { addPublishCommands } from './cli/publish.ts'
 import { projectAt } from './project.ts'
 
@@ -57,6 +58,7 @@ addImageCommands(image, context)
 addArchiveCommands(image, context)
 addPublishCommands(image, context)
 addPromoteCommands(image, context)
+addPruneCommands(image, context)
 addBenchCommands(program, context)
 
 program

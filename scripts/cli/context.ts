@@ -24,3 +24,12 @@ export function listed(text: string): string[] {
   if (names.length > 0) return names
   throw new InvalidArgumentError('expected names, with commas between them.')
 }
+
+const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** A length of time in ms. @throws {InvalidArgumentError} */
+export function duration(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([mhd])$/.exec(text) ?? []
+  if (number !== undefined) return Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS]
+  throw new InvalidArgumentError('expected minutes, hours or days, as in 90m, 12h or 3d.')
+}

@@ -1,6 +1,6 @@
 // `mailfleet image promote|revert|history`: names, options and help of the commands that move a channel in AWS.
-import { InvalidArgumentError, type Command } from 'commander'
-import { channelName, listed, type Context } from './context.ts'
+import type { Command } from 'commander'
+import { channelName, duration, listed, type Context } from './context.ts'
 
 type Flags = { channel: string; region?: string[]; json?: true }
 
@@ -63,12 +63,3 @@ const common = ({ channel, region, json }: Flags) => ({
   ...{ channel, json: json ?? false },
   ...(region === undefined ? {} : { regions: region }),
 })
-
-const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-/** A length of time in ms. @throws {InvalidArgumentError} */
-function duration(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([mhd])$/.exec(text) ?? []
-  if (number !== undefined) return Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS]
-  throw new InvalidArgumentError('expected minutes, hours or days, as in 90m, 12h or 3d.')
-}

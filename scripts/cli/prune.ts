@@ -1,0 +1,37 @@
+// `mailfleet image prune`: name, options and help of the command that removes old images from AWS.
+import { InvalidArgumentError, type Command } from 'commander'
+import { duration, listed, type Context } from './context.ts'
+
+const DAY_MS = 86_400_000
+
+/** Adds the command to `mailfleet image`. */
+export function addPruneCommands(image: Command, { signal }: Context): void {
+  image
+    .command('prune')
+    .description(
+      'say which images of ours in AWS nothing needs, and why each is kept; with --apply remove them',
+    )
+    .option('--keep <number>', 'images of each channel that were good last, at least 1', keepNumber, 3)
+    .option(
+      '--grace <time>',
+      'that an image stays once made, and again once deprecated',
+      duration,
+      14 * DAY_MS,
+    )
+    .option('--region <names>', 'with commas; by default AWS_REGION, or the profile’s', listed)
+    .option('--apply', 'deprecate what nothing needs, and delete what was deprecated for the time of grace')
+    .option('--json', 'print it as JSON')
+    .action(async (flags: { keep: number; grace: number; region?: string[]; apply?: true; json?: true }) => {
+      const { imagePrune } = await import('../prune.ts')
+      process.exitCode = await imagePrune({
+        ...{ signal, keep: flags.keep, graceMs: flags.grace },
+        ...{ apply: flags.apply ?? false, json: flags.json ?? false },
+        ...(flags.region === undefined ? {} : { regions: flags.region }),
+      })
+    })
+}
+
+function keepNumber(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number, 1 or more.')
+}
