@@ -1,6 +1,5 @@
 // A bake on a disk that is too small or read-only: a process of its own, in a mount namespace where a folder is one.
-import { spawn } from 'node:child_process'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { join } from 'node:path'
 import type { BuildOptions } from '../../images/build.ts'

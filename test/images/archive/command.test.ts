@@ -50,12 +50,10 @@ test('a lock is checked or updated, not both', () => {
 })
 
 test('a mirror of which a suite cannot be read is an error, not a lock without its updates', () => {
-  for (const how of [['--check'], ['--update'], []]) {
-    const { status, stdout, stderr } = image('lock', ...how)
-    assert.equal(status, 1)
-    assert.equal(stdout, '')
-    assert.match(stderr, /connect[^]*MAILFLEET_MIRROR takes two addresses/)
-    assert.doesNotMatch(stderr, /alone/)
-  }
+  const { status, stdout, stderr } = image('lock', '--update')
+  assert.equal(status, 1)
+  assert.equal(stdout, '')
+  assert.match(stderr, /connect[^]*MAILFLEET_MIRROR takes two addresses/)
+  assert.doesNotMatch(stderr, /alone/)
   assert.deepEqual(readLock(join(root, 'images/image.lock.json')), lock)
 })
