@@ -33,7 +33,8 @@ export async function imagePublish(o: PublishCommand): Promise<number> {
   const { digest, folder } = bakedImage(o.project, o.image)
   const parent = parentChoice(o.parent)
   const aws = await awsClients(o.region === undefined ? {} : { region: o.region })
-  const copyTo = await Promise.all(o.copyTo.map((region) => awsClients({ region })))
+  const others = o.copyTo.filter((region) => region !== aws.region)
+  const copyTo = await Promise.all(others.map((region) => awsClients({ region })))
   let result: PublishResult | undefined
   const step: Step = {
     title: `Publish ${digest.slice(0, 12)} to ${[aws, ...copyTo].map(({ region }) => region).join(', ')}`,

@@ -26,8 +26,8 @@ export function addPublishCommands(image: Command, { project, signal }: Context)
     )
     .argument('[image]', 'its folder or digest; the newest by default')
     .option('--region <name>', 'where it is uploaded to; by default AWS_REGION, or the profile’s')
-    .option('--copy-to <regions>', 'regions that AWS copies it to, with commas', listed)
-    .option('--share <accounts>', 'accounts that may launch it, with commas', listed)
+    .option('--copy-to <regions>', 'regions that AWS copies it to, with commas', perhapsListed)
+    .option('--share <accounts>', 'accounts that may launch it, with commas', perhapsListed)
     .option(
       '--parent <ami>',
       'send only what differs from this AMI; `none`, or `auto`: the newest of ours (default)',
@@ -60,6 +60,9 @@ export function addPublishCommands(image: Command, { project, signal }: Context)
       process.exitCode = await (dryRun ? imagePublishPlan(options) : imagePublish(options))
     })
 }
+
+/** A pipeline's variable may be empty. */
+const perhapsListed = (text: string) => (text === '' ? [] : listed(text))
 
 function verify(text: string): Verify {
   if (text === 'all' || text === 'sample' || text === 'none') return text

@@ -2,7 +2,10 @@
 // finishes what was begun.
 import { DeleteSnapshotCommand, DeregisterImageCommand } from '@aws-sdk/client-ec2'
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { awsClients } from '../../../images/publish/clients.ts'
 import { publish } from '../../../images/publish/publish.ts'
 import { InputError } from '../../../input/problems.ts'
 import { startMoto } from '../../aws/moto.ts'
@@ -38,6 +41,28 @@ test('on a slow line, where blocks do not arrive whole in time, they are sent ag
   const { snapshotId } = await publish(options)
   assert.deepEqual([...proxy.rules.blocks(snapshotId).keys()].sort(), STORED)
   assert.equal(proxy.count('PutSnapshotBlock'), STORED.length + 6)
+})
+
+test('a block that is not answered is not waited for for ever', { skip }, async (t) => {
+  const { options, proxy } = await publishing(moto, t, madeUpImage('stalls'))
+  const never = new Promise<void>(() => {})
+  let blocks = 0
+  proxy.onOperation = (operation) => (operation === 'PutSnapshotBlock' && ++blocks <= 2 ? never : undefined)
+  const aws = await awsClients({ ...moto.client, endpoint: proxy.endpoint }, 2000)
+  const { snapshotId } = await publish({ ...options, aws })
+  assert.deepEqual([...proxy.rules.blocks(snapshotId).keys()].sort(), STORED)
+  assert.ok(blocks >= STORED.length + 2)
+})
+
+test('what a snapshot took before a failure is not sent again', { skip }, async (t) => {
+  const { options, proxy } = await publishing(moto, t, madeUpImage('recorded'))
+  proxy.faults.push({ operation: 'CompleteSnapshot', times: 1, status: 403, code: 'AccessDeniedException' })
+  await assert.rejects(publish(options), /does not allow/)
+  assert.ok(existsSync(join(options.folder, 'upload.eu-west-1.json')))
+  await publish(options)
+  assert.equal(proxy.count('PutSnapshotBlock'), STORED.length)
+  assert.equal(proxy.count('CompleteSnapshot'), 2)
+  assert.ok(!existsSync(join(options.folder, 'upload.eu-west-1.json')))
 })
 
 test('the tries are bounded, and the next run goes on', { skip }, async (t) => {
