@@ -90,7 +90,7 @@ export function uploadText(
   const usd = o.writes.length * PUT_BLOCK_USD
   const over = o.parent === null ? 'no parent' : `over ${o.parent.snapshotId}, ${zeroedIn(o.writes)} zeroed`
   const mebibytes = (o.writes.length * BLOCK_BYTES) / 1024 ** 2
-  return `${o.writes.length} of ${blocks.length} blocks to send (${over}), ${mebibytes} MiB, $${usd.toFixed(4)}`
+  return `${o.writes.length} of ${blocks.length} blocks to send (${over}), ${mebibytes} MiB, $${usd.toFixed(6)}`
 }
 
 const zeroedIn = (writes: readonly DiskBlock[]) =>

@@ -1,5 +1,5 @@
 // `mailfleet image prune`: name, options and help of the command that removes old images from AWS.
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { duration, listed, type Context } from './context.ts'
 
 const DAY_MS = 86_400_000
@@ -20,6 +20,7 @@ export function addPruneCommands(image: Command, { signal }: Context): void {
     )
     .option('--region <names>', 'with commas; by default AWS_REGION, or the profile’s', listed)
     .option('--apply', 'deprecate what nothing needs, and delete what was deprecated for the time of grace')
+    .addOption(new Option('--dry-run', 'change nothing, as without --apply').conflicts('apply'))
     .option('--json', 'print it as JSON')
     .action(async (flags: { keep: number; grace: number; region?: string[]; apply?: true; json?: true }) => {
       const { imagePrune } = await import('../prune.ts')

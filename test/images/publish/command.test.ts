@@ -71,3 +71,23 @@ test('a channel is a name, and required', () => {
     assert.match(stderr, /^error: .*channel/)
   }
 })
+
+test('an option’s value that will not do is told with what will', () => {
+  for (const [args, expected] of [
+    [['promote', '--channel', 'prod', '--after', 'dev', '--soak', '5x'], /minutes, hours or days, as in 90m/],
+    [['promote', '--channel', 'prod', '--soak', '1d'], /--soak needs --after CHANNEL/],
+    [['promote', '--channel', 'prod', '--region', ','], /names, with commas between them/],
+    [['publish', '--verify', 'some'], /expected all, sample or none/],
+    [['publish', folder, '--parent', 'newest', '--region', 'eu-west-1'], /--parent: expected auto, none, or/],
+    [
+      ['publish', folder, '--share', '12', '--region', 'eu-west-1'],
+      /--share: expected accounts of twelve digits/,
+    ],
+    [['prune', '--keep', '0'], /a whole number, 1 or more/],
+    [['prune', '--apply', '--dry-run'], /'--dry-run' cannot be used with option '--apply'/],
+  ] as const) {
+    const { status, stderr } = image([...args], KEYS)
+    assert.equal(status, 2, args.join(' '))
+    assert.match(stderr, expected)
+  }
+})

@@ -58,7 +58,7 @@ test('only what differs is sent, and a block that became zero is written as zero
   assert.equal(proxy.count('PutSnapshotBlock'), CHANGED.length)
   assert.ok(proxy.rules.written(snapshotId).get(4)!.equals(Buffer.alloc(BLOCK)))
   holds(proxy.rules.blocks(snapshotId), later)
-  assert.match(said.join('\n'), /3 of 4 blocks to send \(over snap-\w+, 1 zeroed\), 1\.5 MiB, \$0\.0000/)
+  assert.match(said.join('\n'), /3 of 4 blocks to send \(over snap-\w+, 1 zeroed\), 1\.5 MiB, \$0\.000018/)
 })
 
 test('where the parent’s disk is here, it is not read back', { skip }, async (t) => {

@@ -48,3 +48,9 @@ test('a stay is as long as its image was the channel’s, and of none that was t
   assert.equal(minutes(['A', 'B', '!A'], 'A'), 3)
   assert.equal(minutes(['A'], 'B'), 0)
 })
+
+test('moved back, a channel is at the image that it was at, whatever the move says of it', () => {
+  const moves = past('A', 'B', '!A')
+  moves[2]!.note!.digest = null
+  assert.deepEqual(goodStays(moves), [{ imageId: 'A', digest: 'of A', sinceMs: 0, untilMs: null }])
+})
