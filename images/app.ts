@@ -1,9 +1,10 @@
 // The application layer: the Node binary and native npm packages out of their locked tarballs, and the server as a
 // bundle. Owns: what lies in /usr/lib/mailfleet. Fails with the bundler's own list of what it cannot find.
-import { cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
+import { withoutSymbols } from './elf.ts'
 import type { Fetch } from './fetch.ts'
 import { runHost } from './host.ts'
 import type { Lock } from './lock/lock.ts'
@@ -19,12 +20,14 @@ export async function runtime(lock: Lock, obtain: Fetch, cacheDir: string): Prom
   return runStage(cacheDir, {
     name: 'runtime',
     inputs: [lock.node, ...lock.native].map(({ name, integrity }) => [name, integrity]),
-    code: [import.meta.filename],
+    code: [import.meta.filename, join(import.meta.dirname, 'elf.ts')],
     run: async (folder) => {
       const fetched = await obtain()
       await using work = await temporaryFolder(cacheDir, 'npm')
       await unpack(fetched.path(lock.node), work.path, ['package/bin/node'])
-      cpSync(join(work.path, 'package/bin/node'), join(folder, 'node'))
+      // A quarter of the binary is symbols.
+      const node = withoutSymbols(readFileSync(join(work.path, 'package/bin/node')))
+      writeFileSync(join(folder, 'node'), node, { mode: 0o755 })
       for (const item of lock.native) {
         const from = join(work.path, item.name)
         mkdirSync(from, { recursive: true })
@@ -124,17 +127,22 @@ export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
   return { files: inOrder, packages: [...new Set(packages)].sort() }
 }
 
-/** /usr/lib/mailfleet as tar entries. */
-export function appEntries(runtimeFolder: string, bundle: Bundle): TarEntry[] {
-  const base = 'usr/lib/mailfleet'
+const HOME = 'usr/lib/mailfleet'
+
+/** Node and the native packages as tar entries. */
+export function runtimeEntries(runtimeFolder: string): TarEntry[] {
   return [
-    { path: `${base}/node`, file: join(runtimeFolder, 'node'), mode: 0o755 },
-    ...bundle.files.map(({ name, text }) => ({ path: `${base}/${name}`, content: text })),
+    { path: `${HOME}/node`, file: join(runtimeFolder, 'node'), mode: 0o755 },
     ...filesBelow(join(runtimeFolder, 'node_modules')).map((path) => ({
-      path: `${base}/node_modules/${path}`,
+      path: `${HOME}/node_modules/${path}`,
       file: join(runtimeFolder, 'node_modules', path),
     })),
   ]
+}
+
+/** The server as tar entries. */
+export function serverEntries({ files }: Bundle): TarEntry[] {
+  return files.map(({ name, text }) => ({ path: `${HOME}/${name}`, content: text }))
 }
 
 /** Paths of all files below a folder, relative to it, sorted. */

@@ -2,20 +2,25 @@
 // read-only erofs, and the dm-verity tree over it. Owns: the order of the layers and the two files' parameters,
 // which make equal layers give equal bytes.
 import { createHash } from 'node:crypto'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { constants, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { appEntries, filesBelow, type Bundle } from './app.ts'
+import { filesBelow, runtimeEntries, serverEntries, type Bundle } from './app.ts'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
 import { lintRoot } from './lint.ts'
 import type { Lock } from './lock/lock.ts'
 import type { Progress } from './progress.ts'
+import { inReadOrder, pathsOf } from './read-order.ts'
 import type { Spec } from './spec.ts'
 import { fileEntry, joinTars, writeTar, type TarEntry } from './tar.ts'
-import { runTool } from './tools.ts'
+import { copyMembers, listTar } from './tar-reader.ts'
+import { runTool, type Sandbox } from './tools.ts'
 
 const SYSTEM = join(import.meta.dirname, 'system')
+const BOOT_FILES = join(import.meta.dirname, 'boot-files.txt')
+/** Beside lz4hc a fifth fewer blocks to read, and no slower to boot (docs/decisions/041-boot.md). */
+const COMPRESSION = '-zzstd,9'
 /** erofs compresses in clusters of this size: larger packs better and reads more for one page. */
-const CLUSTER_BYTES = 16384
+const CLUSTER_BYTES = 65536
 const BLOCK_BYTES = 4096
 
 export type RootInputs = {
@@ -33,71 +38,108 @@ export type RootInputs = {
 /** What the kernel must be told to verify the root. */
 export type Verity = { rootHash: string; salt: string; dataBlocks: number }
 
-/** Makes the file system. The result holds `root.erofs`, `root.verity` and `verity.json` ({@link Verity}). */
+/**
+ * Makes the file system. The result holds `root.erofs`, `root.verity` and `verity.json` ({@link Verity}). The server's
+ * files are added last and behind everything else: where they alone have changed, the rest is found made, and the
+ * disk before them keeps its bytes.
+ */
 export async function rootFilesystem(inputs: RootInputs): Promise<StageResult> {
-  const { spec, lock, tools, base, kernel, runtime, bundle, cacheDir, onProgress } = inputs
-  const system = systemEntries(spec)
-  const bundleHash = createHash('sha256').update(JSON.stringify(bundle.files)).digest('hex')
+  const { lock, tools, bundle, cacheDir, onProgress } = inputs
+  const system = await systemFilesystem(inputs)
+  const seed = digestOf([system.key, bundle.files])
   return runStage(cacheDir, {
     name: 'root',
-    inputs: {
-      keys: [tools.key, base.key, kernel.key, runtime.key],
-      sourceDateEpoch: lock.sourceDateEpoch,
-      bundle: bundleHash,
-      system: createHash('sha256').update(JSON.stringify(system)).digest('hex'),
-    },
-    code: ['rootfs', 'lint', 'tar', 'tar-reader'].map((name) => join(import.meta.dirname, `${name}.ts`)),
+    inputs: { keys: [tools.key, system.key], sourceDateEpoch: lock.sourceDateEpoch, bundle: seed },
+    code: ['rootfs', 'tar'].map((name) => join(import.meta.dirname, `${name}.ts`)),
     run: async (folder) => {
-      onProgress('making the root file system')
+      onProgress('adding the server')
       await using work = await temporaryFolder(cacheDir, 'root')
-      const entries = [...system, ...moduleEntries(kernel.path), ...appEntries(runtime.path, bundle)]
-      await writeTar(join(work.path, 'layers.tar'), entries, lock.sourceDateEpoch)
-      await joinTars(join(work.path, 'root.tar'), [
-        join(base.path, 'root.tar'),
-        join(work.path, 'layers.tar'),
-      ])
-      await lintRoot(
-        join(work.path, 'root.tar'),
-        system.map(({ path }) => path),
-      )
-      const sandbox = {
-        tools: tools.path,
-        sourceDateEpoch: lock.sourceDateEpoch,
-        readOnly: { '/layers': work.path },
-        writable: { '/stage': folder },
-        cwd: '/stage',
-      }
-      // Identifiers are taken from what goes in, so that they are the same for the same image and for no other.
-      const seed = createHash('sha256')
-        .update([base.key, kernel.key, runtime.key, bundleHash].join())
-        .digest('hex')
-      await runTool(sandbox, mkfsArguments(lock.sourceDateEpoch, uuidFrom(seed)))
+      await writeTar(join(work.path, 'server'), serverEntries(bundle), lock.sourceDateEpoch)
+      await joinTars(join(work.path, 'server.tar'), [join(work.path, 'server')])
+      copyFileSync(join(system.path, SYSTEM_EROFS), join(folder, 'root.erofs'), constants.COPYFILE_FICLONE)
+      const sandbox = sandboxOf(inputs, work.path, folder)
+      await runTool(sandbox, mkfsArguments(inputs, system.key, 'root.erofs', 'server.tar', true))
       const verity = await makeVerity(sandbox, join(folder, 'root.erofs'), seed)
       writeFileSync(join(folder, 'verity.json'), JSON.stringify(verity))
     },
   })
 }
 
-function mkfsArguments(sourceDateEpoch: number, uuid: string): string[] {
+const SYSTEM_EROFS = 'system.erofs'
+
+/** All of the root but the server's own files, as a file system to which they can be added. */
+async function systemFilesystem(inputs: RootInputs): Promise<StageResult> {
+  const { spec, lock, tools, base, kernel, runtime, cacheDir, onProgress } = inputs
+  const system = systemEntries(spec)
+  const readAtBoot = pathsOf(readFileSync(BOOT_FILES, 'utf8'))
+  return runStage(cacheDir, {
+    name: 'system',
+    inputs: {
+      keys: [tools.key, base.key, kernel.key, runtime.key],
+      sourceDateEpoch: lock.sourceDateEpoch,
+      system: digestOf(system),
+      readAtBoot,
+    },
+    code: ['rootfs', 'lint', 'read-order', 'tar', 'tar-reader'].map((name) =>
+      join(import.meta.dirname, `${name}.ts`),
+    ),
+    run: async (folder) => {
+      onProgress('making the root file system')
+      await using work = await temporaryFolder(cacheDir, 'system')
+      const place = (name: string) => join(work.path, name)
+      const entries = [...system, ...moduleEntries(kernel.path), ...runtimeEntries(runtime.path)]
+      await writeTar(place('layers.tar'), entries, lock.sourceDateEpoch)
+      await joinTars(place('root.tar'), [join(base.path, 'root.tar'), place('layers.tar')])
+      const ours = system.map(({ path }) => path)
+      await lintRoot(place('root.tar'), ours)
+      const [first, rest] = inReadOrder(await listTar(place('root.tar')), readAtBoot)
+      await copyMembers(place('root.tar'), first, place('first.tar'))
+      await copyMembers(place('root.tar'), rest, place('rest.tar'))
+      // Named by what goes in, so that the same file system has the same name, and no other has it.
+      const seed = digestOf([base.key, kernel.key, runtime.key, system])
+      const sandbox = sandboxOf(inputs, work.path, folder)
+      await runTool(sandbox, mkfsArguments(inputs, seed, SYSTEM_EROFS, 'first.tar', false))
+      await runTool(sandbox, mkfsArguments(inputs, seed, SYSTEM_EROFS, 'rest.tar', true))
+    },
+  })
+}
+
+const digestOf = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex')
+
+function sandboxOf({ tools, lock }: RootInputs, layers: string, stage: string): Sandbox {
+  return {
+    tools: tools.path,
+    sourceDateEpoch: lock.sourceDateEpoch,
+    readOnly: { '/layers': layers },
+    writable: { '/stage': stage },
+    cwd: '/stage',
+  }
+}
+
+/** @param added the archive's content is put behind what the file system already has, of which nothing moves. */
+function mkfsArguments(
+  { lock }: RootInputs,
+  seed: string,
+  erofs: string,
+  archive: string,
+  added: boolean,
+): string[] {
   return [
     'mkfs.erofs',
     '--quiet',
     '--tar=f',
-    '-zlz4hc,9',
+    ...(added ? ['--incremental=data'] : []),
+    COMPRESSION,
     `-C${CLUSTER_BYTES}`,
-    `-T${sourceDateEpoch}`,
+    `-T${lock.sourceDateEpoch}`,
     '--all-time',
-    ...['-U', uuid],
-    'root.erofs',
-    '/layers/root.tar',
+    ...['-U', uuidFrom(digestOf(seed))],
+    erofs,
+    `/layers/${archive}`,
   ]
 }
 
-async function makeVerity(
-  sandbox: Parameters<typeof runTool>[0],
-  erofs: string,
-  seed: string,
-): Promise<Verity> {
+async function makeVerity(sandbox: Sandbox, erofs: string, seed: string): Promise<Verity> {
   const salt = createHash('sha256').update(`salt ${seed}`).digest('hex')
   const output = await runTool(sandbox, [
     'veritysetup',

@@ -27,6 +27,7 @@ const relativePath = v.pipe(
   v.check((path) => !path.split('/').includes('..'), 'a path without ..'),
 )
 const word = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/, 'one word of the kernel command line'))
+const positive = v.pipe(v.number(), v.integer('a whole number'), v.minValue(1, 'a number greater than 0'))
 const some = <T extends v.GenericSchema>(item: T) => v.pipe(v.array(item), v.minLength(1, 'at least one'))
 
 const specSchema = v.strictObject({
@@ -56,6 +57,12 @@ const specSchema = v.strictObject({
   kernelCommandLine: v.array(word),
   units: v.strictObject({ enable: v.record(unitName, v.array(unitName)), mask: v.array(unitName) }),
   remove: v.array(relativePath),
+  budget: v.strictObject({
+    /** Blocks of 512 KiB that a boot may read until it has forwarded its first message. */
+    maxBootBlocks: positive,
+    /** Size of disk.raw in bytes. */
+    maxImageBytes: positive,
+  }),
 })
 
 export type Spec = v.InferOutput<typeof specSchema>

@@ -1,6 +1,8 @@
 // Reading tar archives: ours (images/tar.ts) and mmdebstrap's, which are ustar with pax headers (POSIX.1-2001) and, of
 // older versions, GNU's long names. Owns: the listing of an archive, and the bytes of one of its files. Fails on an
 // archive that ends in the middle of an entry.
+import { once } from 'node:events'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 
 const BLOCK = 512
@@ -108,6 +110,19 @@ export async function textOf(archive: string, { contentAt, size }: TarMember): P
   } finally {
     await handle.close()
   }
+}
+
+/** Writes some of an archive's members as an archive of its own, in the order given. */
+export async function copyMembers(archive: string, members: readonly TarMember[], to: string): Promise<void> {
+  const output = createWriteStream(to, { flush: true })
+  for (const { startsAt, endsAt } of members) {
+    const bytes = createReadStream(archive, { start: startsAt, end: endsAt - 1, highWaterMark: 1 << 20 })
+    for await (const chunk of bytes as AsyncIterable<Buffer>) {
+      if (!output.write(chunk)) await once(output, 'drain')
+    }
+  }
+  output.end(Buffer.alloc(2 * BLOCK))
+  await once(output, 'close')
 }
 
 async function bytesAt(handle: FileHandle, archive: string, at: number, length: number): Promise<Buffer> {

@@ -34,12 +34,15 @@ test('every fault of a spec is named, with its key', () => {
     packages: ['systemd', 'Not A Package'],
     remove: ['../../etc'],
     modules: { initrd: [], root: [] },
+    budget: { maxBootBlocks: 0, maxImageBytes: 'small' },
     kernal: 'x',
   }
   delete (broken as { tools?: unknown }).tools
   const keys = problemsOf(broken).map(({ key }) => key)
   assert.deepEqual(keys.sort(), [
     'architecture',
+    'budget.maxBootBlocks',
+    'budget.maxImageBytes',
     'kernal',
     'modules.initrd',
     'node.version',

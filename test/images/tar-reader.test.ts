@@ -5,7 +5,7 @@ import { appendFileSync, mkdirSync, symlinkSync, linkSync, truncateSync, writeFi
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { writeTar } from '../../images/tar.ts'
-import { listTar, textOf } from '../../images/tar-reader.ts'
+import { copyMembers, listTar, textOf } from '../../images/tar-reader.ts'
 import { folderFor } from '../server/queue/setting.ts'
 
 test('what our writer wrote is listed as it was given', async (t) => {
@@ -82,4 +82,23 @@ test('an archive that was cut short is an error', async (t) => {
   await writeTar(archive, [{ path: 'x', content: 'x'.repeat(2000) }], 0)
   truncateSync(archive, 1000)
   await assert.rejects(listTar(archive), /cut short/)
+})
+
+test('some members of an archive, long names and all, make an archive of their own', async (t) => {
+  const folder = folderFor(t)
+  const long = 'n'.repeat(150)
+  for (const name of ['a', 'b', long]) writeFileSync(join(folder, name), `content of ${name}`)
+  const archive = join(folder, 'all.tar')
+  const argv = ['--format=pax', '--directory', folder, '--create', '--file', archive, 'a', 'b', long]
+  execFileSync('tar', argv)
+  const some = join(folder, 'some.tar')
+  const chosen = (await listTar(archive)).filter(({ path }) => path !== 'b').toReversed()
+  await copyMembers(archive, chosen, some)
+  const found = await listTar(some)
+  assert.deepEqual(
+    found.map(({ path }) => path),
+    [long, 'a'],
+  )
+  assert.equal(await textOf(some, found[0] ?? assert.fail()), `content of ${long}`)
+  assert.match(execFileSync('tar', ['--list', '--file', some], { encoding: 'utf8' }), /^n{150}\na\n$/)
 })
