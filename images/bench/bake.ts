@@ -42,7 +42,7 @@ const ELSEWHERE = {
   env: { TZ: 'Pacific/Kiritimati', LC_ALL: 'C', LANG: 'C', HOME: '/nonexistent', USER: 'nobody' },
   umask: 0o077,
 }
-const BAKE_ELSEWHERE = join(import.meta.dirname, 'bake-elsewhere.ts')
+const BAKE_ELSEWHERE = join(import.meta.dirname, './bake-elsewhere.ts')
 
 /** Bakes five times: as `mailfleet image build` does, twice from nothing, changed, and unchanged. */
 export async function benchBake(o: BakeBenchOptions): Promise<BakeBench> {

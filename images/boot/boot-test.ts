@@ -1,33 +1,27 @@
-// The boot test: an image, started with its network cut off, forwards a real message; only then does it get its
-// receipt. Owns: the order of what is tried and asked, the time limit, and that nothing is left running or lying
-// about. The image's bytes are never written. Fails with what was wrong and the guest's last console lines.
-import { randomUUID } from 'node:crypto'
+// The boot test: the exact bytes of an image, started with their network cut off, forward real messages; survive a power
+// cut; drain when told to stop; and, with one byte altered, refuse. Only then is there a receipt. Owns: the order of the
+// boots, and that nothing is left running or lying about. The image's bytes are never written. Fails with what was wrong
+// and the guest's last console lines.
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { readManifest } from '../manifest.ts'
+import { hashFile } from '../cache.ts'
+import { readManifest, type Manifest } from '../manifest.ts'
 import type { Progress } from '../progress.ts'
 import { chooseAccel, probeKvm } from './accel.ts'
-import { findEvent } from './console.ts'
-import { askGuest, FACTS_PORT, factsCredentials, unitsOfImage, type GuestFacts } from './guest-facts.ts'
-import { cutProblem, openLiveListener, type LiveListener } from './network-cut.ts'
-import { powerDown, startMachine, TAIL_LINES, type RunningMachine } from './qemu.ts'
+import { alteredCopy, refusesToBoot } from './altered.ts'
+import { destinationProblems } from './expected.ts'
+import { examine, type Seen } from './first-boot.ts'
+import { destinations } from './pcap.ts'
+import { startMachine } from './qemu.ts'
 import type { Accel, Machine } from './qemu-arguments.ts'
-import { countBlocksRead } from './read-trace.ts'
-import { writeReceipt, type Receipt } from './receipt.ts'
-import { ADMIN_PORT, RELAY_FROM_GUEST, serverCredentials, SMTP_PORT } from './server-credentials.ts'
-import { startSink, type Received } from './sink.ts'
-import { makeSpoolDisk } from './spool-disk.ts'
-import { submitUntilAccepted } from './submit.ts'
-import { ALIAS, forwardProblems, SENDER, testMessage } from './test-message.ts'
-import { makeWorkFolder, removeWorkFolder } from './work-folder.ts'
+import { budgetProblems, CHECKS, writeReceipt, type Budget, type Receipt } from './receipt.ts'
+import { describeMachine, prepareHost, type TestHost } from './test-host.ts'
+import { refuse, turnedItselfOff, whileItRuns } from './watch.ts'
 
-/** Emulated on two idle cores it takes about half a minute; eight times that on a busy machine. */
-const TIMEOUT_MS = 240_000
-/** The server's own bound for draining is 30 s here. */
-const POWER_DOWN_MS = 90_000
-/** An answer means starting Node and systemctl four times, emulated. */
-const FACTS_MS = 60_000
-/** Holds the queue of one message; takes up only what is written. */
-const SPOOL_BYTES = 256 * 1024 * 1024
+/** Each boot: emulated on two idle cores the first takes about a minute; eight times that on a busy machine. */
+const TIMEOUT_MS = 480_000
+/** The superblock of erofs lies at byte 1024 of the root; its last bytes are reserved and without a meaning. */
+const RESERVED_BYTE = 1024 + 127
 
 export type Image = {
   /** SHA-256 of the disk. */
@@ -39,7 +33,7 @@ export type Image = {
 }
 
 export type BootTestOptions = {
-  /** For everything up to the forwarded message and the guest's facts; default 240 s. */
+  /** For each boot; default 480 s. */
   timeoutMs?: number
   accel?: Accel | 'auto'
   cacheDir: string
@@ -49,197 +43,101 @@ export type BootTestOptions = {
   cutNetwork?: boolean
 }
 
+type Test = {
+  image: Image
+  manifest: Manifest
+  machine: Machine
+  host: TestHost
+  limits: { timeoutMs: number; signal: AbortSignal | undefined }
+  onProgress: Progress
+}
+
 /**
- * Boots the image, forwards a message through it, and writes `receipt.json` into its folder.
+ * Boots the image, forwards messages through it, and writes `receipt.json` into its folder.
  * @throws {Error} with what failed and the last console lines; then there is no new receipt.
  */
 export async function bootTest(image: Image, options: BootTestOptions): Promise<Receipt> {
-  const { onProgress = () => {}, cacheDir } = options
-  const { locked } = readManifest(image.folder)
+  const { onProgress = () => {}, cacheDir, timeoutMs = TIMEOUT_MS, signal } = options
+  const manifest = readManifest(image.folder)
+  await demandBytes(image)
   const boots = join(cacheDir, 'boot')
   const accel = await chooseAccel(options.accel ?? 'auto', () => probeKvm(boots))
-  onProgress(`booting ${image.digest.slice(0, 12)} (${accel})`)
   await using host = await prepareHost(boots)
-  const machine = describeMachine(image, accel, host, options.cutNetwork ?? true)
+  const machine = describeMachine(image.disk, accel, host, options.cutNetwork ?? true)
+  const test: Test = { image, manifest, machine, host, limits: { timeoutMs, signal }, onProgress }
+  onProgress(`booting ${image.digest.slice(0, 12)} (${accel})`)
+  const { held, ...facts } = await firstBoot(test)
+  onProgress('its power was cut; booting it again')
+  await secondBoot(test, held)
+  onProgress('booting it with one byte of its root altered')
+  await alteredBoot(test)
+  onProgress('it refused')
+  const receipt: Receipt = {
+    ...{ version: 2, digest: image.digest, createdAt: new Date().toISOString(), accel },
+    ...{ locked: manifest.locked, checks: [...CHECKS], ...facts },
+    ...{ networkCut: true, volatileSpool: false, cleanShutdown: true },
+  }
+  writeReceipt(join(image.folder, 'receipt.json'), receipt)
+  return receipt
+}
+
+/** A receipt is of bytes: so they are looked at, not believed. */
+async function demandBytes({ disk, digest }: Image): Promise<void> {
+  const found = await hashFile(disk, 'sha256')
+  if (found !== digest)
+    throw new Error(`${disk} is not the image ${digest}: its SHA-256 is ${found}. Bake it again.`)
+}
+
+/** Everything that one boot can show, up to the moment when its power is cut. */
+async function firstBoot(test: Test): Promise<Seen & { outgoing: string[] }> {
+  const { machine, host, limits, onProgress, manifest, image } = test
   const running = await startMachine(machine, { workDir: host.folder })
   try {
-    const seen = await whileItRuns(running, options, (signal) => examine(running, host, onProgress, signal))
-    onProgress('pressing the power button')
-    const cleanShutdown = await turnedItselfOff(running, options.signal)
-    onProgress('it turned itself off')
-    const receipt: Receipt = {
-      ...{ version: 1, digest: image.digest, createdAt: new Date().toISOString(), accel, locked },
-      ...{ ...seen, networkCut: true, volatileSpool: false, cleanShutdown },
-    }
-    writeReceipt(join(image.folder, 'receipt.json'), receipt)
-    return receipt
+    const seen = await whileItRuns(running, limits, async (signal) => {
+      const found = await examine({ running, host, signal, onProgress })
+      refuse(
+        budgetProblems((manifest as { budget?: Budget }).budget, {
+          blocksRead: found.blocksRead,
+          bytes: statSync(image.disk).size,
+        }),
+      )
+      return found
+    })
+    await running.kill()
+    const spokenTo = destinations(host.capture)
+    const attempted = `${host.live.address.host}:${host.live.address.port}`
+    const problems = destinationProblems(spokenTo, attempted)
+    if (problems.length > 0) throw new Error(`boot test failed: ${problems.join('\n')}`)
+    return { ...seen, outgoing: spokenTo.filter((destination) => destination !== `tcp ${attempted}`) }
   } finally {
     await running.kill()
   }
 }
 
-/**
- * A cloud ends an instance by its power button: one that does not drain and turn itself off loses its place in line.
- * @throws {Error} with the console's last lines if it does not, or the caller has had enough.
- */
-async function turnedItselfOff(running: RunningMachine, signal: AbortSignal | undefined): Promise<true> {
-  const cut = () => void running.kill()
-  signal?.addEventListener('abort', cut, { once: true })
-  if (signal?.aborted) cut()
-  const clean = await powerDown(running, POWER_DOWN_MS)
-  signal?.removeEventListener('abort', cut)
-  signal?.throwIfAborted()
-  if (clean) return true
-  const what = `boot test failed: not off ${POWER_DOWN_MS / 1000} s after its power button was pressed`
-  throw new Error(`${what}\n${lastWords(running)}`)
-}
-
-function lastWords({ console }: RunningMachine): string {
-  const last = console.tail(TAIL_LINES)
-  return last.length === 0 ? 'The console said nothing.' : `The console's last lines:\n${last.join('\n')}`
-}
-
-type Host = {
-  folder: string
-  spool: string
-  readTrace: string
-  live: LiveListener
-  sinkPort: number
-  /** The next message that arrives at the sink, or the first that has. */
-  forwarded: Promise<Received>
-}
-
-/** What the test needs outside the guest; all of it goes away again. */
-async function prepareHost(boots: string): Promise<Host & AsyncDisposable> {
-  await using stack = new AsyncDisposableStack()
-  const folder = makeWorkFolder(boots)
-  stack.defer(() => removeWorkFolder(folder))
-  const spool = join(folder, 'spool.raw')
-  await makeSpoolDisk(spool, SPOOL_BYTES)
-  const { promise: forwarded, resolve } = Promise.withResolvers<Received>()
-  const sink = await startSink(resolve)
-  stack.defer(() => sink.close())
-  const live = await openLiveListener()
-  stack.defer(() => live.close())
-  const cleanUp = stack.move()
-  return {
-    ...{ folder, spool, readTrace: join(folder, 'reads.log'), live, sinkPort: sink.port, forwarded },
-    [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
-  }
-}
-
-function describeMachine(image: Image, accel: Accel, host: Host, restrict: boolean): Machine {
-  return {
-    accel,
-    disks: [
-      { name: 'image', file: image.disk, writable: false },
-      { name: 'spool', file: host.spool, writable: true },
-    ],
-    network: {
-      restrict,
-      hostToGuest: [SMTP_PORT, ADMIN_PORT, FACTS_PORT],
-      guestToHost: [{ ...RELAY_FROM_GUEST, hostPort: host.sinkPort }],
-    },
-    credentials: { ...serverCredentials(), ...factsCredentials() },
-    readTraceFile: host.readTrace,
-  }
-}
-
-type Seen = Omit<
-  Receipt,
-  'version' | 'digest' | 'createdAt' | 'accel' | 'locked' | 'networkCut' | 'volatileSpool' | 'cleanShutdown'
->
-
-async function examine(
-  running: RunningMachine,
-  host: Host,
-  onProgress: Progress,
-  signal: AbortSignal,
-): Promise<Seen> {
-  const port = (guest: number) => running.ports.get(guest) ?? 0
-  const message = testMessage(randomUUID(), new Date())
-  await submitUntilAccepted(port(SMTP_PORT), { from: SENDER, to: ALIAS }, message, signal)
-  onProgress(`accepted a message after ${running.seconds().toFixed(1)} s`)
-  const received = await host.forwarded
-  const secondsToFirstForward = round(running.seconds())
-  onProgress(`forwarded it after ${secondsToFirstForward} s`)
-  const { readBytes } = await running.qmp.blockStatistics('image')
-  const blocksRead = countBlocksRead(host.readTrace)
-  refuse(forwardProblems(message, received).map((problem) => `the forwarded message is wrong: ${problem}`))
-  refuse(await adminProblems(port(ADMIN_PORT), signal))
-  const facts = await askGuest(port(FACTS_PORT), [RELAY_FROM_GUEST, host.live.address], FACTS_MS)
-  const askedAt = running.seconds()
-  const verdict = { allowed: RELAY_FROM_GUEST, forbidden: host.live.address, reached: host.live.reached() }
-  const uncut = cutProblem(facts, verdict)
-  refuse(uncut === null ? [] : [uncut])
-  const units = unitsOfImage(facts)
-  refuse(units.failed.map((unit) => `the unit ${unit} failed`))
-  return {
-    ...{ secondsToFirstForward, bytesRead: readBytes, blocksRead },
-    ...stages(running, facts, askedAt),
-    ports: facts.ports.filter((number) => number !== FACTS_PORT),
-    units,
-    nodeVersion: facts.nodeVersion,
-    kernel: facts.kernel,
-  }
-}
-
-/** Moments on the host's clock, in seconds since QEMU was started; the guest counts from its kernel's start. */
-function stages({ console }: RunningMachine, { times }: GuestFacts, askedAt: number) {
-  const kernel = Math.max(0, askedAt - times.now)
-  const listening = findEvent(console.lines(), 'listening')
-  return {
-    secondsToKernel: round(kernel),
-    secondsToUserspace: round(kernel + times.userspace),
-    secondsToServerStart: round(kernel + times.server),
-    ...(listening === null ? {} : { secondsToListening: round(listening.atSeconds) }),
-  }
-}
-
-const round = (seconds: number) => Math.round(seconds * 100) / 100
-
-/** What the guest's admin port says that a healthy server would not. */
-async function adminProblems(port: number, signal: AbortSignal): Promise<string[]> {
-  const get = async (path: string) => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal })
-    return { status: response.status, text: await response.text() }
-  }
-  const problems: string[] = []
-  for (const path of ['/healthz', '/readyz']) {
-    const { status, text } = await get(path)
-    if (status !== 200) problems.push(`${path} answers ${status}: ${text.slice(0, 200)}`)
-  }
-  const { text } = await get('/metrics')
-  if (!/^mailfleet_messages_accepted_total(\{[^}]*\})? 1$/m.test(text)) {
-    problems.push('/metrics does not count one accepted message')
-  }
-  return problems
-}
-
-function refuse(problems: readonly string[]): void {
-  if (problems.length > 0) throw new Error(problems.join('\n'))
-}
-
-/** Runs `work` until it is done, the time is up, the guest ends by itself, or the caller has had enough. */
-async function whileItRuns<T>(
-  running: RunningMachine,
-  { timeoutMs = TIMEOUT_MS, signal: given }: BootTestOptions,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const over = new AbortController()
-  const overdue = setTimeout(() => over.abort(new Error(`not done after ${timeoutMs / 1000} s`)), timeoutMs)
-  const signal = given ? AbortSignal.any([over.signal, given]) : over.signal
-  signal.throwIfAborted()
-  const stopped = Promise.withResolvers<never>()
-  signal.addEventListener('abort', () => stopped.reject(signal.reason as Error), { once: true })
-  void running.ended.then(({ exitCode }) =>
-    over.abort(new Error(`the guest went down by itself (${exitCode})`)),
-  )
+/** What was accepted before the power went is delivered; then the guest is told to stop. */
+async function secondBoot(
+  { machine, host, limits, onProgress }: Test,
+  held: readonly string[],
+): Promise<void> {
+  host.mailbox.refuse(false)
+  const running = await startMachine(machine, { workDir: host.folder })
   try {
-    return await Promise.race([work(signal), stopped.promise])
-  } catch (cause) {
-    throw new Error(`boot test failed: ${(cause as Error).message}\n${lastWords(running)}`, { cause })
+    await whileItRuns(running, limits, async (signal) => {
+      for (const id of held) await host.mailbox.arrival(id, signal)
+    })
+    onProgress(`all ${held.length} messages that waited when the power was cut have arrived`)
+    onProgress('pressing the power button')
+    await turnedItselfOff(running, limits.signal)
+    onProgress('it turned itself off')
   } finally {
-    clearTimeout(overdue)
+    await running.kill()
   }
+}
+
+async function alteredBoot({ image, manifest, machine, host, limits }: Test): Promise<void> {
+  const root = manifest.partitions.find(({ name }) => name.startsWith('root-'))
+  if (root === undefined) throw new Error(`the manifest of ${image.digest} names no root partition`)
+  const file = alteredCopy(image.disk, host.folder, root.startBytes + RESERVED_BYTE)
+  const disks = machine.disks.map((disk) => (disk.name === 'image' ? { ...disk, file } : disk))
+  await refusesToBoot({ ...machine, disks }, { workDir: host.folder, ...limits })
 }

@@ -18,13 +18,20 @@ const text = v.string()
 const Answer = v.object({
   attempts: v.array(v.object({ host: text, port: number, outcome: text })),
   units: v.array(v.object({ unit: text, active: text, sub: text })),
-  ports: v.array(number),
+  listening: v.array(v.object({ protocol: text, address: text, port: number })),
   times: v.object({ now: number, userspace: number, server: number }),
+  server: v.object({ restarts: number, memoryDenyWriteExecute: v.boolean(), environment: v.array(text) }),
+  running: v.array(text),
+  foreign: v.array(text),
   nodeVersion: text,
   kernel: text,
 })
 
-/** `attempts[].outcome` is `connected`, `timeout` or an error code; `times` are seconds since the kernel started. */
+/**
+ * `attempts[].outcome` is `connected`, `timeout` or an error code; `times` are seconds since the kernel started;
+ * `listening` are TCP sockets that listen and UDP sockets that anyone may send to; `running` the programs of all
+ * processes, `foreign` programs that could install something or let somebody in.
+ */
 export type GuestFacts = v.InferOutput<typeof Answer>
 
 export type GuestAddress = { host: string; port: number }

@@ -2,7 +2,7 @@
 // is not part of the image. Reads one JSON line from its connection, which names addresses to try, and answers with
 // one: what came of each, and what systemd and the kernel say of this machine. Descriptor 0 is the connection.
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import { release } from 'node:os'
 
@@ -19,8 +19,9 @@ asker.setEncoding('utf8').on('data', (chunk) => {
 async function answer({ addresses }) {
   const attempts = []
   for (const address of addresses) attempts.push({ ...address, outcome: await attempt(address) })
-  const facts = { attempts, units: units(), ports: ports(), times: times() }
-  asker.end(JSON.stringify({ ...facts, nodeVersion: process.version, kernel: release() }))
+  const facts = { attempts, units: units(), listening: listening(), times: times(), server: server() }
+  const programs = { running: running(), foreign: foreign() }
+  asker.end(JSON.stringify({ ...facts, ...programs, nodeVersion: process.version, kernel: release() }))
 }
 
 function attempt({ host, port }) {
@@ -48,19 +49,77 @@ function units() {
   return found.map(({ unit, active, sub }) => ({ unit, active, sub }))
 }
 
-/** Ports of sockets in state LISTEN (0A), IPv4 and IPv6. */
-function ports() {
-  const rows = ['tcp', 'tcp6'].flatMap((name) => {
+/** Sockets in state LISTEN (0A) of TCP, and those of UDP that anyone may send to (07). */
+function listening() {
+  return ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((name) => {
+    const protocol = name.slice(0, 3)
+    const rows = text(`/proc/net/${name}`).split('\n').slice(1)
+    const columns = rows.map((row) => row.trim().split(/\s+/))
+    return columns
+      .filter(([, , , state]) => state === (protocol === 'tcp' ? '0A' : '07'))
+      .map(([, local]) => {
+        const [address, port] = local.split(':')
+        return { protocol, address: addressOf(address), port: parseInt(port, 16) }
+      })
+  })
+}
+
+/** As the kernel writes it: words of 32 bits in the processor's order. */
+function addressOf(hex) {
+  if (hex.length > 8) return /^0+$/.test(hex) ? '::' : hex
+  return Buffer.from(hex, 'hex').reverse().join('.')
+}
+
+/** What the server's unit is allowed, and how often systemd had to start it again. */
+function server() {
+  const properties = ['NRestarts', 'MemoryDenyWriteExecute', 'Environment']
+  const argv = ['show', ...properties.map((name) => `--property=${name}`), 'mailfleet.service']
+  const lines = execFileSync('systemctl', argv, { encoding: 'utf8' }).trim().split('\n')
+  const shown = Object.fromEntries(
+    lines.map((line) => [line.split('=', 1)[0], line.slice(line.indexOf('=') + 1)]),
+  )
+  return {
+    restarts: Number(shown.NRestarts),
+    memoryDenyWriteExecute: shown.MemoryDenyWriteExecute === 'yes',
+    environment: shown.Environment.split(' '),
+  }
+}
+
+/** The programs of all processes; the kernel's own have none. */
+function running() {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  const programs = pids.flatMap((pid) => {
     try {
-      return readFileSync(`/proc/net/${name}`, 'utf8').split('\n').slice(1)
+      return [readlinkSync(`/proc/${pid}/exe`)]
     } catch {
       return []
     }
   })
-  const listening = rows.map((row) => row.trim().split(/\s+/)).filter((columns) => columns[3] === '0A')
-  return [...new Set(listening.map(([, local]) => parseInt(local.split(':').at(-1), 16)))].sort(
-    (a, b) => a - b,
-  )
+  return [...new Set(programs)].sort()
+}
+
+/** Programs that could install something or let somebody in, wherever a program is looked for. */
+function foreign() {
+  const names =
+    /^(apt|apt-get|aptitude|dpkg|snap|pip3?|npm|curl|wget|sshd|dropbear|cloud-init|agetty|unattended-upgrades?)$/
+  const folders = ['/usr/local/bin', '/usr/local/sbin', '/usr/bin', '/usr/sbin', '/usr/lib/mailfleet']
+  return folders.flatMap((folder) => {
+    try {
+      return readdirSync(folder)
+        .filter((name) => names.test(name))
+        .map((name) => `${folder}/${name}`)
+    } catch {
+      return []
+    }
+  })
+}
+
+function text(file) {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 /** Seconds since the kernel started: now, when systemd started, when the server was started. */

@@ -2,6 +2,7 @@
 // reach; everything that is not named here it does not have (-nodefaults).
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { CAPTURE_BYTES } from './pcap.ts'
 
 export type Accel = 'kvm' | 'tcg'
 
@@ -22,6 +23,8 @@ export type Network = {
   hostToGuest: readonly number[]
   /** Addresses in the guest's network that lead to a port on the host's loopback. */
   guestToHost: readonly { host: string; port: number; hostPort: number }[]
+  /** Where to write every frame that the guest sends or is sent, its first bytes, as a libpcap file. */
+  captureFile?: string
 }
 
 export type Machine = {
@@ -100,7 +103,7 @@ function diskArguments({ name, file, writable }: Disk, index: number): string[] 
   ]
 }
 
-function networkArguments({ subnet, restrict, hostToGuest, guestToHost }: Network): string[] {
+function networkArguments({ subnet, restrict, hostToGuest, guestToHost, captureFile }: Network): string[] {
   const options = [
     'user',
     'id=net',
@@ -117,6 +120,9 @@ function networkArguments({ subnet, restrict, hostToGuest, guestToHost }: Networ
     ...['-netdev', options.join(',')],
     // Without a ROM the firmware does not try to boot from the network.
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],
+    ...(captureFile === undefined
+      ? []
+      : ['-object', `filter-dump,id=capture,netdev=net,maxlen=${CAPTURE_BYTES},file=${quoted(captureFile)}`]),
   ]
 }
 

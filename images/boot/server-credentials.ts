@@ -1,5 +1,6 @@
 // What the guest of a test is told: configuration and routes as the credentials that an image takes. Pure.
 // Owns: the ports inside the guest and the one address outside it.
+import { TLS_CERTIFICATE, TLS_KEY } from './test-tls.ts'
 import { ALIAS, DESTINATION, SERVER_NAME, SRS_DOMAIN } from './test-message.ts'
 
 export const SMTP_PORT = 25
@@ -14,6 +15,8 @@ const FIRST_PASSED_FD = 3
 const SPOOL_PATH = '/var/spool/mailfleet'
 /** Where systemd puts the credentials of the image's service. */
 const CREDENTIALS_PATH = '/run/credentials/mailfleet.service'
+const TLS_KEY_NAME = 'mailfleet.tls-key'
+const TLS_CERTIFICATE_NAME = 'mailfleet.tls-certificate'
 
 export type ServerSettings = {
   queue?: Record<string, unknown>
@@ -31,11 +34,20 @@ export function serverCredentials(settings: ServerSettings = {}): Record<string,
     listen: { smtp: { fd: FIRST_PASSED_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
     queue: { path: SPOOL_PATH, volatile: false, ...settings.queue },
     routes: { file: `${CREDENTIALS_PATH}/mailfleet.routes` },
+    tls: {
+      keyFile: `${CREDENTIALS_PATH}/${TLS_KEY_NAME}`,
+      certFile: `${CREDENTIALS_PATH}/${TLS_CERTIFICATE_NAME}`,
+    },
     srs: { domain: SRS_DOMAIN, secrets: ['a secret of the boot test, which keeps nothing'] },
     delivery: { relay: RELAY_FROM_GUEST, ...settings.delivery },
     retry: { ...settings.retry },
   }
   const { routes: aliases = { [domain]: { [local]: [DESTINATION] } } } = settings
   const domains = Object.fromEntries(Object.entries(aliases).map(([name, own]) => [name, { aliases: own }]))
-  return { 'mailfleet.config': JSON.stringify(config), 'mailfleet.routes': JSON.stringify({ domains }) }
+  return {
+    'mailfleet.config': JSON.stringify(config),
+    'mailfleet.routes': JSON.stringify({ domains }),
+    [TLS_KEY_NAME]: TLS_KEY,
+    [TLS_CERTIFICATE_NAME]: TLS_CERTIFICATE,
+  }
 }

@@ -3,7 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 
-export type Envelope = { from: string; to: string }
+/** `use8BitMime` declares a body of eight bits, BODY=8BITMIME (RFC 6152). */
+export type Envelope = { from: string; to: string; use8BitMime?: boolean }
 
 export type Session = {
   /** Resolves with the guest's reply to the final dot: the message is accepted. */
@@ -18,13 +19,20 @@ const PAUSE_MS = 100
 /** Accepting means a flush to disk; emulated and busy, a second. */
 const REPLY_MS = 30_000
 
-/** Opens a session with the guest behind `port`, if it greets within `greetingMs`. */
-export async function openSession(port: number, greetingMs: number): Promise<Session> {
+/**
+ * Opens a session with the guest behind `port`, if it greets within `greetingMs`.
+ * @param tls demand STARTTLS, and this certificate for this name.
+ */
+export async function openSession(
+  port: number,
+  greetingMs: number,
+  tls?: { ca: string; servername: string },
+): Promise<Session> {
   const smtp = new SMTPConnection({
     host: '127.0.0.1',
     port,
     name: 'sender.origin.example',
-    ignoreTLS: true,
+    ...(tls === undefined ? { ignoreTLS: true } : { requireTLS: true, tls }),
     connectionTimeout: greetingMs,
     greetingTimeout: greetingMs,
     socketTimeout: REPLY_MS,

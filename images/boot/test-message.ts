@@ -9,6 +9,39 @@ export const SERVER_NAME = 'mx1.forwarder.example'
 
 /** An RFC 5322 message with what transport likes to spoil: dots at line starts, blanks at line ends, long lines. */
 export function testMessage(id: string, date: Date): Buffer {
+  const body = [
+    'A first line, then one that is only a dot:',
+    '.',
+    '..and one that starts with two.',
+    'Blanks at the end:  \t ',
+    'x'.repeat(900),
+    '',
+    'The last line.',
+    '',
+  ]
+  return Buffer.concat([header(id, date, '7bit'), Buffer.from(body.join('\r\n'))])
+}
+
+/** A message whose body is eight-bit text: UTF-8, and bytes that are no UTF-8 at all. */
+export function eightBitMessage(id: string, date: Date): Buffer {
+  const body = Buffer.concat([
+    Buffer.from('Grüße aus Köln\r\n'),
+    Buffer.from([0xfc, 0x80, 0xff]),
+    Buffer.from('\r\n'),
+  ])
+  return Buffer.concat([header(id, date, '8bit'), body])
+}
+
+/** A message of `bytes`, and up to a line more: lines of 78 characters, as of an attachment. */
+export function largeMessage(id: string, date: Date, bytes: number): Buffer {
+  const line = Buffer.from(`${'TWFpbGZsZWV0'.repeat(7).slice(0, 78)}\r\n`)
+  return Buffer.concat([
+    header(id, date, '7bit'),
+    Buffer.alloc(Math.ceil(bytes / line.length) * line.length, line),
+  ])
+}
+
+function header(id: string, date: Date, encoding: string): Buffer {
   const lines = [
     `Date: ${date.toUTCString().replace('GMT', '+0000')}`,
     `From: "Boot Test" <${SENDER}>`,
@@ -17,15 +50,8 @@ export function testMessage(id: string, date: Date): Buffer {
     `Message-ID: <${id}@origin.example>`,
     'MIME-Version: 1.0',
     'Content-Type: text/plain; charset=utf-8',
-    'Content-Transfer-Encoding: 7bit',
+    `Content-Transfer-Encoding: ${encoding}`,
     '',
-    'A first line, then one that is only a dot:',
-    '.',
-    '..and one that starts with two.',
-    'Blanks at the end:  \t ',
-    'x'.repeat(900),
-    '',
-    'The last line.',
     '',
   ]
   return Buffer.from(lines.join('\r\n'))

@@ -36,10 +36,12 @@ export function addImageCommands(image: Command, { project, signal }: Context): 
 
   image
     .command('test')
-    .description('boot an image in QEMU, network cut off, forward a message through it, write its receipt')
+    .description(
+      'boot an image in QEMU, network cut off: mail, load, power cut, an altered byte; writes its receipt',
+    )
     .argument('[image]', 'its folder or digest; the newest by default')
     .addOption(new Option('--accel <name>', 'accelerator').choices(['auto', 'kvm', 'tcg']).default('auto'))
-    .option('--timeout <seconds>', 'give up after this long', positiveNumber, 240)
+    .option('--timeout <seconds>', 'give up a boot after this long', positiveNumber, 480)
     .option('--json', 'print the receipt as JSON')
     .action(
       async (name: string | undefined, options: { accel: Accel | 'auto'; timeout: number; json?: true }) => {

@@ -1,13 +1,16 @@
 // An instance that must not serve ends, at once and with a reason on its console: a root that was altered, a
 // configuration that the server refuses.
 import assert from 'node:assert/strict'
-import { closeSync, copyFileSync, constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { chooseAccel, probeKvm } from '../../images/boot/accel.ts'
+import { alteredCopy } from '../../images/boot/altered.ts'
 import { startMachine } from '../../images/boot/qemu.ts'
+import { serverCredentials } from '../../images/boot/server-credentials.ts'
 import { readManifest } from '../../images/manifest.ts'
+import { runTool } from '../../images/tools.ts'
 import { bakedImage } from './baked.ts'
 
 /** A boot to the point where these end takes 15 s emulated and alone. */
@@ -30,20 +33,22 @@ async function bootToTheEnd(disk: string, credentials: Record<string, string>): 
   return said
 }
 
-test('a root that differs in one byte does not boot', async () => {
+test('a root that differs in one byte of the server’s own file does not serve', async () => {
   const image = await bakedImage()
-  const root = readManifest(image.folder).partitions.find(({ name }) => name.startsWith('root-'))
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-altered-'))
-  const disk = join(folder, 'disk.raw')
-  copyFileSync(image.disk, disk, constants.COPYFILE_FICLONE)
-  const file = openSync(disk, 'r+')
-  // The superblock of erofs lies at byte 1024; its last bytes are reserved and without a meaning.
-  writeSync(file, Buffer.from([1]), 0, 1, (root?.startBytes ?? 0) + 1024 + 127)
-  closeSync(file)
-  const said = await bootToTheEnd(disk, {})
+  const root = readManifest(image.folder).partitions.find(({ name }) => name.startsWith('root-'))
+  const { startBytes = 0, sizeBytes = 0 } = root ?? {}
+  const partition = join(folder, 'root.erofs')
+  writeFileSync(partition, readFileSync(image.disk).subarray(startBytes, startBytes + sizeBytes))
+  const argv = ['dump.erofs', '--path=/usr/lib/mailfleet/server.mjs', '-e', '/root.erofs']
+  const sandbox = { tools: image.tools, sourceDateEpoch: 1, readOnly: { '/root.erofs': partition } }
+  const [, extent = ''] = /^ +0: +0\.\. *\d+ \| +\d+ : +(\d+)\.\./m.exec(await runTool(sandbox, argv)) ?? []
+  const disk = alteredCopy(image.disk, folder, startBytes + Number(extent) + 1000)
+  const said = await bootToTheEnd(disk, serverCredentials())
   rmSync(folder, { recursive: true, force: true })
-  assert.match(said, /device-mapper: verity: .*data block 0 is corrupted/)
+  assert.match(said, new RegExp(`device-mapper: verity: .*data block ${Number(extent) / 4096} is corrupted`))
   assert.match(said, /Kernel panic/)
+  assert.doesNotMatch(said, /"listening"/)
 })
 
 test('a configuration that the server refuses is named, and the instance turns itself off', async () => {

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { test } from 'node:test'
 import { bootTest } from '../../../images/boot/boot-test.ts'
-import { readReceipt } from '../../../images/boot/receipt.ts'
+import { CHECKS, readReceipt } from '../../../images/boot/receipt.ts'
 import { folderFor } from '../../server/queue/setting.ts'
 import { bakedImage } from '../baked.ts'
 
-test('the image boots with its network cut off, forwards a message, drains and turns itself off', async (t) => {
+test('the image forwards mail with its network cut off, survives a power cut, drains, and altered refuses', async (t) => {
   const image = await bakedImage()
   const cacheDir = folderFor(t)
   const receipt = await bootTest(image, { cacheDir, onProgress: (line) => t.diagnostic(line) })
@@ -28,7 +28,12 @@ test('the image boots with its network cut off, forwards a message, drains and t
   assert.ok(receipt.units.active.includes('var-spool-mailfleet.mount'))
   assert.ok([25, 9025].every((port) => receipt.ports.includes(port)))
   assert.ok(receipt.bytesRead > 0 && receipt.bytesRead < image.bytes)
-  assert.ok((receipt.blocksRead ?? 0) > 0)
+  assert.ok(receipt.blocksRead > 0)
+  assert.deepEqual(receipt.checks, [...CHECKS])
+  assert.ok(receipt.messages > 200)
+  assert.ok(receipt.listening.some((socket) => socket.startsWith('tcp') && socket.endsWith(':25')))
+  assert.ok(receipt.outgoing.includes('tcp 10.0.2.100:2526'))
+  assert.ok(receipt.programs.includes('/usr/lib/mailfleet/node'))
   assert.ok(receipt.secondsToKernel < receipt.secondsToUserspace)
   assert.ok(receipt.secondsToUserspace < receipt.secondsToServerStart)
   assert.ok(receipt.secondsToServerStart < (receipt.secondsToListening ?? 0))

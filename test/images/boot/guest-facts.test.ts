@@ -13,8 +13,11 @@ const facts = {
     { unit: 'boot-test.socket', active: 'active', sub: 'listening' },
     { unit: 'idle.service', active: 'inactive', sub: 'dead' },
   ],
-  ports: [25, 9025],
+  listening: [{ protocol: 'tcp', address: '0.0.0.0', port: 25 }],
   times: { now: 20, userspace: 3, server: 5 },
+  server: { restarts: 0, memoryDenyWriteExecute: false, environment: ['UV_USE_IO_URING=0'] },
+  running: ['/usr/lib/mailfleet/node'],
+  foreign: [],
   nodeVersion: 'v26.10.0',
   kernel: '6.12',
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -17,6 +18,7 @@ import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { chooseAccel, probeKvm } from '../../../images/boot/accel.ts'
 import { bootTest } from '../../../images/boot/boot-test.ts'
+import { hashFile } from '../../../images/cache.ts'
 import { startMachine } from '../../../images/boot/qemu.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-qemu-'))
@@ -46,8 +48,9 @@ test('a disk that does not boot ends at the time limit, with the console’s las
   const disk = join(image, 'disk.raw')
   writeFileSync(disk, '')
   truncateSync(disk, 16 * 1024 * 1024)
+  const digest = await hashFile(disk, 'sha256')
   const boot = (timeoutMs: number) =>
-    bootTest({ digest: '0'.repeat(64), folder: image, disk }, { cacheDir, timeoutMs, accel: 'tcg' })
+    bootTest({ digest, folder: image, disk }, { cacheDir, timeoutMs, accel: 'tcg' })
   let said = ''
   for (const limitMs of LIMITS_MS) {
     await assert.rejects(boot(limitMs), (error: Error) => {
@@ -70,12 +73,22 @@ test('the caller can stop a boot test', async () => {
   const stop = new AbortController()
   const options = { cacheDir: join(folder, 'stop'), accel: 'tcg' as const, signal: stop.signal }
   const onProgress = () => void setTimeout(() => stop.abort(new Error('told to stop')), 500)
-  const running = bootTest(
-    { digest: '0'.repeat(64), folder: image, disk: join(image, 'disk.raw') },
-    { ...options, onProgress },
-  )
+  const disk = join(image, 'disk.raw')
+  const digest = await hashFile(disk, 'sha256')
+  const running = bootTest({ digest, folder: image, disk }, { ...options, onProgress })
   await assert.rejects(running, /told to stop/)
   assert.deepEqual(processesUsing(options.cacheDir), [])
+})
+
+test('bytes that are not those of the image are not booted', async () => {
+  const image = join(folder, 'empty')
+  const disk = join(image, 'disk.raw')
+  const cacheDir = join(folder, 'other-bytes')
+  await assert.rejects(
+    bootTest({ digest: '0'.repeat(64), folder: image, disk }, { cacheDir }),
+    /disk\.raw is not the image 0{64}: its SHA-256 is [0-9a-f]{64}/,
+  )
+  assert.equal(existsSync(cacheDir), false)
 })
 
 test('a machine that QEMU will not start is an error in QEMU’s words', async () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { writeReceipt, type Receipt } from '../../../images/boot/receipt.ts'
+import { CHECKS, writeReceipt, type Receipt } from '../../../images/boot/receipt.ts'
 import type { Patience } from '../../../images/publish/patience.ts'
 
 export const BLOCK = 512 * 1024
@@ -57,7 +57,8 @@ export function madeUpImage(
 }
 
 const RECEIPT: Omit<Receipt, 'digest'> = {
-  version: 1,
+  version: 2,
+  checks: [...CHECKS],
   createdAt: '2026-01-31T12:00:00.000Z',
   accel: 'tcg',
   locked: true,
@@ -66,6 +67,11 @@ const RECEIPT: Omit<Receipt, 'digest'> = {
   secondsToUserspace: 9,
   secondsToServerStart: 14,
   bytesRead: 64_000_000,
+  blocksRead: 128,
+  messages: 204,
+  listening: ['tcp :::25'],
+  outgoing: ['tcp 10.0.2.100:2526'],
+  programs: ['/usr/lib/mailfleet/node'],
   networkCut: true,
   volatileSpool: false,
   ports: [25],

@@ -1,0 +1,52 @@
+// An image that differs from its bytes in one must not serve. Owns: the altered copy, and how a refusal is told from a
+// guest that merely did not come up. Fails when the guest serves, or ends without saying why.
+import { closeSync, constants, copyFileSync, openSync, readSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { findEvent } from './console.ts'
+import { startMachine } from './qemu.ts'
+import type { Machine } from './qemu-arguments.ts'
+import { failure } from './watch.ts'
+
+/** dm-verity names the block, and the kernel ends (Documentation/admin-guide/device-mapper/verity.rst, panic_on_corruption). */
+const NOTICED = /device-mapper: verity: .*corrupted/
+
+/** A copy of the disk, one bit of the byte at `offset` flipped. */
+export function alteredCopy(disk: string, folder: string, offset: number): string {
+  const copy = join(folder, 'altered.raw')
+  copyFileSync(disk, copy, constants.COPYFILE_FICLONE)
+  const file = openSync(copy, 'r+')
+  try {
+    const byte = Buffer.alloc(1)
+    readSync(file, byte, 0, 1, offset)
+    writeSync(file, Buffer.from([byte.readUInt8() ^ 1]), 0, 1, offset)
+  } finally {
+    closeSync(file)
+  }
+  return copy
+}
+
+/**
+ * Boots a machine that has an altered disk until it ends.
+ * @throws {Error} unless it ended by itself, said what it noticed, and never listened.
+ */
+export async function refusesToBoot(
+  machine: Machine,
+  o: { workDir: string; timeoutMs: number; signal?: AbortSignal | undefined },
+): Promise<void> {
+  const running = await startMachine(machine, { workDir: o.workDir })
+  const cut = () => void running.kill()
+  o.signal?.addEventListener('abort', cut, { once: true })
+  if (o.signal?.aborted) cut()
+  const timeout = setTimeout(cut, o.timeoutMs)
+  const { signal } = await running.ended
+  clearTimeout(timeout)
+  o.signal?.removeEventListener('abort', cut)
+  o.signal?.throwIfAborted()
+  const lines = running.console.lines()
+  const noticed = lines.some(({ text }) => NOTICED.test(text))
+  if (findEvent(lines, 'listening') !== null)
+    throw failure('with one byte of its root altered it served all the same', running)
+  if (signal !== undefined && signal !== null)
+    throw failure(`with one byte of its root altered it did not end within ${o.timeoutMs / 1000} s`, running)
+  if (!noticed) throw failure('with one byte of its root altered it ended without naming the block', running)
+}

@@ -1,0 +1,123 @@
+// The first boot of a boot test: the first message, measured; then every other kind, and load; what the guest says of
+// itself; and at last messages that it has to keep through a power cut. Owns: the order, so that nothing disturbs the
+// first message's figures. Fails with what was wrong.
+import { randomUUID } from 'node:crypto'
+import type { Progress } from '../progress.ts'
+import { findEvent } from './console.ts'
+import { factProblems, listeningOfImage } from './expected.ts'
+import { askGuest, FACTS_PORT, unitsOfImage, type GuestFacts } from './guest-facts.ts'
+import { acceptsWhatWaits, forwardsEveryKind, forwardsUnderLoad } from './mail-checks.ts'
+import { cutProblem } from './network-cut.ts'
+import type { RunningMachine } from './qemu.ts'
+import { countBlocksRead } from './read-trace.ts'
+import type { Receipt } from './receipt.ts'
+import { ADMIN_PORT, RELAY_FROM_GUEST, SMTP_PORT } from './server-credentials.ts'
+import { submitUntilAccepted } from './submit.ts'
+import type { TestHost } from './test-host.ts'
+import { ALIAS, forwardProblems, SENDER, testMessage } from './test-message.ts'
+import { refuse } from './watch.ts'
+
+/** An answer means starting Node and systemctl five times, emulated. */
+const FACTS_MS = 120_000
+
+type OfTheTest =
+  | 'version'
+  | 'digest'
+  | 'createdAt'
+  | 'accel'
+  | 'locked'
+  | 'checks'
+  | 'outgoing'
+  | 'networkCut'
+  | 'volatileSpool'
+  | 'cleanShutdown'
+
+/** `held` are the ids of messages that were accepted and cannot have been delivered. */
+export type Seen = Omit<Receipt, OfTheTest> & { held: string[] }
+
+type Examination = { running: RunningMachine; host: TestHost; signal: AbortSignal; onProgress: Progress }
+
+/** Looks at a guest from its start on. */
+export async function examine({ running, host, signal, onProgress }: Examination): Promise<Seen> {
+  const port = (guest: number) => running.ports.get(guest) ?? 0
+  const { mailbox, live } = host
+  const first = await firstForward(running, host, signal, onProgress)
+  refuse(await adminProblems(port(ADMIN_PORT), signal))
+  const through = { port: port(SMTP_PORT), mailbox, signal }
+  onProgress(`forwarded ${(await forwardsEveryKind(through)).join(', ')}`)
+  const messages = await forwardsUnderLoad(through)
+  onProgress(`forwarded ${messages} messages on several connections`)
+  const facts = await askGuest(port(FACTS_PORT), [RELAY_FROM_GUEST, live.address], FACTS_MS)
+  const askedAt = running.seconds()
+  const verdict = { allowed: RELAY_FROM_GUEST, forbidden: live.address, reached: live.reached() }
+  const uncut = cutProblem(facts, verdict)
+  refuse([...(uncut === null ? [] : [uncut]), ...factProblems(facts)])
+  onProgress('it listens, runs and reaches what it should, and no more')
+  const held = await acceptsWhatWaits(through)
+  return { ...first, ...stages(running, facts, askedAt), ...described(facts), messages: messages + 4, held }
+}
+
+async function firstForward(
+  running: RunningMachine,
+  { mailbox, readTrace }: TestHost,
+  signal: AbortSignal,
+  onProgress: Progress,
+): Promise<Pick<Receipt, 'secondsToFirstForward' | 'bytesRead' | 'blocksRead'>> {
+  const id = randomUUID()
+  const message = testMessage(id, new Date())
+  const port = running.ports.get(SMTP_PORT) ?? 0
+  await submitUntilAccepted(port, { from: SENDER, to: ALIAS }, message, signal)
+  onProgress(`accepted a message after ${running.seconds().toFixed(1)} s`)
+  const received = await mailbox.arrival(id, signal)
+  const secondsToFirstForward = round(running.seconds())
+  onProgress(`forwarded it after ${secondsToFirstForward} s`)
+  const { readBytes } = await running.qmp.blockStatistics('image')
+  const blocksRead = countBlocksRead(readTrace)
+  refuse(forwardProblems(message, received).map((problem) => `the forwarded message is wrong: ${problem}`))
+  return { secondsToFirstForward, bytesRead: readBytes, blocksRead }
+}
+
+function described(facts: GuestFacts) {
+  const { nodeVersion, kernel, running } = facts
+  const sockets = listeningOfImage(facts)
+  const tcp = sockets.filter(({ protocol }) => protocol === 'tcp').map(({ port }) => port)
+  return {
+    ports: [...new Set(tcp)].sort((a, b) => a - b),
+    listening: [
+      ...new Set(sockets.map(({ protocol, address, port }) => `${protocol} ${address}:${port}`)),
+    ].sort(),
+    ...{ units: unitsOfImage(facts), programs: running, nodeVersion, kernel },
+  }
+}
+
+/** Moments on the host's clock, in seconds since QEMU was started; the guest counts from its kernel's start. */
+function stages({ console }: RunningMachine, { times }: GuestFacts, askedAt: number) {
+  const kernel = Math.max(0, askedAt - times.now)
+  const listening = findEvent(console.lines(), 'listening')
+  return {
+    secondsToKernel: round(kernel),
+    secondsToUserspace: round(kernel + times.userspace),
+    secondsToServerStart: round(kernel + times.server),
+    ...(listening === null ? {} : { secondsToListening: round(listening.atSeconds) }),
+  }
+}
+
+const round = (seconds: number) => Math.round(seconds * 100) / 100
+
+/** What the guest's admin port says that a healthy server would not. */
+async function adminProblems(port: number, signal: AbortSignal): Promise<string[]> {
+  const get = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal })
+    return { status: response.status, text: await response.text() }
+  }
+  const problems: string[] = []
+  for (const path of ['/healthz', '/readyz']) {
+    const { status, text } = await get(path)
+    if (status !== 200) problems.push(`${path} answers ${status}: ${text.slice(0, 200)}`)
+  }
+  const { text } = await get('/metrics')
+  if (!/^mailfleet_messages_accepted_total(\{[^}]*\})? 1$/m.test(text)) {
+    problems.push('/metrics does not count one accepted message')
+  }
+  return problems
+}

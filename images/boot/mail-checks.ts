@@ -1,0 +1,75 @@
+// The mail that a boot test sends through a guest after the first message: of every kind, many at once, and the last
+// before its power is cut. Owns: the numbers. Fails with what came out wrong, or by the caller's signal.
+import { randomUUID } from 'node:crypto'
+import type { Mailbox } from './mailbox.ts'
+import { openSession, type Session } from './submit.ts'
+import { ALIAS, eightBitMessage, forwardProblems, largeMessage, SENDER, testMessage } from './test-message.ts'
+import { TLS_CERTIFICATE, TLS_NAME } from './test-tls.ts'
+import { refuse } from './watch.ts'
+
+/** Emulated, a handshake takes a second or two. */
+const GREETING_MS = 30_000
+const LARGE_BYTES = 10 * 1024 * 1024
+/** Enough that V8 compiles the message's whole path, and a file is flushed hundreds of times. */
+const SESSIONS = 4
+const MESSAGES_EACH = 50
+const HELD_EACH = 5
+
+export type Through = { port: number; mailbox: Mailbox; signal: AbortSignal }
+
+/** Over STARTTLS, in eight bits, and of 10 MiB. @returns what was shown, a name each. */
+export async function forwardsEveryKind({ port, mailbox, signal }: Through): Promise<string[]> {
+  const now = new Date()
+  const tls = { ca: TLS_CERTIFICATE, servername: TLS_NAME }
+  const kinds = [
+    { name: 'starttls', tls, make: testMessage, use8BitMime: false },
+    { name: '8-bit', make: eightBitMessage, use8BitMime: true },
+    { name: '10-mebibytes', make: (id: string) => largeMessage(id, now, LARGE_BYTES), use8BitMime: false },
+  ]
+  for (const { name, tls: secured, make, use8BitMime } of kinds) {
+    const id = randomUUID()
+    const raw = make(id, now)
+    const session = await openSession(port, GREETING_MS, secured)
+    await session.send({ from: SENDER, to: ALIAS, use8BitMime }, raw).finally(session.close)
+    const received = await mailbox.arrival(id, signal)
+    refuse(forwardProblems(raw, received).map((problem) => `the ${name} message: ${problem}`))
+  }
+  return kinds.map(({ name }) => name)
+}
+
+/** Many messages on several connections. @returns how many; all of them arrived as they were sent. */
+export async function forwardsUnderLoad(through: Through): Promise<number> {
+  const sent = await send(through, MESSAGES_EACH)
+  for (const { id, raw } of sent) {
+    const received = await through.mailbox.arrival(id, through.signal)
+    refuse(forwardProblems(raw, received).map((problem) => `a message under load: ${problem}`))
+  }
+  return sent.length
+}
+
+/** Messages that the guest accepts while their destination refuses. @returns their ids. */
+export async function acceptsWhatWaits(through: Through): Promise<string[]> {
+  through.mailbox.refuse(true)
+  return (await send(through, HELD_EACH)).map(({ id }) => id)
+}
+
+async function send({ port, signal }: Through, each: number): Promise<{ id: string; raw: Buffer }[]> {
+  const client = async () => {
+    const session: Session = await openSession(port, GREETING_MS)
+    try {
+      const sent: { id: string; raw: Buffer }[] = []
+      for (let n = 0; n < each; n++) {
+        signal.throwIfAborted()
+        const id = randomUUID()
+        const raw = testMessage(id, new Date())
+        await session.send({ from: SENDER, to: ALIAS }, raw)
+        sent.push({ id, raw })
+      }
+      return sent
+    } finally {
+      session.close()
+    }
+  }
+  const results = await Promise.all(Array.from({ length: SESSIONS }, client))
+  return results.flat()
+}

@@ -1,0 +1,63 @@
+// What the boot test needs outside the guest, and the guest as it is described to QEMU. Owns: that all of it goes away.
+import { join } from 'node:path'
+import { factsCredentials, FACTS_PORT } from './guest-facts.ts'
+import { openMailbox, type Mailbox } from './mailbox.ts'
+import { openLiveListener, type LiveListener } from './network-cut.ts'
+import type { Accel, Machine } from './qemu-arguments.ts'
+import { ADMIN_PORT, RELAY_FROM_GUEST, serverCredentials, SMTP_PORT } from './server-credentials.ts'
+import { makeSpoolDisk } from './spool-disk.ts'
+import { makeWorkFolder, removeWorkFolder } from './work-folder.ts'
+
+/** Holds the queue of a few hundred small messages and one large; takes up only what is written. */
+const SPOOL_BYTES = 256 * 1024 * 1024
+
+/** A dead guest's leases end soon, and what was put off comes again at once: the second boot waits for both. */
+const DELIVERY = { leaseMs: 5_000 }
+const RETRY = { firstMs: 200, maxMs: 1_000 }
+
+export type TestHost = {
+  folder: string
+  spool: string
+  readTrace: string
+  capture: string
+  live: LiveListener
+  mailbox: Mailbox
+}
+
+/** @param boots where work folders are; those of killed processes are removed. */
+export async function prepareHost(boots: string): Promise<TestHost & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack()
+  const folder = makeWorkFolder(boots)
+  stack.defer(() => removeWorkFolder(folder))
+  const spool = join(folder, 'spool.raw')
+  await makeSpoolDisk(spool, SPOOL_BYTES)
+  const mailbox = await openMailbox()
+  stack.defer(() => mailbox.close())
+  const live = await openLiveListener()
+  stack.defer(() => live.close())
+  const cleanUp = stack.move()
+  const files = { readTrace: join(folder, 'reads.log'), capture: join(folder, 'frames.pcap') }
+  return {
+    ...{ folder, spool, ...files, live, mailbox },
+    [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
+  }
+}
+
+/** @param restrict false only where it is shown that the test notices a guest that is not cut off. */
+export function describeMachine(disk: string, accel: Accel, host: TestHost, restrict: boolean): Machine {
+  return {
+    accel,
+    disks: [
+      { name: 'image', file: disk, writable: false },
+      { name: 'spool', file: host.spool, writable: true },
+    ],
+    network: {
+      restrict,
+      hostToGuest: [SMTP_PORT, ADMIN_PORT, FACTS_PORT],
+      guestToHost: [{ ...RELAY_FROM_GUEST, hostPort: host.mailbox.port }],
+      captureFile: host.capture,
+    },
+    credentials: { ...serverCredentials({ delivery: DELIVERY, retry: RETRY }), ...factsCredentials() },
+    readTraceFile: host.readTrace,
+  }
+}

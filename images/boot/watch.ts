@@ -1,0 +1,65 @@
+// What ends the wait for a guest: its work done, the time up, the guest gone by itself, or the caller's wish. Owns: the
+// words of a failure, with the guest's last console lines.
+import { powerDown, TAIL_LINES, type RunningMachine } from './qemu.ts'
+
+/** The server's own bound for draining is 30 s here. */
+const POWER_DOWN_MS = 90_000
+
+export type Limits = {
+  timeoutMs: number
+  signal?: AbortSignal | undefined
+}
+
+/** Runs `work` while the guest runs. @throws {Error} with what was wrong and the last console lines. */
+export async function whileItRuns<T>(
+  running: RunningMachine,
+  { timeoutMs, signal: given }: Limits,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController()
+  const overdue = setTimeout(() => over.abort(new Error(`not done after ${timeoutMs / 1000} s`)), timeoutMs)
+  const signal = given ? AbortSignal.any([over.signal, given]) : over.signal
+  signal.throwIfAborted()
+  const stopped = Promise.withResolvers<never>()
+  signal.addEventListener('abort', () => stopped.reject(signal.reason as Error), { once: true })
+  void running.ended.then(({ exitCode }) =>
+    over.abort(new Error(`the guest went down by itself (${exitCode})`)),
+  )
+  try {
+    return await Promise.race([work(signal), stopped.promise])
+  } catch (cause) {
+    throw failure((cause as Error).message, running, cause)
+  } finally {
+    clearTimeout(overdue)
+    // What is left of the work, after a failure, ends with this.
+    over.abort(new Error('over'))
+  }
+}
+
+/**
+ * A cloud ends an instance by its power button: one that does not drain and turn itself off loses its place in line.
+ * @throws {Error} with the console's last lines if it does not, or the caller has had enough.
+ */
+export async function turnedItselfOff(running: RunningMachine, signal?: AbortSignal): Promise<true> {
+  const cut = () => void running.kill()
+  signal?.addEventListener('abort', cut, { once: true })
+  if (signal?.aborted) cut()
+  const clean = await powerDown(running, POWER_DOWN_MS)
+  signal?.removeEventListener('abort', cut)
+  signal?.throwIfAborted()
+  if (clean) return true
+  throw failure(`not off ${POWER_DOWN_MS / 1000} s after its power button was pressed`, running)
+}
+
+/** An error of the boot test. */
+export function failure(what: string, { console }: RunningMachine, cause?: unknown): Error {
+  const last = console.tail(TAIL_LINES)
+  const said =
+    last.length === 0 ? 'The console said nothing.' : `The console's last lines:\n${last.join('\n')}`
+  return new Error(`boot test failed: ${what}\n${said}`, { cause })
+}
+
+/** @throws {Error} with all of the problems, if there are any. */
+export function refuse(problems: readonly string[]): void {
+  if (problems.length > 0) throw new Error(problems.join('\n'))
+}
