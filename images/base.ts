@@ -18,7 +18,10 @@ const KEPT = ['/usr/share/doc/*/copyright']
 
 export type BaseInputs = { spec: Spec; lock: Lock; obtain: Fetch; cacheDir: string; onProgress: Progress }
 
-/** Installs the root's packages. The result holds `root.tar` and `status`, dpkg's own list of what is installed. */
+/**
+ * Installs the root's packages. The result holds `root.tar`, `status`, dpkg's own list of what is installed, and
+ * `lists/`, its lists of each package's files.
+ */
 export async function baseLayer({
   spec,
   lock,
@@ -147,6 +150,7 @@ function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string
     `echo '${name}:!*:::::::' >> "$1/etc/shadow"`,
     `echo '${name}:!*::' >> "$1/etc/gshadow"`,
   ]
+  const lists = join(folder, 'lists')
   const patterns = spec.remove.map((path) => `"$1"/${path}`).join(' ')
   return [
     'mmdebstrap',
@@ -163,6 +167,7 @@ function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string
     ...['--skip', 'cleanup/apt,cleanup/mmdebstrap,output/dev'],
     ...['--customize-hook', account.join(' && ')],
     ...['--customize-hook', `cp "$1/var/lib/dpkg/status" '${join(folder, 'status')}'`],
+    ...['--customize-hook', `mkdir '${lists}' && cp "$1"/var/lib/dpkg/info/*.list '${lists}'`],
     ...['--customize-hook', `rm -rf ${patterns}`],
     // Nobody on an instance may become somebody else.
     ...['--customize-hook', 'find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +'],

@@ -7,20 +7,22 @@ import { InputError } from '../input/problems.ts'
 import { bundleServer, runtime, type Bundle } from './app.ts'
 import { baseLayer } from './base.ts'
 import { pruneCache } from './cache.ts'
+import { readContents, rootContents } from './contents.ts'
 import { efiPartition } from './disk.ts'
 import { fetchLocked, MissingPackagesError, type Fetch } from './fetch.ts'
 import { initrd } from './initrd.ts'
 import { kernelFiles } from './kernel.ts'
 import { diffLocks } from './lock/changes.ts'
 import { architectureProblems, lockText, readLock, writeLock, type Lock } from './lock/lock.ts'
-import { lockedNpm } from './lock/npm.ts'
+import { lockedNpm, npmComponents } from './lock/npm.ts'
 import { resolveLock } from './lock/resolve.ts'
 import { imageFolder } from './image-folder.ts'
-import { IMAGE_LOCK, manifestText } from './manifest.ts'
+import { IMAGE_LOCK, manifestTexts } from './manifest.ts'
 import type { Progress } from './progress.ts'
 import { rootFilesystem } from './rootfs.ts'
+import { SBOM, sbomText } from './sbom.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
-import { toolsTree } from './tools.ts'
+import { targetTree, toolsTree } from './tools.ts'
 import { bakeTrouble, requirePrograms, requireWritable } from './trouble.ts'
 
 export type BuildOptions = {
@@ -149,6 +151,7 @@ async function bake(options: Bake): Promise<BuiltImage> {
   const obtain: Fetch = () => (fetched ??= fetchLocked(lock, fetching))
 
   const tools = await toolsTree(lock, obtain, cacheDir)
+  const target = await targetTree(lock, tools, obtain, cacheDir)
   const shared = { spec, lock, obtain, cacheDir, onProgress, tools: tools.path }
   const [base, kernel, node] = await allDone([
     baseLayer(shared),
@@ -157,18 +160,24 @@ async function bake(options: Bake): Promise<BuiltImage> {
   ] as const)
   const [root, ramdisk] = await allDone([
     rootFilesystem({ ...shared, tools, base, kernel, runtime: node, bundle }),
-    initrd({ ...shared, kernel }),
+    initrd({ ...shared, target, kernel }),
   ] as const)
-  const esp = await efiPartition({ ...shared, tools, kernel, initrd: ramdisk, root })
+  const [esp, listed] = await allDone([
+    efiPartition({ ...shared, tools, target, kernel, initrd: ramdisk, root }),
+    rootContents({ ...shared, tools, base, root }),
+  ] as const)
+  const contents = readContents(listed)
+  const npm = npmComponents(options.packageLockFile ?? PACKAGE_LOCK, bundle.packages)
   const image = await imageFolder({
     parts: { spec, lock, tools, root, esp },
     describe: (disk) => ({
-      'manifest.json': manifestText({ spec, lock, locked, disk, kernel, initrd: ramdisk, root, esp, bundle }),
+      ...manifestTexts({ spec, lock, locked, disk, kernel, initrd: ramdisk, root, esp, bundle, contents }),
+      [SBOM]: sbomText({ spec, lock, digest: disk.digest, bundled: npm, sizes: contents.sizesByPackage }),
       [IMAGE_LOCK]: lockText(lock),
     }),
     ...{ cacheDir, outDir, onProgress },
   })
-  const stages = [tools, base, kernel, node, root, ramdisk, esp, image]
+  const stages = [tools, base, kernel, node, root, ramdisk, esp, listed, image]
   return {
     digest: image.disk.digest,
     folder: image.folder,

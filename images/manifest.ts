@@ -4,9 +4,12 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import * as v from 'valibot'
+import { checkInput, InputError, readInput } from '../input/problems.ts'
 import type { Bundle } from './app.ts'
 import type { StageResult } from './cache.ts'
-import { kernelCommandLine, type Disk, type Placed } from './disk.ts'
+import type { ContentFile, Contents } from './contents.ts'
+import { kernelCommandLine, type Disk } from './disk.ts'
 import { lockText, type Lock, type LockedDeb, type LockedNpm } from './lock/lock.ts'
 import { readVerity } from './rootfs.ts'
 import type { Spec } from './spec.ts'
@@ -14,28 +17,67 @@ import type { Spec } from './spec.ts'
 /** The lock an image was made from, kept beside its disk: what it takes to make it, or to read it, again. */
 export const IMAGE_LOCK = 'image.lock.json'
 
-export type Manifest = {
-  format: 1
-  name: string
+/** Every file of the root, beside the disk: too long a list for the manifest, which has its hash. */
+export const FILES = 'files.json'
+/** The kernel's configuration, beside the disk. */
+export const KERNEL_CONFIG = 'kernel.config'
+
+const hex256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hexadecimal'))
+const whole = v.pipe(v.number(), v.integer('a whole number'), v.minValue(0, 'a whole number'))
+const texts = v.array(v.string())
+const versions = v.array(v.strictObject({ name: v.string(), version: v.string() }))
+
+const manifestSchema = v.strictObject({
+  format: v.literal(2, '2, as this version bakes it; bake the image again'),
+  name: v.string(),
   /** SHA-256 of disk.raw. */
-  digest: string
-  architecture: string
+  digest: hex256,
+  architecture: v.string(),
   /** False when the packages were chosen anew because a locked one was gone. */
-  locked: boolean
+  locked: v.boolean(),
   /** SHA-256 of the lock as text. */
-  lock: string
-  sourceDateEpoch: number
-  rootHash: string
-  kernel: { package: string; version: string; release: string; commandLine: string }
-  node: string
-  packages: { name: string; version: string; architecture: string }[]
-  npm: { name: string; version: string }[]
+  lock: hex256,
+  sourceDateEpoch: whole,
+  rootHash: hex256,
+  kernel: v.strictObject({
+    package: v.string(),
+    version: v.string(),
+    release: v.string(),
+    commandLine: v.string(),
+    /** SHA-256 of {@link KERNEL_CONFIG}. */
+    config: hex256,
+  }),
+  node: v.string(),
+  packages: v.array(v.strictObject({ name: v.string(), version: v.string(), architecture: v.string() })),
+  npm: versions,
   /** npm packages whose code is in the server's bundle. */
-  bundled: string[]
-  units: { enabled: string[]; masked: string[] }
-  partitions: Placed[]
-  sizes: Record<'disk' | 'root' | 'verity' | 'uki' | 'initrd' | 'server', number>
-}
+  bundled: texts,
+  units: v.strictObject({ enabled: texts, masked: texts }),
+  /** Unit → `Section.Key` → values in force after all drop-ins, of every unit that a boot starts. */
+  unitProperties: v.record(v.string(), v.record(v.string(), texts)),
+  sysctls: v.record(v.string(), v.string()),
+  /** Files of the root that are setuid, setgid or have extended attributes. */
+  setuid: texts,
+  /** {@link FILES}: how many, and its SHA-256. */
+  files: v.strictObject({ count: whole, sha256: hex256 }),
+  /** What a boot may read and how large disk.raw may be, as the spec has it; see its schema for the units. */
+  budget: v.strictObject({ maxBootBlocks: whole, maxImageBytes: whole }),
+  /** Package → bytes of its files in the root, before compression. */
+  sizesByPackage: v.record(v.string(), whole),
+  partitions: v.array(
+    v.strictObject({ name: v.string(), uuid: v.string(), startBytes: whole, sizeBytes: whole }),
+  ),
+  sizes: v.strictObject({
+    disk: whole,
+    root: whole,
+    verity: whole,
+    uki: whole,
+    initrd: whole,
+    server: whole,
+  }),
+})
+
+export type Manifest = v.InferOutput<typeof manifestSchema>
 
 export type ManifestInputs = {
   spec: Spec
@@ -47,20 +89,21 @@ export type ManifestInputs = {
   root: StageResult
   esp: StageResult
   bundle: Bundle
+  contents: Contents
 }
 
 /** Describes an image. Sizes are in bytes. */
 function makeManifest(inputs: ManifestInputs): Manifest {
-  const { spec, lock, locked, disk, kernel, initrd, root, esp, bundle } = inputs
+  const { spec, lock, locked, disk, kernel, initrd, root, esp, bundle, contents } = inputs
   const verity = readVerity(root)
   const size = (stage: StageResult, name: string) => statSync(join(stage.path, name)).size
   return {
-    format: 1,
+    format: 2,
     name: spec.name,
     digest: disk.digest,
     architecture: spec.architecture,
     locked,
-    lock: createHash('sha256').update(lockText(lock)).digest('hex'),
+    lock: sha256(lockText(lock)),
     sourceDateEpoch: lock.sourceDateEpoch,
     rootHash: verity.rootHash,
     kernel: {
@@ -68,6 +111,7 @@ function makeManifest(inputs: ManifestInputs): Manifest {
       version: lock.kernel.version,
       release: readFileSync(join(kernel.path, 'release'), 'utf8'),
       commandLine: kernelCommandLine(spec, verity),
+      config: sha256(readFileSync(join(kernel.path, 'config'))),
     },
     node: lock.node.version,
     packages: [...lock.root, lock.kernel].map(({ name, version, architecture }: LockedDeb) => ({
@@ -78,6 +122,12 @@ function makeManifest(inputs: ManifestInputs): Manifest {
     npm: lock.native.map(({ name, version }: LockedNpm) => ({ name, version })),
     bundled: bundle.packages,
     units: { enabled: Object.values(spec.units.enable).flat().sort(), masked: [...spec.units.mask].sort() },
+    unitProperties: contents.units,
+    sysctls: contents.sysctls,
+    setuid: contents.setuid,
+    files: { count: contents.files.length, sha256: sha256(filesText(contents)) },
+    budget: spec.budget,
+    sizesByPackage: contents.sizesByPackage,
     partitions: disk.partitions,
     sizes: {
       disk: disk.bytes,
@@ -90,12 +140,74 @@ function makeManifest(inputs: ManifestInputs): Manifest {
   }
 }
 
-/** {@link makeManifest} as the file's text. */
-export function manifestText(inputs: ManifestInputs): string {
-  return `${JSON.stringify(makeManifest(inputs), null, 2)}\n`
+const sha256 = (content: string | Uint8Array) => createHash('sha256').update(content).digest('hex')
+
+/** One file a line, so that text tools can compare two lists. */
+function filesText({ files }: Contents): string {
+  return `[\n${files.map((file) => JSON.stringify(file)).join(',\n')}\n]\n`
 }
 
-/** Reads the manifest of an image's folder. */
+/** Texts of the files that describe an image and lie beside its disk, by name. */
+export function manifestTexts(inputs: ManifestInputs): Record<string, string> {
+  return {
+    'manifest.json': `${JSON.stringify(makeManifest(inputs), null, 2)}\n`,
+    [FILES]: filesText(inputs.contents),
+    [KERNEL_CONFIG]: readFileSync(join(inputs.kernel.path, 'config'), 'utf8'),
+  }
+}
+
+/** Reads the manifest of an image's folder, of whatever format: its digest and its partitions are the same in each. */
 export function readManifest(imageFolder: string): Manifest {
   return JSON.parse(readFileSync(join(imageFolder, 'manifest.json'), 'utf8')) as Manifest
+}
+
+const filesSchema = v.array(
+  v.strictObject({
+    ...{ path: v.string(), mode: v.string(), uid: whole, gid: whole, package: v.string() },
+    type: v.picklist(['file', 'directory', 'symlink', 'other']),
+    ...{ size: v.optional(whole), sha256: v.optional(hex256), target: v.optional(v.string()) },
+  }),
+)
+
+export type Description = { manifest: Manifest; files: ContentFile[]; kernelConfig: string }
+
+/**
+ * Reads all that describes an image: manifest, list of files, kernel configuration.
+ * @throws {InputError} naming what does not fit, or is not what the manifest says
+ */
+export function readDescription(imageFolder: string): Description {
+  const file = join(imageFolder, 'manifest.json')
+  const found = readInput(file)
+  const { format } = checkInput(file, v.object({ format: v.number() }), found)
+  const manifest = checkInput(
+    file,
+    format === 2 ? manifestSchema : v.object({ format: manifestSchema.entries.format }),
+    found,
+  ) as Manifest
+  const beside = (name: string, expected: string) => {
+    const text = readText(join(imageFolder, name))
+    if (sha256(text) === expected) return text
+    const problem = {
+      key: '',
+      found: sha256(text),
+      expected: `the SHA-256 that the manifest names, ${expected}`,
+    }
+    throw new InputError(join(imageFolder, name), [problem])
+  }
+  const list = join(imageFolder, FILES)
+  const files = checkInput(
+    list,
+    filesSchema,
+    JSON.parse(beside(FILES, manifest.files.sha256)),
+  ) as ContentFile[]
+  return { manifest, files, kernelConfig: beside(KERNEL_CONFIG, manifest.kernel.config) }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    const found = (cause as NodeJS.ErrnoException).code ?? String(cause)
+    throw new InputError(file, [{ key: '', found, expected: 'a readable file' }], { cause })
+  }
 }

@@ -8,12 +8,18 @@ export function pathsOf(list: string): string[] {
   return list.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
 }
 
-/** Versions in the names of libraries and kernels change with every update; the list need not. */
-const withoutVersions = (path: string) => path.replaceAll(/\d+/g, '0')
+/** Versions in the names of libraries and kernels change with every update, and architectures differ; the list need not. */
+const withoutVersions = (path: string) =>
+  path
+    .replace(/\b(x86_64|aarch64)-linux-gnu\b/, '')
+    .replace(/ld-linux-(x86-64|aarch64)/, '')
+    .replace(/cloud-(amd64|arm64)/, '')
+    .replaceAll(/\d+/g, '0')
 
 /**
  * The members of an archive in two parts: what a boot reads, with all that has no content of its own (folders, links),
- * and the rest. Of a path that comes twice the later one counts.
+ * and the rest, with the folders again: mkfs.erofs, adding to a file system, gives a folder that its archive does not
+ * name the mode 0777. Of a path that comes twice the later one counts.
  */
 export function inReadOrder(
   members: readonly TarMember[],
@@ -27,5 +33,5 @@ export function inReadOrder(
     const file = type === 'hardlink' ? link.replace(/^\.\//, '') : path
     return !isFile.has(file) || boot.has(withoutVersions(file))
   }
-  return [last.filter(isFirst), last.filter((member) => !isFirst(member))]
+  return [last.filter(isFirst), last.filter((member) => member.type === 'directory' || !isFirst(member))]
 }

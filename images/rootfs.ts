@@ -54,7 +54,9 @@ export async function rootFilesystem(inputs: RootInputs): Promise<StageResult> {
     run: async (folder) => {
       onProgress('adding the server')
       await using work = await temporaryFolder(cacheDir, 'root')
-      await writeTar(join(work.path, 'server'), serverEntries(bundle), lock.sourceDateEpoch)
+      // The root's own folder too: one that an archive does not name, mkfs.erofs gives the mode 0777.
+      const entries: TarEntry[] = [{ path: '', directory: true }, ...serverEntries(bundle)]
+      await writeTar(join(work.path, 'server'), entries, lock.sourceDateEpoch)
       await joinTars(join(work.path, 'server.tar'), [join(work.path, 'server')])
       copyFileSync(join(system.path, SYSTEM_EROFS), join(folder, 'root.erofs'), constants.COPYFILE_FICLONE)
       const sandbox = sandboxOf(inputs, work.path, folder)

