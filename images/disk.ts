@@ -26,14 +26,20 @@ const SECTOR_BYTES = 512
 export const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
 export const ROOT_TYPES = {
   amd64: { root: '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', verity: '2c7357ed-ebd2-46d9-aec1-23d437ec2bf5' },
+  arm64: { root: 'b921b045-1df0-41c3-af44-4c6f280d3fae', verity: 'df3300ce-d69f-4c92-978c-9bfb0f38d820' },
 }
 /** UEFI's default loader name and systemd's stub, by architecture. */
-const EFI = { amd64: { loader: 'BOOTX64.EFI', stub: '/usr/lib/systemd/boot/efi/linuxx64.efi.stub' } }
+const EFI = {
+  amd64: { loader: 'BOOTX64.EFI', stub: 'linuxx64.efi.stub', name: 'x64' },
+  arm64: { loader: 'BOOTAA64.EFI', stub: 'linuxaa64.efi.stub', name: 'aa64' },
+}
 
 export type UkiInputs = {
   spec: Spec
   lock: Lock
   tools: StageResult
+  /** Programs of the image's architecture. */
+  target: StageResult
   kernel: StageResult
   initrd: StageResult
   root: StageResult
@@ -49,23 +55,27 @@ export function kernelCommandLine(spec: Spec, { rootHash, salt, dataBlocks }: Ve
 
 /** Makes the EFI system partition. The result holds `esp.img` and `uki.efi`. */
 export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
-  const { spec, lock, tools, kernel, initrd, root, cacheDir } = inputs
+  const { spec, lock, tools, target, kernel, initrd, root, cacheDir } = inputs
   const verity = readVerity(root)
   const commandLine = kernelCommandLine(spec, verity)
   return runStage(cacheDir, {
     name: 'esp',
-    inputs: { keys: [tools.key, kernel.key, initrd.key], commandLine },
+    inputs: { keys: [tools.key, target.key, kernel.key, initrd.key], commandLine },
     code: [import.meta.filename],
     run: async (folder) => {
       const sandbox = {
         tools: tools.path,
         sourceDateEpoch: lock.sourceDateEpoch,
-        readOnly: { '/kernel': kernel.path, '/initrd': initrd.path },
+        readOnly: {
+          '/kernel': kernel.path,
+          '/initrd': initrd.path,
+          '/stubs': join(target.path, 'usr/lib/systemd/boot/efi'),
+        },
         writable: { '/stage': folder },
         cwd: '/stage',
       }
       writeFileSync(join(folder, 'os-release'), osRelease(spec, verity))
-      const { loader, stub } = EFI[spec.architecture]
+      const { loader, stub, name } = EFI[spec.architecture]
       await runTool(sandbox, [
         'python3',
         '/usr/lib/systemd/ukify',
@@ -75,7 +85,8 @@ export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
         ...['--cmdline', commandLine],
         ...['--os-release', '@os-release'],
         ...['--uname', readFileSync(join(kernel.path, 'release'), 'utf8')],
-        ...['--stub', stub],
+        ...['--stub', `/stubs/${stub}`],
+        ...['--efi-arch', name],
         ...['--output', 'uki.efi'],
       ])
       // The image never changes in place, so the partition holds its one file and the file system's own tables.

@@ -47,7 +47,7 @@ export async function imageFolder(
   }
   // The same disk may have been made from another lock before.
   for (const [name, text] of Object.entries(describe(disk))) writeWhole(join(folder, name), text)
-  pointLatest(outDir, disk.digest)
+  pointLatest(outDir, parts.spec.architecture, disk.digest)
   return { disk, folder, cached: stage.cached }
 }
 
@@ -87,8 +87,10 @@ function writeWhole(file: string, text: string): void {
   }
 }
 
-function pointLatest(outDir: string, digest: string): void {
+/** `latest`, and for another architecture than amd64 `latest-arm64`. */
+function pointLatest(outDir: string, architecture: string, digest: string): void {
+  const name = architecture === 'amd64' ? 'latest' : `latest-${architecture}`
   const temporary = join(outDir, `.latest.${process.pid}.${randomBytes(4).toString('hex')}`)
   symlinkSync(digest, temporary)
-  renameSync(temporary, join(outDir, 'latest'))
+  renameSync(temporary, join(outDir, name))
 }

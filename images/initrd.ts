@@ -11,15 +11,30 @@ import { runTool } from './tools.ts'
 const INIT = join(import.meta.dirname, 'initrd/init')
 
 /** The dynamic loader, which can list the libraries a program needs. */
-const LOADER = { amd64: '/lib64/ld-linux-x86-64.so.2' }
+const LOADER = { amd64: '/lib64/ld-linux-x86-64.so.2', arm64: '/lib/ld-linux-aarch64.so.1' }
 
-export type InitrdInputs = { spec: Spec; lock: Lock; tools: string; kernel: StageResult; cacheDir: string }
+export type InitrdInputs = {
+  spec: Spec
+  lock: Lock
+  tools: string
+  /** Programs of the image's architecture. */
+  target: StageResult
+  kernel: StageResult
+  cacheDir: string
+}
 
 /** Packs the initrd. The result holds `initrd.zst`. */
-export async function initrd({ spec, lock, tools, kernel, cacheDir }: InitrdInputs): Promise<StageResult> {
+export async function initrd({
+  spec,
+  lock,
+  tools,
+  target,
+  kernel,
+  cacheDir,
+}: InitrdInputs): Promise<StageResult> {
   return runStage(cacheDir, {
     name: 'initrd',
-    inputs: { kernel: kernel.key, user: spec.user },
+    inputs: { kernel: kernel.key, target: target.key, user: spec.user },
     code: [import.meta.filename, join(import.meta.dirname, 'cpio.ts'), INIT],
     run: async (folder) => {
       const sandbox = {
@@ -28,7 +43,8 @@ export async function initrd({ spec, lock, tools, kernel, cacheDir }: InitrdInpu
         writable: { '/stage': folder },
         cwd: '/stage',
       }
-      const libraries = await runTool(sandbox, [LOADER[spec.architecture], '--list', '/usr/sbin/dmsetup'])
+      const listing = { ...sandbox, tools: target.path }
+      const libraries = await runTool(listing, [LOADER[spec.architecture], '--list', '/usr/sbin/dmsetup'])
       const entries = [
         ...['dev', 'proc', 'sys', 'root'].map((path) => ({ path, mode: 0o040755 })),
         { path: 'dev/console', mode: characterDevice(0o600), device: [5, 1] as [number, number] },
@@ -36,14 +52,14 @@ export async function initrd({ spec, lock, tools, kernel, cacheDir }: InitrdInpu
         {
           path: 'bin/busybox',
           mode: regularFile(0o755),
-          content: readFileSync(join(tools, 'usr/bin/busybox')),
+          content: readFileSync(join(target.path, 'usr/bin/busybox')),
         },
         {
           path: 'bin/dmsetup',
           mode: regularFile(0o755),
-          content: readFileSync(join(tools, 'usr/sbin/dmsetup')),
+          content: readFileSync(join(target.path, 'usr/sbin/dmsetup')),
         },
-        ...entriesOfLibraries(tools, libraries),
+        ...entriesOfLibraries(target.path, libraries),
         ...moduleEntries(kernel.path),
       ]
       writeFileSync(join(folder, 'initrd'), writeCpio(entries))
@@ -57,12 +73,12 @@ function initScript({ user }: Spec): string {
 }
 
 /** The loader's list: `name => /path (address)`, or `/path (address)` for the loader. */
-function entriesOfLibraries(tools: string, list: string): CpioEntry[] {
+function entriesOfLibraries(tree: string, list: string): CpioEntry[] {
   const paths = [...list.matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path)
   const files = paths.map((path) => ({
     path: path.replace(/^\/(usr\/)?/, 'usr/'),
     mode: regularFile(0o755),
-    content: readFileSync(join(tools, path.replace(/^\/(usr\/)?/, 'usr/'))),
+    content: readFileSync(join(tree, path.replace(/^\/(usr\/)?/, 'usr/'))),
   }))
   const links = ['lib', 'lib64'].map((path) => ({ path, mode: symbolicLink, content: `usr/${path}` }))
   return [...files, ...links]

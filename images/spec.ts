@@ -3,7 +3,8 @@
 // of the file at once, before anything is fetched or written.
 import { createHash } from 'node:crypto'
 import * as v from 'valibot'
-import { checkInput, readInput } from '../input/problems.ts'
+import { basename, dirname, join } from 'node:path'
+import { checkInput, InputError, readInput, shown } from '../input/problems.ts'
 
 const packageName = v.pipe(
   v.string(),
@@ -30,11 +31,13 @@ const word = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/, 'one word of the kerne
 const positive = v.pipe(v.number(), v.integer('a whole number'), v.minValue(1, 'a number greater than 0'))
 const some = <T extends v.GenericSchema>(item: T) => v.pipe(v.array(item), v.minLength(1, 'at least one'))
 
+const siblingFile = v.pipe(v.string(), v.regex(/^[\w.-]+\.yaml$/, 'the name of a YAML file beside this one'))
+
 const specSchema = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'a short name in lower case')),
   suite: v.pipe(v.string(), v.regex(/^[a-z]+$/, "a Debian suite's code name")),
-  // arm64 needs a lock of its own, its Node package and its console; nothing else here depends on it.
-  architecture: v.picklist(['amd64'], 'amd64'),
+  /** Debian's name of it. Each has a lock of its own. */
+  architecture: v.picklist(['amd64', 'arm64'], 'amd64 or arm64'),
   kernel: packageName,
   node: v.strictObject({
     package: npmName,
@@ -68,11 +71,18 @@ const specSchema = v.strictObject({
 export type Spec = v.InferOutput<typeof specSchema>
 
 /**
- * Reads and checks a specification.
+ * Reads and checks a specification. One that says `extends: FILE` has every key of that file, which lies beside it,
+ * save those that it has itself.
  * @throws {InputError} naming every key that does not fit.
  */
 export function readSpec(file: string): Spec {
-  return checkInput(file, specSchema, readInput(file))
+  const own = readInput(file)
+  if (typeof own !== 'object' || own === null || !('extends' in own)) return checkInput(file, specSchema, own)
+  const { extends: base, ...keys } = own
+  const name = checkInput(file, v.object({ extends: siblingFile }), own).extends
+  if (name === basename(file))
+    throw new InputError(file, [{ key: 'extends', found: shown(base), expected: 'another file' }])
+  return checkInput(file, specSchema, { ...(readInput(join(dirname(file), name)) as object), ...keys })
 }
 
 /**

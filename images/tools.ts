@@ -6,23 +6,44 @@ import { execa } from 'execa'
 import { runStage, type StageResult } from './cache.ts'
 import type { Fetch } from './fetch.ts'
 import { runHost } from './host.ts'
-import type { Lock } from './lock/lock.ts'
+import type { Lock, LockedDeb } from './lock/lock.ts'
 
 /** Unpacks the tools. Only unpacks: none of them needs its maintainer scripts. */
 export async function toolsTree(lock: Lock, obtain: Fetch, cacheDir: string): Promise<StageResult> {
+  return unpacked('tools', lock.tools, obtain, cacheDir)
+}
+
+async function unpacked(
+  name: string,
+  locked: readonly LockedDeb[],
+  obtain: Fetch,
+  cacheDir: string,
+): Promise<StageResult> {
   // base-files first: it brings /bin → usr/bin and the like, which later packages' files must land behind.
-  const debs = [...lock.tools].sort(
-    (a, b) => Number(b.name === 'base-files') - Number(a.name === 'base-files'),
-  )
+  const debs = [...locked].sort((a, b) => Number(b.name === 'base-files') - Number(a.name === 'base-files'))
   return runStage(cacheDir, {
-    name: 'tools',
-    inputs: lock.tools.map(({ sha256 }) => sha256).sort(),
+    name,
+    inputs: locked.map(({ sha256 }) => sha256).sort(),
     code: [import.meta.filename],
     run: async (folder) => {
       const fetched = await obtain()
       for (const deb of debs) await runHost(['dpkg-deb', '--extract', fetched.path(deb), folder])
     },
   })
+}
+
+/** What of the tools is in the image itself: the initrd's programs, and systemd's EFI stub. */
+export const TARGET_PROGRAMS = ['base-files', 'busybox-static', 'dmsetup', 'systemd-boot-efi']
+
+/** Unpacks what of the tools goes into the image; for an image of the tools' own architecture that is the tools tree. */
+export async function targetTree(
+  lock: Lock,
+  tools: StageResult,
+  obtain: Fetch,
+  cacheDir: string,
+): Promise<StageResult> {
+  if (lock.target === undefined) return tools
+  return unpacked('target', lock.target, obtain, cacheDir)
 }
 
 export type Sandbox = {

@@ -46,7 +46,7 @@ export async function imageTest(
 }
 
 /** A baked image by its folder or digest; the newest when nothing is named. */
-export function bakedImage({ imagesDir }: Project, name = 'latest'): Image {
+export function bakedImage({ imagesDir, latest }: Project, name = latest): Image {
   const folder = [join(imagesDir, name), resolve(name)].find((path) =>
     existsSync(join(path, 'manifest.json')),
   )
@@ -58,7 +58,7 @@ export function bakedImage({ imagesDir }: Project, name = 'latest'): Image {
   const { digest } = readManifest(folder)
   return {
     digest,
-    folder: basename(folder) === 'latest' ? join(imagesDir, digest) : folder,
+    folder: basename(folder).startsWith('latest') ? join(imagesDir, digest) : folder,
     disk: join(folder, 'disk.raw'),
   }
 }

@@ -8,6 +8,8 @@ export type Project = ReturnType<typeof projectAt>
 export function projectAt(root: string) {
   return {
     root,
+    /** The name below imagesDir that points at the image baked last. */
+    latest: 'latest',
     specFile: join(root, 'images/image.yaml'),
     lockFile: join(root, 'images/image.lock.json'),
     /** Stands in for the lock when one of its packages can no longer be had; never committed. */
@@ -18,5 +20,21 @@ export function projectAt(root: string) {
     reportsDir: join(root, 'build/reports'),
     runDir: join(root, 'build/run'),
     cacheDir: defaultCacheDir(),
+  }
+}
+
+export const ARCHITECTURES = ['amd64', 'arm64'] as const
+export type Architecture = (typeof ARCHITECTURES)[number]
+
+/** The project whose image is for this architecture. */
+export function forArchitecture(project: Project, architecture: Architecture): Project {
+  if (architecture === 'amd64') return project
+  const { root } = project
+  return {
+    ...project,
+    latest: `latest-${architecture}`,
+    specFile: join(root, `images/image.${architecture}.yaml`),
+    lockFile: join(root, `images/image.${architecture}.lock.json`),
+    localLockFile: join(root, `build/image.${architecture}.lock.local.json`),
   }
 }

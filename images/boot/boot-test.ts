@@ -5,6 +5,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { hashFile } from '../cache.ts'
+import { HOST_ARCHITECTURE } from '../lock/lock.ts'
 import { readManifest, type Manifest } from '../manifest.ts'
 import type { Progress } from '../progress.ts'
 import { chooseAccel, probeKvm } from './accel.ts'
@@ -13,8 +14,8 @@ import { destinationProblems } from './expected.ts'
 import { examine, type Seen } from './first-boot.ts'
 import { destinations } from './pcap.ts'
 import { startMachine } from './qemu.ts'
-import type { Accel, Machine } from './qemu-arguments.ts'
-import { budgetProblems, CHECKS, writeReceipt, type Budget, type Receipt } from './receipt.ts'
+import type { Accel, Architecture, Machine } from './qemu-arguments.ts'
+import { budgetProblems, CHECKS, writeReceipt, type Receipt } from './receipt.ts'
 import { describeMachine, prepareHost, type TestHost } from './test-host.ts'
 import { refuse, turnedItselfOff, whileItRuns } from './watch.ts'
 
@@ -61,9 +62,12 @@ export async function bootTest(image: Image, options: BootTestOptions): Promise<
   const manifest = readManifest(image.folder)
   await demandBytes(image)
   const boots = join(cacheDir, 'boot')
-  const accel = await chooseAccel(options.accel ?? 'auto', () => probeKvm(boots))
+  const architecture = manifest.architecture as Architecture
+  // Only a machine's own architecture can be accelerated.
+  const native = architecture === HOST_ARCHITECTURE
+  const accel = await chooseAccel(options.accel ?? 'auto', async () => native && (await probeKvm(boots)))
   await using host = await prepareHost(boots)
-  const machine = describeMachine(image.disk, accel, host, options.cutNetwork ?? true)
+  const machine = describeMachine({ disk: image.disk, architecture }, accel, host, options.cutNetwork ?? true)
   const test: Test = { image, manifest, machine, host, limits: { timeoutMs, signal }, onProgress }
   onProgress(`booting ${image.digest.slice(0, 12)} (${accel})`)
   const { held, ...facts } = await firstBoot(test)
@@ -96,7 +100,7 @@ async function firstBoot(test: Test): Promise<Seen & { outgoing: string[] }> {
     const seen = await whileItRuns(running, limits, async (signal) => {
       const found = await examine({ running, host, signal, onProgress })
       refuse(
-        budgetProblems((manifest as { budget?: Budget }).budget, {
+        budgetProblems(manifest.budget, {
           blocksRead: found.blocksRead,
           bytes: statSync(image.disk).size,
         }),

@@ -27,7 +27,12 @@ export type Network = {
   captureFile?: string
 }
 
+/** Debian's names of architectures. */
+export type Architecture = 'amd64' | 'arm64'
+
 export type Machine = {
+  /** amd64 by default. */
+  architecture?: Architecture
   accel: Accel
   /** In the order in which the firmware looks for something to boot. Each is an NVMe disk, as on EC2. */
   disks: readonly Disk[]
@@ -39,8 +44,24 @@ export type Machine = {
   readTraceFile?: string
 }
 
-/** UEFI firmware of Debian's package ovmf; the second file is a template of the machine's own variables. */
-export const FIRMWARE = { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', vars: '/usr/share/OVMF/OVMF_VARS_4M.fd' }
+/**
+ * UEFI firmware of Debian's packages ovmf and qemu-efi-aarch64; `vars` is a template of the machine's own variables.
+ * A processor for emulation: what there is of x86-64, and a Cortex-A72 as in the first Graviton.
+ */
+export const HARDWARE = {
+  amd64: {
+    program: 'qemu-system-x86_64',
+    machine: 'q35,smm=off,vmport=off',
+    processor: 'max',
+    firmware: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', vars: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
+  },
+  arm64: {
+    program: 'qemu-system-aarch64',
+    machine: 'virt,gic-version=3',
+    processor: 'cortex-a72',
+    firmware: { code: '/usr/share/AAVMF/AAVMF_CODE.fd', vars: '/usr/share/AAVMF/AAVMF_VARS.fd' },
+  },
+}
 
 /**
  * Emulation stays on one thread. On one a processor, QEMU now and then runs code that another processor has just
@@ -66,17 +87,18 @@ const quoted = (value: string) => value.replaceAll(',', ',,')
 /** @param folder where the machine's private copy of the firmware variables is. */
 export function qemuArguments(machine: Machine, folder: string): string[] {
   const { accel, disks, network, credentials = {}, memoryMiB = MEMORY_MIB, readTraceFile } = machine
+  const hardware = HARDWARE[machine.architecture ?? 'amd64']
   return [
     '-nodefaults',
     '-no-user-config',
     '-no-reboot',
     ...['-display', 'none'],
-    ...['-machine', 'q35,smm=off,vmport=off'],
+    ...['-machine', hardware.machine],
     ...['-accel', ACCELERATORS[accel]],
-    ...['-cpu', accel === 'kvm' ? 'host' : 'max'],
+    ...['-cpu', accel === 'kvm' ? 'host' : hardware.processor],
     ...['-smp', String(VCPUS)],
     ...['-m', String(memoryMiB)],
-    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${FIRMWARE.code}`],
+    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${hardware.firmware.code}`],
     ...['-drive', `if=pflash,unit=1,format=raw,file=${quoted(join(folder, VARS_NAME))}`],
     ...disks.flatMap(diskArguments),
     ...(network ? networkArguments(network) : []),

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { execa } from 'execa'
 import { createConsole, type Console, type ConsoleLine } from './console.ts'
-import { FIRMWARE, qemuArguments, VARS_NAME, type Machine } from './qemu-arguments.ts'
+import { HARDWARE, qemuArguments, VARS_NAME, type Machine } from './qemu-arguments.ts'
 import { openQmp, type Qmp } from './qmp.ts'
 import { makeWorkFolder, removeWorkFolder } from './work-folder.ts'
 
@@ -44,10 +44,11 @@ export type RunningMachine = {
  */
 export async function startMachine(machine: Machine, options: RunOptions): Promise<RunningMachine> {
   const folder = makeWorkFolder(options.workDir)
-  copyFileSync(FIRMWARE.vars, join(folder, VARS_NAME))
+  const { program, firmware } = HARDWARE[machine.architecture ?? 'amd64']
+  copyFileSync(firmware.vars, join(folder, VARS_NAME))
   const startedMs = performance.now()
   const seconds = () => (performance.now() - startedMs) / 1000
-  const subprocess = execa('bwrap', [...SANDBOX, 'qemu-system-x86_64', ...qemuArguments(machine, folder)], {
+  const subprocess = execa('bwrap', [...SANDBOX, program, ...qemuArguments(machine, folder)], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     buffer: false,
     reject: false,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { factsCredentials, FACTS_PORT } from './guest-facts.ts'
 import { openMailbox, type Mailbox } from './mailbox.ts'
 import { openLiveListener, type LiveListener } from './network-cut.ts'
-import type { Accel, Machine } from './qemu-arguments.ts'
+import type { Accel, Architecture, Machine } from './qemu-arguments.ts'
 import { ADMIN_PORT, RELAY_FROM_GUEST, serverCredentials, SMTP_PORT } from './server-credentials.ts'
 import { makeSpoolDisk } from './spool-disk.ts'
 import { makeWorkFolder, removeWorkFolder } from './work-folder.ts'
@@ -44,11 +44,17 @@ export async function prepareHost(boots: string): Promise<TestHost & AsyncDispos
 }
 
 /** @param restrict false only where it is shown that the test notices a guest that is not cut off. */
-export function describeMachine(disk: string, accel: Accel, host: TestHost, restrict: boolean): Machine {
+export function describeMachine(
+  image: { disk: string; architecture: Architecture },
+  accel: Accel,
+  host: TestHost,
+  restrict: boolean,
+): Machine {
   return {
+    architecture: image.architecture,
     accel,
     disks: [
-      { name: 'image', file: disk, writable: false },
+      { name: 'image', file: image.disk, writable: false },
       { name: 'spool', file: host.spool, writable: true },
     ],
     network: {

@@ -32,6 +32,8 @@ const lockSchema = v.strictObject({
   root: v.pipe(v.array(debSchema), v.minLength(1, 'at least one package')),
   kernel: debSchema,
   tools: v.pipe(v.array(debSchema), v.minLength(1, 'at least one package')),
+  /** Where the image is for another architecture than the tools': what of them goes into it, for its own. */
+  target: v.optional(v.array(debSchema)),
   node: npmSchema,
   native: v.array(npmSchema),
 })
@@ -59,6 +61,7 @@ function contradictions(lock: Lock): Problem[] {
     ...lock.root.map((deb, index): [string, LockedDeb] => [`root.${index}`, deb]),
     ['kernel', lock.kernel],
     ...lock.tools.map((deb, index): [string, LockedDeb] => [`tools.${index}`, deb]),
+    ...(lock.target ?? []).map((deb, index): [string, LockedDeb] => [`target.${index}`, deb]),
   ]
   for (const [key, deb] of places) {
     const path = `${deb.archive}/${deb.filename}`
@@ -90,15 +93,27 @@ function contradictions(lock: Lock): Problem[] {
   return problems
 }
 
-/** Problems of a lock's packages with the architecture of a spec. */
+/** The architecture of the machines that bake, and so of the tools. */
+export const HOST_ARCHITECTURE = 'amd64'
+
+/** Problems of a lock's packages with the architecture of a spec, and of its tools with that of the machine. */
 export function architectureProblems(lock: Lock, architecture: string): Problem[] {
-  return lockedDebs(lock)
-    .filter((deb) => deb.architecture !== 'all' && deb.architecture !== architecture)
-    .map(({ name, architecture: found }) => ({
-      key: name,
-      found,
-      expected: `a package of the spec's architecture, ${architecture}, or of all`,
-    }))
+  const wrong = (debs: readonly LockedDeb[], wanted: string, whose: string) =>
+    debs
+      .filter((deb) => deb.architecture !== 'all' && deb.architecture !== wanted)
+      .map(({ name, architecture: found }) => ({
+        key: name,
+        found,
+        expected: `a package of the ${whose} architecture, ${wanted}, or of all`,
+      }))
+  const foreign = architecture !== HOST_ARCHITECTURE
+  return [
+    ...wrong([...lock.root, lock.kernel, ...(lock.target ?? [])], architecture, "spec's"),
+    ...wrong(lock.tools, HOST_ARCHITECTURE, "tools'"),
+    ...(foreign && lock.target === undefined
+      ? [{ key: 'target', found: 'nothing', expected: `programs for ${architecture}; lock anew` }]
+      : []),
+  ]
 }
 
 /** Writes a lock so that a reader finds the old one or the new one, never half of it. */
@@ -115,7 +130,7 @@ export function writeLock(file: string, lock: Lock): void {
 
 /** A lock as text: one package a line, sorted, so that a change of one package is a change of one line. */
 export function lockText(lock: Lock): string {
-  const { root, tools, native, ...rest } = lock
+  const { root, tools, target, native, ...rest } = lock
   const list = (items: readonly (LockedDeb | LockedNpm)[]) =>
     items.length === 0 ? '[]' : `[\n${items.map((item) => `    ${JSON.stringify(item)}`).join(',\n')}\n  ]`
   const single = Object.entries(rest).map(([key, value]) => `  "${key}": ${JSON.stringify(value)}`)
@@ -123,13 +138,15 @@ export function lockText(lock: Lock): string {
     `  "native": ${list(sortedByName(native))}`,
     `  "root": ${list(sortedByName(root))}`,
     `  "tools": ${list(sortedByName(tools))}`,
+    ...(target === undefined ? [] : [`  "target": ${list(sortedByName(target))}`]),
   ]
   return `{\n${[...single, ...lists].join(',\n')}\n}\n`
 }
 
 /** All .debs of a lock, each once: root and tools share many. */
 export function lockedDebs(lock: Lock): LockedDeb[] {
-  return [...new Map([...lock.root, lock.kernel, ...lock.tools].map((deb) => [deb.sha256, deb])).values()]
+  const all = [...lock.root, lock.kernel, ...lock.tools, ...(lock.target ?? [])]
+  return [...new Map(all.map((deb) => [deb.sha256, deb])).values()]
 }
 
 const sortedByName = <T extends { name: string }>(items: readonly T[]): T[] =>

@@ -8,9 +8,10 @@ import { runHost } from '../host.ts'
 import type { Progress } from '../progress.ts'
 import { lockedPartDigest, type Spec } from '../spec.ts'
 import { temporaryFolder } from '../cache.ts'
+import { TARGET_PROGRAMS } from '../tools.ts'
 import { findMirrors, type Mirrors } from './mirrors.ts'
 import { lockedNpm } from './npm.ts'
-import type { Lock, LockedDeb } from './lock.ts'
+import { HOST_ARCHITECTURE, type Lock, type LockedDeb } from './lock.ts'
 
 export type ResolveOptions = {
   cacheDir: string
@@ -41,13 +42,18 @@ export async function resolveLock(spec: Spec, options: ResolveOptions): Promise<
   const { onProgress = () => {}, mirrors = findMirrors() } = options
   const { node, native } = lockedNpm(spec, options.packageLockFile)
   await using folder = await temporaryFolder(options.cacheDir, 'apt')
-  const apt = await privateApt(folder.path, spec, mirrors, (error) => {
+  const onMissingSuite = (error: Error) => {
     if (options.suiteAlone !== true) throw withAdvice(error)
     onProgress(`not every suite could be read, locking from ${spec.suite} alone: ${error.message}`)
-  })
+  }
+  const apt = await privateApt(folder.path, spec, mirrors, onMissingSuite)
+  const foreign = spec.architecture !== HOST_ARCHITECTURE
+  const host = { ...spec, architecture: HOST_ARCHITECTURE } as const
+  const hostApt = foreign ? await privateApt(join(folder.path, 'host'), host, mirrors, onMissingSuite) : apt
   const withoutApt = '?and(?essential,?not(?name(^apt$)))'
   const root = await install(apt, mirrors, [withoutApt, ...spec.packages])
-  const tools = await install(apt, mirrors, spec.tools)
+  const tools = await install(hostApt, mirrors, spec.tools)
+  const target = foreign ? { target: await install(apt, mirrors, TARGET_PROGRAMS) } : {}
   const kernels = await install(apt, mirrors, [spec.kernel])
   const kernel =
     kernels.find(({ name }) => /^linux-image-\d/.test(name)) ??
@@ -61,6 +67,7 @@ export async function resolveLock(spec: Spec, options: ResolveOptions): Promise<
     root,
     kernel,
     tools,
+    ...target,
     node,
     native,
   }
