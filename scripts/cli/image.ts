@@ -7,27 +7,35 @@ import { positiveNumber, type Context } from './context.ts'
 const ARCHIVE = 'where packages are looked for before the mirror: a directory, an address, s3://bucket/prefix'
 const architectureOption = () =>
   new Option('--arch <name>', 'the architecture of the image').choices(ARCHITECTURES).default('amd64')
-const archiveOf = ({ archive }: { archive?: string }) => (archive === undefined ? {} : { archive })
+
+type Flags = { arch: Architecture; archive?: string; json?: true }
+
+const common = ({ project, signal }: Context, { arch, archive, json }: Flags) => ({
+  ...{ project: forArchitecture(project, arch), signal, json: json ?? false },
+  ...(archive === undefined ? {} : { archive }),
+})
 
 /** Adds the commands to `mailfleet image`. */
-export function addImageCommands(image: Command, { project, signal }: Context): void {
+export function addImageCommands(image: Command, context: Context): void {
+  addBuild(image, context)
+  addLock(image, context)
+  addTest(image, context)
+}
+
+function addBuild(image: Command, context: Context): void {
   image
     .command('build')
     .description('bake the image from the lock; unchanged inputs are not baked again')
     .addOption(architectureOption())
     .option('--archive <where>', ARCHIVE)
     .option('--json', 'print the result as JSON')
-    .action(async (options: { json?: true; archive?: string; arch: Architecture }) => {
+    .action(async (flags: Flags) => {
       const { imageBuild } = await import('../image.ts')
-      const result = imageBuild({
-        project: forArchitecture(project, options.arch),
-        json: options.json ?? false,
-        signal,
-        ...archiveOf(options),
-      })
-      process.exitCode = await result
+      process.exitCode = await imageBuild(common(context, flags))
     })
+}
 
+function addLock(image: Command, context: Context): void {
   image
     .command('lock')
     .description('resolve the spec against the mirror and write images/image.lock.json')
@@ -38,19 +46,14 @@ export function addImageCommands(image: Command, { project, signal }: Context): 
     .addOption(architectureOption())
     .option('--archive <where>', ARCHIVE)
     .option('--json', 'print the differences as JSON')
-    .action(
-      async (options: { update?: true; check?: true; archive?: string; json?: true; arch: Architecture }) => {
-        const { lockCheck, lockUpdate, lockWrite } = await import('../lock.ts')
-        const run = options.check ? lockCheck : options.update ? lockUpdate : lockWrite
-        process.exitCode = await run({
-          project: forArchitecture(project, options.arch),
-          signal,
-          json: options.json ?? false,
-          ...archiveOf(options),
-        })
-      },
-    )
+    .action(async (flags: Flags & { update?: true; check?: true }) => {
+      const { lockCheck, lockUpdate, lockWrite } = await import('../lock.ts')
+      const run = flags.check ? lockCheck : flags.update ? lockUpdate : lockWrite
+      process.exitCode = await run(common(context, flags))
+    })
+}
 
+function addTest(image: Command, context: Context): void {
   image
     .command('test')
     .description(
@@ -61,17 +64,12 @@ export function addImageCommands(image: Command, { project, signal }: Context): 
     .addOption(new Option('--accel <name>', 'accelerator').choices(['auto', 'kvm', 'tcg']).default('auto'))
     .option('--timeout <seconds>', 'give up a boot after this long', positiveNumber, 480)
     .option('--json', 'print the receipt as JSON')
-    .action(
-      async (
-        name: string | undefined,
-        options: { accel: Accel | 'auto'; timeout: number; json?: true; arch: Architecture },
-      ) => {
-        const { imageTest } = await import('../image.ts')
-        process.exitCode = await imageTest({
-          ...{ project, json: options.json ?? false, signal: signal },
-          ...{ accel: options.accel, timeoutMs: options.timeout * 1000 },
-          ...(name === undefined ? {} : { image: name }),
-        })
-      },
-    )
+    .action(async (name: string | undefined, flags: Flags & { accel: Accel | 'auto'; timeout: number }) => {
+      const { imageTest } = await import('../image.ts')
+      process.exitCode = await imageTest({
+        ...common(context, flags),
+        ...{ accel: flags.accel, timeoutMs: flags.timeout * 1000 },
+        ...(name === undefined ? {} : { image: name }),
+      })
+    })
 }
