@@ -1,6 +1,6 @@
 // `mailfleet image build|test`: parse, call one function of images/, print.
-import { existsSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { existsSync, realpathSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { bootTest, type Image } from '../images/boot/boot-test.ts'
 import type { Accel } from '../images/boot/qemu-arguments.ts'
 import { buildImage } from '../images/build.ts'
@@ -58,8 +58,9 @@ export function bakedImage({ imagesDir, latest }: Project, name = latest): Image
   const { digest } = readManifest(folder)
   return {
     digest,
-    folder: basename(folder).startsWith('latest') ? join(imagesDir, digest) : folder,
-    disk: join(folder, 'disk.raw'),
+    // What `latest` points at changes with the next bake.
+    folder: realpathSync(folder),
+    disk: join(realpathSync(folder), 'disk.raw'),
   }
 }
 

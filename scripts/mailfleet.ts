@@ -7,6 +7,7 @@ import { Command } from 'commander'
 import { InputError } from '../input/problems.ts'
 import { addArchiveCommands } from './cli/archive.ts'
 import { addBenchCommands } from './cli/bench.ts'
+import { addDiffCommands } from './cli/diff.ts'
 import { addImageCommands } from './cli/image.ts'
 import { addPromoteCommands } from './cli/promote.ts'
 import { addPruneCommands } from './cli/prune.ts'
@@ -55,6 +56,7 @@ program
 const image = program.command('image').description('bake, lock, test and publish golden images')
 const context = { project, signal: stopping.signal }
 addImageCommands(image, context)
+addDiffCommands(image, context)
 addArchiveCommands(image, context)
 addPublishCommands(image, context)
 addPromoteCommands(image, context)

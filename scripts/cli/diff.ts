@@ -1,0 +1,19 @@
+// `mailfleet image diff`: name, options and help of the command that compares two images.
+import type { Command } from 'commander'
+import type { Context } from './context.ts'
+
+/** Adds the command to `mailfleet image`. */
+export function addDiffCommands(image: Command, { project }: Context): void {
+  image
+    .command('diff')
+    .description('what differs between two images: packages, files, settings, sockets, sizes, boot')
+    .argument('<before>', 'the image that runs: its folder or digest')
+    .argument('<after>', 'the one that is to replace it; `latest` is the newest')
+    .option('--gate <policy>', 'exit 1 if the policy forbids what changes, and say what')
+    .option('--html <file>', 'also write it as one page of HTML')
+    .option('--json', 'print the comparison as JSON')
+    .action(async (before: string, after: string, options: { gate?: string; html?: string; json?: true }) => {
+      const { imageDiff } = await import('../diff.ts')
+      process.exitCode = imageDiff({ project, before, after, ...options, json: options.json ?? false })
+    })
+}

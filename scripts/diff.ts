@@ -1,0 +1,45 @@
+// `mailfleet image diff`: parse, compare, print; the answer is no when a policy forbids what changes.
+import { renameSync, writeFileSync } from 'node:fs'
+import { compareImages, readSide } from '../images/diff/compare.ts'
+import { diffPage } from '../images/diff/html.ts'
+import { readPolicy, violations } from '../images/diff/policy.ts'
+import { diffText } from '../images/diff/text.ts'
+import { InputError } from '../input/problems.ts'
+import { bakedImage } from './image.ts'
+import type { Project } from './project.ts'
+
+type DiffCommand = {
+  project: Project
+  before: string
+  after: string
+  json: boolean
+  html?: string
+  gate?: string
+}
+
+/** Compares two baked images. @throws {InputError} when one cannot be read, or the policy does not fit. */
+export function imageDiff({ project, before, after, json, html, gate }: DiffCommand): number {
+  const policy = gate === undefined ? undefined : readPolicy(gate)
+  const diff = compareImages(...sidesOf(project, before, after))
+  const violated = policy && violations(diff, policy)
+  if (html !== undefined) {
+    const temporary = `${html}.${process.pid}.tmp`
+    writeFileSync(temporary, diffPage(diff, violated), { flush: true })
+    renameSync(temporary, html)
+  }
+  const result = { ...diff, ...(violated === undefined ? {} : { violations: violated }) }
+  console.log(json ? JSON.stringify(result, null, 2) : diffText(diff, violated))
+  return violated !== undefined && violated.length > 0 ? 1 : 0
+}
+
+function sidesOf(project: Project, before: string, after: string) {
+  const side = (key: string, name: string) => {
+    try {
+      return bakedImage(project, name).folder
+    } catch (cause) {
+      const expected = 'the folder or the digest of a baked image, or latest'
+      throw new InputError('the command', [{ key, found: name, expected }], { cause })
+    }
+  }
+  return [readSide(side('before', before)), readSide(side('after', after))] as const
+}
