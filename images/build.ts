@@ -23,7 +23,7 @@ import { rootFilesystem } from './rootfs.ts'
 import { SBOM, sbomText } from './sbom.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
 import { targetTree, toolsTree } from './tools.ts'
-import { bakeTrouble, requirePrograms, requireWritable } from './trouble.ts'
+import { bakeTrouble, requirePrograms, requireRunnable, requireWritable } from './trouble.ts'
 
 export type BuildOptions = {
   specFile: string
@@ -79,6 +79,7 @@ async function build(options: BuildOptions): Promise<BuiltImage> {
   const lock = readLock(lockFile)
   requirePrograms()
   requireWritable(options)
+  await requireRunnable(spec.architecture)
   const bundle = await bundleServer(spec, options.serverEntry)
   await pruneCache(cacheDir)
   try {

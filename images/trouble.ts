@@ -4,6 +4,8 @@ import { accessSync, constants, existsSync, statfsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { InputError } from '../input/problems.ts'
 import { FetchError } from './fetch.ts'
+import { runHost } from './host.ts'
+import { HOST_ARCHITECTURE } from './lock/lock.ts'
 
 type Folders = { cacheDir: string; outDir: string }
 
@@ -37,6 +39,20 @@ export function requirePrograms(
   const packages = [...new Set(missing.map(([, name]) => name))].join(' ')
   throw new Error(
     `the bake needs ${programs}, not installed here or not on the PATH: apt-get install ${packages}`,
+  )
+}
+
+/**
+ * Makes sure that programs of the image's architecture run here.
+ * @throws {Error} with what to install
+ */
+export async function requireRunnable(architecture: string): Promise<void> {
+  if (architecture === HOST_ARCHITECTURE) return
+  const runs = await runHost(['arch-test', architecture]).catch(() => null)
+  if (runs !== null) return
+  throw new Error(
+    `programs for ${architecture} do not run on this machine: ` +
+      'apt-get install arch-test binfmt-support qemu-user-static, then, as root, update-binfmts --enable',
   )
 }
 

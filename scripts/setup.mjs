@@ -39,14 +39,32 @@ const debianPackages = {
   e2fsprogs: 'makes the spool disk of the boot test',
   ...(isRoot ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
   ...(forTests ? { strace: 'shows the tests that a message is flushed to disk before it is accepted' } : {}),
-  ...(forFullTests ? { chromium: 'opens the report page in a real browser' } : {}),
+  ...(forFullTests ? packagesOfFullTests() : {}),
 }
 
 checkPlatform()
 const problem = await installDebianPackages(debianPackages)
 if (problem !== null) stop(problem)
+if (forFullTests) enableArm64Programs()
 installNpmPackages()
 if (lacksVenv) await installPythonPackages()
+
+function packagesOfFullTests() {
+  return {
+    chromium: 'opens the report page in a real browser',
+    'qemu-user-static': 'runs the maintainer scripts of an arm64 root file system',
+    'binfmt-support': 'tells the kernel to run arm64 programs by it',
+    'arch-test': 'tells mmdebstrap that it can',
+    'qemu-system-arm': 'boots the arm64 image',
+    'qemu-efi-aarch64': 'is the UEFI firmware that the arm64 image boots with',
+  }
+}
+
+/** In a container Debian's package leaves it to whoever starts services. Without it the tests for arm64 say what is missing. */
+function enableArm64Programs() {
+  if (existsSync('/proc/sys/fs/binfmt_misc/qemu-aarch64') || !isRoot) return
+  spawnSync('update-binfmts', ['--enable', 'qemu-aarch64'], { stdio: 'ignore' })
+}
 
 function checkPlatform() {
   const major = Number(process.versions.node.split('.')[0])

@@ -6,24 +6,30 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { InputError } from '../../input/problems.ts'
-import { readLock } from '../../images/lock/lock.ts'
+import { architectureProblems, readLock } from '../../images/lock/lock.ts'
 import { lockedNpm } from '../../images/lock/npm.ts'
 import { lockedPartDigest, readSpec, type Spec } from '../../images/spec.ts'
 
 const root = join(import.meta.dirname, '../..')
 const committed = join(root, 'images/image.yaml')
 
-test('the committed lock belongs to the committed spec and to package-lock.json', () => {
-  const spec = readSpec(committed)
-  const lock = readLock(join(root, 'images/image.lock.json'))
-  assert.equal(lock.spec, lockedPartDigest(spec), 'run `npx mailfleet image lock`')
-  const { node, native } = lockedNpm(spec, join(root, 'package-lock.json'))
-  assert.deepEqual(
-    { node, native },
-    { node: lock.node, native: lock.native },
-    'run `npx mailfleet image lock`',
-  )
-})
+for (const [name, lockName] of [
+  ['image.yaml', 'image.lock.json'],
+  ['image.arm64.yaml', 'image.arm64.lock.json'],
+] as const) {
+  test(`the committed lock belongs to the committed spec and to package-lock.json: ${name}`, () => {
+    const spec = readSpec(join(root, 'images', name))
+    const lock = readLock(join(root, 'images', lockName))
+    assert.equal(lock.spec, lockedPartDigest(spec), 'run `npx mailfleet image lock`')
+    assert.deepEqual(architectureProblems(lock, spec.architecture), [])
+    const { node, native } = lockedNpm(spec, join(root, 'package-lock.json'))
+    assert.deepEqual(
+      { node, native },
+      { node: lock.node, native: lock.native },
+      'run `npx mailfleet image lock`',
+    )
+  })
+}
 
 test('every fault of a spec is named, with its key', () => {
   const spec = parse(readFileSync(committed, 'utf8')) as Record<string, unknown>
@@ -76,3 +82,22 @@ function problemsOf(value: unknown) {
   }
   return []
 }
+
+test('a spec that extends another has its keys and its own', () => {
+  const base = readSpec(committed)
+  const arm64 = readSpec(join(root, 'images/image.arm64.yaml'))
+  assert.equal(arm64.architecture, 'arm64')
+  assert.deepEqual(arm64.packages, base.packages)
+  assert.deepEqual(arm64.units, base.units)
+  assert.notDeepEqual(arm64.modules, base.modules)
+})
+
+test('what a spec may not extend is named', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-extends-')), 'extending.yaml')
+  for (const name of ['../image.yaml', 'extending.yaml', '7']) {
+    writeFileSync(file, `extends: ${name}\n`)
+    assert.throws(() => readSpec(file), /extends: expected /)
+  }
+  writeFileSync(file, 'extends: nowhere.yaml\n')
+  assert.throws(() => readSpec(file), /nowhere\.yaml: 1 problem/)
+})

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { buildImage } from '../../images/build.ts'
 import { readLock, writeLock } from '../../images/lock/lock.ts'
-import { bakeTrouble, requirePrograms } from '../../images/trouble.ts'
+import { bakeTrouble, requirePrograms, requireRunnable } from '../../images/trouble.ts'
 import { debOf } from './locks.ts'
 import { bakeOn, noSmallDisks } from './small-disk.ts'
 
@@ -47,6 +47,14 @@ test('programs that are missing are all named, with the packages that bring them
   assert.throws(
     () => requirePrograms(folder, { systemPath: folder, isRoot: false }),
     /bwrap, mmdebstrap, newuidmap, .*apt-get install bubblewrap mmdebstrap uidmap$/,
+  )
+})
+
+test('an architecture whose programs do not run here is named, with what to install', async () => {
+  await requireRunnable('amd64')
+  await assert.rejects(
+    requireRunnable('no-such-architecture'),
+    /do not run on this machine: apt-get install arch-test/,
   )
 })
 
