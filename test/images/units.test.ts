@@ -7,7 +7,7 @@ const LIB = 'usr/lib/systemd/system'
 const ETC = 'etc/systemd/system'
 
 function files(texts: Record<string, string>, links: Record<string, string> = {}): UnitFiles {
-  return new Map([
+  return new Map<string, { text: string } | { link: string }>([
     ...Object.entries(texts).map(([path, text]) => [path, { text }] as const),
     ...Object.entries(links).map(([path, link]) => [path, { link }] as const),
   ])
