@@ -14,4 +14,17 @@ export function addBenchCommands(program: Command, { project, signal }: Context)
       const { bakeBenchmark } = await import('../bench.ts')
       process.exitCode = await bakeBenchmark({ project, signal, json: options.json ?? false })
     })
+
+  bench
+    .command('boot')
+    .description(
+      'boot the golden image, a conventional one, and one that installs at boot; compare; writes bench-boot.json',
+    )
+    .option('--document', 'also write the figures into docs/benchmarks.md')
+    .option('--json', 'print the figures as JSON')
+    .action(async (options: { json?: true; document?: true }) => {
+      const { bootBenchmark } = await import('../bench.ts')
+      const { json = false, document = false } = options
+      process.exitCode = await bootBenchmark({ project, signal, json, document })
+    })
 }

@@ -1,0 +1,176 @@
+// The benchmark of boots: the golden image, a conventional one with the same server installed, and one that installs the
+// server at boot, on the same machine in one run; then the two again while the mirror has a broken package.
+// Owns: what is booted in which order, and how often. Fails as a bake does, or with the console of what did not serve.
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { chooseAccel, probeKvm } from '../../boot/accel.ts'
+import type { BuiltImage } from '../../build.ts'
+import { temporaryFolder } from '../../cache.ts'
+import { extractRoot } from '../../root.ts'
+import { readSpec } from '../../spec.ts'
+import { toolsTree } from '../../tools.ts'
+import type { Progress } from '../../progress.ts'
+import { conventionalRoot } from './conventional-root.ts'
+import { CONVENTIONAL_LOCK, conventionalPackages, conventionalSpec, NPM } from './conventional.ts'
+import { measureBoot, watchFailure, type Measured, type MeasureOptions, type Subject } from './measure.ts'
+import { startMirror, type Served } from './mirror.ts'
+import { bootReport, type BootBench, type Findings } from './report.ts'
+import { runtimeTree } from './runtime-tree.ts'
+import { goldenSubject, installingSubject, mirrorFiles, preinstalledSubject } from './subjects.ts'
+import { SERVER_FOLDER, TARBALLS } from './user-data.ts'
+
+/** Boots of an image whose figure is compared: the median of three tells a disturbance from a difference. */
+const BOOTS = 3
+/** Emulated on two busy processors: 20 s and 70 s where they are idle. */
+const BOOT_TIMEOUT_MS = 600_000
+/** Emulated, npm and apt take minutes. */
+const INSTALL_TIMEOUT_MS = 1_200_000
+/** How long one that failed is given to serve after all. */
+const GRACE_MS = 20_000
+/** What apt, cloud-init and the shell say when a package cannot be installed. */
+const FAILURE =
+  /unmet dep|Unable to correct|but it is not|Failed to install|Failed to run module|not found|Depends:/
+
+export type BenchOptions = {
+  specFile: string
+  serverEntry: string
+  packageLockFile: string
+  /** Where the conventional image is locked when its committed lock no longer serves. */
+  localLockFile: string
+  cacheDir: string
+  signal: AbortSignal
+}
+
+export type Prepared = {
+  golden: Subject
+  preinstalled: Subject
+  installing: Subject
+  mirror: { whole: Served; broken: Served }
+  conventionalLocked: boolean
+}
+
+/**
+ * Makes, or finds made, what is booted.
+ * @param folder for the mirror's files; goes when they are no longer served
+ */
+export async function prepareBoots(
+  image: Pick<BuiltImage, 'digest' | 'folder' | 'disk'>,
+  folder: string,
+  o: BenchOptions & { onProgress: Progress },
+): Promise<Prepared> {
+  const { cacheDir, packageLockFile, localLockFile, serverEntry, onProgress } = o
+  const spec = readSpec(o.specFile)
+  const tree = await runtimeTree({ spec, serverEntry, packageLockFile, tarballs: TARBALLS })
+  const packages = await conventionalPackages(conventionalSpec(spec), {
+    ...{ cacheDir, packageLockFile, localLockFile, onProgress },
+    ...{ lockFile: CONVENTIONAL_LOCK, npm: [...tree.packages, NPM] },
+  })
+  const tools = await toolsTree(packages.lock, () => Promise.resolve(packages.fetched), cacheDir)
+  const parts = { packages, tools, root: await conventionalRoot(packages, onProgress) }
+  o.signal.throwIfAborted()
+  onProgress('laying out the disks of the conventional images')
+  const preinstalled = await preinstalledSubject(parts, image)
+  const installing = await installingSubject(parts)
+  o.signal.throwIfAborted()
+  onProgress("packing what the mirror serves: Node's package, npm's tarballs, the server")
+  const node = join(await extractRoot(image, { cacheDir }), SERVER_FOLDER, 'node')
+  const mirror = await mirrorFiles(folder, { packages, tree, node })
+  const golden = goldenSubject(image.disk)
+  return { golden, preinstalled, installing, mirror, conventionalLocked: packages.locked }
+}
+
+/** One boot, to be run after those before it, so that nothing disturbs what is measured. `run` tells what it found. */
+export type BootStep = { title: string; run: () => Promise<string> }
+
+/** The steps of the benchmark, to be run in order; then `report` has it. */
+export async function bootBench(
+  { digest }: Pick<BuiltImage, 'digest'>,
+  prepared: Prepared,
+  { cacheDir, signal }: Pick<BenchOptions, 'cacheDir' | 'signal'>,
+): Promise<{ steps: BootStep[]; report: () => BootBench }> {
+  const workDir = join(cacheDir, 'boot')
+  const accel = await chooseAccel('auto', () => probeKvm(workDir))
+  const { conventionalLocked } = prepared
+  const found: Findings = {
+    ...{ accel, cpus: cpus().length, digest, conventionalLocked },
+    ...{ golden: [], preinstalled: [], installAtBoot: [] },
+    ...{ broken: { served: true }, goldenServed: false, goldenRequests: 0 },
+  }
+  const options = { accel, workDir, signal }
+  return {
+    steps: [...comparison(prepared, found, options), ...beside(prepared, found, options)],
+    report: () => bootReport(found),
+  }
+}
+
+type Options = Pick<MeasureOptions, 'accel' | 'workDir' | 'signal'>
+
+function comparison(prepared: Prepared, found: Findings, options: Options): BootStep[] {
+  const measure = (title: string, into: Measured[], subject: Subject, timeoutMs: number): BootStep => ({
+    title,
+    run: () =>
+      withMirror(prepared.mirror.whole, async ({ port }) => {
+        const measured = await measureBoot(subject, { ...options, mirrorPort: port, timeoutMs })
+        into.push(measured)
+        return said(measured)
+      }),
+  })
+  // Alternating: what slows the machine for a while slows both.
+  const alternating = Array.from({ length: BOOTS }, (_, index) => [
+    measure(`Golden image, boot ${index + 1}`, found.golden, prepared.golden, BOOT_TIMEOUT_MS),
+    measure(
+      `Pre-installed image, boot ${index + 1}`,
+      found.preinstalled,
+      prepared.preinstalled,
+      BOOT_TIMEOUT_MS,
+    ),
+  ]).flat()
+  const { installing } = prepared
+  return [...alternating, measure('Installing at boot', found.installAtBoot, installing, INSTALL_TIMEOUT_MS)]
+}
+
+/** The two that show what a broken package does to whom. */
+function beside({ mirror, golden, installing }: Prepared, found: Findings, options: Options): BootStep[] {
+  const limits = { timeoutMs: INSTALL_TIMEOUT_MS, graceMs: GRACE_MS, reason: FAILURE }
+  return [
+    {
+      title: 'Installing at boot, one package broken',
+      run: () =>
+        withMirror(mirror.broken, async ({ port }) => {
+          const broken = await watchFailure(installing, { ...options, ...limits, mirrorPort: port })
+          found.broken = broken
+          return broken.served ? 'it served' : `never served: ${broken.reasons[0] ?? 'without a word'}`
+        }),
+    },
+    {
+      title: 'Golden image beside the broken mirror',
+      run: () =>
+        withMirror(mirror.broken, async ({ port, requests }) => {
+          const where = { ...options, mirrorPort: port, timeoutMs: BOOT_TIMEOUT_MS }
+          const measured = await measureBoot(golden, where)
+          found.goldenServed = true
+          found.goldenRequests = requests.length
+          return said(measured)
+        }),
+    },
+  ]
+}
+
+function said({ secondsToFirstForward, bytesRead, blocksRead }: Measured): string {
+  return `${secondsToFirstForward} s, ${blocksRead} blocks, ${(bytesRead / 1e6).toFixed(0)} MB read`
+}
+
+async function withMirror<T>(
+  served: Served,
+  work: (mirror: Awaited<ReturnType<typeof startMirror>>) => Promise<T>,
+): Promise<T> {
+  const mirror = await startMirror(served)
+  try {
+    return await work(mirror)
+  } finally {
+    await mirror.close()
+  }
+}
+
+/** A folder for the mirror's files. */
+export const benchFolder = (cacheDir: string) => temporaryFolder(cacheDir, 'bench-boot')

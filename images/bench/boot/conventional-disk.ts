@@ -1,0 +1,135 @@
+// The conventional image's disk: its root on ext4, and Debian's own build of GRUB on an EFI system partition, in a GPT.
+// Owns: the layout, GRUB's two files and what lies over the root. No root's privileges and no loop device: mke2fs fills
+// the file system from a tar. Fails with the words of the tool that failed.
+import { truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runStage, temporaryFolder, type StageResult } from '../../cache.ts'
+import { ESP_TYPE, ROOT_TYPES, writePartitions } from '../../disk.ts'
+import { runHost } from '../../host.ts'
+import { joinTars, writeTar, type TarEntry } from '../../tar.ts'
+import { runTool, type Sandbox } from '../../tools.ts'
+import type { Conventional } from './conventional.ts'
+import { ESP_VOLUME, ROOT_UUID } from './conventional-root.ts'
+
+const MIB = 1024 * 1024
+/** Room for what an instance installs at boot; takes up only what is written. */
+const ROOT_BYTES = 3072 * MIB
+const ESP_BYTES = 64 * MIB
+const DISK_UUID = '8d4e1b57-6c0f-4e52-8f0b-7a3d2c9e1f60'
+const ESP_UUID = '0c9f2f4e-91d3-4c4b-b1de-5a7e3b6f8d21'
+
+/** What the package grub-efi-amd64-signed puts on the partition: this binary, signed. */
+const GRUB = '/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi'
+
+export type DiskInputs = {
+  packages: Conventional
+  tools: StageResult
+  root: StageResult
+  /** Files laid over the root. */
+  overlay: readonly TarEntry[]
+  /** Changes when a file of the overlay does. */
+  overlayKey: unknown
+}
+
+/** Makes the disk. The result holds `disk.raw`. */
+export async function conventionalDisk(o: DiskInputs): Promise<StageResult> {
+  const { packages, tools, root, overlay, overlayKey } = o
+  const { cacheDir, lock, spec } = packages
+  return runStage(cacheDir, {
+    name: 'conventional-disk',
+    inputs: { keys: [tools.key, root.key], overlayKey },
+    code: [import.meta.filename],
+    run: async (folder) => {
+      await using work = await temporaryFolder(cacheDir, 'conventional')
+      const { sourceDateEpoch } = lock
+      const sandbox: Sandbox = {
+        ...{ tools: tools.path, sourceDateEpoch, cwd: '/stage' },
+        writable: { '/stage': work.path },
+      }
+      const kernel = await kernelRelease(join(root.path, 'root.tar'))
+      const own: TarEntry[] = [
+        { path: 'boot/grub/grub.cfg', content: grubMenu(kernel) },
+        // The installation leaves it out with all that is in it; the kernel fills it.
+        { path: 'dev', directory: true },
+      ]
+      const entries = [...overlay, ...own]
+      await writeTar(join(work.path, 'overlay.tar'), entries, sourceDateEpoch)
+      await joinTars(join(work.path, 'all.tar'), [
+        join(root.path, 'root.tar'),
+        join(work.path, 'overlay.tar'),
+      ])
+      await makeRoot(sandbox, work.path)
+      await makeEsp(sandbox, work.path)
+      const partition = (file: string, type: string, uuid: string) => ({
+        ...{ file: join(work.path, `${file}.img`), name: file, type, uuid, readOnly: false },
+      })
+      const partitions = [
+        partition('esp', ESP_TYPE, ESP_UUID),
+        partition('root', ROOT_TYPES[spec.architecture].root, ROOT_UUID),
+      ]
+      const layout = { uuid: DISK_UUID, tools: tools.path, sourceDateEpoch }
+      await writePartitions(join(folder, 'disk.raw'), partitions, layout)
+    },
+  })
+}
+
+/** The release of the one kernel in the root. */
+async function kernelRelease(tar: string): Promise<string> {
+  const names = await runHost(['tar', '--list', '--file', tar, '--wildcards', './boot/vmlinuz-*'])
+  const release = /vmlinuz-(\S+)/.exec(names)?.[1]
+  if (release === undefined) throw new Error(`no kernel in ${tar}`)
+  return release
+}
+
+async function makeRoot(sandbox: Sandbox, work: string): Promise<void> {
+  writeFileSync(join(work, 'root.img'), '')
+  truncateSync(join(work, 'root.img'), ROOT_BYTES)
+  await runTool(sandbox, [
+    'mke2fs',
+    '-q',
+    ...['-t', 'ext4'],
+    ...['-U', ROOT_UUID],
+    // All tables written now, so that a fresh instance's kernel has nothing left to do in the background.
+    ...['-E', 'lazy_itable_init=0,lazy_journal_init=0'],
+    ...['-d', 'all.tar'],
+    'root.img',
+  ])
+}
+
+async function makeEsp(sandbox: Sandbox, work: string): Promise<void> {
+  writeFileSync(join(work, 'esp.img'), '')
+  truncateSync(join(work, 'esp.img'), ESP_BYTES)
+  writeFileSync(join(work, 'grub.cfg'), GRUB_EARLY)
+  await runTool(sandbox, [
+    'mkfs.vfat',
+    '--invariant',
+    '-F',
+    '16',
+    '-i',
+    ESP_VOLUME.replace('-', ''),
+    'esp.img',
+  ])
+  await runTool(sandbox, ['mmd', '-i', 'esp.img', '::/EFI', '::/EFI/BOOT', '::/EFI/debian'])
+  await runTool(sandbox, ['mcopy', '-i', 'esp.img', GRUB, '::/EFI/BOOT/BOOTX64.EFI'])
+  await runTool(sandbox, ['mcopy', '-i', 'esp.img', 'grub.cfg', '::/EFI/debian/grub.cfg'])
+}
+
+/** What grub-install(8) writes beside the binary: where the menu is. */
+const GRUB_EARLY = [
+  `search.fs_uuid ${ROOT_UUID} root`,
+  `set prefix=($root)'/boot/grub'`,
+  'configfile $prefix/grub.cfg',
+  '',
+].join('\n')
+
+/** What update-grub(8) writes, without a menu to wait for. */
+function grubMenu(release: string): string {
+  return [
+    'set timeout=0',
+    'menuentry Debian {',
+    `  linux /boot/vmlinuz-${release} root=UUID=${ROOT_UUID} ro console=ttyS0,115200n8 quiet`,
+    `  initrd /boot/initrd.img-${release}`,
+    '}',
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,93 @@
+// The conventional image's root as a tar: Debian's packages with their maintainer scripts run, so with an initrd of
+// initramfs-tools, and cleaned as an image builder leaves it. Owns: how mmdebstrap is called, and what of the tree is
+// set by hand. Runs without a network, in namespaces that end with us. Fails with mmdebstrap's last lines.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { namespaces, writeRepository } from '../../base.ts'
+import { runStage, temporaryFolder, type StageResult } from '../../cache.ts'
+import { runHost } from '../../host.ts'
+import type { Progress } from '../../progress.ts'
+import type { Spec } from '../../spec.ts'
+import type { Conventional } from './conventional.ts'
+
+/** By this GRUB and the kernel find the root. */
+export const ROOT_UUID = '5e0b1d4c-3f67-4a3e-9a6b-2c1f6d7e8a90'
+/** FAT's volume id, as blkid(8) writes it. */
+export const ESP_VOLUME = 'B007-C0DE'
+
+/** Installs the packages. The result holds `root.tar`. */
+export async function conventionalRoot(
+  { spec, lock, fetched, cacheDir }: Conventional,
+  onProgress: Progress,
+): Promise<StageResult> {
+  const { suite, packages, user } = spec
+  const debs = lock.root.map(({ sha256 }) => sha256).sort()
+  return runStage(cacheDir, {
+    name: 'conventional-root',
+    inputs: { debs, sourceDateEpoch: lock.sourceDateEpoch, suite, packages, user },
+    code: [import.meta.filename],
+    run: async (folder) => {
+      onProgress(`installing ${debs.length} packages of the conventional image`)
+      await using work = await temporaryFolder(cacheDir, 'conventional')
+      const repository = join(work.path, 'repository')
+      await writeRepository(repository, suite, lock, fetched)
+      const temporary = join(work.path, 'tmp')
+      mkdirSync(temporary)
+      const argv = mmdebstrapArguments(spec, { repository, tar: join(folder, 'root.tar') })
+      await runHost([...namespaces(), ...argv], {
+        env: {
+          PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+          LC_ALL: 'C.UTF-8',
+          TZ: 'UTC',
+          TMPDIR: temporary,
+          SOURCE_DATE_EPOCH: String(lock.sourceDateEpoch),
+        },
+      })
+    },
+  })
+}
+
+function mmdebstrapArguments(
+  { architecture, suite, packages, user }: Spec,
+  { repository, tar }: { repository: string; tar: string },
+): string[] {
+  return [
+    'mmdebstrap',
+    ...['--mode', 'root'],
+    ...['--variant', 'essential'],
+    ...['--format', 'tar'],
+    ...['--architectures', architecture],
+    ...['--include', packages.join(',')],
+    ...['--aptopt', 'APT::Install-Recommends "false"'],
+    ...['--dpkgopt', 'force-unsafe-io'],
+    ...['--skip', 'output/dev'],
+    ...hooks(user).flatMap((hook) => ['--customize-hook', hook]),
+    suite,
+    tar,
+    `deb [trusted=yes] copy:${encodeURI(repository)} ./`,
+  ]
+}
+
+/** Shell commands; `$1` is the root. */
+function hooks({ name, id }: Spec['user']): string[] {
+  const write = (path: string, ...lines: string[]) =>
+    `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')} > "$1/${path}"`
+  return [
+    `chroot "$1" groupadd --gid ${id} ${name}`,
+    `chroot "$1" useradd --uid ${id} --gid ${id} --home-dir /nonexistent --shell /usr/sbin/nologin ${name}`,
+    'mkdir -p "$1/boot/efi" "$1/boot/grub"',
+    write(
+      'etc/fstab',
+      `UUID=${ROOT_UUID} / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1`,
+      `UUID=${ESP_VOLUME} /boot/efi vfat defaults 0 0`,
+    ),
+    // An image that is made for one cloud spares cloud-init the search for its data source.
+    write('etc/cloud/cloud.cfg.d/90_datasource.cfg', 'datasource_list: [NoCloud]'),
+    // No first boot competes with the distribution's own daily upgrade.
+    'ln -s /dev/null "$1/etc/systemd/system/apt-daily.timer"',
+    'ln -s /dev/null "$1/etc/systemd/system/apt-daily-upgrade.timer"',
+    // Removed by image builders, so that every instance makes its own.
+    'rm -f "$1"/etc/ssh/ssh_host_*_key* "$1/etc/hostname" && : > "$1/etc/machine-id"',
+    'rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/var/lib/apt/lists/*',
+  ]
+}

@@ -1,0 +1,92 @@
+// The conventional image that the golden one is compared with: what is installed in it, by name, and its lock.
+// Owns: the packages. They are those that Debian's own cloud images and a Packer build on top of one have in common;
+// suite, kernel and Node are the golden image's. Fails as locking and fetching do.
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fetchLocked, type Fetched } from '../../fetch.ts'
+import { readLock, writeLock, type Lock, type LockedNpm } from '../../lock/lock.ts'
+import { resolveLock } from '../../lock/resolve.ts'
+import type { Progress } from '../../progress.ts'
+import { lockedPartDigest, type Spec } from '../../spec.ts'
+
+/** Without recommended packages, unattended upgrades and a cloud's agent: less than such images start. */
+const PACKAGES = [
+  ...['apparmor', 'apt', 'ca-certificates', 'cron', 'curl', 'dbus', 'e2fsprogs', 'iproute2', 'iputils-ping'],
+  ...['less', 'libatomic1', 'libpam-systemd', 'libstdc++6', 'logrotate', 'procps', 'python3', 'sudo', 'udev'],
+  ...['cloud-guest-utils', 'cloud-init', 'netplan.io', 'openssh-server'],
+  ...['grub-efi-amd64-bin', 'grub2-common', 'initramfs-tools', 'zstd'],
+  ...['systemd-resolved', 'systemd-sysv', 'systemd-timesyncd'],
+]
+
+/** What puts its disk together. libarchive, with a locale of libc-bin, lets mke2fs read a tar (mke2fs(8), `-d`). */
+const TOOLS = [
+  ...[
+    'base-files',
+    'dosfstools',
+    'e2fsprogs',
+    'fdisk',
+    'grub-efi-amd64-bin',
+    'libarchive13t64',
+    'libc-bin',
+    'mtools',
+  ],
+]
+
+/** npm, as Debian's package of Node would bring it: one tarball with all that it needs. */
+export const NPM: LockedNpm = {
+  name: 'npm',
+  version: '11.21.2',
+  integrity:
+    'sha512-7HPApk+AflMUavSseL1Pm6CnYqMIHk53x+KmuhqmTDqPkjPMgxIpTPcTqsE91EKNw4gFBJV9fnXiSdGm1DXq9A==',
+}
+
+/** The committed lock. */
+export const CONVENTIONAL_LOCK = join(import.meta.dirname, 'conventional.lock.json')
+
+export type ConventionalOptions = {
+  cacheDir: string
+  packageLockFile: string
+  lockFile: string
+  /** Written, and used, when the lock does not fit the spec or names what can no longer be had. */
+  localLockFile: string
+  /** npm packages to fetch besides. */
+  npm: readonly LockedNpm[]
+  onProgress: Progress
+}
+
+export type Conventional = {
+  spec: Spec
+  lock: Lock
+  /** Whether `lock` is the committed one. */
+  locked: boolean
+  fetched: Fetched
+  cacheDir: string
+}
+
+/** The golden image's spec with conventional packages in place of its own. */
+export function conventionalSpec(golden: Spec): Spec {
+  return { ...golden, packages: [golden.kernel, ...PACKAGES], tools: TOOLS }
+}
+
+/**
+ * Locks and fetches the image's packages; a lock of an earlier day is used while all that it names can be had.
+ * @throws {Error} with apt's message when the mirror is needed and cannot be reached.
+ */
+export async function conventionalPackages(spec: Spec, o: ConventionalOptions): Promise<Conventional> {
+  const { cacheDir, onProgress } = o
+  const fetch = (lock: Lock) => fetchLocked({ ...lock, native: [...o.npm] }, { cacheDir, onProgress })
+  for (const file of [o.lockFile, o.localLockFile].filter((path) => existsSync(path))) {
+    try {
+      const lock = readLock(file)
+      if (lock.spec !== lockedPartDigest(spec)) throw new Error('it was made of another spec')
+      return { spec, lock, locked: file === o.lockFile, fetched: await fetch(lock), cacheDir }
+    } catch (error) {
+      onProgress(`${file} no longer serves: ${(error as Error).message}`)
+    }
+  }
+  onProgress('locking the packages of the conventional image')
+  const lock = await resolveLock(spec, { cacheDir, packageLockFile: o.packageLockFile, onProgress })
+  mkdirSync(dirname(o.localLockFile), { recursive: true })
+  writeLock(o.localLockFile, lock)
+  return { spec, lock, locked: false, fetched: await fetch(lock), cacheDir }
+}

@@ -1,0 +1,47 @@
+// The mirror that an instance which installs at boot asks: apt's repository, npm's tarballs and the server's own code,
+// over HTTP on the host's loopback. Owns: one HTTP server of files, and the count of what was asked for.
+// Fails only if it cannot listen; a file that it does not have is a 404.
+import { createReadStream, statSync } from 'node:fs'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { pipeline } from 'node:stream/promises'
+
+/** Path of the address, from its first slash and as it is asked for → a file on this machine, or the content itself. */
+export type Served = ReadonlyMap<string, string | Buffer>
+
+export type Mirror = {
+  port: number
+  /** Paths asked for until now, in order, those that it does not have included. */
+  requests: readonly string[]
+  close: () => Promise<void>
+}
+
+/** Starts a mirror on a free port of 127.0.0.1. */
+export async function startMirror(served: Served): Promise<Mirror> {
+  const requests: string[] = []
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://mirror').pathname
+    requests.push(path)
+    const found = served.get(path)
+    if (found === undefined) {
+      response.writeHead(404, { 'content-length': 0 }).end()
+    } else if (typeof found === 'string') {
+      response.writeHead(200, { 'content-length': statSync(found).size })
+      // A guest that is switched off breaks its connections.
+      pipeline(createReadStream(found), response).catch(() => response.destroy())
+    } else {
+      response.writeHead(200, { 'content-length': found.length }).end(found)
+    }
+  })
+  server.on('clientError', (_error, socket) => socket.destroy())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const close = async () => {
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  }
+  return { port, requests, close }
+}

@@ -1,0 +1,24 @@
+// docs/benchmarks.md: one section for each benchmark, written by the benchmark itself. Owns: putting a section in the
+// place of its last version, the others untouched, in one step.
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+
+const TITLE =
+  '# Benchmarks\n\nWritten by `npx mailfleet bench … --document`; figures are of the machine that ran it.\n'
+
+/** Replaces, or adds, the section `heading` of the document at `file`. @param body Markdown without headings of the same level */
+export function documentSection(file: string, heading: string, body: string): void {
+  const before = existsSync(file) ? readFileSync(file, 'utf8') : TITLE
+  writeFileSync(`${file}.${process.pid}`, withSection(before, heading, body))
+  renameSync(`${file}.${process.pid}`, file)
+}
+
+/** The document with the section `heading` in place of its last version, or after all others. */
+export function withSection(document: string, heading: string, body: string): string {
+  const [title = '', ...sections] = document.split(/^(?=## )/m)
+  const section = `## ${heading}\n\n${body.trim()}\n`
+  const isOld = (text: string) => text.startsWith(`## ${heading}\n`)
+  const all = sections.some(isOld)
+    ? sections.map((text) => (isOld(text) ? section : text))
+    : [...sections, section]
+  return `${[title, ...all].map((text) => text.trim()).join('\n\n')}\n`
+}
