@@ -1,6 +1,7 @@
 // Bakes an image: spec and lock in, a bootable disk named by its digest out. Owns: the order of the stages, and what
 // happens when locked packages are gone.
 // Fails with InputError (spec, lock), MissingPackagesError, or the message of the tool that failed.
+import type { KeyObject } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { InputError } from '../input/problems.ts'
@@ -19,6 +20,7 @@ import { resolveLock } from './lock/resolve.ts'
 import { imageFolder } from './image-folder.ts'
 import { IMAGE_LOCK, manifestTexts } from './manifest.ts'
 import type { Progress } from './progress.ts'
+import { readKey, writeProvenance } from './provenance.ts'
 import { rootFilesystem } from './rootfs.ts'
 import { SBOM, sbomText } from './sbom.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
@@ -40,6 +42,8 @@ export type BuildOptions = {
   packageLockFile?: string
   /** An archive to ask before the mirror; `$MAILFLEET_ARCHIVE` by default. */
   archive?: string
+  /** A private key in PEM to sign the image's provenance with. It is read and not kept. */
+  signingKeyFile?: string
 }
 
 export type BuiltImage = {
@@ -77,6 +81,9 @@ async function build(options: BuildOptions): Promise<BuiltImage> {
   const { specFile, lockFile, cacheDir, relockInto, onProgress = () => {} } = options
   const spec = readSpec(specFile)
   const lock = readLock(lockFile)
+  const signing = options.signingKeyFile
+  const signingKey = signing === undefined ? {} : { signingKey: readKey(signing, 'private') }
+  const known = { startedAt: new Date(), ...signingKey }
   requirePrograms()
   requireWritable(options)
   await requireRunnable(spec.architecture)
@@ -84,7 +91,16 @@ async function build(options: BuildOptions): Promise<BuiltImage> {
   await pruneCache(cacheDir)
   try {
     checkLockFits(spec, lock, lockFile, options.packageLockFile ?? PACKAGE_LOCK)
-    return await bake({ ...options, onProgress, spec, lock, bundle, locked: true, relockDifferences: [] })
+    return await bake({
+      ...options,
+      ...known,
+      onProgress,
+      spec,
+      lock,
+      bundle,
+      locked: true,
+      relockDifferences: [],
+    })
   } catch (error) {
     const outdated =
       error instanceof MissingPackagesError || (error instanceof InputError && error.file === lockFile)
@@ -94,7 +110,16 @@ async function build(options: BuildOptions): Promise<BuiltImage> {
     const relockDifferences = diffLocks(lock, fresh)
     onProgress(`the image differs from the lock in ${relockDifferences.length} packages:`)
     for (const line of relockDifferences) onProgress(`  ${line}`)
-    return bake({ ...options, onProgress, spec, lock: fresh, bundle, locked: false, relockDifferences })
+    return bake({
+      ...options,
+      ...known,
+      onProgress,
+      spec,
+      lock: fresh,
+      bundle,
+      locked: false,
+      relockDifferences,
+    })
   }
 }
 
@@ -141,6 +166,8 @@ type Bake = BuildOptions & {
   spec: Spec
   lock: Lock
   bundle: Bundle
+  startedAt: Date
+  signingKey?: KeyObject
   locked: boolean
   relockDifferences: string[]
 }
@@ -178,9 +205,11 @@ async function bake(options: Bake): Promise<BuiltImage> {
     }),
     ...{ cacheDir, outDir, onProgress },
   })
+  const { digest } = image.disk
+  await writeProvenance({ ...options, bundled: npm, image: { digest, folder: image.folder } })
   const stages = [tools, base, kernel, node, root, ramdisk, esp, listed, image]
   return {
-    digest: image.disk.digest,
+    digest,
     folder: image.folder,
     disk: join(image.folder, 'disk.raw'),
     bytes: image.disk.bytes,

@@ -19,11 +19,13 @@ export async function imageBuild({
   json,
   signal,
   archive,
-}: Common & { archive?: string }): Promise<number> {
+  signingKeyFile,
+}: Common & { archive?: string; signingKeyFile?: string }): Promise<number> {
   const { specFile, lockFile, cacheDir, serverEntry, imagesDir } = project
   const building = buildImage({
     ...{ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, onProgress },
     ...(archive === undefined ? {} : { archive }),
+    ...(signingKeyFile === undefined ? {} : { signingKeyFile }),
   })
   const { digest, disk, bytes, cached, locked } = await untilAborted(building, signal)
   print(json, { digest, disk, bytes, cached, locked })

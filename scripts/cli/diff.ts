@@ -1,8 +1,8 @@
-// `mailfleet image diff`: name, options and help of the command that compares two images.
+// `mailfleet image diff|verify`: names, options and help of the commands that read what lies beside disks.
 import type { Command } from 'commander'
 import type { Context } from './context.ts'
 
-/** Adds the command to `mailfleet image`. */
+/** Adds the commands to `mailfleet image`. */
 export function addDiffCommands(image: Command, { project }: Context): void {
   image
     .command('diff')
@@ -15,5 +15,18 @@ export function addDiffCommands(image: Command, { project }: Context): void {
     .action(async (before: string, after: string, options: { gate?: string; html?: string; json?: true }) => {
       const { imageDiff } = await import('../diff.ts')
       process.exitCode = imageDiff({ project, before, after, ...options, json: options.json ?? false })
+    })
+
+  image
+    .command('verify')
+    .description('hold all that lies beside a disk to its bytes: manifest, files, SBOM, lock, provenance')
+    .argument('[image]', 'its folder or digest; the newest by default')
+    .option('--key <file>', 'a public key (PEM) that must have signed the provenance')
+    .action(async (name: string | undefined, { key }: { key?: string }) => {
+      const { imageVerify } = await import('../verify.ts')
+      process.exitCode = await imageVerify({
+        ...{ project, ...(name === undefined ? {} : { image: name }) },
+        ...(key === undefined ? {} : { key }),
+      })
     })
 }

@@ -28,10 +28,12 @@ function addBuild(image: Command, context: Context): void {
     .description('bake the image from the lock; unchanged inputs are not baked again')
     .addOption(architectureOption())
     .option('--archive <where>', ARCHIVE)
+    .option('--sign <key>', 'sign its provenance with this private key (PEM: Ed25519 or ECDSA P-256)')
     .option('--json', 'print the result as JSON')
-    .action(async (flags: Flags) => {
+    .action(async ({ sign, ...flags }: Flags & { sign?: string }) => {
       const { imageBuild } = await import('../image.ts')
-      process.exitCode = await imageBuild(common(context, flags))
+      const signing = sign === undefined ? {} : { signingKeyFile: sign }
+      process.exitCode = await imageBuild({ ...common(context, flags), ...signing })
     })
 }
 

