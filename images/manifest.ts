@@ -11,6 +11,7 @@ import type { StageResult } from './cache.ts'
 import type { ContentFile, Contents } from './contents.ts'
 import { kernelCommandLine, type Disk } from './disk.ts'
 import { lockText, type Lock, type LockedDeb, type LockedNpm } from './lock/lock.ts'
+import { pcrValues } from './pcr.ts'
 import { readVerity } from './rootfs.ts'
 import type { Spec } from './spec.ts'
 
@@ -26,6 +27,9 @@ const hex256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-
 const whole = v.pipe(v.number(), v.integer('a whole number'), v.minValue(0, 'a whole number'))
 const texts = v.array(v.string())
 const versions = v.array(v.strictObject({ name: v.string(), version: v.string() }))
+
+const hex = v.pipe(v.string(), v.regex(/^[0-9a-f]+$/, 'lower-case hexadecimal'))
+const pcrs = v.strictObject({ '4': hex, '7': hex, '12': hex })
 
 const manifestSchema = v.strictObject({
   format: v.literal(2, '2, as this version bakes it; bake the image again'),
@@ -64,6 +68,8 @@ const manifestSchema = v.strictObject({
   budget: v.strictObject({ maxBootBlocks: whole, maxImageBytes: whole }),
   /** Package → bytes of its files in the root, before compression. */
   sizesByPackage: v.record(v.string(), whole),
+  /** What the TPM's registers hold after a boot without Secure Boot's keys, in hex by bank; see images/pcr.ts. */
+  pcr: v.optional(v.strictObject({ sha256: pcrs, sha384: pcrs })),
   partitions: v.array(
     v.strictObject({ name: v.string(), uuid: v.string(), startBytes: whole, sizeBytes: whole }),
   ),
@@ -96,6 +102,7 @@ export type ManifestInputs = {
 function makeManifest(inputs: ManifestInputs): Manifest {
   const { spec, lock, locked, disk, kernel, initrd, root, esp, bundle, contents } = inputs
   const verity = readVerity(root)
+  const ukiImage = readFileSync(join(esp.path, 'uki.efi'))
   const size = (stage: StageResult, name: string) => statSync(join(stage.path, name)).size
   return {
     format: 2,
@@ -129,6 +136,7 @@ function makeManifest(inputs: ManifestInputs): Manifest {
     budget: spec.budget,
     sizesByPackage: contents.sizesByPackage,
     partitions: disk.partitions,
+    pcr: { sha256: pcrValues(ukiImage, 'sha256'), sha384: pcrValues(ukiImage, 'sha384') },
     sizes: {
       disk: disk.bytes,
       root: size(root, 'root.erofs'),
