@@ -11,9 +11,9 @@ import type { Lock } from './lock/lock.ts'
 import type { Spec } from './spec.ts'
 import type { TarEntry } from './tar.ts'
 
-/** Of a native package only what runs: no sources, no types, no builds for other C libraries or other Node ABIs. */
+/** Of a native package only what runs: no sources, no types, nothing hidden, no builds for other C libraries or other Node ABIs. */
 const RUNS = /(\.[cm]?js|\/package\.json|\.node)$/
-const RUNS_ELSEWHERE = /(\.(musl|abi\d+)\.|\/(src|test|tests|benchmark|bench|deps|dependencies)\/)/
+const RUNS_ELSEWHERE = /(\.(musl|abi\d+)\.|\/(src|test|tests|benchmark|bench|deps|dependencies|\.[^/]+)\/)/
 
 /** Unpacks the binary and the native packages. The result holds `node` and `node_modules/`. */
 export async function runtime(lock: Lock, obtain: Fetch, cacheDir: string): Promise<StageResult> {

@@ -25,7 +25,7 @@ export type SbomInputs = {
 
 /** The bill of materials as text. Format: https://cyclonedx.org/docs/1.6/json/ */
 export function sbomText({ spec, lock, digest, bundled, sizes }: SbomInputs): string {
-  const tools = lock.tools.filter(({ name }) => IN_UKI.includes(name))
+  const tools = (lock.target ?? lock.tools).filter(({ name }) => IN_UKI.includes(name))
   const known = new Set(lock.root.map(({ sha256 }) => sha256))
   const debs = [
     ...lock.root.map((deb) => debComponent(deb, spec, 'library', sizes)),

@@ -1,7 +1,7 @@
 // What differs between two locks: package by package, in lines for people, in bytes. Pure.
 import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from './lock.ts'
 
-export type Part = 'root' | 'kernel' | 'tools' | 'node' | 'native'
+export type Part = 'root' | 'kernel' | 'tools' | 'target' | 'node' | 'native'
 
 /** One package of one part: added without `from`, removed without `to`. */
 export type Change = { part: Part; from?: LockedDeb | LockedNpm; to?: LockedDeb | LockedNpm }
@@ -14,6 +14,7 @@ export function lockChanges(a: Lock, b: Lock): Change[] {
     ...partChanges('root', a.root, b.root),
     ...kernel,
     ...partChanges('tools', a.tools, b.tools),
+    ...partChanges('target', a.target ?? [], b.target ?? []),
     ...partChanges('node', [a.node], [b.node]),
     ...partChanges('native', a.native, b.native),
   ]

@@ -87,6 +87,10 @@ function contradictions(lock: Lock): Problem[] {
     lock.tools.map(({ name }) => name),
   )
   once(
+    'target',
+    (lock.target ?? []).map(({ name }) => name),
+  )
+  once(
     'native',
     lock.native.map(({ name, version }) => `${name} ${version}`),
   )

@@ -49,3 +49,10 @@ test('bytes of a package that root and tools share count once', () => {
   assert.deepEqual(bytesChanged(before, after), { addedBytes: 18, removedBytes: 7 })
   assert.equal(lockChanges(before, after).length, 2)
 })
+
+test('what goes into an image of another architecture is compared as well', () => {
+  const [old, next] = [debOf('busybox-static', '1'), debOf('busybox-static', '2')]
+  assert.deepEqual(diffLocks(lockOf({ target: [old] }), lockOf({ target: [next] })), [
+    'target: busybox-static 1 → 2',
+  ])
+})
