@@ -24,21 +24,35 @@ const verb = (served: boolean) => (served ? 'served' : 'never served')
 
 /** The section of the document. */
 export function bootMarkdown(b: BootBench): string {
-  const row = (name: string, f: Figures, ratio: string) =>
-    `| ${name} | ${f.secondsToFirstForward.toFixed(1)} s | ${f.spreadSeconds.toFixed(1)} s | ${f.allSeconds.length} | ${f.blocksRead} | ${(f.bytesRead / 1e6).toFixed(0)} MB | ${ratio} |`
+  const row = (name: string, f: Figures, ratio: string) => [
+    ...[name, `${f.secondsToFirstForward.toFixed(1)} s`, `${f.spreadSeconds.toFixed(1)} s`],
+    ...[String(f.allSeconds.length), String(f.blocksRead), `${(f.bytesRead / 1e6).toFixed(0)} MB`, ratio],
+  ]
   return [
     `\`npx mailfleet bench boot\`, ${b.createdAt.slice(0, 10)}, ${b.accel === 'kvm' ? 'hardware virtualization (KVM)' : 'software emulation (TCG)'}, ${b.cpus} processors. From the start of QEMU until the first message has been forwarded; medians.`,
     '',
-    '| image | first forward | spread | boots | 512 KiB blocks read | read | golden image is faster |',
-    '| ----- | ------------- | ------ | ----- | ------------------- | ---- | ---------------------- |',
-    row('golden', b.golden, ''),
-    row('pre-installed', b.preinstalled, `${b.ratios.preinstalled} ×`),
-    row('installing at boot', b.installAtBoot, `${b.ratios.installAtBoot} ×`),
+    ...table([
+      ['image', 'first forward', 'spread', 'boots', '512 KiB blocks read', 'read', 'golden image is faster'],
+      row('golden', b.golden, ''),
+      row('pre-installed', b.preinstalled, `${b.ratios.preinstalled} ×`),
+      row('installing at boot', b.installAtBoot, `${b.ratios.installAtBoot} ×`),
+    ]),
     '',
     `The golden image reads ${Math.round(b.ratios.blocks * 100)} % of the pre-installed image's blocks. With one package of the mirror replaced by one that cannot be installed, the instance that installs at boot ${verb(b.brokenPackage.installAtBootServed)}; the golden image ${verb(b.brokenPackage.goldenServed)}, and asked the mirror ${b.brokenPackage.goldenRequests} times.`,
     '',
     METHOD,
   ].join('\n')
+}
+
+/** A table in Markdown, its columns lined up as the formatter of the repository does. The first row is its head. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
+  const [head = [], ...body] = rows
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)]
 }
 
 const METHOD = `All machines have the same two processors, 1 GiB of memory, UEFI firmware, NVMe disks and virtio network, and forward the same message with the same server, Node and configuration.

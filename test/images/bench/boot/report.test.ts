@@ -1,6 +1,7 @@
 // The arithmetic of the benchmark of boots, and what it calls a shortfall.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { format } from 'prettier'
 import {
   bootReport,
   figures,
@@ -57,10 +58,12 @@ test('each goal that is missed is named', () => {
   )
 })
 
-test('words for people have every figure, and say what emulated seconds do not mean', () => {
+test('words for people have every figure, and say what emulated seconds do not mean', async () => {
   const report = bootReport(findings)
   assert.match(bootText(report, 'build/reports/bench-boot.json'), /pre-installed +75\.0 s.*404 blocks/)
   const section = bootMarkdown(report)
-  assert.match(section, /\| pre-installed \| 75\.0 s \| 10\.0 s \| 3 \| 404 \| 162 MB \| 3 × \|/)
+  assert.match(section, /\| pre-installed +\| 75\.0 s +\| 10\.0 s \| 3 +\| 404 +\| 162 MB \| 3 × +\|/)
   assert.match(section, /about 20 s/)
+  // Written into a document that the formatter is to find nothing wrong with.
+  assert.equal(await format(section, { parser: 'markdown' }), `${section}\n`)
 })
