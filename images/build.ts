@@ -23,6 +23,7 @@ import type { Progress } from './progress.ts'
 import { readKey, writeProvenance } from './provenance.ts'
 import { rootFilesystem } from './rootfs.ts'
 import { SBOM, sbomText } from './sbom.ts'
+import { readSecureBootKey, type SecureBootFiles, type SecureBootKey } from './secure-boot.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
 import { targetTree, toolsTree } from './tools.ts'
 import { bakeTrouble, requirePrograms, requireRunnable, requireWritable } from './trouble.ts'
@@ -44,6 +45,8 @@ export type BuildOptions = {
   archive?: string
   /** A private key in PEM to sign the image's provenance with. It is read and not kept. */
   signingKeyFile?: string
+  /** Sign the kernel image for Secure Boot. */
+  secureBoot?: SecureBootFiles
 }
 
 export type BuiltImage = {
@@ -83,7 +86,8 @@ async function build(options: BuildOptions): Promise<BuiltImage> {
   const lock = readLock(lockFile)
   const signing = options.signingKeyFile
   const signingKey = signing === undefined ? {} : { signingKey: readKey(signing, 'private') }
-  const known = { startedAt: new Date(), ...signingKey }
+  const secureBootKey = options.secureBoot && readSecureBootKey(options.secureBoot)
+  const known = { startedAt: new Date(), ...signingKey, ...(secureBootKey && { secureBootKey }) }
   requirePrograms()
   requireWritable(options)
   await requireRunnable(spec.architecture)
@@ -168,12 +172,14 @@ type Bake = BuildOptions & {
   bundle: Bundle
   startedAt: Date
   signingKey?: KeyObject
+  secureBootKey?: SecureBootKey
   locked: boolean
   relockDifferences: string[]
 }
 
 async function bake(options: Bake): Promise<BuiltImage> {
   const { spec, lock, bundle, cacheDir, outDir, onProgress, locked, relockDifferences, archive } = options
+  const secureBoot = options.secureBootKey && { secureBoot: options.secureBootKey }
   const fetching = { cacheDir, onProgress, ...(archive === undefined ? {} : { archive }) }
   let fetched: ReturnType<Fetch> | undefined
   const obtain: Fetch = () => (fetched ??= fetchLocked(lock, fetching))
@@ -191,7 +197,7 @@ async function bake(options: Bake): Promise<BuiltImage> {
     initrd({ ...shared, target, kernel }),
   ] as const)
   const [esp, listed] = await allDone([
-    efiPartition({ ...shared, tools, target, kernel, initrd: ramdisk, root }),
+    efiPartition({ ...shared, tools, target, kernel, initrd: ramdisk, root, ...secureBoot }),
     rootContents({ ...shared, tools, base, root }),
   ] as const)
   const contents = readContents(listed)

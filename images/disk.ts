@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { hashFile, runStage, type StageResult } from './cache.ts'
 import type { Lock } from './lock/lock.ts'
 import { readVerity, uuidFrom, type Verity } from './rootfs.ts'
+import type { SecureBootKey } from './secure-boot.ts'
 import type { Spec } from './spec.ts'
 import { runTool } from './tools.ts'
 
@@ -34,6 +35,9 @@ const EFI = {
   arm64: { loader: 'BOOTAA64.EFI', stub: 'linuxaa64.efi.stub', name: 'aa64' },
 }
 
+/** Where the signing tool finds them in its sandbox. */
+const [KEY, CERTIFICATE] = ['/secure-boot/key.pem', '/secure-boot/certificate.pem']
+
 export type UkiInputs = {
   spec: Spec
   lock: Lock
@@ -44,6 +48,8 @@ export type UkiInputs = {
   initrd: StageResult
   root: StageResult
   cacheDir: string
+  /** Whose signature the firmware shall find; none by default. */
+  secureBoot?: SecureBootKey
 }
 
 /** The kernel's command line for this root. */
@@ -55,12 +61,12 @@ export function kernelCommandLine(spec: Spec, { rootHash, salt, dataBlocks }: Ve
 
 /** Makes the EFI system partition. The result holds `esp.img` and `uki.efi`. */
 export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
-  const { spec, lock, tools, target, kernel, initrd, root, cacheDir } = inputs
+  const { spec, lock, tools, target, kernel, initrd, root, cacheDir, secureBoot } = inputs
   const verity = readVerity(root)
   const commandLine = kernelCommandLine(spec, verity)
   return runStage(cacheDir, {
     name: 'esp',
-    inputs: { keys: [tools.key, target.key, kernel.key, initrd.key], commandLine },
+    inputs: { keys: [tools.key, target.key, kernel.key, initrd.key], commandLine, signedBy: secureBoot?.id },
     code: [import.meta.filename],
     run: async (folder) => {
       const sandbox = {
@@ -70,13 +76,14 @@ export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
           '/kernel': kernel.path,
           '/initrd': initrd.path,
           '/stubs': join(target.path, 'usr/lib/systemd/boot/efi'),
+          ...(secureBoot && { [KEY]: secureBoot.keyFile, [CERTIFICATE]: secureBoot.certificateFile }),
         },
         writable: { '/stage': folder },
         cwd: '/stage',
       }
       writeFileSync(join(folder, 'os-release'), osRelease(spec, verity))
       const { loader, stub, name } = EFI[spec.architecture]
-      await runTool(sandbox, [
+      await runTool({ ...sandbox, environment: secureBoot ? atTheLocksDate(lock) : {} }, [
         'python3',
         '/usr/lib/systemd/ukify',
         'build',
@@ -87,6 +94,7 @@ export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
         ...['--uname', readFileSync(join(kernel.path, 'release'), 'utf8')],
         ...['--stub', `/stubs/${stub}`],
         ...['--efi-arch', name],
+        ...(secureBoot ? ['--secureboot-private-key', KEY, '--secureboot-certificate', CERTIFICATE] : []),
         ...['--output', 'uki.efi'],
       ])
       // The image never changes in place, so the partition holds its one file and the file system's own tables.
@@ -106,6 +114,16 @@ export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
       await runTool(sandbox, ['mcopy', ...['-i', 'esp.img'], 'uki.efi', `::/EFI/BOOT/${loader}`])
     },
   })
+}
+
+/** sbsign writes the time into its signature and takes it from nowhere but the clock. */
+function atTheLocksDate({ sourceDateEpoch }: Lock): Record<string, string> {
+  const date = new Date(sourceDateEpoch * 1000).toISOString().slice(0, 19).replace('T', ' ')
+  return {
+    LD_PRELOAD: '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
+    FAKETIME: date,
+    NO_FAKE_STAT: '1',
+  }
 }
 
 function osRelease(spec: Spec, { rootHash }: Verity): string {

@@ -53,6 +53,8 @@ export type Sandbox = {
   /** Path inside → path outside. */
   readOnly?: Record<string, string>
   writable?: Record<string, string>
+  /** Besides what is the same for all tools. */
+  environment?: Record<string, string>
   cwd?: string
 }
 
@@ -71,7 +73,8 @@ export async function runTool(sandbox: Sandbox, argv: readonly string[], input =
   return stdout
 }
 
-function sandboxArguments({ tools, sourceDateEpoch, readOnly = {}, writable = {}, cwd }: Sandbox): string[] {
+function sandboxArguments(sandbox: Sandbox): string[] {
+  const { tools, sourceDateEpoch, readOnly = {}, writable = {}, environment = {}, cwd } = sandbox
   const usr = join(tools, 'usr')
   return [
     '--die-with-parent',
@@ -84,6 +87,7 @@ function sandboxArguments({ tools, sourceDateEpoch, readOnly = {}, writable = {}
     ...['--setenv', 'HOME', '/tmp'],
     ...['--setenv', 'PYTHONDONTWRITEBYTECODE', '1'],
     ...['--setenv', 'SOURCE_DATE_EPOCH', String(sourceDateEpoch)],
+    ...Object.entries(environment).flatMap(([name, value]) => ['--setenv', name, value]),
     ...['--ro-bind', usr, '/usr'],
     ...['--ro-bind', join(tools, 'etc'), '/etc'],
     ...['bin', 'sbin', 'lib', 'lib64'].flatMap((name) => ['--symlink', `usr/${name}`, `/${name}`]),

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { bootTest, type Image } from '../images/boot/boot-test.ts'
 import type { Accel } from '../images/boot/qemu-arguments.ts'
 import { buildImage } from '../images/build.ts'
+import type { SecureBootFiles } from '../images/secure-boot.ts'
 import { readManifest } from '../images/manifest.ts'
 import type { Project } from './project.ts'
 import { untilAborted } from './steps.ts'
@@ -20,12 +21,14 @@ export async function imageBuild({
   signal,
   archive,
   signingKeyFile,
-}: Common & { archive?: string; signingKeyFile?: string }): Promise<number> {
+  secureBoot,
+}: Common & { archive?: string; signingKeyFile?: string; secureBoot?: SecureBootFiles }): Promise<number> {
   const { specFile, lockFile, cacheDir, serverEntry, imagesDir } = project
   const building = buildImage({
     ...{ specFile, lockFile, cacheDir, serverEntry, outDir: imagesDir, onProgress },
     ...(archive === undefined ? {} : { archive }),
     ...(signingKeyFile === undefined ? {} : { signingKeyFile }),
+    ...(secureBoot && { secureBoot }),
   })
   const { digest, disk, bytes, cached, locked } = await untilAborted(building, signal)
   print(json, { digest, disk, bytes, cached, locked })

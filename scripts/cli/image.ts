@@ -22,6 +22,8 @@ export function addImageCommands(image: Command, context: Context): void {
   addTest(image, context)
 }
 
+type BuildFlags = Flags & { sign?: string; secureBootKey?: string; secureBootCert?: string }
+
 function addBuild(image: Command, context: Context): void {
   image
     .command('build')
@@ -29,11 +31,22 @@ function addBuild(image: Command, context: Context): void {
     .addOption(architectureOption())
     .option('--archive <where>', ARCHIVE)
     .option('--sign <key>', 'sign its provenance with this private key (PEM: Ed25519 or ECDSA P-256)')
+    .option(
+      '--secure-boot-key <key>',
+      'sign its kernel image for Secure Boot (PEM: RSA); with the certificate',
+    )
+    .option('--secure-boot-cert <certificate>', 'the key’s X.509 certificate (PEM)')
     .option('--json', 'print the result as JSON')
-    .action(async ({ sign, ...flags }: Flags & { sign?: string }) => {
+    .action(async ({ sign, secureBootKey, secureBootCert, ...flags }: BuildFlags, command: Command) => {
+      if ((secureBootKey === undefined) !== (secureBootCert === undefined))
+        command.error('error: --secure-boot-key and --secure-boot-cert go together', { exitCode: 2 })
       const { imageBuild } = await import('../image.ts')
+      const secureBoot = secureBootKey !== undefined &&
+        secureBootCert !== undefined && {
+          secureBoot: { keyFile: secureBootKey, certificateFile: secureBootCert },
+        }
       const signing = sign === undefined ? {} : { signingKeyFile: sign }
-      process.exitCode = await imageBuild({ ...common(context, flags), ...signing })
+      process.exitCode = await imageBuild({ ...common(context, flags), ...signing, ...secureBoot })
     })
 }
 
