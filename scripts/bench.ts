@@ -5,6 +5,7 @@ import { benchBake, type BakeBench } from '../images/bench/bake.ts'
 import { benchFolder, bootBench, prepareBoots, type Prepared } from '../images/bench/boot/bench.ts'
 import { shortfalls } from '../images/bench/boot/report.ts'
 import { bootMarkdown, bootText } from '../images/bench/boot/report-text.ts'
+import { bakeMarkdown, bakeText } from '../images/bench/bake-text.ts'
 import { documentSection } from '../images/bench/document.ts'
 import { buildImage, type BuiltImage } from '../images/build.ts'
 import type { Project } from './project.ts'
@@ -13,7 +14,7 @@ import { runSteps, untilAborted, type Progress } from './steps.ts'
 type Common = { project: Project; json: boolean; signal: AbortSignal }
 
 /** Times bakes and counts what a change of the server changes. */
-export async function bakeBenchmark(o: Common): Promise<number> {
+export async function bakeBenchmark(o: Common & { document: boolean }): Promise<number> {
   const { specFile, lockFile, localLockFile, cacheDir, serverEntry, imagesDir } = o.project
   let found: BakeBench | undefined
   const step = {
@@ -28,19 +29,9 @@ export async function bakeBenchmark(o: Common): Promise<number> {
   }
   await runSteps([step], { out: o.json ? process.stderr : process.stdout, signal: o.signal })
   const file = writeReport(o.project, 'bench-bake.json', found!)
+  if (o.document) documentSection(documentOf(o.project), 'Bake', bakeMarkdown(found!))
   console.log(o.json ? JSON.stringify(found, null, 2) : bakeText(found!, relative(o.project.root, file)))
   return found!.digestsEqual ? 0 : 1
-}
-
-function bakeText(b: BakeBench, file: string): string {
-  const share = `${b.deltaBlocks} of ${b.blocks} blocks, ${(b.deltaBlocksShare * 100).toFixed(1)} %`
-  return [
-    `unchanged              ${b.unchangedSeconds.toFixed(1)} s`,
-    `the server changed     ${b.appOnlySeconds.toFixed(1)} s, ${share} to upload`,
-    `from its downloads     ${b.fullCachedSeconds.toFixed(1)} s`,
-    `two from nothing       ${b.digests.map((digest) => digest.slice(0, 16)).join(', ')}`,
-    `report                 ${file}`,
-  ].join('\n')
 }
 
 /** Compares the golden image with conventional ones, boot by boot. @returns 1 when it falls short of its goals. */
@@ -73,13 +64,15 @@ export async function bootBenchmark(o: Common & { document: boolean }): Promise<
   await runSteps(steps, screen)
   const found = report()
   const file = writeReport(project, 'bench-boot.json', found)
-  if (o.document) documentSection(join(project.root, 'docs/benchmarks.md'), 'Boot', bootMarkdown(found))
+  if (o.document) documentSection(documentOf(project), 'Boot', bootMarkdown(found))
   console.log(json ? JSON.stringify(found, null, 2) : bootText(found, relative(project.root, file)))
   return shortfalls(found).length === 0 ? 0 : 1
 }
 
 /** The conventional image's stand-in lock lies beside the golden one's. */
 const localLock = ({ localLockFile }: Project) => join(dirname(localLockFile), 'conventional.lock.local.json')
+
+const documentOf = ({ root }: Project) => join(root, 'docs/benchmarks.md')
 
 /** Puts a report in place, in one step. @returns its path. */
 function writeReport({ reportsDir }: Project, name: string, report: unknown): string {

@@ -22,3 +22,14 @@ export function withSection(document: string, heading: string, body: string): st
     : [...sections, section]
   return `${[title, ...all].map((text) => text.trim()).join('\n\n')}\n`
 }
+
+/** A table in Markdown, its columns lined up as the formatter of the repository does. The first row is its head. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
+  const [head = [], ...body] = rows
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)]
+}

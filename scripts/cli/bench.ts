@@ -9,10 +9,12 @@ export function addBenchCommands(program: Command, { project, signal }: Context)
   bench
     .command('bake')
     .description('time bakes: unchanged, the server changed, from nothing twice; writes bench-bake.json')
+    .option('--document', 'also write the figures into docs/benchmarks.md')
     .option('--json', 'print the figures as JSON')
-    .action(async (options: { json?: true }) => {
+    .action(async (options: { json?: true; document?: true }) => {
       const { bakeBenchmark } = await import('../bench.ts')
-      process.exitCode = await bakeBenchmark({ project, signal, json: options.json ?? false })
+      const { json = false, document = false } = options
+      process.exitCode = await bakeBenchmark({ project, signal, json, document })
     })
 
   bench

@@ -1,5 +1,6 @@
 // The benchmark of boots in words: for a terminal, and as a section of docs/benchmarks.md. Pure. Owns: how figures are
 // shown, and what is said of what they do and do not mean.
+import { table } from '../document.ts'
 import { GOALS, shortfalls, type BootBench, type Figures } from './report.ts'
 
 /** Lines for a terminal. @param file the report's path */
@@ -42,17 +43,6 @@ export function bootMarkdown(b: BootBench): string {
     '',
     METHOD,
   ].join('\n')
-}
-
-/** A table in Markdown, its columns lined up as the formatter of the repository does. The first row is its head. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
-  )
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
-  const [head = [], ...body] = rows
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)]
 }
 
 const METHOD = `All machines have the same two processors, 1 GiB of memory, UEFI firmware, NVMe disks and virtio network, and forward the same message with the same server, Node and configuration.
