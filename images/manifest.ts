@@ -69,7 +69,7 @@ const manifestSchema = v.strictObject({
   /** Package → bytes of its files in the root, before compression. */
   sizesByPackage: v.record(v.string(), whole),
   /** What the TPM's registers hold after a boot without Secure Boot's keys, in hex by bank; see images/pcr.ts. */
-  pcr: v.optional(v.strictObject({ sha256: pcrs, sha384: pcrs })),
+  pcr: v.strictObject({ sha256: pcrs, sha384: pcrs }),
   partitions: v.array(
     v.strictObject({ name: v.string(), uuid: v.string(), startBytes: whole, sizeBytes: whole }),
   ),
@@ -164,9 +164,16 @@ export function manifestTexts(inputs: ManifestInputs): Record<string, string> {
   }
 }
 
-/** Reads the manifest of an image's folder, of whatever format: its digest and its partitions are the same in each. */
+/**
+ * Reads the manifest of an image's folder.
+ * @throws {InputError} naming every key that does not fit, or an earlier format
+ */
 export function readManifest(imageFolder: string): Manifest {
-  return JSON.parse(readFileSync(join(imageFolder, 'manifest.json'), 'utf8')) as Manifest
+  const file = join(imageFolder, 'manifest.json')
+  const found = readInput(file)
+  // Of another format one thing is wrong, not every key.
+  checkInput(file, v.object({ format: manifestSchema.entries.format }), found)
+  return checkInput(file, manifestSchema, found)
 }
 
 const filesSchema = v.array(
@@ -184,14 +191,7 @@ export type Description = { manifest: Manifest; files: ContentFile[]; kernelConf
  * @throws {InputError} naming what does not fit, or is not what the manifest says
  */
 export function readDescription(imageFolder: string): Description {
-  const file = join(imageFolder, 'manifest.json')
-  const found = readInput(file)
-  const { format } = checkInput(file, v.object({ format: v.number() }), found)
-  const manifest = checkInput(
-    file,
-    format === 2 ? manifestSchema : v.object({ format: manifestSchema.entries.format }),
-    found,
-  ) as Manifest
+  const manifest = readManifest(imageFolder)
   const beside = (name: string, expected: string) => {
     const text = readText(join(imageFolder, name))
     if (sha256(text) === expected) return text

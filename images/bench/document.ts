@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 
 const TITLE =
-  '# Benchmarks\n\nWritten by `npx mailfleet bench … --document`; figures are of the machine that ran it.\n'
+  '# Benchmarks\n\nWritten by `npx mailfleet bench bake --document` and `npx mailfleet bench boot --document`; figures are of the machine that ran\nthem.\n'
 
 /** Replaces, or adds, the section `heading` of the document at `file`. @param body Markdown without headings of the same level */
 export function documentSection(file: string, heading: string, body: string): void {

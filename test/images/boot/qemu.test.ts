@@ -19,6 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { chooseAccel, probeKvm } from '../../../images/boot/accel.ts'
 import { bootTest } from '../../../images/boot/boot-test.ts'
 import { hashFile } from '../../../images/cache.ts'
+import { manifestOf } from '../manifests.ts'
 import { startMachine } from '../../../images/boot/qemu.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-qemu-'))
@@ -44,7 +45,7 @@ test('a disk that does not boot ends at the time limit, with the console’s las
   const image = join(folder, 'empty')
   const cacheDir = join(folder, 'hang')
   mkdirSync(image)
-  writeFileSync(join(image, 'manifest.json'), JSON.stringify({ locked: true }))
+  writeFileSync(join(image, 'manifest.json'), JSON.stringify(manifestOf()))
   const disk = join(image, 'disk.raw')
   writeFileSync(disk, '')
   truncateSync(disk, 16 * 1024 * 1024)

@@ -1,5 +1,6 @@
 // Two sides of a comparison, made up: whatever the test does not name is the same on both.
 import type { Side } from '../../../images/diff/compare.ts'
+import { manifestOf } from '../manifests.ts'
 
 const HEX = 'a'.repeat(64)
 
@@ -8,17 +9,12 @@ export function side(
   rest: Partial<Omit<Side, 'manifest'>> = {},
 ): Side {
   return {
-    manifest: {
-      ...{ format: 2, name: 'mailfleet', digest: HEX, architecture: 'amd64', locked: true, lock: HEX },
-      ...{ sourceDateEpoch: 1, rootHash: HEX, node: '26.10.0', npm: [], bundled: [], packages: [] },
+    manifest: manifestOf({
       kernel: { package: 'k', version: '1', release: '6.12', commandLine: 'ro quiet', config: HEX },
-      units: { enabled: [], masked: [] },
-      ...{ unitProperties: {}, sysctls: {}, setuid: [], files: { count: 0, sha256: HEX } },
       budget: { maxBootBlocks: 1, maxImageBytes: 1 },
-      ...{ sizesByPackage: {}, partitions: [] },
       sizes: { disk: 100, root: 1, verity: 1, uki: 1, initrd: 1, server: 1 },
       ...manifest,
-    },
+    }),
     ...{ files: [], kernelConfig: '', receipt: undefined },
     ...rest,
   }

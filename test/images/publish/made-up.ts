@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { manifestOf } from '../manifests.ts'
 import { CHECKS, writeReceipt, type Receipt } from '../../../images/boot/receipt.ts'
 import type { Patience } from '../../../images/publish/patience.ts'
 
@@ -42,15 +43,7 @@ export function madeUpImage(
   const digest = createHash('sha256').update(bytes).digest('hex')
   const disk = join(folder, 'disk.raw')
   writeFileSync(disk, bytes)
-  const manifest = {
-    format: 1,
-    name: 'mailfleet',
-    architecture: 'amd64',
-    digest,
-    locked: true,
-    lock: 'c'.repeat(64),
-  }
-  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest))
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifestOf({ digest })))
   const receipt = { ...RECEIPT, digest, ...overrides }
   writeReceipt(join(folder, 'receipt.json'), receipt)
   return { folder, disk, digest, bytes, receipt }
