@@ -43,7 +43,7 @@ export function madeUpImage(
   const digest = createHash('sha256').update(bytes).digest('hex')
   const disk = join(folder, 'disk.raw')
   writeFileSync(disk, bytes)
-  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifestOf({ digest })))
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifestOf({ digest, lock: 'c'.repeat(64) })))
   const receipt = { ...RECEIPT, digest, ...overrides }
   writeReceipt(join(folder, 'receipt.json'), receipt)
   return { folder, disk, digest, bytes, receipt }
