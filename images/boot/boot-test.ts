@@ -123,6 +123,8 @@ async function secondBoot(
   { machine, host, limits, onProgress }: Test,
   held: readonly string[],
 ): Promise<void> {
+  // Nothing would be shown of the queue by a message that had arrived before.
+  refuse(held.filter(host.mailbox.hasArrived).map((id) => `message ${id} arrived while it was refused`))
   host.mailbox.refuse(false)
   const running = await startMachine(machine, { workDir: host.folder })
   try {
