@@ -42,6 +42,42 @@ for (const [name, subject, rest, expected] of [
     {},
     'keep: deprecated on 2026-05-31; goes after 2026-06-14',
   ],
+  [
+    'deprecated for the time of grace to the millisecond',
+    image('a', { deprecatedMs: NOW - 14 * DAY }),
+    {},
+    'delete: deprecated since 2026-05-18, and used by nothing',
+  ],
+  [
+    'deprecated a millisecond less than the time of grace',
+    image('a', { deprecatedMs: NOW - 14 * DAY + 1 }),
+    {},
+    'keep: deprecated on 2026-05-18; goes after 2026-06-01',
+  ],
+  [
+    'deprecated at a time that nobody knows',
+    image('a', { deprecatedMs: NaN }),
+    {},
+    'keep: deprecated on an unknown day; goes after an unknown day',
+  ],
+  [
+    'made the time of grace ago to the millisecond',
+    image('a', { createdMs: NOW - 14 * DAY, deprecatedMs: null }),
+    {},
+    /^deprecate: /,
+  ],
+  [
+    'made a millisecond less than the time of grace ago',
+    image('a', { createdMs: NOW - 14 * DAY + 1, deprecatedMs: null }),
+    {},
+    'keep: made on 2026-05-18, not long ago',
+  ],
+  [
+    'young, and deprecated long ago',
+    image('a', { createdMs: NOW - 13 * DAY, deprecatedMs: NOW - 50 * DAY }),
+    {},
+    'keep: made on 2026-05-19, not long ago',
+  ],
   ['young', image('a', { createdMs: NOW - 13 * DAY }), {}, /^keep: made on 2026-05-19, not long ago/],
   ['of a time that nobody knows', image('a', { createdMs: NaN }), {}, /^keep: made on an unknown day/],
   [
@@ -117,7 +153,9 @@ test('a snapshot that no image stands on goes after a day', () => {
   const snapshots = [
     snapshot('snap-newest', 90 * DAY),
     snapshot('snap-old', DAY + 1),
+    snapshot('snap-a-day-old', DAY),
     snapshot('snap-young', DAY - 1),
+    snapshot('snap-of-unknown-age', NaN),
   ]
   const verdicts = decide({ region: '', images: [NEWEST], snapshots, channels: [] }, options)
   assert.deepEqual(
@@ -125,7 +163,9 @@ test('a snapshot that no image stands on goes after a day', () => {
     [
       ['image', 'newest', 'keep'],
       ['snapshot', 'snap-old', 'delete'],
+      ['snapshot', 'snap-a-day-old', 'keep'],
       ['snapshot', 'snap-young', 'keep'],
+      ['snapshot', 'snap-of-unknown-age', 'keep'],
     ],
   )
 })

@@ -63,6 +63,28 @@ for (const [name, sender, rewritten, reversed] of REWRITINGS) {
   })
 }
 
+/** Every character but letters and digits that a local part may have without quotes (RFC 5322 section 3.2.3, atext). */
+const ATEXT = [..."!#$%&'*+-/=?^_`{|}~"]
+
+test('a sender with any character of RFC 5322 keeps a way back, wherever the character stands', () => {
+  for (const character of ATEXT) {
+    for (const local of [`${character}bob`, `bo${character}b`, `bob${character}`, `srs${character}bob`]) {
+      const sender = `${local}@sender.example`
+      const address = rewriteSrs(srs, sender, NOW_MS)
+      assert.match(address, /^SRS0=[a-z2-7]{16}=..=sender\.example=/, sender)
+      assert.equal(back(address), sender)
+    }
+  }
+})
+
+test('a sender is opaque only where its address would exceed 64 octets', () => {
+  const fixed = 'SRS0=0123456789abcdef=tt=sender.example='.length
+  const longest = 'x'.repeat(64 - fixed)
+  assert.equal(localOf(rewriteSrs(srs, `${longest}@sender.example`, NOW_MS)).length, 64)
+  assert.match(rewriteSrs(srs, `${longest}@sender.example`, NOW_MS), /^SRS0=/)
+  assert.match(rewriteSrs(srs, `${longest}x@sender.example`, NOW_MS), /^opaque=/)
+})
+
 test('the null reverse path stays null, and an address of our own stays as it is', () => {
   assert.equal(rewriteSrs(srs, '', NOW_MS), '')
   const own = rewriteSrs(srs, 'alice@sender.example', NOW_MS)

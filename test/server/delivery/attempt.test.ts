@@ -1,0 +1,134 @@
+// What an attempt stores between two hosts, on a real queue. The process is taken to die in the second transaction:
+// what the first host said must be in the queue by then.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { attempt, type AttemptContext } from '../../../server/delivery/attempt.ts'
+import type { Outcome } from '../../../server/delivery/outcome.ts'
+import { openQueue } from '../../../server/queue/embedded.ts'
+import type { Destination } from '../../../server/queue/entry.ts'
+import { SECRET, testFolder } from '../instance.ts'
+
+const LEASE_MS = 5_000
+const DELIVERED: Outcome = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
+const FAILED: Outcome = { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1', remoteHost: 'mx' }
+
+/** An entry for these mailboxes, and attempts at it. `outcomes`: what a mailbox's host says; without one it dies. */
+async function entryFor(t: TestContext, addresses: string[], outcomes: Record<string, Outcome>) {
+  let nowMs = Date.now()
+  const queue = await openQueue({
+    path: join(testFolder(), 'spool'),
+    maxEntries: 10,
+    maxBytes: 1_000_000,
+    volatile: true,
+    now: () => nowMs,
+  })
+  t.after(() => queue.close())
+  const destinations = addresses.map((address): Destination => ({
+    address,
+    originalRecipient: 'info@example.org',
+    state: 'pending',
+    reply: '',
+    status: '',
+    remoteHost: '',
+  }))
+  await queue.enqueue(
+    {
+      reversePath: 'alice@sender.example',
+      destinations,
+      sizeBytes: 0,
+      acceptedMs: nowMs,
+      dueMs: nowMs,
+      expiresMs: nowMs + 1_000_000,
+      eightBit: false,
+      smtpUtf8: false,
+    },
+    Buffer.from('Subject: x\r\n\r\nx\r\n'),
+  )
+  const sent: string[] = []
+  const context: AttemptContext = {
+    queue,
+    deliver: (_domain, { recipients }) => {
+      if (recipients.some((recipient) => outcomes[recipient] === undefined))
+        return Promise.reject(new Error('the process died'))
+      sent.push(...recipients)
+      return Promise.resolve(new Map(recipients.map((recipient) => [recipient, outcomes[recipient]!])))
+    },
+    sendersMailboxes: (sender) => [sender],
+    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+    hostname: 'mx1.example.net',
+    retry: { firstMs: 1_000, maxMs: 4_000, jitter: 0, lifetimeMs: 10_000 },
+    relayed: false,
+    now: () => nowMs,
+    random: () => 0.5,
+  }
+  return {
+    sent,
+    context,
+    lease: async () => (await queue.lease(10, LEASE_MS))[0],
+    attempt: async () => attempt((await queue.lease(1, LEASE_MS))[0]!, context),
+    letLeaseExpire: () => (nowMs += LEASE_MS + 1),
+    entries: () => queue.stats().entries,
+  }
+}
+
+test('a destination that one host acknowledged is stored before the next host is talked to', async (t) => {
+  const outcomes: Record<string, Outcome> = { 'a@b.example': DELIVERED }
+  const entry = await entryFor(t, ['a@b.example', 'c@d.example'], outcomes)
+  await assert.rejects(entry.attempt(), /the process died/)
+  entry.letLeaseExpire()
+  const stored = (await entry.lease())?.entry.destinations.map(({ address, state, reply }) => [
+    address,
+    state,
+    reply,
+  ])
+  assert.deepEqual(stored, [
+    ['a@b.example', 'delivered', '250 ok'],
+    ['c@d.example', 'pending', ''],
+  ])
+  entry.letLeaseExpire()
+  outcomes['c@d.example'] = DELIVERED
+  const { settled } = await entry.attempt()
+  assert.equal(settled, true)
+  assert.deepEqual(entry.sent, ['a@b.example', 'c@d.example'])
+  assert.equal(entry.entries(), 0)
+})
+
+test('a failed destination stays pending until its DSN is queued, also if the process dies in between', async (t) => {
+  const outcomes: Record<string, Outcome> = { 'a@b.example': DELIVERED, 'gone@b.example': FAILED }
+  const entry = await entryFor(t, ['a@b.example', 'gone@b.example', 'c@d.example'], outcomes)
+  await assert.rejects(entry.attempt(), /the process died/)
+  entry.letLeaseExpire()
+  outcomes['c@d.example'] = DELIVERED
+  const { dsn, ended } = await entry.attempt()
+  assert.equal(dsn, 'queued')
+  assert.deepEqual(
+    ended.map(({ destination }) => [destination.address, destination.state]),
+    [
+      ['gone@b.example', 'failed'],
+      ['c@d.example', 'delivered'],
+    ],
+  )
+  const notice = (await entry.lease())?.entry
+  assert.equal(notice?.reversePath, '')
+  assert.deepEqual(
+    notice.destinations.map(({ address }) => address),
+    ['alice@sender.example'],
+  )
+})
+
+test('a record that the queue refuses ends the attempt before the next host', async (t) => {
+  const entry = await entryFor(t, ['a@b.example', 'c@d.example'], {
+    'a@b.example': DELIVERED,
+    'c@d.example': DELIVERED,
+  })
+  // The holder's clock stands still, so that only the queue can tell it that the lease is lost.
+  const nowMs = Date.now()
+  const held = await entry.lease()
+  assert.ok(held)
+  entry.letLeaseExpire()
+  assert.ok(await entry.lease())
+  const { settled } = await attempt(held, { ...entry.context, now: () => nowMs })
+  assert.equal(settled, false)
+  assert.deepEqual(entry.sent, ['a@b.example'])
+})
