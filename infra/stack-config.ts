@@ -36,8 +36,10 @@ const schema = v.pipe(
   v.strictObject({
     /** What the servers call themselves, and the name that the domains' MX records point to. */
     hostname: fullName('mx.example.net'),
+    /** Gets mail for postmaster@ and abuse@ of `hostname`, `srsDomain` and every routed domain. */
+    postmaster: v.pipe(v.string('an e-mail address'), v.email('an e-mail address')),
     /** Domain of rewritten senders; its MX points to this fleet as well. */
-    srsDomain: fullName('srs.example.net'),
+    srsDomain: fullName('srs.example.com'),
     /** SecureString with one secret a line, of which the first signs. Default: /mailfleet/<stack>/srs-secrets. */
     srsSecretsParameter: v.optional(parameter),
     /** Relative to Pulumi.yaml. */
@@ -145,7 +147,8 @@ const sentence = ({ found, expected }: Problem) => `expected ${expected}, found 
 /** A value that would do, for keys whose defaults do not say it. */
 const EXAMPLES: Record<string, string> = {
   hostname: 'mx.example.net',
-  srsDomain: 'srs.example.net',
+  postmaster: 'postmaster@example.com',
+  srsDomain: 'srs.example.com',
   srsSecretsParameter: '/mailfleet/prod/srs-secrets',
   routesFile: 'routes.yaml',
   imageChannel: 'prod',

@@ -3,12 +3,14 @@
 // problem at once; nothing has been opened or written by then.
 import * as v from 'valibot'
 import { checkInput } from '../input/problems.ts'
+import { parseAddress } from './names.ts'
 import {
   count,
   DAY,
   fullName,
   host,
   HOUR,
+  mailbox,
   MIB,
   milliseconds,
   MINUTE,
@@ -261,6 +263,8 @@ const AWS_DESTINATIONS = 300
 const Config = v.pipe(
   v.strictObject({
     hostname: fullName,
+    /** Gets what is sent to postmaster@ and abuse@ of the host and of every routed domain, unless an alias matches. */
+    postmaster: mailbox,
     listen: v.strictObject({ smtp: SmtpListen, admin: AdminListen }),
     queue: Queue,
     aws: v.optional(Aws, {}),
@@ -280,6 +284,17 @@ const Config = v.pipe(
       `at most ${AWS_DESTINATIONS} destinations with the queue on AWS`,
     ),
     ['limits', 'destinations'],
+  ),
+  v.forward(
+    v.partialCheck(
+      [['hostname'], ['postmaster'], ['srs', 'domain']],
+      ({ hostname, postmaster, srs }) => {
+        const { domain = '' } = parseAddress(postmaster) ?? {}
+        return domain !== hostname && domain !== srs.domain
+      },
+      'a mailbox elsewhere than at this server’s own names',
+    ),
+    ['postmaster'],
   ),
 )
 

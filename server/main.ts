@@ -20,7 +20,7 @@ import type { Queue } from './queue/queue.ts'
 import { openConfigured } from './queue/open.ts'
 import type { RouteSource } from './routing/file-source.ts'
 import { openRoutes } from './routing/open.ts'
-import { resolve } from './routing/table.ts'
+import { resolve, roleMailbox } from './routing/table.ts'
 import { completeConfig, readConfig, type ConfigSource } from './set-up.ts'
 import { watchLoad, type LoadWatch } from './smtp/admission.ts'
 import { createCanaryGate } from './smtp/canary.ts'
@@ -172,12 +172,13 @@ async function healthy(queue: Queue, config: Config): Promise<string | null> {
 }
 
 /** A DSN goes to the sender; to the mailboxes behind it if it is an alias, or a bounce address, of ours. */
-function sendersMailboxes(sender: string, routes: RouteSource, { srs }: Config): string[] {
+function sendersMailboxes(sender: string, routes: RouteSource, config: Config): string[] {
+  const { srs } = config
   const address = parseAddress(sender)
   if (address === null) return []
   const original = address.domain === srs.domain ? reverseSrs(srs, address.local, Date.now()) : address
   if (original === null) return []
-  const resolution = resolve(routes.current() ?? new Map(), original)
+  const resolution = resolve(routes.current() ?? new Map(), original, roleMailbox(config))
   if (resolution.kind === 'routed') return resolution.destinations.map(formatAddress)
   return resolution.kind === 'unknown-domain' ? [formatAddress(original)] : []
 }

@@ -1,6 +1,6 @@
 // What settings are made of: numbers with units and bounds, names, paths, ports. Pure. Owns: the sentences of their errors.
 import * as v from 'valibot'
-import { isFullName } from './names.ts'
+import { isFullName, parseAddress } from './names.ts'
 
 export const MIB = 1_048_576
 export const SECOND = 1_000
@@ -34,6 +34,10 @@ export const fullName = v.pipe(
   v.string(),
   v.check(isFullName, 'a full host name such as mx1.example.net'),
   v.toLowerCase(),
+)
+export const mailbox = v.pipe(
+  v.string(),
+  v.check((text) => parseAddress(text) !== null, 'a mailbox such as someone@example.org'),
 )
 export const host = v.pipe(
   v.string(),

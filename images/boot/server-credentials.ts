@@ -31,6 +31,7 @@ export function serverCredentials(settings: ServerSettings = {}): Record<string,
   const [local = '', domain = ''] = ALIAS.split('@')
   const config = {
     hostname: SERVER_NAME,
+    postmaster: DESTINATION,
     listen: { smtp: { fd: FIRST_PASSED_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
     queue: { path: SPOOL_PATH, volatile: false, ...settings.queue },
     routes: { file: `${CREDENTIALS_PATH}/mailfleet.routes` },

@@ -4,7 +4,7 @@ import type { Received } from './sink.ts'
 export const ALIAS = 'info@alias.example'
 export const DESTINATION = 'person@mailbox.example'
 export const SENDER = 'sender@origin.example'
-export const SRS_DOMAIN = 'srs.forwarder.example'
+export const SRS_DOMAIN = 'srs.bounces.example'
 export const SERVER_NAME = 'mx1.forwarder.example'
 
 /** An RFC 5322 message with what transport likes to spoil: dots at line starts, blanks at line ends, long lines. */

@@ -28,6 +28,7 @@ export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
   const { tlsKeyParameter: keyParameter, tlsCertParameter: certParameter } = stack
   return {
     hostname: stack.hostname,
+    postmaster: stack.postmaster,
     listen: { smtp: { fd: SMTP_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
     queue: { engine: 'aws', ...queue, maxEntries: stack.maxEntries },
     aws: { region },

@@ -13,6 +13,9 @@ const ALIAS_DESTINATIONS = 100
 
 const CATCH_ALL = '*'
 
+/** Local parts that every mail domain must take mail for (RFC 5321 section 4.5.1, RFC 2142 sections 2 and 4). */
+const ROLES = new Set(['postmaster', 'abuse'])
+
 const Destination = v.pipe(
   v.string(),
   v.check((text) => parseAddress(text) !== null, 'a mailbox such as someone@example.org'),
@@ -36,6 +39,28 @@ const RoutesFile = v.strictObject({
 
 /** Domain → alias (both in lower case) → destinations. Built once, never changed, replaced as a whole. */
 export type Routes = ReadonlyMap<string, ReadonlyMap<string, readonly Address[]>>
+
+/** Where mail for postmaster@ and abuse@ goes when no alias matches it. */
+export type RoleMailbox = {
+  postmaster: Address
+  /** Domains that have these two addresses besides the routed ones: the host's own names. */
+  ownNames: readonly string[]
+}
+
+/** The role mailbox that a configuration names; its schema has checked the address. */
+export function roleMailbox(config: {
+  postmaster: string
+  hostname: string
+  srs: { domain: string }
+}): RoleMailbox {
+  const postmaster = parseAddress(config.postmaster)
+  if (postmaster === null) throw new TypeError(`not an address: ${config.postmaster}`)
+  return { postmaster, ownNames: [config.hostname, config.srs.domain] }
+}
+
+export function isRole(local: string): boolean {
+  return ROLES.has(local.toLowerCase())
+}
 
 export type Resolution =
   | { kind: 'routed'; destinations: Address[] }
@@ -90,18 +115,19 @@ function parseAliases(
 }
 
 /**
- * Where mail for `recipient` goes: the alias itself, else the alias before a '+', else the domain's catch-all.
+ * Where mail for `recipient` goes: the alias itself, else the alias before a '+', else the domain's catch-all; for
+ * postmaster@ and abuse@ else the role mailbox.
  * Destinations at own domains are followed in turn; each mailbox appears once.
  */
-export function resolve(routes: Routes, recipient: Address): Resolution {
+export function resolve(routes: Routes, recipient: Address, roles: RoleMailbox): Resolution {
   const destinations = new Map<string, Address>()
   const visited = new Set<string>()
   let looped = false
 
   function follow(address: Address, depth: number): Resolution['kind'] {
     const aliases = routes.get(address.domain)
-    if (aliases === undefined) return 'unknown-domain'
-    const match = matchAlias(aliases, address.local)
+    if (aliases === undefined && !isOwnRole(address, roles)) return 'unknown-domain'
+    const match = matchAlias(aliases ?? NO_ALIASES, address.local) ?? matchRole(address.local, roles)
     if (match === null) return 'unknown-alias'
     const step = formatAddress({ local: match.alias, domain: address.domain })
     if (visited.has(step) || depth >= CHAIN_LENGTH) {
@@ -113,7 +139,7 @@ export function resolve(routes: Routes, recipient: Address): Resolution {
       if (destinations.size >= ALIAS_DESTINATIONS) break
       const tagged = { local: withTag(next.local, match.tag), domain: next.domain }
       // A mailbox outside our domains is where a chain ends; an unknown alias inside them is a dead end.
-      if (routes.has(next.domain)) follow(tagged, depth + 1)
+      if (routes.has(next.domain) || isOwnRole(next, roles)) follow(tagged, depth + 1)
       else if (!destinations.has(addressKey(next))) destinations.set(addressKey(next), next)
     }
     return 'routed'
@@ -137,6 +163,17 @@ function matchAlias(aliases: ReadonlyMap<string, readonly Address[]>, local: str
       return { alias, tag: alias === name ? '' : tagOf(local, plus), destinations }
   }
   return null
+}
+
+const NO_ALIASES: ReadonlyMap<string, readonly Address[]> = new Map()
+
+/** postmaster@ or abuse@ of one of the host's own names. */
+function isOwnRole({ local, domain }: Address, { ownNames }: RoleMailbox): boolean {
+  return isRole(local) && ownNames.includes(domain)
+}
+
+function matchRole(local: string, { postmaster }: RoleMailbox): Match | null {
+  return isRole(local) ? { alias: local.toLowerCase(), tag: '', destinations: [postmaster] } : null
 }
 
 /** The '+tag' of a local part, which own aliases further down the chain may tell apart. */

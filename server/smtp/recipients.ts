@@ -3,7 +3,7 @@
 // address that we signed. Pure: a decision, or the refusal to give.
 import { parseAddress, type Address } from '../names.ts'
 import { reverseSrs, type Srs } from '../delivery/srs.ts'
-import { resolve, type Routes } from '../routing/table.ts'
+import { isRole, resolve, type RoleMailbox, type Routes } from '../routing/table.ts'
 import { refusals, type Refusal } from './refusal.ts'
 
 export type RecipientContext = {
@@ -11,6 +11,7 @@ export type RecipientContext = {
   routes: Routes | null
   srs: Srs
   hostname: string
+  roles: RoleMailbox
   nowMs: number
 }
 
@@ -35,9 +36,10 @@ export function decideRecipient(
     return refused(text.includes('@[') ? refusals.relay : refusals.badRecipient)
   }
   const alias = `${address.local}@${address.domain}`
-  if (address.domain === context.srs.domain) return decideBounce(alias, address, fromNull, context)
+  if (address.domain === context.srs.domain && !isRole(address.local))
+    return decideBounce(alias, address, fromNull, context)
   if (context.routes === null) return refused(refusals.routesDown)
-  const resolution = resolve(context.routes, address)
+  const resolution = resolve(context.routes, address, context.roles)
   switch (resolution.kind) {
     case 'unknown-domain':
       return refused(refusals.relay)
@@ -56,12 +58,12 @@ function decideBounce(
   alias: string,
   address: Address,
   fromNull: boolean,
-  { routes, srs, nowMs }: RecipientContext,
+  { routes, srs, roles, nowMs }: RecipientContext,
 ): RecipientDecision {
   const sender = reverseSrs(srs, address.local, nowMs)
   if (sender === null) return refused(refusals.bounceAddress)
   if (!fromNull) return refused(refusals.bounceOnly)
-  const resolution = routes === null ? null : resolve(routes, sender)
+  const resolution = routes === null ? null : resolve(routes, sender, roles)
   if (resolution === null) return refused(refusals.routesDown)
   if (resolution.kind === 'unknown-domain') return { kind: 'accepted', alias, destinations: [sender] }
   if (resolution.kind === 'routed') return { kind: 'accepted', alias, destinations: resolution.destinations }

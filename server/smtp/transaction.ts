@@ -16,6 +16,7 @@ import { addressKey, formatAddress, parseAddress } from '../names.ts'
 import type { Destination, NewEntry } from '../queue/entry.ts'
 import { QueueFullError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
+import { roleMailbox } from '../routing/table.ts'
 import { admitMessage, type LoadWatch } from './admission.ts'
 import { canaryEntry, canaryRefusal, type CanaryGate } from './canary.ts'
 import { createBlocks, receive, type Blocks } from './receive.ts'
@@ -124,7 +125,7 @@ function decideRecipients(
   if (known.byAlias.size >= limits.recipients) return refusals.tooManyRecipients
   if (!isAscii(address.address)) return refusals.notAscii
   const fromNull = envelope.mailFrom !== false && envelope.mailFrom.address === ''
-  const about = { routes: routes.current(), srs, hostname, nowMs: Date.now() }
+  const about = { routes: routes.current(), srs, hostname, roles: roleMailbox(config), nowMs: Date.now() }
   const decision = decideRecipient(address.address, fromNull, about)
   if (decision.kind === 'refused') return decision.refusal
   // Two aliases with the same mailbox behind them: it gets the message once.

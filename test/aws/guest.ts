@@ -83,6 +83,7 @@ function instanceConfig(
   const inside = (url: string) => `${urlOf(SQS_AND_S3)}${new URL(url).pathname}`
   return {
     hostname: 'mx.example.net',
+    postmaster: 'ops@mailbox.example',
     listen: { smtp: { fd: 3 }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
     queue: {
       ...queue,
@@ -99,7 +100,7 @@ function instanceConfig(
       },
     },
     routes: { bucket: queue.bucket, key: ROUTES_KEY },
-    srs: { domain: 'srs.example.net', secrets: ['a secret of this test, which keeps nothing'] },
+    srs: { domain: 'srs.example.com', secrets: ['a secret of this test, which keeps nothing'] },
     delivery: { relay: MAILBOXES, concurrency: 4 },
     drain: { timeoutMs: 120_000 },
     fleet: {

@@ -49,7 +49,7 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   assert.deepEqual(sink.mail.find(({ to }) => to.length > 1)?.to, ['a@b.example', 'c@d.example'])
   const large = sink.mail.find(({ message: text }) => text.length > 400_000)
   assert.ok(large, 'its body came back from S3 whole')
-  assert.ok(sink.mail.every(({ from }) => from.startsWith('SRS0') && from.endsWith('@srs.example.net')))
+  assert.ok(sink.mail.every(({ from }) => from.startsWith('SRS0') && from.endsWith('@srs.example.com')))
   await guest.until('nothing is queued', () => Object.values(region.count()).every((count) => count === 0))
 
   // Four deliveries are held up in the middle, the others wait in the queue, when the group takes its leave.

@@ -15,7 +15,8 @@ function rootFolder(t: TestContext, routes = 'domains: {}\n'): string {
 
 const LEAST = {
   'mailfleet:hostname': 'mx.example.net',
-  'mailfleet:srsDomain': 'srs.example.net',
+  'mailfleet:postmaster': 'ops@mailbox.example',
+  'mailfleet:srsDomain': 'srs.example.com',
   'mailfleet:routesFile': 'routes.yaml',
 }
 
@@ -37,7 +38,7 @@ function refusal(t: TestContext, changes: Record<string, string | undefined>): s
   return assert.fail('the configuration was accepted')
 }
 
-test('three keys are enough; the rest has defaults', (t) => {
+test('four keys are enough; the rest has defaults', (t) => {
   const root = rootFolder(t)
   const config = readStackConfig({ ...LEAST, 'aws:region': 'eu-west-1' }, 'test', root)
   assert.equal(config.fleetName, 'mailfleet-test')
@@ -70,6 +71,7 @@ test('all problems are named at once, each with the command that mends it', (t) 
   assert.deepEqual(
     refusal(t, {
       'mailfleet:hostname': undefined,
+      'mailfleet:postmaster': 'nobody',
       'mailfleet:srsDomain': 'srs',
       'mailfleet:availabilityZones': 'three',
       'mailfleet:sport': 'true',
@@ -78,11 +80,13 @@ test('all problems are named at once, each with the command that mends it', (t) 
       'mailfleet:routesFile': 'nowhere.yaml',
     }),
     [
-      'Pulumi.test.yaml: 8 problems',
+      'Pulumi.test.yaml: 9 problems',
       'hostname: expected a value, found nothing',
       "pulumi config set --stack test 'mailfleet:hostname' mx.example.net",
-      'srsDomain: expected a full host name such as srs.example.net, found "srs"',
-      "pulumi config set --stack test 'mailfleet:srsDomain' srs.example.net",
+      'postmaster: expected an e-mail address, found "nobody"',
+      "pulumi config set --stack test 'mailfleet:postmaster' postmaster@example.com",
+      'srsDomain: expected a full host name such as srs.example.com, found "srs"',
+      "pulumi config set --stack test 'mailfleet:srsDomain' srs.example.com",
       'instanceTypes.1: expected an instance type such as c7i.large, found "big"',
       "pulumi config set --stack test --path 'mailfleet:instanceTypes[1]' c7i.large",
       'availabilityZones: expected a whole number, 1 to 6, found "three"',
@@ -102,6 +106,7 @@ test('all problems are named at once, each with the command that mends it', (t) 
 test('the commands mend: with what they set, the configuration is accepted', (t) => {
   const wrong = [
     'hostname',
+    'postmaster',
     'srsDomain',
     'srsSecretsParameter',
     'routesFile',

@@ -67,11 +67,12 @@ test('bad input is exit 2, all problems at once, in the words of the file, and n
   assert.equal(
     stderr.replace(file, 'F'),
     [
-      'F: 6 problems',
+      'F: 7 problems',
       '  server.listen: expected no such key in a fleet, found this key',
       '  server.fleet: expected no such key in a fleet, found this key',
       '  server.queue.engine: expected embedded: instances on one machine share its disk, found "aws"',
       '  server.hostname: expected a value, found nothing',
+      '  server.postmaster: expected a value, found nothing',
       '  server.srs.domain: expected a full host name such as mx1.example.net, found "nodots"',
       '  server.srs.secrets: expected at least one secret, or else a secretsParameter, found nothing',
       '',

@@ -26,10 +26,11 @@ for (const name of readdirSync(folder).sort()) {
 
 const MINIMAL = {
   hostname: 'MX1.example.net',
+  postmaster: 'ops@mailbox.example',
   listen: { smtp: { port: 25 }, admin: { socket: '/run/admin.sock' } },
   queue: { path: '/var/spool/mailfleet' },
   routes: { file: '/etc/mailfleet/routes.yaml' },
-  srs: { domain: 'SRS.example.net', secrets: [SECRET] },
+  srs: { domain: 'SRS.example.com', secrets: [SECRET] },
 }
 
 function written(settings: object): string {
@@ -42,7 +43,7 @@ test('a minimal config has every default, and names in comparable form', () => {
   const { config, tls } = loadConfig(written(MINIMAL))
   assert.equal(tls, null)
   assert.equal(config.hostname, 'mx1.example.net')
-  assert.equal(config.srs.domain, 'srs.example.net')
+  assert.equal(config.srs.domain, 'srs.example.com')
   assert.deepEqual(config.queue, {
     engine: 'embedded',
     path: '/var/spool/mailfleet',

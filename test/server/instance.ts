@@ -149,13 +149,14 @@ function writeSettings(folder: string, config: Settings, routes: Settings, liste
   const files = { config: join(folder, 'config.json'), routes: join(folder, 'routes.json') }
   const base = {
     hostname: 'mx1.example.net',
+    postmaster: 'ops@mailbox.example',
     listen: {
       smtp: listenFd === undefined ? { host: '127.0.0.1', port: 0 } : { fd: 3 },
       admin: { host: '127.0.0.1', port: 0 },
     },
     queue: { path: join(folder, 'spool'), volatile: true },
     routes: { file: files.routes, pollMs: 50 },
-    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+    srs: { domain: 'srs.example.com', secrets: [SECRET] },
     delivery: { pollMs: 20, idleMs: 500 },
   }
   writeFileSync(files.config, JSON.stringify(merge(base, config)))

@@ -12,10 +12,11 @@ function config(folder: string): string {
   writeFileSync(join(folder, 'routes.json'), '{ "domains": {} }')
   return JSON.stringify({
     hostname: 'mx9.example.net',
+    postmaster: 'ops@mailbox.example',
     listen: { smtp: { host: '127.0.0.1', port: 0 }, admin: { port: 0 } },
     queue: { path: join(folder, 'spool'), volatile: true },
     routes: { file: join(folder, 'routes.json') },
-    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+    srs: { domain: 'srs.example.com', secrets: [SECRET] },
   })
 }
 
@@ -48,7 +49,7 @@ test('a systemd credential comes before user data, and nothing is asked', async 
 test('bad user data: exit 2, every problem, and where it came from; nothing of a secret', async (context) => {
   const secret = 'too-short-a-secret'
   const userData = { ...(JSON.parse(config(testFolder())) as object), hostname: 'mx9' }
-  const bad = { ...userData, srs: { domain: 'srs.example.net', secrets: [secret] } }
+  const bad = { ...userData, srs: { domain: 'srs.example.com', secrets: [secret] } }
   const fake = await startMetadata({ userData: JSON.stringify(bad) })
   context.after(fake.close)
   const starting = beginInstance(fromInstance(fake.url))

@@ -27,7 +27,7 @@ async function setting(context: TestContext, values: Record<string, string>, set
       env: { ...NO_KEYS, ...EMULATOR_ENV },
       config: {
         aws: { region: 'eu-west-1', endpoints: { ssm: parameters.url } },
-        srs: { domain: 'srs.example.net', secrets: [], secretsParameter: NAME },
+        srs: { domain: 'srs.example.com', secrets: [], secretsParameter: NAME },
         ...settings,
       },
     },
@@ -36,7 +36,7 @@ async function setting(context: TestContext, values: Record<string, string>, set
 
 /** A bounce address made with one of the secrets is one the server takes. */
 const bounce = (secrets: string[]) =>
-  rewriteSrs({ domain: 'srs.example.net', secrets }, 'a@sender.example', Date.now())
+  rewriteSrs({ domain: 'srs.example.com', secrets }, 'a@sender.example', Date.now())
 
 test('SRS secrets: one a line, the first signs, all verify', async (context) => {
   const other = `${SECRET}-that-was-signed-with-before`

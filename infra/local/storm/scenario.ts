@@ -113,8 +113,9 @@ export const STORM_ID_HEADER = 'X-Storm-Id'
 export function serverConfigOf(scenario: Scenario, sinkPort: number, volatile: boolean): ServerConfig {
   return {
     hostname: 'mx1.storm.example',
+    postmaster: 'postmaster@remote.example',
     queue: { volatile },
-    srs: { domain: 'srs.storm.example', secrets: ['a-secret-of-a-fleet-that-lives-for-one-storm'] },
+    srs: { domain: 'srs.bounces.example', secrets: ['a-secret-of-a-fleet-that-lives-for-one-storm'] },
     limits: { readyEntries: scenario.readyEntries },
     delivery: { concurrency: scenario.concurrency, relay: { host: '127.0.0.1', port: sinkPort } },
     // A delivery that fails against the sink is to be seen within the storm, not an hour later.

@@ -155,7 +155,7 @@ for (const [stack, run] of Object.entries({ dev, prod }))
 test('user data names secrets and carries none', () => {
   const { srs, tls } = decoded(prod)
   assert.deepEqual(srs, {
-    domain: 'srs.example.net',
+    domain: 'srs.example.com',
     secretsParameter: '/mailfleet/prod/srs-secrets',
   })
   assert.deepEqual(tls, {

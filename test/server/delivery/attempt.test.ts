@@ -55,7 +55,7 @@ async function entryFor(t: TestContext, addresses: string[], outcomes: Record<st
       return Promise.resolve(new Map(recipients.map((recipient) => [recipient, outcomes[recipient]!])))
     },
     sendersMailboxes: (sender) => [sender],
-    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+    srs: { domain: 'srs.example.com', secrets: [SECRET] },
     hostname: 'mx1.example.net',
     retry: { firstMs: 1_000, maxMs: 4_000, jitter: 0, lifetimeMs: 10_000 },
     relayed: false,

@@ -7,7 +7,7 @@ import { reverseSrs, rewriteSrs, type Srs } from '../../../server/delivery/srs.t
 const DAY_MS = 86_400_000
 const NOW_MS = Date.UTC(2026, 0, 15)
 const srs: Srs = {
-  domain: 'srs.example.net',
+  domain: 'srs.example.com',
   secrets: ['first-secret-of-32-characters-ab', 'older-secret-of-32-characters-ab'],
 }
 
@@ -58,7 +58,7 @@ for (const [name, sender, rewritten, reversed] of REWRITINGS) {
   test(`rewrites ${name}`, () => {
     const address = rewriteSrs(srs, sender, NOW_MS)
     assert.match(address, rewritten)
-    assert.ok(address.endsWith('@srs.example.net'))
+    assert.ok(address.endsWith('@srs.example.com'))
     assert.equal(back(address), reversed)
   })
 }

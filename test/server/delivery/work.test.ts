@@ -47,7 +47,7 @@ async function setting(deliver: WorkOptions['context']['deliver'], destinations:
     context: {
       deliver,
       sendersMailboxes: (sender) => [sender],
-      srs: { domain: 'srs.example.net', secrets: [SECRET] },
+      srs: { domain: 'srs.example.com', secrets: [SECRET] },
       hostname: 'mx1.example.net',
       retry: { firstMs: 1_000, maxMs: 4_000, jitter: 0, lifetimeMs: 10_000 },
       relayed: false,

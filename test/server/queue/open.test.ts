@@ -19,12 +19,13 @@ registerHooks({
 const configOf = (queue: object, limits: object = {}) =>
   checkConfig('config.json', {
     hostname: 'mx.example.net',
+    postmaster: 'ops@mailbox.example',
     listen: { smtp: { port: 0 }, admin: { port: 0 } },
     queue,
     limits,
     aws: { region: 'eu-west-1', endpoints: { sqs: 'http://127.0.0.1:1' } },
     routes: { file: '/routes.yaml' },
-    srs: { domain: 'srs.example.net', secrets: ['x'.repeat(32)] },
+    srs: { domain: 'srs.example.com', secrets: ['x'.repeat(32)] },
   })
 
 const url = 'http://127.0.0.1:1/000000000000/ready'

@@ -26,10 +26,11 @@ function config() {
   const file = join(testFolder(), 'config.json')
   const settings = {
     hostname: 'mx1.example.net',
+    postmaster: 'ops@mailbox.example',
     listen: { smtp: { port: 0 }, admin: { port: 0 } },
     queue: { path: '/nowhere' },
     routes: { file: '/nowhere' },
-    srs: { domain: 'srs.example.net', secrets: [SECRET] },
+    srs: { domain: 'srs.example.com', secrets: [SECRET] },
   }
   writeFileSync(file, JSON.stringify(settings))
   return loadConfig(file).config

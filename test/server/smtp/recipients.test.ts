@@ -3,20 +3,22 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatAddress } from '../../../server/names.ts'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
-import { parseRoutes } from '../../../server/routing/table.ts'
+import { parseRoutes, roleMailbox } from '../../../server/routing/table.ts'
 import { decideRecipient } from '../../../server/smtp/recipients.ts'
 import { startInstance } from '../instance.ts'
 import { greeted } from '../talk.ts'
 
 const NOW_MS = Date.UTC(2026, 5, 1)
-const srs = { domain: 'srs.example.net', secrets: ['a-secret-of-tests-of-32-characters'] }
+const srs = { domain: 'srs.example.com', secrets: ['a-secret-of-tests-of-32-characters'] }
 const routes = parseRoutes('routes', {
   domains: {
     'example.org': { aliases: { info: ['a@b.example'], sender: ['s@home.example'] } },
     'catch.example': { aliases: { '*': ['all@b.example'] } },
   },
 })
-const context = { routes, srs, hostname: 'mx1.example.net', nowMs: NOW_MS }
+const hostname = 'mx1.example.net'
+const roles = roleMailbox({ postmaster: 'ops@mailbox.example', hostname, srs })
+const context = { routes, srs, hostname, roles, nowMs: NOW_MS }
 
 function decide(
   address: string,
@@ -50,13 +52,12 @@ const RELAY_ATTEMPTS = [
   'victim@other.example.',
   'victim@mx1.example.net',
   'victim@localhost',
-  'postmaster',
   'victim',
-  'SRS0=aaaaaaaaaaaaaaaa=aa=other.example=victim@srs.example.net',
+  'SRS0=aaaaaaaaaaaaaaaa=aa=other.example=victim@srs.example.com',
   'SRS0=aaaaaaaaaaaaaaaa=aa=other.example=victim@example.org',
-  'SRS1=aaaaaaaaaaaaaaaa=other.example==aaaa=aa=x.example=victim@srs.example.net',
-  'victim=other.example@srs.example.net',
-  'opaque=aaaaaaaaaaaaaaaa@srs.example.net',
+  'SRS1=aaaaaaaaaaaaaaaa=other.example==aaaa=aa=x.example=victim@srs.example.com',
+  'victim=other.example@srs.example.com',
+  'opaque=aaaaaaaaaaaaaaaa@srs.example.com',
 ]
 
 for (const attempt of RELAY_ATTEMPTS) {
@@ -98,11 +99,42 @@ test('routes that were never loaded: come back later, whatever the address', () 
   }
 })
 
-test('postmaster without a domain is for this host, if it has routes', () => {
+for (const address of [
+  'postmaster',
+  'Postmaster',
+  ...['mx1.example.net', 'example.org', 'srs.example.com'].flatMap((domain) => [
+    `postmaster@${domain}`,
+    `Abuse@${domain}`,
+  ]),
+]) {
+  test(`${address} goes to the configured mailbox, since no alias matches it`, () => {
+    for (const fromNull of [true, false]) assert.equal(decide(address, fromNull), 'ops@mailbox.example')
+    assert.equal(decide(address, false, { routes: null }), '451 4.3.0')
+  })
+}
+
+test('an alias, the catch-all included, comes before the configured mailbox', () => {
   const own = parseRoutes('routes', {
-    domains: { 'mx1.example.net': { aliases: { postmaster: ['p@b.example'] } } },
+    domains: {
+      'mx1.example.net': { aliases: { postmaster: ['p@b.example'] } },
+      'example.org': { aliases: { abuse: ['info@example.org'], info: ['postmaster@mx1.example.net'] } },
+    },
   })
   assert.equal(decide('Postmaster', false, { routes: own }), 'p@b.example')
+  assert.equal(decide('abuse@example.org', false, { routes: own }), 'p@b.example')
+  assert.equal(decide('abuse@mx1.example.net', false, { routes: own }), 'ops@mailbox.example')
+  assert.equal(decide('abuse@catch.example'), 'all@b.example')
+})
+
+test('the configured mailbox may be behind an alias of ours', () => {
+  const chained = roleMailbox({ postmaster: 'info@example.org', hostname, srs })
+  assert.equal(decide('postmaster', false, { roles: chained }), 'a@b.example')
+  assert.equal(decide('abuse@example.org', false, { roles: chained }), 'a@b.example')
+})
+
+test('other addresses at the names of the host are not ours', () => {
+  for (const address of ['abuse@other.example', 'postmaster@mx2.example.net', 'info@mx1.example.net'])
+    assert.equal(decide(address), '550 5.7.1', address)
 })
 
 test('a bounce finds its way back to the sender, or to the mailboxes behind an alias of ours', () => {
