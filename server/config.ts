@@ -21,6 +21,7 @@ import {
   text,
   url,
 } from './schema.ts'
+import { Srs } from './srs-settings.ts'
 
 /** Where SMTP is served: an address to bind, or an inherited bound socket (systemd's first is 3). */
 const SmtpListen = v.pipe(
@@ -191,39 +192,6 @@ const Retry = v.strictObject({
   ),
   lifetimeMs: v.optional(milliseconds(100, 30 * DAY), 5 * DAY),
 })
-
-/** 128 bits even when the secret is written in hexadecimal. */
-const SECRET_CHARS = 32
-
-const secret = v.pipe(
-  v.string(),
-  v.minLength(SECRET_CHARS, `a secret of at least ${SECRET_CHARS} characters`),
-  v.maxLength(512, 'a secret of at most 512 characters'),
-)
-
-const someSecrets = v.pipe(v.array(secret), v.maxLength(10, 'at most 10 secrets'))
-
-/** The first signs, all verify. */
-export const Secrets = v.pipe(someSecrets, v.minLength(1, 'at least one secret'))
-
-const Srs = v.pipe(
-  v.strictObject({
-    domain: fullName,
-    secrets: v.optional(someSecrets),
-    /** SSM parameter (SecureString) with the secrets, one a line. */
-    secretsParameter: v.optional(parameter),
-  }),
-  // Told of 'secrets', whose value no error message repeats.
-  v.forward(
-    v.partialCheck(
-      [['secrets'], ['secretsParameter']],
-      ({ secrets = [], secretsParameter }) => secrets.length > 0 === (secretsParameter === undefined),
-      'at least one secret, or else a secretsParameter',
-    ),
-    ['secrets'],
-  ),
-  v.transform(({ secrets = [], ...srs }) => ({ ...srs, secrets })),
-)
 
 /** Key and certificate in PEM: in files, or in SSM parameters (SecureString). */
 const Tls = v.pipe(

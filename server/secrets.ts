@@ -4,8 +4,9 @@
 import { checkInput, InputError } from '../input/problems.ts'
 import * as v from 'valibot'
 import { ssmClient } from './aws/clients.ts'
-import { Secrets } from './config.ts'
+
 import { keyProblems, type Loaded } from './load-config.ts'
+import { Secrets } from './srs-settings.ts'
 import { persist, type Patience } from './persist.ts'
 
 /**
