@@ -27,22 +27,24 @@ export default async function main(): Promise<Record<string, unknown>> {
   const stack = stackConfig()
   const found = await lookUp(stack)
   const { fleetName, protect } = stack
-  const network = new Network(fleetName, {
-    region: found.region,
-    vpcCidr: stack.vpcCidr,
-    zones: found.zones,
-    natPerZone: stack.natPerZone,
-    protect,
-  })
+  const network = new Network(
+    fleetName,
+    { region: found.region, vpcCidr: stack.vpcCidr, zones: found.zones, natPerZone: stack.natPerZone },
+    { protect },
+  )
   const queue = new MailQueue(fleetName, { routesFile: stack.routesFile, protect }, { protect })
-  const balancer = new MailLoadBalancer(fleetName, {
-    vpcId: network.vpcId,
-    vpcCidr: stack.vpcCidr,
-    internetGateway: network.internetGateway,
-    publicSubnetIds: network.publicSubnetIds,
-    drainMs: stack.drainMs,
-    protect,
-  })
+  const balancer = new MailLoadBalancer(
+    fleetName,
+    {
+      vpcId: network.vpcId,
+      vpcCidr: stack.vpcCidr,
+      internetGateway: network.internetGateway,
+      publicSubnetIds: network.publicSubnetIds,
+      drainMs: stack.drainMs,
+      protect,
+    },
+    { protect },
+  )
   const alarms = new Alarms(fleetName, {
     fleetName,
     ...(stack.alarmEmail === undefined ? {} : { email: stack.alarmEmail }),
@@ -74,31 +76,40 @@ type Surroundings = { network: Network; queue: MailQueue; balancer: MailLoadBala
 function instances(stack: StackConfig, found: Found, around: Surroundings): MailFleet {
   const { network, queue, balancer, alarms } = around
   const { fleetName } = stack
-  const role = new InstanceRole(fleetName, {
-    region: found.region,
-    accountId: found.accountId,
-    partition: found.partition,
+  const protect = { protect: stack.protect }
+  const role = new InstanceRole(
     fleetName,
-    queueArns: [queue.ready.arn, queue.deferred.arn],
-    bucketArn: queue.bucket.arn,
-    tableArn: queue.table.arn,
-    parameters: instanceParameters(stack),
-  })
-  return new MailFleet(fleetName, {
+    {
+      region: found.region,
+      accountId: found.accountId,
+      partition: found.partition,
+      fleetName,
+      queueArns: [queue.ready.arn, queue.deferred.arn],
+      bucketArn: queue.bucket.arn,
+      tableArn: queue.table.arn,
+      parameters: instanceParameters(stack),
+    },
+    protect,
+  )
+  return new MailFleet(
     fleetName,
-    image: found.image,
-    instanceTypes: stack.instanceTypes,
-    spot: stack.spot,
-    policy: stack.policy,
-    drainMs: stack.drainMs,
-    userData: encodedConfig(stack, found.region, queue),
-    profileArn: role.profileArn,
-    securityGroupId: balancer.instanceSecurityGroupId,
-    subnetIds: network.privateSubnetIds,
-    targetGroupArn: balancer.targetGroupArn,
-    rolloutAlarmNames: alarms.rolloutAlarmNames,
-    after: [network, queue, balancer, role],
-  })
+    {
+      fleetName,
+      image: found.image,
+      instanceTypes: stack.instanceTypes,
+      spot: stack.spot,
+      policy: stack.policy,
+      drainMs: stack.drainMs,
+      userData: encodedConfig(stack, found.region, queue),
+      profileArn: role.profileArn,
+      securityGroupId: balancer.instanceSecurityGroupId,
+      subnetIds: network.privateSubnetIds,
+      targetGroupArn: balancer.targetGroupArn,
+      rolloutAlarmNames: alarms.rolloutAlarmNames,
+      after: [network, queue, balancer, role],
+    },
+    protect,
+  )
 }
 
 function scaling(stack: StackConfig, fleet: MailFleet, queue: MailQueue, { topicArn }: Alarms): void {

@@ -83,7 +83,7 @@ const schema = v.pipe(
      * 10 in all.
      */
     reservePulse: v.optional(flag, false),
-    /** Queues, bodies, state and fixed addresses survive a `pulumi destroy`. */
+    /** Pulumi refuses to delete whatever carries mail: all but alarms, queue pulse and scaling policies. */
     protect: v.optional(flag, false),
     /** The same figures as an embedded fleet's `policy`. */
     policy: v.optional(scalingPolicySchema, {}),
@@ -171,13 +171,17 @@ const EXAMPLES: Record<string, string> = {
   'policy.maxInstances': '20',
 }
 
+/** Pulumi's command line takes names such as srs-secrets for secrets, and refuses them without a word on that. */
+const PLAIN_TEXT = ['srsSecretsParameter', 'tlsKeyParameter', 'tlsCertParameter']
+
 /** The command line that mends a problem: removes a key that should not be there, or sets one to what would do. */
 function mend({ key, found, expected }: Problem, stack: string): string {
   if (key === STACK_KEY) return `pulumi stack rename NAME --stack ${stack}`
   const path = key.replace(/\.(\d+)(?=\.|$)/g, '[$1]')
   const spelled = `--stack ${stack}${/[.[]/.test(path) ? ' --path' : ''} '${PROJECT}:${path}'`
   if (found === 'this key' || expected.includes('not both')) return `pulumi config rm ${spelled}`
-  return `pulumi config set ${spelled} ${EXAMPLES[path.replace(/\[\d+\]/, '[]')] ?? 'VALUE'}`
+  const plain = PLAIN_TEXT.includes(key) ? '--plaintext ' : ''
+  return `pulumi config set ${plain}${spelled} ${EXAMPLES[path.replace(/\[\d+\]/, '[]')] ?? 'VALUE'}`
 }
 
 /**

@@ -36,7 +36,7 @@ const mayImport: Record<string, string[]> = {
 
 /** Started by name, not imported: programs, configuration files, and what a test runs as a process of its own. */
 const isEntry = (file: string) =>
-  /^(scripts\/(run|setup)\.mjs|scripts\/mailfleet\.ts|server\/main\.ts|infra\/main\.ts)$/.test(file) ||
+  /^(scripts\/(run|setup)\.mjs|scripts\/mailfleet\.ts|server\/main\.ts|infra\/program\.mjs)$/.test(file) ||
   file.startsWith('test/')
 
 test('imports go in the agreed direction', () => {

@@ -55,12 +55,13 @@ export class MailFleet extends pulumi.ComponentResource {
     const hooks = lifecycleHooks(args.drainMs)
     const group = this.#group(name, args, template, hooks)
     // The initial hooks exist before the first instance, but only creation reads them. The same hooks as resources
-    // carry later changes (PutLifecycleHook replaces a hook of the same name).
+    // carry later changes (PutLifecycleHook replaces a hook of the same name). They go with the group: deleted before
+    // it, its last instances would end without a drain.
     for (const hook of hooks)
       new autoscaling.LifecycleHook(
         `${name}-${hook.name}`,
         { ...hook, autoscalingGroupName: group.name },
-        { parent: this },
+        { parent: this, deletedWith: group },
       )
     this.groupName = group.name
     this.templateVersion = template.latestVersion

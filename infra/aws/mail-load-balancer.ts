@@ -19,6 +19,7 @@ export type MailLoadBalancerArgs = {
   publicSubnetIds: pulumi.Input<string>[]
   /** How long a target that leaves keeps its sessions, in ms. */
   drainMs: number
+  /** Whether AWS refuses to delete the load balancer. */
   protect: boolean
 }
 
@@ -37,11 +38,7 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
     const groups = this.#securityGroups(name, args)
     const addresses = args.publicSubnetIds.map(
       (_, index) =>
-        new ec2.Eip(
-          `${name}-${index}`,
-          { domain: 'vpc', tags: { Name: `${name}-${index}` } },
-          { parent: this, protect: args.protect },
-        ),
+        new ec2.Eip(`${name}-${index}`, { domain: 'vpc', tags: { Name: `${name}-${index}` } }, parent),
     )
     const balancer = new lb.LoadBalancer(
       name,

@@ -13,8 +13,6 @@ export type NetworkArgs = {
   zones: readonly string[]
   /** A NAT gateway in every zone, or one for all. */
   natPerZone: boolean
-  /** Keeps the fixed addresses: their reputation and PTR records are not to be had again. */
-  protect: boolean
 }
 
 export class Network extends pulumi.ComponentResource {
@@ -53,7 +51,7 @@ export class Network extends pulumi.ComponentResource {
     const publicSubnets = subnets.map((subnet) => subnet.public)
     this.internetGateway = this.#publicRoutes(name, vpc.id, publicSubnets)
     const natSubnets = args.natPerZone ? publicSubnets : publicSubnets.slice(0, 1)
-    const nats = this.#natGateways(name, natSubnets, this.internetGateway, args.protect)
+    const nats = this.#natGateways(name, natSubnets, this.internetGateway)
     const tables = subnets.map((subnet, index) =>
       // With one NAT gateway for all, the first serves every zone.
       this.#privateRoutes(`${name}-private-${index}`, vpc.id, subnet.private, nats[index] ?? nats[0]!),
@@ -87,15 +85,10 @@ export class Network extends pulumi.ComponentResource {
     return gateway
   }
 
-  #natGateways(
-    name: string,
-    subnets: ec2.Subnet[],
-    gateway: ec2.InternetGateway,
-    protect: boolean,
-  ): ec2.NatGateway[] {
+  #natGateways(name: string, subnets: ec2.Subnet[], gateway: ec2.InternetGateway): ec2.NatGateway[] {
     return subnets.map((subnet, index) => {
       const tags = { Name: `${name}-nat-${index}` }
-      const address = new ec2.Eip(`${name}-nat-${index}`, { domain: 'vpc', tags }, { parent: this, protect })
+      const address = new ec2.Eip(`${name}-nat-${index}`, { domain: 'vpc', tags }, { parent: this })
       return new ec2.NatGateway(
         `${name}-nat-${index}`,
         { allocationId: address.allocationId, subnetId: subnet.id, tags },

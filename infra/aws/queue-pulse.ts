@@ -7,7 +7,7 @@ import * as iam from '@pulumi/aws/iam/index.js'
 import * as lambda from '@pulumi/aws/lambda/index.js'
 import * as scheduler from '@pulumi/aws/scheduler/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { BUNDLE_FILE, BUNDLE_HANDLER, pulseBundle } from '../pulse/bundle.ts'
+import { BUNDLE_FILE, BUNDLE_HANDLER, writePulseBundle } from '../pulse/bundle.ts'
 import { fleetMetric, METRIC_NAMESPACE } from '../pulse/metric-names.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 
@@ -62,7 +62,9 @@ export class QueuePulse extends pulumi.ComponentResource {
         runtime: 'nodejs24.x',
         architectures: ['arm64'],
         handler: BUNDLE_HANDLER,
-        code: new pulumi.asset.AssetArchive({ [BUNDLE_FILE]: new pulumi.asset.StringAsset(pulseBundle()) }),
+        code: new pulumi.asset.AssetArchive({
+          [BUNDLE_FILE]: new pulumi.asset.FileAsset(writePulseBundle()),
+        }),
         memorySize: MEMORY_MB,
         timeout: TIMEOUT_SECONDS,
         reservedConcurrentExecutions: args.reservedConcurrency ?? CONCURRENT,

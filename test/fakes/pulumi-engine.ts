@@ -20,6 +20,8 @@ export type Registered = {
   protect: boolean
   dependencies: string[]
   ignoreChanges: string[]
+  /** URN of the resource whose deletion takes this one along; empty for none. */
+  deletedWith: string
   /** How long its deletion may take, such as 20m; empty for the provider's own time. */
   deleteTimeout: string
   inputs: Record<string, unknown>
@@ -116,6 +118,7 @@ function readRequest(request: resourceMessages.RegisterResourceRequest): Registe
     protect: request.getProtect() ?? false,
     dependencies: request.getDependenciesList(),
     ignoreChanges: request.getIgnorechangesList(),
+    deletedWith: request.getDeletedwith(),
     deleteTimeout: request.getCustomtimeouts()?.getDelete() ?? '',
     inputs: plain(request.getObject()),
   }

@@ -126,7 +126,8 @@ test('the commands mend: with what they set, the configuration is accepted', (t)
     'policy',
   ].map((key) => [`mailfleet:${key}`, '?'] as const)
   const commands = refusal(t, Object.fromEntries(wrong)).flatMap((line) => {
-    const [, key, value] = /^pulumi config set --stack test '(.+?)' '?(.+?)'?$/.exec(line) ?? []
+    const [, key, value] =
+      /^pulumi config set (?:--plaintext )?--stack test '(.+?)' '?(.+?)'?$/.exec(line) ?? []
     return key === undefined || value === undefined ? [] : [[key, value] as const]
   })
   assert.deepEqual(commands.map(([key]) => key).toSorted(), wrong.map(([key]) => key).toSorted())
@@ -158,7 +159,14 @@ test('an image or a channel, not both', (t) => {
 test('a TLS key without its certificate', (t) => {
   assert.deepEqual(refusal(t, { 'mailfleet:tlsKeyParameter': '/mailfleet/test/key' }).slice(1), [
     'tlsCertParameter: expected tlsKeyParameter and tlsCertParameter together, or neither, found nothing',
-    "pulumi config set --stack test 'mailfleet:tlsCertParameter' /mailfleet/prod/tls-cert",
+    "pulumi config set --plaintext --stack test 'mailfleet:tlsCertParameter' /mailfleet/prod/tls-cert",
+  ])
+})
+
+test('the name of a parameter of secrets is set with --plaintext, or Pulumi takes the name itself for a secret', (t) => {
+  assert.deepEqual(refusal(t, { 'mailfleet:srsSecretsParameter': '?' }).slice(1), [
+    'srsSecretsParameter: expected the name of an SSM parameter such as /mailfleet/prod/secret, found a text of 1 characters',
+    "pulumi config set --plaintext --stack test 'mailfleet:srsSecretsParameter' /mailfleet/prod/srs-secrets",
   ])
 })
 

@@ -75,3 +75,41 @@ test('taking a group down may take as long as deregistration and drain of its la
   const seconds = Number(/^(\d+)s$/.exec(group?.deleteTimeout ?? '')?.[1])
   assert.ok(seconds >= 300 + 420, String(seconds))
 })
+
+test('a Node that cannot load TypeScript gets one sentence, and nothing is registered but the stack itself', async () => {
+  // Every Node before 22.18 is like this one.
+  const run = await runHost('dev', madeUpAccount(), { nodeOptions: '--no-strip-types' })
+  assert.notEqual(run.exitCode, 0)
+  assert.deepEqual(run.errors, [
+    `The Pulumi program needs Node 22.18 or later; Pulumi found ${process.version} at ${process.execPath}. Run \`npx pulumi\`, which uses the pinned Node, or put a newer Node first on the PATH.`,
+  ])
+  assert.deepEqual(
+    run.resources.map(({ type }) => type),
+    ['pulumi:pulumi:Stack'],
+  )
+})
+
+test('a group that is deleted keeps its hooks to the end, so that its last instances drain', async () => {
+  const { resources } = await runHost('dev', madeUpAccount())
+  const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
+  const hooks = resources.filter(({ type }) => type === 'aws:autoscaling/lifecycleHook:LifecycleHook')
+  assert.deepEqual(
+    hooks.map(({ deletedWith }) => deletedWith),
+    [group?.urn, group?.urn],
+  )
+})
+
+test('with protect, Pulumi refuses to delete whatever carries mail; a trial can be taken down', async () => {
+  const prod = await runHost('prod', madeUpAccount())
+  const components = new Map(
+    prod.resources
+      .filter(({ custom, type }) => !custom && type.startsWith('mailfleet:'))
+      .map(({ urn, type }) => [urn, type]),
+  )
+  /** These carry no mail, and a release may have to delete some of them. */
+  const deletable = ['Alarms', 'QueuePulse', 'QueueScaling'].map((kind) => `mailfleet:aws:${kind}`)
+  for (const { custom, parent, protect, urn } of prod.resources.filter(({ custom }) => custom))
+    assert.equal(protect, custom && !deletable.includes(components.get(parent) ?? ''), urn)
+  const dev = await runHost('dev', madeUpAccount())
+  assert.ok(dev.resources.every(({ protect }) => !protect))
+})

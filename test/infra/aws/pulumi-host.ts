@@ -13,11 +13,14 @@ const PATIENCE_MS = 120_000
 
 export type HostRun = { exitCode: number; output: string } & Pick<Engine, 'resources' | 'outputs' | 'errors'>
 
-/** Runs the program for an update or, as every `pulumi up` does before it, for a preview of a stack that is not there yet. */
+/**
+ * Runs the program for an update or, as every `pulumi up` does before it, for a preview of a stack that is not there yet.
+ * @param nodeOptions switches of the Node that the host runs under
+ */
 export async function runHost(
   stack: StackName,
   account: Account,
-  { preview = false }: { preview?: boolean } = {},
+  { preview = false, nodeOptions = '' }: { preview?: boolean; nodeOptions?: string } = {},
 ): Promise<HostRun> {
   const engine = await startEngine(account, preview)
   try {
@@ -36,7 +39,12 @@ export async function runHost(
       basename(file),
     ].flat()
     const { PATH = '' } = process.env
-    const environment = { PATH, ...env, PULUMI_CONFIG: JSON.stringify(exampleConfig(stack)) }
+    const environment = {
+      PATH,
+      NODE_OPTIONS: nodeOptions,
+      ...env,
+      PULUMI_CONFIG: JSON.stringify(exampleConfig(stack)),
+    }
     const ended = await new Promise<{ exitCode: number; output: string }>((resolve, reject) => {
       const options = { env: environment, timeout: PATIENCE_MS, killSignal: 'SIGKILL' } as const
       const child = execFile(process.execPath, argv, options, (error, stdout, stderr) =>

@@ -1,5 +1,6 @@
 // The pulse's function, schedule, rights and alarms, under mocks.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { test } from 'node:test'
 import * as pulumi from '@pulumi/pulumi'
@@ -63,18 +64,31 @@ test('its environment is what the pulse reads', () => {
   assert.deepEqual(settings.POLICY, policyOf())
 })
 
+/** What the function's archive holds, by name. */
+const archived = async ({ one }: typeof pulse) =>
+  await (one(FUNCTION, 'p')['code'] as { assets: Promise<Record<string, pulumi.asset.FileAsset>> }).assets
+
 test('its code is one file that holds everything', async () => {
-  const { assets } = pulse.one(FUNCTION, 'p')['code'] as {
-    assets: Promise<Record<string, pulumi.asset.StringAsset>>
-  }
-  const files = await assets
+  const files = await archived(pulse)
   assert.deepEqual(Object.keys(files), ['index.js'])
-  const text = await files['index.js']!.text
+  const text = readFileSync(await files['index.js']!.path, 'utf8')
   assert.match(text, /PutMetricData/)
   const required = [...text.matchAll(/require\("([^"]+)"\)/g)].map(([, name]) => name ?? '')
   // The SDK looks for this one where signatures for several regions at once are asked for, and can do without.
   const missing = required.filter((name) => !isBuiltin(name) && name !== '@aws-sdk/signature-v4-crt')
   assert.deepEqual(missing, [])
+})
+
+test('the state keeps the path and the hash of its code, not the text, and the same ones each time', async () => {
+  const code = async (run: typeof pulse) => {
+    const asset = (await archived(run))['index.js']!
+    assert.ok(!('text' in asset))
+    const path = await asset.path
+    return { path, bytes: readFileSync(path, 'utf8') }
+  }
+  const first = await code(pulse)
+  assert.match(first.path, /\/build\/pulse\/index\.js$/)
+  assert.deepEqual(await code(await make()), first)
 })
 
 test('no asynchronous retries: neither by the schedule nor by Lambda', () => {

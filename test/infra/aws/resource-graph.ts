@@ -29,6 +29,7 @@ function blockOf(resource: Registered, all: readonly Registered[], labels: Map<s
       ...(depends.length > 0 ? { depends } : {}),
       ...(resource.protect ? { protect: true } : {}),
       ...(resource.ignoreChanges.length > 0 ? { ignoreChanges: resource.ignoreChanges } : {}),
+      ...(resource.deletedWith === '' ? {} : { deletedWith: labels.get(resource.deletedWith) }),
       ...(resource.deleteTimeout === '' ? {} : { deleteTimeout: resource.deleteTimeout }),
       ...(Object.keys(resource.inputs).length > 0 ? { inputs: shown(resource.inputs) } : {}),
     },
