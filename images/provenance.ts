@@ -1,10 +1,11 @@
 // Where an image comes from, provenance.intoto.json beside its disk: an in-toto statement of SLSA's provenance, and,
 // signed, provenance.intoto.dsse.json. Owns: both formats, and checking them. It names the commit, the builder and the
-// time, which equal images need not share, so nothing of it is in the image. A key that cannot sign is an InputError.
-import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+// time, which equal images need not share, so nothing of it is in the image.
+import { createHash, type KeyObject } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { InputError } from '../input/problems.ts'
+import { envelopeOf, isSignedBy, type Envelope } from './dsse.ts'
+import { writeDurably } from './durable-file.ts'
 import { runHost } from './host.ts'
 import { lockText, type Lock, type LockedDeb, type LockedNpm } from './lock/lock.ts'
 import type { Spec } from './spec.ts'
@@ -12,7 +13,8 @@ import type { Spec } from './spec.ts'
 export const PROVENANCE = 'provenance.intoto.json'
 export const SIGNED_PROVENANCE = 'provenance.intoto.dsse.json'
 
-const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
+/** The payload's type in the envelope (DSSE). */
+export const PROVENANCE_TYPE = 'application/vnd.in-toto+json'
 
 export type ProvenanceInputs = {
   spec: Spec
@@ -37,9 +39,10 @@ export async function writeProvenance(inputs: ProvenanceInputs): Promise<void> {
   const earlier = existsSync(file) ? readFileSync(file, 'utf8') : ''
   const isKnown = withoutTimes(earlier) === withoutTimes(JSON.stringify(statement))
   const text = isKnown ? earlier : `${JSON.stringify(statement, null, 2)}\n`
-  writeWhole(file, text)
-  if (inputs.signingKey)
-    writeWhole(join(folder, SIGNED_PROVENANCE), `${JSON.stringify(envelopeOf(text, inputs.signingKey))}\n`)
+  writeDurably(file, text)
+  if (inputs.signingKey === undefined) return
+  const envelope = envelopeOf(text, { type: PROVENANCE_TYPE, key: inputs.signingKey })
+  writeDurably(join(folder, SIGNED_PROVENANCE), `${JSON.stringify(envelope)}\n`)
 }
 
 function withoutTimes(text: string): string {
@@ -105,55 +108,6 @@ async function commitOf(folder: string): Promise<{ gitCommit: string; modified: 
   }
 }
 
-type Envelope = { payloadType: string; payload: string; signatures: { keyid: string; sig: string }[] }
-
-/** A DSSE envelope, https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md */
-export function envelopeOf(text: string, key: KeyObject): Envelope {
-  const payload = Buffer.from(text)
-  const sig = sign(hashOf(key), preAuthentication(payload), key).toString('base64')
-  const keyid = keyId(createPublicKey(key))
-  return { payloadType: PAYLOAD_TYPE, payload: payload.toString('base64'), signatures: [{ keyid, sig }] }
-}
-
-/** Whether one of the envelope's signatures is the key's, over exactly this text. */
-export function isSignedBy(envelope: Envelope, text: string, key: KeyObject): boolean {
-  const payload = Buffer.from(envelope.payload, 'base64')
-  if (envelope.payloadType !== PAYLOAD_TYPE || payload.toString() !== text) return false
-  return envelope.signatures.some(({ sig }) =>
-    verify(hashOf(key), preAuthentication(payload), key, Buffer.from(sig, 'base64')),
-  )
-}
-
-/** DSSE's protocol.md: what is signed is the type and the body, each with its length in bytes before it. */
-function preAuthentication(payload: Buffer): Buffer {
-  const head = `DSSEv1 ${Buffer.byteLength(PAYLOAD_TYPE)} ${PAYLOAD_TYPE} ${payload.length} `
-  return Buffer.concat([Buffer.from(head), payload])
-}
-
-/** Ed25519 hashes by itself. */
-const hashOf = (key: KeyObject) => (key.asymmetricKeyType === 'ed25519' ? null : 'sha256')
-
-const keyId = (key: KeyObject) =>
-  createHash('sha256')
-    .update(key.export({ type: 'spki', format: 'der' }))
-    .digest('hex')
-
-/** @throws {InputError} unless the file holds a key that provenance is signed with. */
-export function readKey(file: string, kind: 'private' | 'public'): KeyObject {
-  const expected = `a ${kind} key in PEM without a passphrase, Ed25519 or ECDSA P-256`
-  let key: KeyObject
-  try {
-    const pem = readFileSync(file)
-    key = kind === 'private' ? createPrivateKey(pem) : createPublicKey(pem)
-  } catch (cause) {
-    const found = (cause as NodeJS.ErrnoException).code ?? 'something else'
-    throw new InputError(file, [{ key: '', found, expected }], { cause })
-  }
-  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
-  if (type === 'ed25519' || (type === 'ec' && details?.namedCurve === 'prime256v1')) return key
-  throw new InputError(file, [{ key: '', found: `a key of the kind ${type ?? 'secret'}`, expected }])
-}
-
 /**
  * What is wrong with the provenance of an image; empty when nothing is.
  * @param key whose signature it must bear; none is asked for without
@@ -169,14 +123,7 @@ export function provenanceProblems(folder: string, digest: string, key: KeyObjec
   const signed = join(folder, SIGNED_PROVENANCE)
   if (!existsSync(signed)) return [...problems, `${SIGNED_PROVENANCE}: there is none`]
   const envelope = JSON.parse(readFileSync(signed, 'utf8')) as Envelope
-  return isSignedBy(envelope, text, key)
+  return isSignedBy(envelope, text, { type: PROVENANCE_TYPE, key })
     ? problems
     : [...problems, `${SIGNED_PROVENANCE}: not the key's signature over ${PROVENANCE}`]
-}
-
-function writeWhole(file: string, text: string): void {
-  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
-  const temporary = `${file}.${process.pid}.tmp`
-  writeFileSync(temporary, text, { flush: true })
-  renameSync(temporary, file)
 }

@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { bootTest, type Image } from '../images/boot/boot-test.ts'
+import { receiptSigningKey } from '../images/boot/receipt-key.ts'
 import type { Accel } from '../images/boot/qemu-arguments.ts'
 import { buildImage } from '../images/build.ts'
 import type { SecureBootFiles } from '../images/secure-boot.ts'
@@ -35,14 +36,15 @@ export async function imageBuild({
   return 0
 }
 
-/** Boots a baked image with its network cut off, forwards a message through it, writes its receipt. */
+/** Boots a baked image with its network cut off, forwards a message through it, writes and signs its receipt. */
 export async function imageTest(
-  o: Common & { image?: string; accel?: Accel | 'auto'; timeoutMs?: number },
+  o: Common & { image?: string; accel?: Accel | 'auto'; timeoutMs?: number; sign?: string },
 ): Promise<number> {
   const image = bakedImage(o.project, o.image)
+  const receiptKey = receiptSigningKey(process.env, o.sign)
   const { accel, timeoutMs, signal } = o
   const receipt = await bootTest(image, {
-    ...{ cacheDir: o.project.cacheDir, onProgress, signal },
+    ...{ cacheDir: o.project.cacheDir, onProgress, signal, receiptKey },
     ...(accel === undefined ? {} : { accel }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   })

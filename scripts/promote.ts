@@ -1,4 +1,5 @@
 // `mailfleet image promote|revert|history`: parse, call one function of images/publish/, print what moved.
+import { trustedReceiptKeys } from '../images/boot/receipt-key.ts'
 import { channelHistory, parameterOf } from '../images/publish/channel.ts'
 import { awsClients, explained } from '../images/publish/clients.ts'
 import { goodStays } from '../images/publish/history.ts'
@@ -14,10 +15,11 @@ const clientsOf = (region: string) => awsClients({ region })
 
 /** Points a channel at a published image, in every region or in none. */
 export async function imagePromote(
-  o: Common & { project: Project; image?: string; soak?: Soak },
+  o: Common & { project: Project; image?: string; soak?: Soak; receiptKey?: string },
 ): Promise<number> {
   const { digest, folder } = bakedImage(o.project, o.image)
-  return printMoves(await told(promote({ ...o, folder, digest, clientsOf }), o), o)
+  const receiptKeys = trustedReceiptKeys(process.env, o.receiptKey)
+  return printMoves(await told(promote({ ...o, folder, digest, receiptKeys, clientsOf }), o), o)
 }
 
 /** Points a channel at an image that it was at before. */

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { buildImage } from '../images/build.ts'
+import { trustedReceiptKeys } from '../images/boot/receipt-key.ts'
 import { awsClients } from '../images/publish/clients.ts'
 import { surveyImage, type Exceptions } from '../images/publish/gate.ts'
 import { planPublish, type PublishPlan } from '../images/publish/plan.ts'
@@ -15,7 +16,14 @@ import { bakedImage } from './image.ts'
 import type { Project } from './project.ts'
 import { runSteps, untilAborted, type Progress, type Step } from './steps.ts'
 
-export type Common = { project: Project; json: boolean; signal: AbortSignal; image?: string }
+export type Common = {
+  project: Project
+  json: boolean
+  signal: AbortSignal
+  image?: string
+  /** A file with the public keys whose receipts count. */
+  receiptKey?: string
+}
 
 export type PublishCommand = Common &
   Exceptions & {
@@ -32,6 +40,7 @@ export type PublishCommand = Common &
 export async function imagePublish(o: PublishCommand): Promise<number> {
   const { digest, folder } = bakedImage(o.project, o.image)
   const parent = parentChoice(o.parent)
+  const receiptKeys = trustedReceiptKeys(process.env, o.receiptKey)
   const aws = await awsClients(o.region === undefined ? {} : { region: o.region })
   const others = o.copyTo.filter((region) => region !== aws.region)
   const copyTo = await Promise.all(others.map((region) => awsClients({ region })))
@@ -39,7 +48,7 @@ export async function imagePublish(o: PublishCommand): Promise<number> {
   const step: Step = {
     title: `Publish ${digest.slice(0, 12)} to ${[aws, ...copyTo].map(({ region }) => region).join(', ')}`,
     run: async (onProgress) => {
-      const wish = { ...o, folder, parent, aws, copyTo, commit: commitOf(o.project) }
+      const wish = { ...o, folder, parent, aws, copyTo, receiptKeys, commit: commitOf(o.project) }
       result = await publish({ ...wish, ...reporting(o, onProgress) })
       return [result, ...result.copies]
         .map(({ imageId, cached }) => `${imageId}${cached ? ', which was there already' : ''}`)
@@ -74,7 +83,12 @@ export async function imagePublishPlan(
   const { parent: name, ...rest } = o
   const isNone = name === undefined || name === 'none' || name === 'auto'
   const parent = isNone ? null : await surveyImage(bakedImage(o.project, name).folder, o.signal)
-  const plan = planPublish(image, { ...rest, ...(parent === null ? {} : { parent: parent.survey }) })
+  const receiptKeys = trustedReceiptKeys(process.env, o.receiptKey)
+  const plan = planPublish(image, {
+    ...rest,
+    receiptKeys,
+    ...(parent === null ? {} : { parent: parent.survey }),
+  })
   const file = join(o.project.reportsDir, 'publish-plan.json')
   mkdirSync(o.project.reportsDir, { recursive: true })
   writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(plan, null, 2)}\n`)

@@ -3,7 +3,8 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { bootTest } from '../images/boot/boot-test.ts'
-import { readReceipt, type Receipt } from '../images/boot/receipt.ts'
+import { readSignedReceipt, RECEIPT, type Receipt } from '../images/boot/receipt.ts'
+import { receiptSigningKey, trustedReceiptKeys } from '../images/boot/receipt-key.ts'
 import { buildImage, type BuiltImage } from '../images/build.ts'
 import { extractRoot } from '../images/root.ts'
 import { sandboxLauncher } from '../infra/local/launcher.ts'
@@ -11,6 +12,7 @@ import { renderStartPage } from '../infra/local/report-page.ts'
 import type { StormReport, TimelineRow } from '../infra/local/report.ts'
 import { stormScenario } from '../infra/local/storm/scenario.ts'
 import { runStorm } from '../infra/local/storm/storm.ts'
+import { InputError } from '../input/problems.ts'
 import type { Project } from './project.ts'
 import { failures, table, type FullReport } from './start-report.ts'
 import { runSteps, untilAborted, type Progress, type Step } from './steps.ts'
@@ -54,14 +56,30 @@ async function bake(done: Done, { project, signal }: StartOptions, onProgress: P
 
 async function prove(done: Done, o: StartOptions, onProgress: Progress): Promise<string> {
   const image = done.image!
-  const file = join(image.folder, 'receipt.json')
-  const proven = !o.retest && existsSync(file)
-  done.receipt = proven
-    ? readReceipt(file, image.digest)
-    : await bootTest(image, { cacheDir: o.project.cacheDir, onProgress, signal: o.signal })
+  const earlier = o.retest ? undefined : earlierReceipt(image, onProgress)
+  const proven = earlier !== undefined
+  done.receipt = earlier ?? (await bootTest(image, bootOptions(o, onProgress)))
   const { accel, secondsToFirstForward, bytesRead } = done.receipt
   const found = `first mail forwarded after ${secondsToFirstForward} s (${accel}), ${megabytes(bytesRead)} read`
   return proven ? `${found}; these bytes have their receipt (--retest boots them again)` : found
+}
+
+const bootOptions = ({ project, signal }: StartOptions, onProgress: Progress) => ({
+  ...{ cacheDir: project.cacheDir, onProgress, signal },
+  receiptKey: receiptSigningKey(process.env),
+})
+
+/** The receipt of these bytes, signed by a trusted key. One that cannot be used is named, and the image booted again. */
+function earlierReceipt({ folder, digest }: BuiltImage, onProgress: Progress): Receipt | undefined {
+  if (!existsSync(join(folder, RECEIPT))) return undefined
+  const trusted = trustedReceiptKeys(process.env)
+  try {
+    return readSignedReceipt(folder, digest, trusted).receipt
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error
+    onProgress(`booting it again, its receipt does not count: ${error.message}`)
+    return undefined
+  }
 }
 
 async function storm(done: Done, o: StartOptions, onProgress: Progress): Promise<string> {

@@ -2,6 +2,7 @@
 // cut; drain when told to stop; and, with one byte altered, refuse. Only then is there a receipt. Owns: the order of the
 // boots, and that nothing is left running or lying about. The image's bytes are never written. Fails with what was wrong
 // and the guest's last console lines.
+import type { KeyObject } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { hashFile } from '../cache.ts'
@@ -27,13 +28,15 @@ const RESERVED_BYTE = 1024 + 127
 export type Image = {
   /** SHA-256 of the disk. */
   digest: string
-  /** Where manifest.json is and receipt.json goes. */
+  /** Where manifest.json is, and where the receipt and its signature go. */
   folder: string
   /** The raw disk. */
   disk: string
 }
 
 export type BootTestOptions = {
+  /** A private key, to sign the receipt with. */
+  receiptKey: KeyObject
   /** For each boot; default 480 s. */
   timeoutMs?: number
   accel?: Accel | 'auto'
@@ -81,7 +84,7 @@ export async function bootTest(image: Image, options: BootTestOptions): Promise<
     ...{ locked: manifest.locked, checks: [...CHECKS], ...facts },
     ...{ networkCut: true, volatileSpool: false, cleanShutdown: true },
   }
-  writeReceipt(join(image.folder, 'receipt.json'), receipt)
+  writeReceipt(image.folder, receipt, options.receiptKey)
   return receipt
 }
 

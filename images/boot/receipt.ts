@@ -1,8 +1,13 @@
 // The receipt: what a boot test saw of the exact bytes of an image. Owns: its schema, and that it is bound to the
-// image's digest: a receipt of other bytes is no receipt. Written in one step, so that half of one is never seen.
-import { renameSync, writeFileSync } from 'node:fs'
+// image's digest and signed: one of other bytes, or changed by hand, is refused. Fails with InputError.
+import { createHash, type KeyObject } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import * as v from 'valibot'
-import { checkInput, InputError, readInput } from '../../input/problems.ts'
+import { checkInput, InputError, parseInput, readInput } from '../../input/problems.ts'
+import { envelopeOf, isSignedBy, keyId } from '../dsse.ts'
+import { writeDurably } from '../durable-file.ts'
+import { PUBLIC_VARIABLE } from './receipt-key.ts'
 
 const digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hexadecimal'))
 const seconds = v.pipe(v.number(), v.minValue(0, 'seconds'))
@@ -68,16 +73,79 @@ const Receipt = v.strictObject({
 
 export type Receipt = v.InferOutput<typeof Receipt>
 
+/** The signature of a receipt, beside it: a DSSE envelope over exactly the file's text. */
+export const RECEIPT = 'receipt.json'
+export const RECEIPT_SIGNATURE = 'receipt.dsse.json'
+
+const RECEIPT_TYPE = 'application/vnd.mailfleet.receipt+json'
+const TEST_AGAIN = 'boot it again: npx mailfleet image test'
+
+const Envelope = v.object({
+  payloadType: v.string(),
+  payload: v.string(),
+  signatures: v.array(v.object({ keyid: v.string(), sig: v.string() })),
+})
+
 /**
- * Reads the receipt of the image with this digest.
+ * Reads the receipt of the image with this digest, whoever made it: to show it, not to trust it.
  * @throws {InputError} if there is none, it does not fit, or it is of other bytes.
  */
 export function readReceipt(file: string, imageDigest: string): Receipt {
-  const receipt = checkInput(file, Receipt, readInput(file))
+  return receiptOf(file, textOf(file), imageDigest)
+}
+
+/**
+ * Reads the receipt of an image, signed by a trusted key. `receiptDigest`: SHA-256 of the file.
+ * @throws {InputError} as {@link readReceipt}, or when no trusted key signed exactly this receipt
+ */
+export function readSignedReceipt(
+  folder: string,
+  imageDigest: string,
+  trusted: readonly KeyObject[],
+): { receipt: Receipt; receiptDigest: string } {
+  const file = join(folder, RECEIPT)
+  const text = textOf(file)
+  const receipt = receiptOf(file, text, imageDigest)
+  demandSignature(join(folder, RECEIPT_SIGNATURE), text, trusted)
+  return { receipt, receiptDigest: createHash('sha256').update(text).digest('hex') }
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const expected = 'the receipt of a boot test of this image: npx mailfleet image test'
+    const found = code === 'ENOENT' ? 'none' : (code ?? String(cause))
+    throw new InputError(file, [{ key: '', found, expected }], { cause })
+  }
+}
+
+function receiptOf(file: string, text: string, imageDigest: string): Receipt {
+  const receipt = checkInput(file, Receipt, parseInput(file, text))
   if (receipt.digest === imageDigest) return receipt
   throw new InputError(file, [
     { key: 'digest', found: receipt.digest, expected: `the digest of the image, ${imageDigest}` },
   ])
+}
+
+function demandSignature(file: string, text: string, trusted: readonly KeyObject[]): void {
+  const refuse = (found: string, expected: string) => {
+    throw new InputError(file, [{ key: '', found, expected }])
+  }
+  if (!existsSync(file)) return refuse('none', `the receipt's signature; ${TEST_AGAIN}`)
+  const envelope = checkInput(file, Envelope, readInput(file))
+  if (trusted.length === 0)
+    refuse(
+      'no key of yours',
+      `a key to check it with: name one with --receipt-key or ${PUBLIC_VARIABLE}, or ${TEST_AGAIN}`,
+    )
+  if (trusted.some((key) => isSignedBy(envelope, text, { type: RECEIPT_TYPE, key }))) return
+  const signed = envelope.signatures.map(({ keyid }) => keyid.slice(0, 12)).join(', ')
+  const keys = trusted.map((key) => keyId(key).slice(0, 12)).join(' or ')
+  const isEdited = Buffer.from(envelope.payload, 'base64').toString() !== text
+  const found = isEdited ? 'one over another text' : `one by key ${signed === '' ? 'none' : signed}`
+  refuse(found, `a signature over ${RECEIPT} by key ${keys}; ${TEST_AGAIN}`)
 }
 
 /** What an image may cost, from its spec: blocks of 512 KiB read until the first forwarded message, bytes of its disk. */
@@ -100,9 +168,13 @@ export function budgetProblems(
   ]
 }
 
-/** Puts the receipt in place, in one step. */
-export function writeReceipt(file: string, receipt: Receipt): void {
-  const draft = `${file}.${process.pid}`
-  writeFileSync(draft, `${JSON.stringify(receipt, null, 2)}\n`)
-  renameSync(draft, file)
+/**
+ * Puts the receipt and its signature in place. Stopped between the two, the earlier receipt has no valid signature:
+ * it is refused, and no receipt passes that was not signed.
+ */
+export function writeReceipt(folder: string, receipt: Receipt, key: KeyObject): void {
+  const text = `${JSON.stringify(receipt, null, 2)}\n`
+  const envelope = envelopeOf(text, { type: RECEIPT_TYPE, key })
+  writeDurably(join(folder, RECEIPT_SIGNATURE), `${JSON.stringify(envelope)}\n`)
+  writeDurably(join(folder, RECEIPT), text)
 }

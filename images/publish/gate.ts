@@ -1,10 +1,9 @@
 // Which images may be published: those that a boot test saw, byte for byte. Owns: reading disk, manifest and receipt
 // of an image together, and what each exception must be called for. Fails with InputError that says what to do.
-import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { InputError, shown, type Problem } from '../../input/problems.ts'
-import { readReceipt, type Receipt } from '../boot/receipt.ts'
+import { readSignedReceipt, RECEIPT, type Receipt } from '../boot/receipt.ts'
 import { readManifest, type Manifest } from '../manifest.ts'
 import { surveyDisk, type DiskSurvey } from './blocks.ts'
 
@@ -14,6 +13,9 @@ export type Exceptions = {
   /** A configuration whose queue is lost with the instance. */
   allowVolatile: boolean
 }
+
+/** `receiptKeys`: the keys whose receipts count. */
+export type Gate = Exceptions & { receiptKeys: readonly KeyObject[] }
 
 /** An image's folder as found: the disk is read and hashed, so its digest is that of the bytes there now. */
 export type SurveyedImage = {
@@ -47,19 +49,14 @@ export async function surveyImage(folder: string, signal?: AbortSignal): Promise
 }
 
 /**
- * The receipt of exactly these bytes, and its SHA-256.
+ * The receipt of exactly these bytes, signed by a trusted key, and its SHA-256.
  * @throws {InputError} without one, or when it tells of something that no exception was made for.
  */
 export function passGate(
   { folder, survey }: SurveyedImage,
-  { allowUnlocked, allowVolatile }: Exceptions,
+  { allowUnlocked, allowVolatile, receiptKeys }: Gate,
 ): { receipt: Receipt; receiptDigest: string } {
-  const file = join(folder, 'receipt.json')
-  if (!existsSync(file)) {
-    const expected = 'the receipt of a boot test of this image: npx mailfleet image test'
-    throw new InputError(file, [{ key: '', found: 'none', expected }])
-  }
-  const receipt = readReceipt(file, survey.digest)
+  const { receipt, receiptDigest } = readSignedReceipt(folder, survey.digest, receiptKeys)
   const problems: Problem[] = []
   if (!receipt.locked && !allowUnlocked) {
     const expected =
@@ -70,6 +67,6 @@ export function passGate(
     const expected = 'false, a queue that outlives its instance, or --allow-volatile'
     problems.push({ key: 'volatileSpool', found: 'true', expected })
   }
-  if (problems.length > 0) throw new InputError(file, problems)
-  return { receipt, receiptDigest: createHash('sha256').update(readFileSync(file)).digest('hex') }
+  if (problems.length > 0) throw new InputError(join(folder, RECEIPT), problems)
+  return { receipt, receiptDigest }
 }

@@ -2,7 +2,7 @@
 import { InputError } from '../../input/problems.ts'
 import { BLOCK_BYTES, volumeGiB, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './blocks.ts'
 import { writesOver } from './delta.ts'
-import { passGate, type Exceptions, type SurveyedImage } from './gate.ts'
+import { passGate, type Gate, type SurveyedImage } from './gate.ts'
 import { SAMPLE_BLOCKS, type Verify } from './read-back.ts'
 
 // In USD. The three requests: the examples of the EBS user guide, "Pricing for EBS direct APIs", for a region that it does
@@ -42,7 +42,7 @@ export type PublishPlan = {
  */
 export function planPublish(
   image: SurveyedImage,
-  o: Exceptions & { verify: Verify; parent?: DiskSurvey },
+  o: Gate & { verify: Verify; parent?: DiskSurvey },
 ): PublishPlan {
   const { digest, bytes: diskBytes, blocks } = image.survey
   const bytes = blocks.length * BLOCK_BYTES
@@ -96,7 +96,7 @@ export function uploadText(
 const zeroedIn = (writes: readonly DiskBlock[]) =>
   writes.filter(({ checksum }) => checksum === ZERO_CHECKSUM).length
 
-function receiptVerdict(image: SurveyedImage, o: Exceptions): PublishPlan['receipt'] {
+function receiptVerdict(image: SurveyedImage, o: Gate): PublishPlan['receipt'] {
   try {
     passGate(image, o)
     return { passes: true, problem: null }

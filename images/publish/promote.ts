@@ -1,8 +1,10 @@
-// Makes a published image the one of a channel, in every region or in none. Owns: that only an image that is available,
-// was compared with the disk, is of the digest it is said to be, and has lived in an earlier channel for as long as was
+// Makes a published image the one of a channel, in every region or in none. Owns: that only an image that has a signed receipt,
+// is available, was compared with the disk, is of the digest it is said to be, and has lived in an earlier channel for as long as was
 // asked, is promoted. Fails with InputError (not published), or with a sentence.
+import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { InputError } from '../../input/problems.ts'
+import { readSignedReceipt } from '../boot/receipt.ts'
 import { channelHistory } from './channel.ts'
 import { explained, type AwsClients } from './clients.ts'
 import { longestStayMs } from './history.ts'
@@ -10,15 +12,17 @@ import { moveChannel, type Moved } from './move.ts'
 import { PATIENCE, type Patience } from './patience.ts'
 import { readPublished, type PublishedImage } from './published.ts'
 import { availableImage } from './register.ts'
-import { DIGEST_TAG, tagOf } from './snapshots.ts'
+import { DIGEST_TAG, RECEIPT_TAG, tagOf } from './snapshots.ts'
 
 /** The image must have been `after`'s for so long first. */
 export type Soak = { after: string; soakMs: number }
 
 export type PromoteOptions = {
-  /** Holds published.json. */
+  /** Holds published.json and the receipt. */
   folder: string
   digest: string
+  /** The keys whose receipts count. */
+  receiptKeys: readonly KeyObject[]
   channel: string
   /** All that it was published to when undefined. */
   regions?: string[]
@@ -30,6 +34,7 @@ export type PromoteOptions = {
 
 /** Points the channel at the image. @returns a move for each region */
 export async function promote(o: PromoteOptions): Promise<Moved[]> {
+  readSignedReceipt(o.folder, o.digest, o.receiptKeys)
   const images = publishedIn(o)
   const patience = o.patience ?? PATIENCE
   const targets = await Promise.all(
@@ -82,9 +87,13 @@ async function check(
   o: PromoteOptions & { patience: Patience },
   { aws, imageId }: { aws: AwsClients; imageId: string },
 ): Promise<void> {
-  const digest = tagOf(await availableImage(aws.ec2, imageId, o), DIGEST_TAG)
+  const image = await availableImage(aws.ec2, imageId, o)
+  const digest = tagOf(image, DIGEST_TAG)
   if (digest !== o.digest)
     throw new Error(`image ${imageId} is tagged with digest ${digest ?? 'none'}, not ${o.digest}`)
+  // Deploys refuse an image without it.
+  if (tagOf(image, RECEIPT_TAG) === undefined)
+    throw new Error(`image ${imageId} has no tag ${RECEIPT_TAG}: \`mailfleet image publish\` did not make it`)
   if (o.soak === undefined) return
   const { after, soakMs } = o.soak
   const moves = await channelHistory({ ssm: aws.ssm, channel: after, signal: o.signal })

@@ -6,7 +6,7 @@ import { InputError } from '../../input/problems.ts'
 import type { Progress } from '../progress.ts'
 import { explained, type AwsClients } from './clients.ts'
 import { encryptionIn, ensureCopy } from './copies.ts'
-import { passGate, surveyImage, type Exceptions, type SurveyedImage } from './gate.ts'
+import { passGate, surveyImage, type Gate, type SurveyedImage } from './gate.ts'
 import type { ParentChoice } from './parent.ts'
 import { PATIENCE, type Patience } from './patience.ts'
 import { recordPublished } from './published.ts'
@@ -14,9 +14,9 @@ import type { Verify } from './read-back.ts'
 import { imageIn, type ImageInRegion, type RegionOptions } from './region.ts'
 import { checkSharing, shareImage } from './share.ts'
 import { ensureSnapshot } from './snapshot.ts'
-import type { Encryption } from './snapshots.ts'
+import { RECEIPT_TAG, type Encryption } from './snapshots.ts'
 
-export type PublishOptions = Exceptions &
+export type PublishOptions = Gate &
   Encryption & {
     /** Holds disk.raw, manifest.json and receipt.json. */
     folder: string
@@ -74,7 +74,7 @@ function regionOptions(
   receipt: string,
 ): RegionOptions {
   const tags = [
-    { Key: 'mailfleet:receipt', Value: receipt },
+    { Key: RECEIPT_TAG, Value: receipt },
     { Key: 'mailfleet:commit', Value: o.commit },
     { Key: 'mailfleet:lock', Value: manifest.lock },
   ]

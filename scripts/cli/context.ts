@@ -5,6 +5,12 @@ import type { Project } from '../project.ts'
 /** `signal` is aborted when the command is told to stop. */
 export type Context = { project: Project; signal: AbortSignal }
 
+/** Of the commands that ask for a receipt. */
+export const RECEIPT_KEY = [
+  '--receipt-key <file>',
+  'public keys (PEM) whose receipts count; your own by default',
+] as const
+
 /** @throws {InvalidArgumentError} */
 export function positiveNumber(text: string): number {
   const value = Number(text)

@@ -68,23 +68,27 @@ function addLock(image: Command, context: Context): void {
     })
 }
 
+type TestFlags = Flags & { accel: Accel | 'auto'; timeout: number; sign?: string }
+
 function addTest(image: Command, context: Context): void {
   image
     .command('test')
     .description(
-      'boot an image in QEMU, network cut off: mail, load, power cut, an altered byte; writes its receipt',
+      'boot an image in QEMU, network cut off: mail, load, power cut, an altered byte; writes and signs its receipt',
     )
     .argument('[image]', 'its folder or digest; the newest by default')
     .addOption(architectureOption())
     .addOption(new Option('--accel <name>', 'accelerator').choices(['auto', 'kvm', 'tcg']).default('auto'))
     .option('--timeout <seconds>', 'give up a boot after this long', positiveNumber, 480)
+    .option('--sign <key>', 'sign its receipt with this private key (PEM), not with your own')
     .option('--json', 'print the receipt as JSON')
-    .action(async (name: string | undefined, flags: Flags & { accel: Accel | 'auto'; timeout: number }) => {
+    .action(async (name: string | undefined, flags: TestFlags) => {
       const { imageTest } = await import('../image.ts')
       process.exitCode = await imageTest({
         ...common(context, flags),
         ...{ accel: flags.accel, timeoutMs: flags.timeout * 1000 },
         ...(name === undefined ? {} : { image: name }),
+        ...(flags.sign === undefined ? {} : { sign: flags.sign }),
       })
     })
 }

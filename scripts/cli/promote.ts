@@ -1,8 +1,10 @@
 // `mailfleet image promote|revert|history`: names, options and help of the commands that move a channel in AWS.
 import type { Command } from 'commander'
-import { channelName, duration, listed, type Context } from './context.ts'
+import { channelName, duration, listed, RECEIPT_KEY, type Context } from './context.ts'
 
 type Flags = { channel: string; region?: string[]; json?: true }
+
+type PromoteFlags = Flags & { after?: string; soak?: number; receiptKey?: string }
 
 const CHANNEL = ['--channel <name>', 'the channel, such as prod', channelName] as const
 const JSON_OUT = ['--json', 'print what changed as JSON'] as const
@@ -17,11 +19,12 @@ export function addPromoteCommands(image: Command, { project, signal }: Context)
     .option('--region <names>', 'only these, with commas; by default all that it was published to', listed)
     .option('--after <channel>', 'only if it was this channel’s image before', channelName)
     .option('--soak <time>', 'and for so long: 90m, 12h, 3d', duration)
+    .option(...RECEIPT_KEY)
     .option(...JSON_OUT)
     .action(
       async (
         name: string | undefined,
-        { after, soak = 0, ...flags }: Flags & { after?: string; soak?: number },
+        { after, soak = 0, receiptKey, ...flags }: PromoteFlags,
         command: Command,
       ) => {
         if (soak > 0 && after === undefined) command.error('error: --soak needs --after CHANNEL')
@@ -29,6 +32,7 @@ export function addPromoteCommands(image: Command, { project, signal }: Context)
         process.exitCode = await imagePromote({
           ...{ project, signal, ...common(flags) },
           ...(name === undefined ? {} : { image: name }),
+          ...(receiptKey === undefined ? {} : { receiptKey }),
           // Without a time: for any time at all.
           ...(after === undefined ? {} : { soak: { after, soakMs: Math.max(soak, 1) } }),
         })

@@ -1,7 +1,7 @@
 // `mailfleet image publish`: names, options and help of the command that brings an image to AWS.
 import { InvalidArgumentError, type Command } from 'commander'
 import type { Verify } from '../../images/publish/read-back.ts'
-import { listed, type Context } from './context.ts'
+import { listed, RECEIPT_KEY, type Context } from './context.ts'
 
 type PublishFlags = {
   region?: string
@@ -14,6 +14,7 @@ type PublishFlags = {
   dryRun?: true
   allowUnlocked?: true
   allowVolatile?: true
+  receiptKey?: string
   json?: true
 }
 
@@ -46,6 +47,7 @@ export function addPublishCommands(image: Command, { project, signal }: Context)
     )
     .option('--allow-unlocked', 'even if its packages are not those of the committed lock')
     .option('--allow-volatile', 'even if its queue is lost with the instance')
+    .option(...RECEIPT_KEY)
     .option('--json', 'print the result as JSON')
     .action(async (name: string | undefined, { dryRun, ...flags }: PublishFlags) => {
       const { imagePublish, imagePublishPlan } = await import('../publish.ts')

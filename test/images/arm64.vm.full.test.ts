@@ -1,6 +1,7 @@
 // The image for 64-bit ARM: baked here by emulation of its programs, booted by emulation of its machine, and held to
 // everything that the other is held to.
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { bootTest } from '../../images/boot/boot-test.ts'
@@ -23,7 +24,8 @@ test('the arm64 image is baked, boots and forwards mail', async (t) => {
   assert.equal(manifest.architecture, 'arm64')
   assert.ok(manifest.packages.every(({ architecture }) => ['arm64', 'all'].includes(architecture)))
   assert.equal(readManifest(join(outDir, arm64.latest)).digest, image.digest)
-  const receipt = await bootTest(image, { cacheDir, timeoutMs: TIMEOUT_MS, onProgress })
+  const receiptKey = generateKeyPairSync('ed25519').privateKey
+  const receipt = await bootTest(image, { receiptKey, cacheDir, timeoutMs: TIMEOUT_MS, onProgress })
   t.diagnostic(`forwarded after ${receipt.secondsToFirstForward} s, ${receipt.blocksRead} blocks read`)
   assert.match(receipt.kernel, /arm64/)
   assert.deepEqual(receipt.checks, [...CHECKS])

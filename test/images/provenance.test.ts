@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { builderId, envelopeOf, isSignedBy, provenanceProblems, readKey } from '../../images/provenance.ts'
+import { envelopeOf, isSignedBy, readKey } from '../../images/dsse.ts'
+import { builderId, provenanceProblems, PROVENANCE_TYPE as type } from '../../images/provenance.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-provenance-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -17,13 +18,14 @@ const pairs = {
 
 for (const [name, { privateKey, publicKey }] of Object.entries(pairs))
   test(`${name}: signed text is accepted, another text or key is not`, () => {
-    const envelope = envelopeOf('{"a":1}', privateKey)
-    assert.equal(isSignedBy(envelope, '{"a":1}', publicKey), true)
-    assert.equal(isSignedBy(envelope, '{"a":2}', publicKey), false)
+    const envelope = envelopeOf('{"a":1}', { type, key: privateKey })
+    assert.equal(isSignedBy(envelope, '{"a":1}', { type, key: publicKey }), true)
+    assert.equal(isSignedBy(envelope, '{"a":1}', { type: 'text/plain', key: publicKey }), false)
+    assert.equal(isSignedBy(envelope, '{"a":2}', { type, key: publicKey }), false)
     const payload = Buffer.from('{"a":2}').toString('base64')
-    assert.equal(isSignedBy({ ...envelope, payload }, '{"a":2}', publicKey), false)
+    assert.equal(isSignedBy({ ...envelope, payload }, '{"a":2}', { type, key: publicKey }), false)
     const other = generateKeyPairSync('ed25519').publicKey
-    assert.equal(isSignedBy(envelope, '{"a":1}', other), false)
+    assert.equal(isSignedBy(envelope, '{"a":1}', { type, key: other }), false)
     const der = publicKey.export({ type: 'spki', format: 'der' })
     assert.equal(envelope.signatures[0]?.keyid, createHash('sha256').update(der).digest('hex'))
   })
@@ -33,7 +35,7 @@ test('what is signed is DSSE’s pre-authentication encoding', () => {
   const text = '{"ä":1}'
   const encoded = Buffer.from(`DSSEv1 28 application/vnd.in-toto+json 8 ${text}`)
   const expected = sign(null, encoded, privateKey).toString('base64')
-  assert.equal(envelopeOf(text, privateKey).signatures[0]?.sig, expected)
+  assert.equal(envelopeOf(text, { type, key: privateKey }).signatures[0]?.sig, expected)
 })
 
 test('a key that cannot sign is refused, and never repeated', () => {

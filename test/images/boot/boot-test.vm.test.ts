@@ -6,14 +6,16 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { test } from 'node:test'
 import { bootTest } from '../../../images/boot/boot-test.ts'
-import { CHECKS, readReceipt } from '../../../images/boot/receipt.ts'
+import { receiptSigningKey, trustedReceiptKeys } from '../../../images/boot/receipt-key.ts'
+import { CHECKS, readSignedReceipt } from '../../../images/boot/receipt.ts'
 import { folderFor } from '../../server/queue/setting.ts'
 import { bakedImage } from '../baked.ts'
 
 test('the image forwards mail with its network cut off, survives a power cut, drains, and altered refuses', async (t) => {
   const image = await bakedImage()
   const cacheDir = folderFor(t)
-  const receipt = await bootTest(image, { cacheDir, onProgress: (line) => t.diagnostic(line) })
+  const receiptKey = receiptSigningKey(process.env)
+  const receipt = await bootTest(image, { receiptKey, cacheDir, onProgress: (line) => t.diagnostic(line) })
   const { accel, secondsToFirstForward, bytesRead, blocksRead } = receipt
   t.diagnostic(
     `${accel}: forwarded after ${secondsToFirstForward} s, ${bytesRead} bytes, ${blocksRead} blocks read`,
@@ -39,7 +41,8 @@ test('the image forwards mail with its network cut off, survives a power cut, dr
   assert.ok(receipt.secondsToServerStart < (receipt.secondsToListening ?? 0))
   assert.ok((receipt.secondsToListening ?? 0) < receipt.secondsToFirstForward)
 
-  assert.deepEqual(readReceipt(join(image.folder, 'receipt.json'), image.digest), receipt)
+  const signed = readSignedReceipt(image.folder, image.digest, trustedReceiptKeys(process.env))
+  assert.deepEqual(signed.receipt, receipt)
   assert.deepEqual(readdirSync(join(cacheDir, 'boot')), [])
   const hash = createHash('sha256')
   await pipeline(createReadStream(image.disk), hash)

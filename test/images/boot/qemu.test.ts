@@ -1,5 +1,6 @@
 // Real machines without an image: the firmware finds nothing to boot.
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
@@ -41,6 +42,8 @@ function processesUsing(path: string): string[] {
     })
 }
 
+const receiptKey = generateKeyPairSync('ed25519').privateKey
+
 test('a disk that does not boot ends at the time limit, with the console’s last lines, and leaves nothing', async () => {
   const image = join(folder, 'empty')
   const cacheDir = join(folder, 'hang')
@@ -51,7 +54,7 @@ test('a disk that does not boot ends at the time limit, with the console’s las
   truncateSync(disk, 16 * 1024 * 1024)
   const digest = await hashFile(disk, 'sha256')
   const boot = (timeoutMs: number) =>
-    bootTest({ digest, folder: image, disk }, { cacheDir, timeoutMs, accel: 'tcg' })
+    bootTest({ digest, folder: image, disk }, { cacheDir, timeoutMs, receiptKey, accel: 'tcg' })
   let said = ''
   for (const limitMs of LIMITS_MS) {
     await assert.rejects(boot(limitMs), (error: Error) => {
@@ -76,7 +79,7 @@ test('the caller can stop a boot test', async () => {
   const onProgress = () => void setTimeout(() => stop.abort(new Error('told to stop')), 500)
   const disk = join(image, 'disk.raw')
   const digest = await hashFile(disk, 'sha256')
-  const running = bootTest({ digest, folder: image, disk }, { ...options, onProgress })
+  const running = bootTest({ digest, folder: image, disk }, { ...options, receiptKey, onProgress })
   await assert.rejects(running, /told to stop/)
   assert.deepEqual(processesUsing(options.cacheDir), [])
 })
@@ -86,7 +89,7 @@ test('bytes that are not those of the image are not booted', async () => {
   const disk = join(image, 'disk.raw')
   const cacheDir = join(folder, 'other-bytes')
   await assert.rejects(
-    bootTest({ digest: '0'.repeat(64), folder: image, disk }, { cacheDir }),
+    bootTest({ digest: '0'.repeat(64), folder: image, disk }, { cacheDir, receiptKey }),
     /disk\.raw is not the image 0{64}: its SHA-256 is [0-9a-f]{64}/,
   )
   assert.equal(existsSync(cacheDir), false)

@@ -1,6 +1,7 @@
 // A receipt is bound to the bytes it was given for.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -8,6 +9,8 @@ import {
   budgetProblems,
   CHECKS,
   readReceipt,
+  readSignedReceipt,
+  RECEIPT,
   writeReceipt,
   type Receipt,
 } from '../../../images/boot/receipt.ts'
@@ -16,6 +19,7 @@ import { InputError } from '../../../input/problems.ts'
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-receipt-'))
 after(() => rmSync(folder, { recursive: true }))
 
+const { publicKey, privateKey } = generateKeyPairSync('ed25519')
 const digest = 'a'.repeat(64)
 const receipt: Receipt = {
   version: 2,
@@ -45,16 +49,18 @@ const receipt: Receipt = {
 }
 
 test('what is written is what is read, and nothing is left beside it', () => {
-  const file = join(folder, 'receipt.json')
-  writeReceipt(file, receipt)
-  writeReceipt(file, receipt)
-  assert.deepEqual(readReceipt(file, digest), receipt)
-  assert.deepEqual(readdirSync(folder), ['receipt.json'])
+  const image = join(folder, 'written')
+  mkdirSync(image)
+  writeReceipt(image, { ...receipt, messages: 205 }, privateKey)
+  writeReceipt(image, receipt, privateKey)
+  assert.deepEqual(readReceipt(join(image, RECEIPT), digest), receipt)
+  assert.deepEqual(readSignedReceipt(image, digest, [publicKey]).receipt, receipt)
+  assert.deepEqual(readdirSync(image).sort(), ['receipt.dsse.json', 'receipt.json'])
 })
 
 test('a receipt for other bytes is refused', () => {
-  const file = join(folder, 'other.json')
-  writeReceipt(file, receipt)
+  writeReceipt(folder, receipt, privateKey)
+  const file = join(folder, RECEIPT)
   assert.throws(() => readReceipt(file, 'b'.repeat(64)), /digest: expected the digest of the image/)
 })
 

@@ -9,7 +9,7 @@ import { publish } from '../../../images/publish/publish.ts'
 import { recordPublished } from '../../../images/publish/published.ts'
 import { revert } from '../../../images/publish/revert.ts'
 import { startMoto } from '../../aws/moto.ts'
-import { IMPATIENCE, madeUpImage } from './made-up.ts'
+import { IMPATIENCE, madeUpImage, RECEIPT_KEYS } from './made-up.ts'
 import { publishing } from './publishing.ts'
 
 const moto = await startMoto()
@@ -28,7 +28,7 @@ async function published(t: TestContext, channel: string, ...seeds: string[]) {
     const ids = Object.fromEntries([made, ...made.copies].map(({ region, imageId }) => [region, imageId]))
     images.push({ folder, digest, ids })
   }
-  const rest = { channel, clientsOf, signal: options.signal, patience: IMPATIENCE }
+  const rest = { channel, clientsOf, signal: options.signal, patience: IMPATIENCE, receiptKeys: RECEIPT_KEYS }
   const now = async (name = channel) =>
     Promise.all(
       REGIONS.map(async (region) =>

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { madeUpImage } from './made-up.ts'
+import { madeUpImage, RECEIPT_ENV } from './made-up.ts'
 
 const launcher = join(import.meta.dirname, '../../../scripts/run.mjs')
 const { folder } = madeUpImage('without AWS')
@@ -15,6 +15,7 @@ const BARE = {
   HOME: folder,
   AWS_EC2_METADATA_DISABLED: 'true',
   AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
+  ...RECEIPT_ENV,
 }
 const KEYS = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }
 

@@ -1,13 +1,14 @@
 // The gate before publishing: only bytes that a boot test saw, and no surprise in what it saw.
 import assert from 'node:assert/strict'
-import { rmSync, writeFileSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { passGate, surveyImage, type Exceptions } from '../../../images/publish/gate.ts'
+import { passGate, surveyImage, type Gate } from '../../../images/publish/gate.ts'
 import { InputError } from '../../../input/problems.ts'
-import { madeUpImage, type MadeUpImage } from './made-up.ts'
+import { madeUpImage, RECEIPT_KEYS, type MadeUpImage } from './made-up.ts'
 
-const STRICT: Exceptions = { allowUnlocked: false, allowVolatile: false }
+const STRICT: Gate = { allowUnlocked: false, allowVolatile: false, receiptKeys: RECEIPT_KEYS }
 const gate = async ({ folder }: MadeUpImage, exceptions = STRICT) =>
   passGate(await surveyImage(folder), exceptions)
 
@@ -32,6 +33,32 @@ test('no receipt: the sentence says how to get one', async () => {
   await refused(image, /receipt\.json: 1 problem\n.*npx mailfleet image test, found none$/)
 })
 
+test('a receipt that was edited by hand is refused', async () => {
+  const image = madeUpImage('edited', { locked: false })
+  const file = join(image.folder, 'receipt.json')
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"locked": false', '"locked": true'))
+  await refused(image, /expected a signature over receipt\.json.*image test, found one over another text$/)
+})
+
+test('a receipt without a signature, of another image, or by a key that is not trusted, is refused', async () => {
+  const [unsigned, other] = [madeUpImage('unsigned'), madeUpImage('other')]
+  const signature = join(unsigned.folder, 'receipt.dsse.json')
+  copyFileSync(join(other.folder, 'receipt.dsse.json'), signature)
+  await refused(unsigned, /found one over another text$/)
+  rmSync(signature)
+  await refused(
+    unsigned,
+    /expected the receipt's signature; boot it again: npx mailfleet image test, found none$/,
+  )
+  const stranger = generateKeyPairSync('ed25519').publicKey
+  await refused(other, /by key [0-9a-f]{12}; .*found one by key [0-9a-f]{12}$/, {
+    ...STRICT,
+    receiptKeys: [stranger],
+  })
+  await refused(other, /--receipt-key .*found no key of yours$/, { ...STRICT, receiptKeys: [] })
+  await gate(other, { ...STRICT, receiptKeys: [stranger, ...RECEIPT_KEYS] })
+})
+
 test('a receipt of other bytes is none', async () => {
   await refused(madeUpImage('other', { digest: 'a'.repeat(64) }), /digest: expected the digest of the image/)
 })
@@ -47,6 +74,6 @@ test('other packages than the lock’s, and a queue that is lost with its instan
   await refused(image, /2 problems\n {2}locked: .*--allow-unlocked.*\n {2}volatileSpool: .*--allow-volatile/)
   await refused(image, /1 problem\n {2}volatileSpool/, { ...STRICT, allowUnlocked: true })
   await refused(image, /1 problem\n {2}locked/, { ...STRICT, allowVolatile: true })
-  const { receipt } = await gate(image, { allowUnlocked: true, allowVolatile: true })
+  const { receipt } = await gate(image, { ...STRICT, allowUnlocked: true, allowVolatile: true })
   assert.equal(receipt.locked, false)
 })

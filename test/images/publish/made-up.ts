@@ -1,5 +1,5 @@
 // An image of a few megabytes that no machine could boot, with its manifest and its receipt: enough to publish.
-import { createHash } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,15 @@ export const IMPATIENCE: Patience = {
 }
 
 export type MadeUpImage = { folder: string; disk: string; digest: string; bytes: Buffer; receipt: Receipt }
+
+const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+/** What made-up receipts are signed with: for the code, and for a command's environment. */
+export const RECEIPT_KEYS = [publicKey]
+export const RECEIPT_ENV = {
+  MAILFLEET_RECEIPT_PUBLIC_KEY: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+}
+// For the commands that a test calls or starts.
+Object.assign(process.env, RECEIPT_ENV)
 
 const folders: string[] = []
 process.on('exit', () => {
@@ -45,7 +54,7 @@ export function madeUpImage(
   writeFileSync(disk, bytes)
   writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifestOf({ digest, lock: 'c'.repeat(64) })))
   const receipt = { ...RECEIPT, digest, ...overrides }
-  writeReceipt(join(folder, 'receipt.json'), receipt)
+  writeReceipt(folder, receipt, privateKey)
   return { folder, disk, digest, bytes, receipt }
 }
 

@@ -8,9 +8,12 @@ import { surveyImage, type SurveyedImage } from '../../../images/publish/gate.ts
 import { planPublish } from '../../../images/publish/plan.ts'
 import { projectAt } from '../../../scripts/project.ts'
 import { imagePublishPlan } from '../../../scripts/publish.ts'
-import { BLOCK, madeUpImage, STORED } from './made-up.ts'
+import { BLOCK, madeUpImage, RECEIPT_KEYS, STORED } from './made-up.ts'
 
-const STRICT = { allowUnlocked: false, allowVolatile: false, verify: 'none' } as const
+const STRICT = {
+  ...{ allowUnlocked: false, allowVolatile: false, verify: 'none' as const },
+  receiptKeys: RECEIPT_KEYS,
+}
 
 test('the arithmetic: a thousand blocks cost $0.006 to put, a GiB $0.05 a month to keep', async () => {
   const image = await surveyImage(madeUpImage('arithmetic').folder)

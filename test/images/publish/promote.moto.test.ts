@@ -1,14 +1,16 @@
 // Promoting: a channel's parameter, what it becomes and what it was, and which images it never becomes.
-import { CreateTagsCommand, DeregisterImageCommand } from '@aws-sdk/client-ec2'
+import { CreateTagsCommand, DeleteTagsCommand, DeregisterImageCommand } from '@aws-sdk/client-ec2'
 import { GetParameterCommand } from '@aws-sdk/client-ssm'
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { promote } from '../../../images/publish/promote.ts'
 import { publish } from '../../../images/publish/publish.ts'
 import { recordPublished } from '../../../images/publish/published.ts'
 import { InputError } from '../../../input/problems.ts'
 import { startMoto } from '../../aws/moto.ts'
-import { IMPATIENCE, madeUpImage } from './made-up.ts'
+import { IMPATIENCE, madeUpImage, RECEIPT_KEYS } from './made-up.ts'
 import { publishing } from './publishing.ts'
 
 const moto = await startMoto()
@@ -22,6 +24,7 @@ test('the parameter becomes the AMI, with the type that launch templates resolve
   const { aws } = after
   const rest = {
     channel: 'prod',
+    receiptKeys: RECEIPT_KEYS,
     patience: IMPATIENCE,
     signal: after.options.signal,
     clientsOf: after.clientsOf,
@@ -63,6 +66,26 @@ test('an image that was not published, or not to this region, is refused', { ski
   await assert.rejects(promote({ ...wish, regions: ['eu-west-1'] }), /an image in eu-west-1.*found us-east-1/)
   assert.deepEqual(proxy.operations, [])
 })
+
+test(
+  'an edited receipt stops a promotion, and so does an AMI without a receipt’s tag',
+  { skip },
+  async (t) => {
+    const image = madeUpImage('unproven')
+    const { aws, clientsOf, options, proxy } = await publishing(moto, t, image)
+    const { imageId } = await publish(options)
+    const wish = { ...options, digest: image.digest, channel: 'never', clientsOf }
+    await assert.rejects(promote({ ...wish, receiptKeys: [] }), /a key to check it with/)
+    const file = join(image.folder, 'receipt.json')
+    const text = readFileSync(file, 'utf8')
+    writeFileSync(file, text.replace('"messages": 204', '"messages": 205'))
+    await assert.rejects(promote(wish), /receipt\.dsse\.json: .*npx mailfleet image test/s)
+    writeFileSync(file, text)
+    await aws.ec2.send(new DeleteTagsCommand({ Resources: [imageId], Tags: [{ Key: 'mailfleet:receipt' }] }))
+    await assert.rejects(promote(wish), /has no tag mailfleet:receipt/)
+    assert.equal(proxy.count('PutParameter'), 0)
+  },
+)
 
 test('an AMI that is of another digest, or is gone, is never put into the parameter', { skip }, async (t) => {
   const image = madeUpImage('tampered')

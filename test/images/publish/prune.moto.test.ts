@@ -12,7 +12,7 @@ import { promote } from '../../../images/publish/promote.ts'
 import { prune } from '../../../images/publish/prune.ts'
 import { publish } from '../../../images/publish/publish.ts'
 import { startMoto } from '../../aws/moto.ts'
-import { IMPATIENCE, madeUpImage } from './made-up.ts'
+import { IMPATIENCE, madeUpImage, RECEIPT_KEYS } from './made-up.ts'
 import { publishing } from './publishing.ts'
 
 const moto = await startMoto()
@@ -33,7 +33,13 @@ async function pruning(t: TestContext) {
     proxy.images.get(image.imageId)!.createdAt = `2020-01-0${made.length + 1}T00:00:00.000Z`
     made.push({ ...image, folder, digest })
   }
-  const rest = { channel: 'prod', clientsOf, signal: options.signal, patience: IMPATIENCE }
+  const rest = {
+    channel: 'prod',
+    clientsOf,
+    signal: options.signal,
+    patience: IMPATIENCE,
+    receiptKeys: RECEIPT_KEYS,
+  }
   await promote({ ...rest, ...made[2]! })
   const run = (o: { apply?: boolean; nowMs?: number } = {}) =>
     prune({ ...options, aws, keep: 1, graceMs: 14 * DAY, apply: true, nowMs: LATER, ...o })

@@ -22,7 +22,7 @@ test('an image is added to those of other regions, and replaces its own regionâ€
     ...{ format: 2, digest, receipt },
     images: [entry('eu-west-1', 3), entry('us-east-1', 2)],
   })
-  const files = ['disk.raw', 'manifest.json', 'published.json', 'receipt.json']
+  const files = ['disk.raw', 'manifest.json', 'published.json', 'receipt.dsse.json', 'receipt.json']
   assert.deepEqual(readdirSync(folder).sort(), files)
 })
 

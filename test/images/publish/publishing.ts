@@ -5,7 +5,7 @@ import { awsClients } from '../../../images/publish/clients.ts'
 import type { PublishOptions } from '../../../images/publish/publish.ts'
 import type { Moto } from '../../aws/moto.ts'
 import { startEbsProxy } from '../../fakes/ebs-proxy.ts'
-import { IMPATIENCE, type MadeUpImage } from './made-up.ts'
+import { IMPATIENCE, RECEIPT_KEYS, type MadeUpImage } from './made-up.ts'
 
 export async function publishing(moto: Moto, t: TestContext, image: MadeUpImage) {
   const proxy = await startEbsProxy(moto.client.endpoint)
@@ -16,6 +16,7 @@ export async function publishing(moto: Moto, t: TestContext, image: MadeUpImage)
   const options: PublishOptions = {
     ...{ folder: image.folder, aws, commit: 'abc123', copyTo: [], share: [], patience: IMPATIENCE },
     ...{ allowUnlocked: false, allowVolatile: false, encrypt: false, verify: 'sample', parent: 'none' },
+    receiptKeys: RECEIPT_KEYS,
     ...{ signal: new AbortController().signal, onProgress: (line) => said.push(line), onBytes: () => {} },
   }
   /** Those in AWS with the image's digest. */
