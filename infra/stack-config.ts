@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as v from 'valibot'
+import { alignmentProblem } from '../input/aligned-domains.ts'
 import { checkInput, InputError, parseInput, type Problem } from '../input/problems.ts'
 import { scalingPolicySchema } from './scaling/policy.ts'
 
@@ -40,6 +41,8 @@ const schema = v.pipe(
     postmaster: v.pipe(v.string('an e-mail address'), v.email('an e-mail address')),
     /** Domain of rewritten senders; its MX points to this fleet as well. */
     srsDomain: fullName('srs.example.com'),
+    /** The organisational domain that `srsDomain` shares with `hostname` or a routed domain: see docs/aws.md. */
+    srsAcknowledgeAligned: v.optional(fullName('example.com')),
     /** SecureString with one secret a line, of which the first signs. Default: /mailfleet/<stack>/srs-secrets. */
     srsSecretsParameter: v.optional(parameter),
     /** Relative to Pulumi.yaml. */
@@ -149,6 +152,7 @@ const EXAMPLES: Record<string, string> = {
   hostname: 'mx.example.net',
   postmaster: 'postmaster@example.com',
   srsDomain: 'srs.example.com',
+  srsAcknowledgeAligned: 'example.com',
   srsSecretsParameter: '/mailfleet/prod/srs-secrets',
   routesFile: 'routes.yaml',
   imageChannel: 'prod',
@@ -197,9 +201,11 @@ export function readStackConfig(all: Record<string, string>, stack: string, root
     .filter(([key]) => key.startsWith(prefix))
     .map(([key, value]) => [key.slice(prefix.length), parsed(value)] as const)
   const given = Object.fromEntries(entries)
-  const problems = [...stackProblems(stack), ...routesProblems(given['routesFile'], root)]
+  const routes = readRoutedDomains(given['routesFile'], root)
+  const problems = [...stackProblems(stack), ...routes.problems]
   try {
     const config = checkInput(`Pulumi.${stack}.yaml`, schema, given)
+    problems.push(...alignmentProblems(config, routes.domains))
     if (problems.length === 0) return completed(config, stack, root)
   } catch (error) {
     if (!(error instanceof InputError)) throw error
@@ -238,18 +244,29 @@ function stackProblems(stack: string): Problem[] {
   return [{ key: STACK_KEY, found: JSON.stringify(stack), expected }]
 }
 
-/** That the file is there and is YAML; what it says, the server checks when it loads it. */
-function routesProblems(file: unknown, root: string): Problem[] {
-  if (typeof file !== 'string' || file === '') return []
+/** That `srsDomain` lends its SPF to no domain of the stack: see docs/aws.md. */
+function alignmentProblems({ srsDomain, srsAcknowledgeAligned, hostname }: Checked, domains: string[]) {
+  const problem = alignmentProblem(
+    { domain: srsDomain, acknowledged: srsAcknowledgeAligned },
+    [hostname, ...domains],
+    { domain: 'srsDomain', acknowledged: 'srsAcknowledgeAligned' },
+  )
+  return problem === null ? [] : [problem]
+}
+
+/** The domains of a file that is there and is YAML; what else it says, the server checks when it loads it. */
+function readRoutedDomains(file: unknown, root: string): { domains: string[]; problems: Problem[] } {
+  if (typeof file !== 'string' || file === '') return { domains: [], problems: [] }
   try {
-    parseInput(file, readFileSync(resolve(root, file), 'utf8'))
-    return []
+    const routes = parseInput(file, readFileSync(resolve(root, file), 'utf8')) as { domains?: object } | null
+    return { domains: Object.keys(routes?.domains ?? {}), problems: [] }
   } catch (error) {
     const found =
       error instanceof InputError
         ? error.problems.map((problem) => `${problem.key} ${problem.found}`).join('; ')
         : `${file} (${(error as NodeJS.ErrnoException).code ?? String(error)})`
-    return [{ key: 'routesFile', found, expected: 'a readable file of routes in YAML' }]
+    const problem = { key: 'routesFile', found, expected: 'a readable file of routes in YAML' }
+    return { domains: [], problems: [problem] }
   }
 }
 

@@ -11,8 +11,11 @@ import { readFleetConfig, type FleetConfig } from '../infra/local/fleet-config.t
 import { startFleet } from '../infra/local/fleet.ts'
 import { sandboxLauncher } from '../infra/local/launcher.ts'
 import { InputError, shown } from '../input/problems.ts'
-import { checkConfig } from '../server/config.ts'
+import { checkConfig, type Config } from '../server/config.ts'
+import { checkRoutes } from '../server/routing/check.ts'
 import { openFileSource } from '../server/routing/file-source.ts'
+import type { Routes } from '../server/routing/table.ts'
+import { refuseAligned } from '../server/srs-alignment.ts'
 import type { Project } from './project.ts'
 
 /** Resolves when the fleet has been told to stop and every instance has drained. */
@@ -22,8 +25,10 @@ export async function fleetUp(o: {
   signal: AbortSignal
 }): Promise<number> {
   const config = readFleetConfig(o.configFile)
-  checkServerPart(o.configFile, config)
-  ;(await openFileSource({ file: config.routesFile, pollMs: 1000, onReload: () => {} })).close()
+  const server = checkServerPart(o.configFile, config)
+  await refuseAligned(o.configFile, server.srs, [server.hostname])
+  const check = (place: string, routes: Routes) => checkRoutes(place, routes, server)
+  ;(await openFileSource({ file: config.routesFile, pollMs: 1000, check, onReload: () => {} })).close()
   const image = testedImage(o.project)
   const say = (line: string): void => console.log(`${new Date().toISOString()} ${line}`)
   const root = await extractRoot(image, { cacheDir: o.project.cacheDir, onProgress: say })
@@ -47,7 +52,7 @@ export async function fleetUp(o: {
 }
 
 /** The server's own schema, told in the words of the fleet's file. */
-function checkServerPart(file: string, { server, directory, routesFile }: FleetConfig): void {
+function checkServerPart(file: string, { server, directory, routesFile }: FleetConfig): Config {
   const decided = ['listen', 'routes', 'tls', 'aws', 'fleet'].filter((key) => key in server)
   const problems = decided.map((key) => ({
     key: `server.${key}`,
@@ -59,8 +64,9 @@ function checkServerPart(file: string, { server, directory, routesFile }: FleetC
     const expected = 'embedded: instances on one machine share its disk'
     problems.push({ key: 'server.queue.engine', found: shown(engine), expected })
   }
+  let config: Config | null = null
   try {
-    checkConfig(file, {
+    config = checkConfig(file, {
       ...Object.fromEntries(Object.entries(server).filter(([key]) => !decided.includes(key))),
       listen: { smtp: { fd: 3 }, admin: { socket: '/run/admin.sock' } },
       queue: { ...queue, path: join(directory, 'spool') },
@@ -70,7 +76,8 @@ function checkServerPart(file: string, { server, directory, routesFile }: FleetC
     if (!(error instanceof InputError)) throw error
     problems.push(...error.problems.map((problem) => ({ ...problem, key: `server.${problem.key}` })))
   }
-  if (problems.length > 0) throw new InputError(file, problems)
+  if (problems.length > 0 || config === null) throw new InputError(file, problems)
+  return config
 }
 
 /** The newest image, which must have a receipt signed by a trusted key: an image that was not booted is not run. */

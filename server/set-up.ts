@@ -7,13 +7,17 @@ import type { Log } from './log.ts'
 import { troubleFields } from './aws/trouble.ts'
 import { persist, type Patience } from './persist.ts'
 import { fillSecrets } from './secrets.ts'
+import { refuseAligned } from './srs-alignment.ts'
 
 /** A file, or whatever this machine was started with. */
 export type ConfigSource = { file: string } | 'instance'
 
 /** @throws {InputError} all problems at once. @throws {StoppedError} */
 export async function readConfig(source: ConfigSource, patience: Patience): Promise<Loaded> {
-  return source === 'instance' ? loadInstanceConfig(patience) : loadConfig(source.file)
+  const loaded = source === 'instance' ? await loadInstanceConfig(patience) : loadConfig(source.file)
+  const { hostname, srs } = loaded.config
+  await refuseAligned(source === 'instance' ? 'configuration of the instance' : source.file, srs, [hostname])
+  return loaded
 }
 
 /**

@@ -21,6 +21,8 @@ export const Secrets = v.pipe(someSecrets, v.minLength(1, 'at least one secret')
 export const Srs = v.pipe(
   v.strictObject({
     domain: fullName,
+    /** The organisational domain that `domain` shares with domains of ours, named by someone who knows the risk. */
+    acknowledgeAligned: v.optional(fullName),
     secrets: v.optional(someSecrets),
     /** SSM parameter (SecureString) with the secrets, one a line. */
     secretsParameter: v.optional(parameter),

@@ -26,6 +26,7 @@ export type QueuePlaces = {
 export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
   const { region, ...queue } = places
   const { tlsKeyParameter: keyParameter, tlsCertParameter: certParameter } = stack
+  const { srsAcknowledgeAligned: acknowledgeAligned } = stack
   return {
     hostname: stack.hostname,
     postmaster: stack.postmaster,
@@ -33,7 +34,11 @@ export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
     queue: { engine: 'aws', ...queue, maxEntries: stack.maxEntries },
     aws: { region },
     routes: { bucket: places.bucket, key: ROUTES_KEY, pollMs: 10_000 },
-    srs: { domain: stack.srsDomain, secretsParameter: stack.srsSecretsParameter },
+    srs: {
+      domain: stack.srsDomain,
+      ...(acknowledgeAligned === undefined ? {} : { acknowledgeAligned }),
+      secretsParameter: stack.srsSecretsParameter,
+    },
     ...(keyParameter === undefined || certParameter === undefined
       ? {}
       : { tls: { keyParameter, certParameter } }),

@@ -14,8 +14,8 @@ export type Srs = {
 /** RFC 4648 section 6, lower case: survives mailers that change the case of a local part. */
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 
-/** 16 x 5 = 80 bits: at 1,000 guesses a second, 2^79 / 1,000 s is 19 trillion years for an even chance. */
-const HASH_CHARS = 16
+/** 8 x 5 = 40 bits: at 1,000 guesses a second, 2^39 / 1,000 s is 17 years for an even chance, for one sender's address. */
+const HASH_CHARS = 8
 
 const DAY_MS = 86_400_000
 
@@ -54,12 +54,24 @@ function rewrittenLocal(srs: Srs, { local, domain }: Address, nowMs: number): st
   if (first) return `SRS1=${sign(srs.secrets[0]!, [domain, first[1]!])}=${domain}=${first[1]}`
   const later = /^srs1[=+-][^=]*=([^=]+)=([=+-].+)$/i.exec(local)
   if (later) return `SRS1=${sign(srs.secrets[0]!, [later[1]!, later[2]!])}=${later[1]}=${later[2]}`
-  const day = dayCode(nowMs)
-  return `SRS0=${sign(srs.secrets[0]!, [day, domain, local])}=${day}=${domain}=${local}`
+  const day = dayOf(nowMs)
+  return `SRS0=${sign(srs.secrets[0]!, [`${day}`, domain, local])}=${dayCode(day)}=${domain}=${local}`
 }
 
+/** Its last part tells senders apart without naming them. */
 function opaque(srs: Srs, sender: string, nowMs: number): string {
-  return `${OPAQUE}=${sign(srs.secrets[0]!, [OPAQUE, dayCode(nowMs), sender])}@${srs.domain}`
+  const day = dayOf(nowMs)
+  const id = sign(srs.secrets[0]!, ['id', sender])
+  return `${OPAQUE}=${sign(srs.secrets[0]!, [OPAQUE, `${day}`, id])}=${dayCode(day)}=${id}@${srs.domain}`
+}
+
+/** Whether we made this local part at our SRS domain, lately: one that leads back, or an opaque one. */
+export function isOurs(srs: Srs, local: string, nowMs: number): boolean {
+  const [, hash, code, id] = /^opaque=([^=]+)=([a-z2-7]{2})=([^=]+)$/i.exec(local) ?? []
+  if (hash === undefined || code === undefined || id === undefined)
+    return reverseSrs(srs, local, nowMs) !== null
+  const day = dayOfCode(code, nowMs)
+  return day !== null && isSigned(srs, hash, [OPAQUE, `${day}`, id])
 }
 
 /**
@@ -69,8 +81,9 @@ function opaque(srs: Srs, sender: string, nowMs: number): string {
 export function reverseSrs(srs: Srs, local: string, nowMs: number): Address | null {
   const direct = /^srs0[=+-]([^=]+)=([a-z2-7]{2})=([^=]+)=(.+)$/i.exec(local)
   if (direct) {
-    const [, hash, day, domain, sender] = direct as unknown as [string, string, string, string, string]
-    if (!isSigned(srs, hash, [day, domain, sender]) || !isRecent(day, nowMs)) return null
+    const [, hash, code, domain, sender] = direct as unknown as [string, string, string, string, string]
+    const day = dayOfCode(code, nowMs)
+    if (day === null || !isSigned(srs, hash, [`${day}`, domain, sender])) return null
     return parseAddress(`${sender}@${domain}`)
   }
   const chained = /^srs1[=+-]([^=]+)=([^=]+)=([=+-].+)$/i.exec(local)
@@ -100,17 +113,23 @@ function isSigned(srs: Srs, hash: string, parts: readonly string[]): boolean {
   return srs.secrets.some((secret) => timingSafeEqual(given, Buffer.from(sign(secret, parts))))
 }
 
-function dayCode(nowMs: number): string {
-  const day = Math.floor(nowMs / DAY_MS) % DAY_CYCLE
-  return BASE32[day >> 5]! + BASE32[day & 31]!
+/** Days since the epoch. */
+function dayOf(nowMs: number): number {
+  return Math.floor(nowMs / DAY_MS)
 }
 
-/** Made at most {@link MAX_AGE_DAYS} ago; one day ahead is allowed for clocks that disagree. */
-function isRecent(code: string, nowMs: number): boolean {
-  const [high, low] = [...code.toLowerCase()].map((character) => BASE32.indexOf(character)) as [
-    number,
-    number,
-  ]
-  const age = (Math.floor(nowMs / DAY_MS) - (high * 32 + low) + DAY_CYCLE + 1) % DAY_CYCLE
-  return age <= MAX_AGE_DAYS + 1
+function dayCode(day: number): string {
+  const code = day % DAY_CYCLE
+  return BASE32[code >> 5]! + BASE32[code & 31]!
+}
+
+/**
+ * The day that a code stands for: at most {@link MAX_AGE_DAYS} ago, or one ahead, for clocks that disagree; else null.
+ * The signature is over the day, not over its code, so that no address is valid again when the codes repeat.
+ */
+function dayOfCode(code: string, nowMs: number): number | null {
+  const [high = 0, low = 0] = [...code.toLowerCase()].map((character) => BASE32.indexOf(character))
+  const latest = dayOf(nowMs) + 1
+  const age = (latest - (high * 32 + low)) % DAY_CYCLE
+  return age <= MAX_AGE_DAYS + 1 ? latest - age : null
 }

@@ -13,10 +13,15 @@ export type RouteSource = { current: () => Routes | null; close: () => void }
 export type ReloadReport =
   { result: 'loaded'; domains: number } | { result: 'broken' | 'unavailable'; error: string }
 
+/** Whether the routes from `place` go with the rest of the configuration. @throws {InputError} if not. */
+export type RoutesCheck = (place: string, routes: Routes) => Promise<void>
+
 type FileSourceOptions = {
   file: string
   /** How often the file is looked at. A change is taken up once the file has stayed the same for one such period. */
   pollMs: number
+  /** Throws InputError for routes that do not go with the configuration. */
+  check: RoutesCheck
   /** Told of every load after the first. */
   onReload: (report: ReloadReport) => void
 }
@@ -27,9 +32,14 @@ type FileSourceOptions = {
  * happens to parse is never used.
  * @throws {InputError} when the file is missing or broken now.
  */
-export async function openFileSource({ file, pollMs, onReload }: FileSourceOptions): Promise<RouteSource> {
+export async function openFileSource({
+  file,
+  pollMs,
+  check,
+  onReload,
+}: FileSourceOptions): Promise<RouteSource> {
   let loadedMark = await markOf(file)
-  let routes: Routes = await readRoutes(file)
+  let routes: Routes = await readRoutes(file, check)
   let seenMark = loadedMark
 
   async function look(): Promise<void> {
@@ -39,7 +49,7 @@ export async function openFileSource({ file, pollMs, onReload }: FileSourceOptio
     if (!settled || mark === loadedMark) return
     loadedMark = mark
     try {
-      routes = await readRoutes(file)
+      routes = await readRoutes(file, check)
       onReload({ result: 'loaded', domains: routes.size })
     } catch (error) {
       onReload({ result: 'broken', error: error instanceof Error ? error.message : String(error) })
@@ -66,7 +76,13 @@ export async function openFileSource({ file, pollMs, onReload }: FileSourceOptio
   }
 }
 
-async function readRoutes(file: string): Promise<Routes> {
+async function readRoutes(file: string, check: RoutesCheck): Promise<Routes> {
+  const routes = await parseFile(file)
+  await check(file, routes)
+  return routes
+}
+
+async function parseFile(file: string): Promise<Routes> {
   const { size } = await stat(file).catch(() => ({ size: 0 }))
   if (size > MOST_BYTES) throw tooLarge(file, size)
   let text: string

@@ -4,20 +4,24 @@ import { s3Client } from '../aws/clients.ts'
 import type { Config } from '../config.ts'
 import type { Metrics } from '../fleet/metrics.ts'
 import type { Log } from '../log.ts'
+import { checkRoutes } from './check.ts'
 import { openFileSource, type ReloadReport, type RouteSource } from './file-source.ts'
+import type { Routes } from './table.ts'
 
 /** @throws {InputError} when a routes file is missing or broken now. */
 export async function openRoutes(
-  { routes, aws }: Pick<Config, 'routes' | 'aws'>,
+  config: Pick<Config, 'routes' | 'aws' | 'srs' | 'hostname' | 'postmaster'>,
   metrics: Pick<Metrics, 'routesReloads'>,
   log: Log,
 ): Promise<RouteSource> {
+  const { routes, aws } = config
+  const check = (place: string, table: Routes) => checkRoutes(place, table, config)
   const onReload = ({ result, ...about }: ReloadReport) => {
     metrics.routesReloads.inc({ result })
     log(`routes-${result}`, about)
   }
-  if (routes.kind === 'file') return openFileSource({ ...routes, onReload })
+  if (routes.kind === 'file') return openFileSource({ ...routes, check, onReload })
   const { openS3Source } = await import('./s3-source.ts')
   // One attempt: the next is a poll away.
-  return openS3Source({ ...routes, client: await s3Client(aws, { maxAttempts: 1 }), onReload })
+  return openS3Source({ ...routes, client: await s3Client(aws, { maxAttempts: 1 }), check, onReload })
 }

@@ -4,7 +4,7 @@
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { InputError } from '../../input/problems.ts'
 import { troubleFields } from '../aws/trouble.ts'
-import type { ReloadReport, RouteSource } from './file-source.ts'
+import type { ReloadReport, RoutesCheck, RouteSource } from './file-source.ts'
 import { MOST_BYTES, parseRoutesText, tooLarge } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
@@ -14,6 +14,7 @@ type S3SourceOptions = {
   key: string
   /** How often S3 is asked. While no table has been loaded, once a second or more often. */
   pollMs: number
+  check: RoutesCheck
   /** Told of every table found, and of every time that S3 could not say. */
   onReload: (report: ReloadReport) => void
 }
@@ -26,7 +27,7 @@ const FIRST_POLL_MS = 1_000
  * model"), so there is no half-written table to be careful of.
  */
 export async function openS3Source(options: S3SourceOptions): Promise<RouteSource> {
-  const { client, bucket, key, pollMs, onReload } = options
+  const { client, bucket, key, pollMs, check, onReload } = options
   const { GetObjectCommand } = await import('@aws-sdk/client-s3')
   const name = `s3://${bucket}/${key}`
   const closing = new AbortController()
@@ -45,7 +46,9 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
     const text = await readBody(name, found)
     etag = found.ETag
     if (text instanceof InputError) throw text
-    routes = parseRoutesText(name, text)
+    const parsed = parseRoutesText(name, text)
+    await check(name, parsed)
+    routes = parsed
     onReload({ result: 'loaded', domains: routes.size })
   }
 

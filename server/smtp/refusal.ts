@@ -32,6 +32,7 @@ export const refusals = {
   // RFC 8689 section 4: not to be taken where it is not offered, and forwarding cannot hold to it.
   noRequireTls: refusal('malformed', 555, '5.7.10 REQUIRETLS not supported'),
   notAscii: refusal('malformed', 553, '5.6.7 Addresses beyond ASCII not supported'),
+  unsignedSender: refusal('relay', 550, '5.7.1 Sender address was not signed here'),
   relay: refusal('relay', 550, '5.7.1 Relaying denied'),
   unknownAlias: refusal('unknown-alias', 550, '5.1.1 No such alias'),
   aliasLoop: refusal('loop', 550, '5.4.6 Alias leads back to itself'),

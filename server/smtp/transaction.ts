@@ -13,6 +13,7 @@ import { troubleFields } from '../aws/trouble.ts'
 import type { Log } from '../log.ts'
 import { readTrace, receivedField } from '../message.ts'
 import { addressKey, formatAddress, parseAddress } from '../names.ts'
+import { isOurs } from '../delivery/srs.ts'
 import type { Destination, NewEntry } from '../queue/entry.ts'
 import { QueueFullError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
@@ -98,7 +99,11 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
   if (args['SMTPUTF8'] !== undefined) return refusals.noSmtpUtf8
   if (args['REQUIRETLS'] !== undefined) return refusals.noRequireTls
   if (!isAscii(address.address)) return refusals.notAscii
-  if (address.address !== '' && parseAddress(address.address) === null) return refusals.badSender
+  const sender = parseAddress(address.address)
+  if (address.address !== '' && sender === null) return refusals.badSender
+  // It would leave as it is and pass SPF: only what we made may.
+  if (sender?.domain === config.srs.domain && !isOurs(config.srs, sender.local, Date.now()))
+    return refusals.unsignedSender
   const { queue } = config
   // SQS and S3 have no bound on bytes.
   const bounds = {

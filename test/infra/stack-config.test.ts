@@ -108,6 +108,7 @@ test('the commands mend: with what they set, the configuration is accepted', (t)
     'hostname',
     'postmaster',
     'srsDomain',
+    'srsAcknowledgeAligned',
     'srsSecretsParameter',
     'routesFile',
     'imageChannel',
@@ -212,6 +213,26 @@ test('a list that is none', (t) => {
     'instanceTypes: expected a list of instance types, found "c7i.large"',
     `pulumi config set --stack test 'mailfleet:instanceTypes' '["c7i.large"]'`,
   ])
+})
+
+test('an SRS domain that DMARC aligns with a domain of the stack, until that is acknowledged', (t) => {
+  const routes = 'domains:\n  example.com: { aliases: {} }\n  b.example: { aliases: {} }\n'
+  const root = rootFolder(t, routes)
+  assert.throws(
+    () => readStackConfig({ ...LEAST, 'mailfleet:hostname': 'mx.example.com' }, 'test', root),
+    (error: StackConfigError) => {
+      assert.deepEqual(error.problems, [
+        {
+          key: 'srsDomain',
+          found: 'srs.example.com, which DMARC aligns with mx.example.com, example.com',
+          expected: 'a domain outside example.com, or srsAcknowledgeAligned: example.com',
+        },
+      ])
+      return true
+    },
+  )
+  const acknowledged = { ...LEAST, 'mailfleet:srsAcknowledgeAligned': 'example.com' }
+  assert.equal(readStackConfig(acknowledged, 'test', root).srsAcknowledgeAligned, 'example.com')
 })
 
 test('other providers’ configuration is theirs', (t) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatAddress } from '../../../server/names.ts'
-import { reverseSrs, rewriteSrs, type Srs } from '../../../server/delivery/srs.ts'
+import { isOurs, reverseSrs, rewriteSrs, type Srs } from '../../../server/delivery/srs.ts'
 
 const DAY_MS = 86_400_000
 const NOW_MS = Date.UTC(2026, 0, 15)
@@ -21,37 +21,37 @@ const REWRITINGS: [name: string, sender: string, rewritten: RegExp, reversed: st
   [
     'a plain sender',
     'alice@sender.example',
-    /^SRS0=[a-z2-7]{16}=[a-z2-7]{2}=sender\.example=alice@/,
+    /^SRS0=[a-z2-7]{8}=[a-z2-7]{2}=sender\.example=alice@/,
     'alice@sender.example',
   ],
-  [
-    'a local part with equals signs',
-    'b=a=c@s.example',
-    /^SRS0=.{16}=..=s\.example=b=a=c@/,
-    'b=a=c@s.example',
-  ],
+  ['a local part with equals signs', 'b=a=c@s.example', /^SRS0=.{8}=..=s\.example=b=a=c@/, 'b=a=c@s.example'],
   ['a tag', 'a+b-c@s.example', /=s\.example=a\+b-c@/, 'a+b-c@s.example'],
   ['upper case in the domain', 'A@S.Example', /=s\.example=A@/, 'A@s.example'],
   [
     'another forwarder’s SRS0',
     'SRS0=hash=tt=orig.example=bob@fwd.example',
-    /^SRS1=.{16}=fwd\.example==hash=tt=orig\.example=bob@/,
+    /^SRS1=.{8}=fwd\.example==hash=tt=orig\.example=bob@/,
     'SRS0=hash=tt=orig.example=bob@fwd.example',
   ],
   [
     'another forwarder’s SRS0 with its own separator',
     'SRS0+hash=tt=o.example=bob@fwd.example',
-    /^SRS1=.{16}=fwd\.example=\+hash=tt=o\.example=bob@/,
+    /^SRS1=.{8}=fwd\.example=\+hash=tt=o\.example=bob@/,
     'SRS0+hash=tt=o.example=bob@fwd.example',
   ],
   [
     'another forwarder’s SRS1: the first hop stays',
     'SRS1=xxxx=first.example==h=tt=o.example=bob@second.example',
-    /^SRS1=.{16}=first\.example==h=tt=o\.example=bob@/,
+    /^SRS1=.{8}=first\.example==h=tt=o\.example=bob@/,
     'SRS0=h=tt=o.example=bob@first.example',
   ],
-  ['too long for 64 octets', `${'x'.repeat(40)}@sender.example`, /^opaque=[a-z2-7]{16}@/, null],
-  ['a quoted local part', '"john"@sender.example', /^opaque=[a-z2-7]{16}@/, null],
+  [
+    'too long for 64 octets',
+    `${'x'.repeat(40)}@sender.example`,
+    /^opaque=[a-z2-7]{8}=[a-z2-7]{2}=[a-z2-7]{8}@/,
+    null,
+  ],
+  ['a quoted local part', '"john"@sender.example', /^opaque=[a-z2-7]{8}=[a-z2-7]{2}=[a-z2-7]{8}@/, null],
 ]
 
 for (const [name, sender, rewritten, reversed] of REWRITINGS) {
@@ -71,14 +71,14 @@ test('a sender with any character of RFC 5322 keeps a way back, wherever the cha
     for (const local of [`${character}bob`, `bo${character}b`, `bob${character}`, `srs${character}bob`]) {
       const sender = `${local}@sender.example`
       const address = rewriteSrs(srs, sender, NOW_MS)
-      assert.match(address, /^SRS0=[a-z2-7]{16}=..=sender\.example=/, sender)
+      assert.match(address, /^SRS0=[a-z2-7]{8}=..=sender\.example=/, sender)
       assert.equal(back(address), sender)
     }
   }
 })
 
 test('a sender is opaque only where its address would exceed 64 octets', () => {
-  const fixed = 'SRS0=0123456789abcdef=tt=sender.example='.length
+  const fixed = 'SRS0=01234567=tt=sender.example='.length
   const longest = 'x'.repeat(64 - fixed)
   assert.equal(localOf(rewriteSrs(srs, `${longest}@sender.example`, NOW_MS)).length, 64)
   assert.match(rewriteSrs(srs, `${longest}@sender.example`, NOW_MS), /^SRS0=/)
@@ -124,8 +124,51 @@ test('too old, or from the future, is not ours', () => {
   assert.equal(at(15), null)
   assert.equal(at(-1), 'alice@sender.example')
   assert.equal(at(-2), null)
-  // The day code comes round every 1,024 days.
-  assert.equal(at(1_024 - 20), null)
+})
+
+test('an address is not valid again when the day codes repeat, after 1,024 days', () => {
+  const address = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
+  for (const days of [1_024 - 1, 1_024, 1_024 + 5, 2 * 1_024])
+    assert.equal(back(address, NOW_MS + days * DAY_MS), null, `${days} days later`)
+})
+
+test('a bounce through two of our servers finds its way back, for ordinary names', () => {
+  const next: Srs = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
+  const first = rewriteSrs(srs, 'john.smith@a.example', NOW_MS)
+  const second = rewriteSrs(next, first, NOW_MS)
+  assert.match(second, /^SRS1=/)
+  assert.ok(Buffer.byteLength(localOf(second)) <= 64, second)
+  assert.equal(back(second, NOW_MS, next), first)
+  assert.equal(back(first), 'john.smith@a.example')
+})
+
+test('a chain that does not fit gets an opaque address, which is ours as a sender and leads nowhere', () => {
+  const next: Srs = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
+  const first = rewriteSrs(srs, 'a-rather-long-name@sender.example', NOW_MS)
+  const second = rewriteSrs(next, first, NOW_MS)
+  assert.match(second, /^opaque=/)
+  assert.equal(isOurs(next, localOf(second), NOW_MS), true)
+  assert.equal(back(second, NOW_MS, next), null)
+})
+
+test('as a sender at our domain only what we made lately is ours', () => {
+  const made = ['alice@sender.example', `${'x'.repeat(40)}@sender.example`, 'SRS0=h=tt=o.example=b@f.example']
+  for (const sender of made) {
+    const local = localOf(rewriteSrs(srs, sender, NOW_MS))
+    assert.equal(isOurs(srs, local, NOW_MS), true, local)
+    assert.equal(isOurs(srs, local.toUpperCase(), NOW_MS), true, local)
+    assert.equal(isOurs(srs, `${local}x`, NOW_MS), false, local)
+    if (!local.startsWith('SRS1')) assert.equal(isOurs(srs, local, NOW_MS + 20 * DAY_MS), false, local)
+  }
+  for (const local of [
+    'alice',
+    'postmaster',
+    'opaque',
+    'opaque=abcdefgh',
+    'opaque=abcdefgh=ab=abcdefgh',
+    'SRS0=x',
+  ])
+    assert.equal(isOurs(srs, local, NOW_MS), false, local)
 })
 
 test('secrets rotate: an older one still verifies, a dropped one does not', () => {

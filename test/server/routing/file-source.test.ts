@@ -9,6 +9,7 @@ import { openFileSource, type ReloadReport } from '../../../server/routing/file-
 import { testFolder } from '../instance.ts'
 
 const POLL_MS = 15
+const anyRoutes = () => Promise.resolve()
 
 const table = (alias: string) => `domains: { example.org: { aliases: { ${alias}: [a@b.example] } } }\n`
 
@@ -16,7 +17,12 @@ async function follow(text: string) {
   const file = join(testFolder(), 'routes.yaml')
   writeFileSync(file, text)
   const reports: ReloadReport[] = []
-  const source = await openFileSource({ file, pollMs: POLL_MS, onReload: (report) => reports.push(report) })
+  const source = await openFileSource({
+    file,
+    pollMs: POLL_MS,
+    check: anyRoutes,
+    onReload: (report) => reports.push(report),
+  })
   return {
     file,
     reports,
@@ -82,9 +88,15 @@ test('a file that is being written is left alone until it stays the same', async
 
 test('at start a missing or broken file is an error', async () => {
   const file = join(testFolder(), 'none.yaml')
-  await assert.rejects(openFileSource({ file, pollMs: POLL_MS, onReload: () => {} }), InputError)
+  await assert.rejects(
+    openFileSource({ file, pollMs: POLL_MS, check: anyRoutes, onReload: () => {} }),
+    InputError,
+  )
   writeFileSync(file, '{')
-  await assert.rejects(openFileSource({ file, pollMs: POLL_MS, onReload: () => {} }), InputError)
+  await assert.rejects(
+    openFileSource({ file, pollMs: POLL_MS, check: anyRoutes, onReload: () => {} }),
+    InputError,
+  )
 })
 
 test('a table too large to load in time is reported, and the last good one stays', async () => {

@@ -46,6 +46,7 @@ async function follow(context: TestContext, bucket: string, url = emulatorUrl) {
     bucket,
     key: KEY,
     pollMs: POLL_MS,
+    check: () => Promise.resolve(),
     onReload: (report) => reports.push(report),
   })
   context.after(source.close)
