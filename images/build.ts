@@ -28,6 +28,7 @@ import { readSecureBootKey, type SecureBootFiles, type SecureBootKey } from './s
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
 import { targetTree, toolsTree } from './tools.ts'
 import { bakeTrouble, requirePrograms, requireRunnable, requireWritable } from './trouble.ts'
+import { requireUserNamespaces } from './user-namespaces.ts'
 
 export type BuildOptions = {
   specFile: string
@@ -91,6 +92,7 @@ async function build(options: BuildOptions): Promise<BuiltImage> {
   const known = { startedAt: new Date(), ...signingKey, ...(secureBootKey && { secureBootKey }) }
   requirePrograms()
   requireWritable(options)
+  await requireUserNamespaces()
   await requireRunnable(spec.architecture)
   const bundle = await bundleServer(spec, options.serverEntry)
   await pruneCache(cacheDir)

@@ -1,7 +1,15 @@
 // What a root file system holds: every file with its hash and the package it is of, the settings that its units and
 // its kernel run with, and what would give somebody more rights. Owns: reading that out of the very erofs that
 // goes onto the disk. Fails with the tools' own words.
-import { existsSync, lstatSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { filesBelow } from './app.ts'
 import { hashFile, runStage, temporaryFolder, type StageResult } from './cache.ts'
@@ -74,6 +82,7 @@ export async function rootContents(inputs: ContentsInputs): Promise<StageResult>
       const tree = join(work.path, 'root')
       const owners = { ours: new Set(filesBelow(SYSTEM)), packages: packageOwners(base.path) }
       const nodes = listErofs(erofs)
+      makeReadable(tree, nodes)
       const files: ContentFile[] = []
       for (const node of nodes) {
         const { path, type, mode, uid, gid, size, target } = node
@@ -110,9 +119,20 @@ async function extract({ tools, lock, root }: ContentsInputs, to: string): Promi
       ...{ tools: tools.path, sourceDateEpoch: lock.sourceDateEpoch },
       ...{ readOnly: { '/root.erofs': join(root.path, 'root.erofs') }, writable: { '/stage': to } },
     },
-    // Permissions are read from the file system itself: a file that nobody may read would not be hashed.
     ['fsck.erofs', '--extract=/stage/root', '--no-preserve', '/root.erofs'],
   )
+}
+
+/**
+ * Lets the owner read every extracted file and folder. fsck.erofs gives them the image's modes, and /etc/gshadow has the
+ * mode 0000: only root reads such a file. The modes that are recorded come from the erofs itself.
+ */
+function makeReadable(tree: string, nodes: readonly ErofsNode[]): void {
+  // Sorted by path, so a folder comes before what it holds.
+  for (const { path, type, mode } of nodes) {
+    if (type === 'directory' && (mode & 0o500) !== 0o500) chmodSync(join(tree, path), 0o700)
+    if (type === 'file' && (mode & 0o400) === 0) chmodSync(join(tree, path), 0o600)
+  }
 }
 
 /** dpkg's own lists: path → package. A path with the old name of a merged folder (/bin, /lib) is found under /usr. */

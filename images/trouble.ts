@@ -1,6 +1,6 @@
 // What stops a bake and is not its input's fault, in a sentence or two: a disk that is full or not writable, a program
 // that is not installed. Owns: recognising these in the words of the system and of the tools, and what helps.
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs'
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { InputError } from '../input/problems.ts'
 import { FetchError } from './fetch.ts'
@@ -87,10 +87,20 @@ export function bakeTrouble(error: unknown, folders: Folders): unknown {
     return new Error(fullText(folders), { cause: error })
   const refused = /^(EACCES|EPERM|EROFS|ENOTDIR)$/.test(code ?? '') && path !== undefined
   const folder = refused ? folderOf(path, folders) : undefined
-  if (folder === undefined) return error
+  if (folder === undefined || path === undefined) return error
+  if (isRead(error, path))
+    return new Error(`${path}, in ${folder.what}, cannot be read (${code}): see to its owner and mode.`, {
+      cause: error,
+    })
   return new Error(`${folder.what} ${folder.path} cannot be written to (${code}): ${folder.advice}.`, {
     cause: error,
   })
+}
+
+/** A bake writes new files only: opening one that is there was meant to read it. */
+function isRead({ syscall = '' }: NodeJS.ErrnoException, path: string): boolean {
+  const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+  return /^(scandir|opendir|read|readlink)$/.test(syscall) || (syscall === 'open' && isFile)
 }
 
 function described({ cacheDir, outDir }: Folders) {

@@ -37,7 +37,8 @@ const debianPackages = {
   ovmf: 'is the UEFI firmware that the image boots with',
   'debian-archive-keyring': 'verifies Debian’s signature when packages are locked',
   e2fsprogs: 'makes the spool disk of the boot test',
-  ...(isRoot ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
+  // As root the tests bake once as an ordinary user.
+  ...(isRoot && !forTests ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
   ...(forTests ? { strace: 'shows the tests that a message is flushed to disk before it is accepted' } : {}),
   ...(forFullTests ? packagesOfFullTests() : {}),
 }

@@ -12,6 +12,7 @@ import { spoolWritable, startAdmin, type Admin } from './fleet/admin.ts'
 import { drain, watchStop, type Stop } from './fleet/drain.ts'
 import { joinFleet, type Member } from './fleet/member.ts'
 import { createMetrics, type Metrics } from './fleet/metrics.ts'
+import { startWatchdog } from './fleet/watchdog.ts'
 import type { TlsFiles } from './load-config.ts'
 import { createLog, errorFields, limitFailures, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './names.ts'
@@ -203,6 +204,7 @@ function configSource(): ConfigSource {
 /** Not at the top level of the module: a bundle as CommonJS, which starts faster, knows no await there. */
 async function main(): Promise<number> {
   const log = limitFailures(createLog(), FAILURES_LOGGED)
+  startWatchdog(process.env, log)
   try {
     return await serve(configSource(), log)
   } catch (error) {

@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto'
 import type { Progress } from '../progress.ts'
 import { findEvent } from './console.ts'
 import { factProblems, listeningOfImage } from './expected.ts'
-import { askGuest, FACTS_PORT, unitsOfImage, type GuestFacts } from './guest-facts.ts'
-import { acceptsWhatWaits, forwardsEveryKind, forwardsUnderLoad } from './mail-checks.ts'
+import { askGuest, FACTS_PORT, killServer, unitsOfImage, type GuestFacts } from './guest-facts.ts'
+import { acceptsWhatWaits, forwardsEveryKind, forwardsUnderLoad, type Through } from './mail-checks.ts'
 import { cutProblem } from './network-cut.ts'
 import type { RunningMachine } from './qemu.ts'
 import { countBlocksRead } from './read-trace.ts'
@@ -53,8 +53,10 @@ export async function examine({ running, host, signal, onProgress }: Examination
   const uncut = cutProblem(facts, verdict)
   refuse([...(uncut === null ? [] : [uncut]), ...factProblems(facts)])
   onProgress('it listens, runs and reaches what it should, and no more')
+  await servesAgain(running, through)
+  onProgress('its server was killed, and served again')
   const held = await acceptsWhatWaits(through)
-  return { ...first, ...stages(running, facts, askedAt), ...described(facts), messages: messages + 4, held }
+  return { ...first, ...stages(running, facts, askedAt), ...described(facts), messages: messages + 5, held }
 }
 
 async function firstForward(
@@ -75,6 +77,18 @@ async function firstForward(
   const blocksRead = countBlocksRead(readTrace)
   refuse(forwardProblems(message, received).map((problem) => `the forwarded message is wrong: ${problem}`))
   return { secondsToFirstForward, bytesRead: readBytes, blocksRead }
+}
+
+/** Kills the server: systemd starts it again, the instance stays, and the next message is forwarded. */
+async function servesAgain(running: RunningMachine, { port, mailbox, signal }: Through): Promise<void> {
+  const guestPort = (guest: number) => running.ports.get(guest) ?? 0
+  await killServer(guestPort(FACTS_PORT), FACTS_MS)
+  const id = randomUUID()
+  await submitUntilAccepted(port, { from: SENDER, to: ALIAS }, testMessage(id, new Date()), signal)
+  await mailbox.arrival(id, signal)
+  // The count of accepted messages is a process's own: one shows that this is another process.
+  const problems = await adminProblems(guestPort(ADMIN_PORT), signal)
+  refuse(problems.map((problem) => `after its server was killed: ${problem}`))
 }
 
 function described(facts: GuestFacts) {

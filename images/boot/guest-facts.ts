@@ -27,6 +27,8 @@ const Answer = v.object({
   kernel: text,
 })
 
+const Killed = v.object({ killed: v.pipe(number, v.minValue(2, 'a process')) })
+
 /**
  * `attempts[].outcome` is `connected`, `timeout` or an error code; `times` are seconds since the kernel started;
  * `listening` are TCP sockets that listen and UDP sockets that anyone may send to; `running` the programs of all
@@ -70,6 +72,18 @@ export async function askGuest(
   addresses: readonly GuestAddress[],
   timeoutMs: number,
 ): Promise<GuestFacts> {
+  return v.parse(Answer, await ask(port, { addresses }, timeoutMs))
+}
+
+/**
+ * Kills the server of the guest behind `port`. @returns the process id that it had.
+ * @throws {Error} if no whole answer comes within `timeoutMs`.
+ */
+export async function killServer(port: number, timeoutMs: number): Promise<number> {
+  return v.parse(Killed, await ask(port, { kill: true }, timeoutMs)).killed
+}
+
+async function ask(port: number, question: object, timeoutMs: number): Promise<unknown> {
   const socket = connect({ host: '127.0.0.1', port })
   const answer = new Promise<string>((resolve, reject) => {
     let received = ''
@@ -78,11 +92,11 @@ export async function askGuest(
     socket.on('error', reject)
     socket.setTimeout(timeoutMs, () => reject(new Error(`the guest did not answer within ${timeoutMs} ms`)))
   })
-  socket.write(`${JSON.stringify({ addresses })}\n`)
+  socket.write(`${JSON.stringify(question)}\n`)
   try {
     const received = await answer
     if (received === '') throw new Error('the guest closed the connection without an answer')
-    return v.parse(Answer, JSON.parse(received))
+    return JSON.parse(received)
   } finally {
     socket.destroy()
   }

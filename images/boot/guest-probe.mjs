@@ -1,6 +1,7 @@
 // Runs inside the guest of a boot test, on the image's own Node, started by the unit that guest-facts.ts injects; it
-// is not part of the image. Reads one JSON line from its connection, which names addresses to try, and answers with
-// one: what came of each, and what systemd and the kernel say of this machine. Descriptor 0 is the connection.
+// is not part of the image. Reads one JSON line from its connection, and answers with one. Descriptor 0 is the
+// connection. {"addresses":[…]}: what came of connecting to each, and what systemd and the kernel say of this machine.
+// {"kill":true}: kills the server, and tells the process id that it had.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
@@ -13,8 +14,18 @@ const asker = new Socket({ fd: 0, readable: true, writable: true })
 let question = ''
 asker.setEncoding('utf8').on('data', (chunk) => {
   question += chunk
-  if (question.endsWith('\n')) void answer(JSON.parse(question))
+  if (!question.endsWith('\n')) return
+  const asked = JSON.parse(question)
+  if (asked.kill) asker.end(JSON.stringify({ killed: killServer() }))
+  else void answer(asked)
 })
+
+function killServer() {
+  const argv = ['show', '--value', '--property=MainPID', 'mailfleet.service']
+  const pid = Number(execFileSync('systemctl', argv, { encoding: 'utf8' }))
+  process.kill(pid, 'SIGKILL')
+  return pid
+}
 
 async function answer({ addresses }) {
   const attempts = []

@@ -25,6 +25,7 @@ export const CHECKS = [
   'outgoing',
   'absences',
   'budget',
+  'server-killed',
   'power-cut',
   'power-button',
   'altered-byte',

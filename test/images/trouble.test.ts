@@ -98,6 +98,16 @@ test('a disk that is full while packages arrive', async (t) => {
   assert.deepEqual(left, ['tmp'])
 })
 
+test('a file of the cache that cannot be read is not said to be unwritable', () => {
+  const { cacheDir, outDir } = newBuild()
+  const path = join(cacheDir, 'gshadow')
+  const refused = Object.assign(new Error('EACCES'), { code: 'EACCES', syscall: 'open', path })
+  const told = () => (bakeTrouble(refused, { cacheDir, outDir }) as Error).message
+  assert.match(told(), /^the cache .* cannot be written to \(EACCES\)/)
+  writeFileSync(path, '')
+  assert.equal(told(), `${path}, in the cache, cannot be read (EACCES): see to its owner and mode.`)
+})
+
 test('other errors stay what they are', () => {
   const folders = { cacheDir: '/var/cache/x', outDir: '/srv/images' }
   const other = Object.assign(new Error('EACCES'), { code: 'EACCES', path: '/etc/shadow' })
