@@ -10,6 +10,7 @@ import { addBenchCommands } from './cli/bench.ts'
 import { addDiffCommands } from './cli/diff.ts'
 import { addImageCommands } from './cli/image.ts'
 import { addPromoteCommands } from './cli/promote.ts'
+import { positiveNumber } from './cli/context.ts'
 import { addPruneCommands } from './cli/prune.ts'
 import { addPublishCommands } from './cli/publish.ts'
 import { projectAt } from './project.ts'
@@ -33,12 +34,19 @@ program
   )
   .option('--json', 'print the report as JSON on standard output, progress on standard error')
   .option('--retest', 'boot-test the image again even if it has a receipt')
-  .action(async (options: { json?: true; retest?: true }) => {
+  .option(
+    '--timeout <seconds>',
+    'give up a boot after this long, even if it makes progress',
+    positiveNumber,
+    1800,
+  )
+  .action(async (options: { json?: true; retest?: true; timeout: number }) => {
     const { start } = await import('./start.ts')
     process.exitCode = await start({
       project,
       json: options.json ?? false,
       retest: options.retest ?? false,
+      timeoutMs: options.timeout * 1000,
       signal: stopping.signal,
     })
   })

@@ -15,9 +15,16 @@ import { runStorm } from '../infra/local/storm/storm.ts'
 import { InputError } from '../input/problems.ts'
 import type { Project } from './project.ts'
 import { failures, table, type FullReport } from './start-report.ts'
-import { runSteps, untilAborted, type Progress, type Step } from './steps.ts'
+import { runSteps, slowestStep, untilAborted, type Progress, type Step, type StepTime } from './steps.ts'
 
-export type StartOptions = { project: Project; json: boolean; retest: boolean; signal: AbortSignal }
+export type StartOptions = {
+  project: Project
+  json: boolean
+  retest: boolean
+  /** For each boot of the boot test. */
+  timeoutMs: number
+  signal: AbortSignal
+}
 
 type Done = { image?: BuiltImage; receipt?: Receipt; storm?: StormReport; report?: FullReport }
 
@@ -34,7 +41,13 @@ export async function start(o: StartOptions): Promise<number> {
     { title: 'Fleet in a storm', run: (progress) => storm(done, o, progress) },
     { title: 'Report', run: () => Promise.resolve(writeReport(done, o, startedMs)) },
   ]
-  await runSteps(steps, { out: o.json ? process.stderr : process.stdout, signal: o.signal })
+  const out = o.json ? process.stderr : process.stdout
+  const took: StepTime[] = []
+  try {
+    await runSteps(steps, { out, signal: o.signal, took })
+  } finally {
+    out.write(slowestStep(took))
+  }
   const report = done.report!
   if (o.json) console.log(JSON.stringify(report, null, 2))
   else console.log(`\n${table(report)}`)
@@ -64,8 +77,8 @@ async function prove(done: Done, o: StartOptions, onProgress: Progress): Promise
   return proven ? `${found}; these bytes have their receipt (--retest boots them again)` : found
 }
 
-const bootOptions = ({ project, signal }: StartOptions, onProgress: Progress) => ({
-  ...{ cacheDir: project.cacheDir, onProgress, signal },
+const bootOptions = ({ project, signal, timeoutMs }: StartOptions, onProgress: Progress) => ({
+  ...{ cacheDir: project.cacheDir, onProgress, signal, timeoutMs },
   receiptKey: receiptSigningKey(process.env),
 })
 

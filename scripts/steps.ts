@@ -8,17 +8,44 @@ export type Progress = (line: string) => void
 /** One step. `run` returns what it found in one line, which stays on the screen. */
 export type Step = { title: string; run: (progress: Progress) => Promise<string> }
 
+/** How long a step took, whether it ended well or not. */
+export type StepTime = { title: string; seconds: number }
+
+/** A line that names the slowest step; empty when none was run. */
+export function slowestStep(took: readonly StepTime[]): string {
+  const [slowest] = took.toSorted((a, b) => b.seconds - a.seconds)
+  if (slowest === undefined) return ''
+  const total = took.reduce((sum, { seconds }) => sum + seconds, 0)
+  return `slowest step: ${slowest.title}, ${slowest.seconds.toFixed(0)} s of ${total.toFixed(0)} s\n`
+}
+
 /**
  * Runs `steps` in order, until one fails or `signal` aborts; in both cases rejects. A step must end by itself when the
  * signal aborts: in order, or at once with {@link untilAborted}.
  * @param out where plain lines go: standard error when standard output carries JSON
+ * @param took gets the time of each step that was begun
  */
 export async function runSteps(
   steps: Step[],
-  o: { out: NodeJS.WriteStream; signal: AbortSignal },
+  o: { out: NodeJS.WriteStream; signal: AbortSignal; took?: StepTime[] },
 ): Promise<void> {
-  if (o.out.isTTY && o.out === process.stdout) await runAsTaskList(steps, o.signal)
-  else await runAsLines(steps, o)
+  const timed = steps.map((step) => timedStep(step, o.took ?? []))
+  if (o.out.isTTY && o.out === process.stdout) await runAsTaskList(timed, o.signal)
+  else await runAsLines(timed, o)
+}
+
+function timedStep({ title, run }: Step, took: StepTime[]): Step {
+  return {
+    title,
+    run: async (progress) => {
+      const startedMs = performance.now()
+      try {
+        return await run(progress)
+      } finally {
+        took.push({ title, seconds: (performance.now() - startedMs) / 1000 })
+      }
+    },
+  }
 }
 
 async function runAsTaskList(steps: Step[], signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
 // guest that merely did not come up. Fails when the guest serves, or ends without saying why.
 import { closeSync, constants, copyFileSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'
 import { findEvent } from './console.ts'
 import { startMachine } from './qemu.ts'
 import type { Machine } from './qemu-arguments.ts'
@@ -31,22 +32,28 @@ export function alteredCopy(disk: string, folder: string, offset: number): strin
  */
 export async function refusesToBoot(
   machine: Machine,
-  o: { workDir: string; timeoutMs: number; signal?: AbortSignal | undefined },
+  o: BootBounds & { workDir: string; signal?: AbortSignal | undefined },
 ): Promise<void> {
   const running = await startMachine(machine, { workDir: o.workDir })
   const cut = () => void running.kill()
   o.signal?.addEventListener('abort', cut, { once: true })
   if (o.signal?.aborted) cut()
-  const timeout = setTimeout(cut, o.timeoutMs)
+  let late: Error | undefined
+  const watched = watchBounds(signsOf(running), o, (error) => {
+    late = error
+    cut()
+  })
   const { signal } = await running.ended
-  clearTimeout(timeout)
+  watched.stop()
   o.signal?.removeEventListener('abort', cut)
   o.signal?.throwIfAborted()
   const lines = running.console.lines()
   const noticed = lines.some(({ text }) => NOTICED.test(text))
   if (findEvent(lines, 'listening') !== null)
     throw failure('with one byte of its root altered it served all the same', running)
+  if (late !== undefined)
+    throw failure(`with one byte of its root altered it did not end: ${late.message}`, running)
   if (signal !== undefined && signal !== null)
-    throw failure(`with one byte of its root altered it did not end within ${o.timeoutMs / 1000} s`, running)
+    throw failure(`with one byte of its root altered it ended by ${signal}`, running)
   if (!noticed) throw failure('with one byte of its root altered it ended without naming the block', running)
 }

@@ -11,6 +11,7 @@ import { readManifest, type Manifest } from '../manifest.ts'
 import type { Progress } from '../progress.ts'
 import { chooseAccel, probeKvm } from './accel.ts'
 import { alteredCopy, refusesToBoot } from './altered.ts'
+import { DEFAULT_BOUNDS } from './boot-bound.ts'
 import { destinationProblems } from './expected.ts'
 import { examine, type Seen } from './first-boot.ts'
 import { destinations } from './pcap.ts'
@@ -18,10 +19,8 @@ import { startMachine } from './qemu.ts'
 import type { Accel, Architecture, Machine } from './qemu-arguments.ts'
 import { budgetProblems, CHECKS, writeReceipt, type Receipt } from './receipt.ts'
 import { describeMachine, prepareHost, type TestHost } from './test-host.ts'
-import { refuse, turnedItselfOff, whileItRuns } from './watch.ts'
+import { refuse, turnedItselfOff, whileItRuns, type Limits } from './watch.ts'
 
-/** Each boot: emulated on two idle cores the first takes about a minute; eight times that on a busy machine. */
-const TIMEOUT_MS = 480_000
 /** The superblock of erofs lies at byte 1024 of the root; its last bytes are reserved and without a meaning. */
 const RESERVED_BYTE = 1024 + 127
 
@@ -37,8 +36,10 @@ export type Image = {
 export type BootTestOptions = {
   /** A private key, to sign the receipt with. */
   receiptKey: KeyObject
-  /** For each boot; default 480 s. */
+  /** For each boot, however busy the guest is; see {@link DEFAULT_BOUNDS}. */
   timeoutMs?: number
+  /** How long a guest may show no sign of life. */
+  quietMs?: number
   accel?: Accel | 'auto'
   cacheDir: string
   onProgress?: Progress
@@ -52,7 +53,7 @@ type Test = {
   manifest: Manifest
   machine: Machine
   host: TestHost
-  limits: { timeoutMs: number; signal: AbortSignal | undefined }
+  limits: Limits
   onProgress: Progress
 }
 
@@ -61,7 +62,16 @@ type Test = {
  * @throws {Error} with what failed and the last console lines; then there is no new receipt.
  */
 export async function bootTest(image: Image, options: BootTestOptions): Promise<Receipt> {
-  const { onProgress = () => {}, cacheDir, timeoutMs = TIMEOUT_MS, signal } = options
+  const { cacheDir, signal } = options
+  let lastStep = ''
+  const onProgress = (line: string) => {
+    lastStep = line
+    options.onProgress?.(line)
+  }
+  const bounds = {
+    timeoutMs: options.timeoutMs ?? DEFAULT_BOUNDS.timeoutMs,
+    quietMs: options.quietMs ?? DEFAULT_BOUNDS.quietMs,
+  }
   const manifest = readManifest(image.folder)
   await demandBytes(image)
   const boots = join(cacheDir, 'boot')
@@ -71,7 +81,8 @@ export async function bootTest(image: Image, options: BootTestOptions): Promise<
   const accel = await chooseAccel(options.accel ?? 'auto', async () => native && (await probeKvm(boots)))
   await using host = await prepareHost(boots)
   const machine = describeMachine({ disk: image.disk, architecture }, accel, host, options.cutNetwork ?? true)
-  const test: Test = { image, manifest, machine, host, limits: { timeoutMs, signal }, onProgress }
+  const limits = { ...bounds, capture: host.capture, signal, lastStep: () => lastStep }
+  const test: Test = { image, manifest, machine, host, limits, onProgress }
   onProgress(`booting ${image.digest.slice(0, 12)} (${accel})`)
   const { held, ...facts } = await firstBoot(test)
   onProgress('its power was cut; booting it again')

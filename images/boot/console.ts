@@ -43,6 +43,8 @@ export function createConsole(now: () => number, onLine?: (line: ConsoleLine) =>
       rest = (lines.pop() ?? '').slice(-2 * MAX_LINE_CHARS)
       for (const line of lines) add(line)
     },
+    /** How much has been printed. */
+    bytes: (): number => bytes,
     /** Whether anything at all has been printed, even half a line. */
     silent: (): boolean => bytes === 0,
     lines: (): readonly ConsoleLine[] => kept,

@@ -14,7 +14,12 @@ const Message = v.union([
 const BlockStats = v.array(
   v.object({
     device: v.optional(v.string()),
-    stats: v.object({ rd_bytes: v.number(), rd_operations: v.number(), wr_bytes: v.number() }),
+    stats: v.object({
+      rd_bytes: v.number(),
+      rd_operations: v.number(),
+      wr_bytes: v.number(),
+      wr_operations: v.number(),
+    }),
   }),
 )
 
@@ -66,14 +71,10 @@ export function openQmp(stream: Duplex, onEvent: (name: string) => void = () => 
     negotiate: () => execute('qmp_capabilities'),
 
     /** What the guest has read from and written to the disk called `name` until now. */
-    async blockStatistics(name: string): Promise<{ readBytes: number; reads: number; writtenBytes: number }> {
-      const found = v
-        .parse(BlockStats, await execute('query-blockstats'))
-        .find(({ device }) => device === name)
-      if (found === undefined) throw new Error(`QEMU has no disk called ${name}`)
-      const { rd_bytes: readBytes, rd_operations: reads, wr_bytes: writtenBytes } = found.stats
-      return { readBytes, reads, writtenBytes }
-    },
+    blockStatistics: (name: string) => blockStatistics(execute, name),
+
+    /** How many reads and writes the guest has made until now, over all its disks. */
+    diskOperations: () => diskOperations(execute),
 
     /** Port of the guest → port on the host's loopback that leads to it. */
     async forwardedPorts(): Promise<Map<number, number>> {
@@ -81,6 +82,21 @@ export function openQmp(stream: Duplex, onEvent: (name: string) => void = () => 
       return parseForwardedPorts(v.parse(v.string(), table))
     },
   }
+}
+
+type Execute = (command: string) => Promise<unknown>
+type BlockStatistics = { readBytes: number; reads: number; writtenBytes: number }
+
+async function blockStatistics(execute: Execute, name: string): Promise<BlockStatistics> {
+  const found = v.parse(BlockStats, await execute('query-blockstats')).find(({ device }) => device === name)
+  if (found === undefined) throw new Error(`QEMU has no disk called ${name}`)
+  const { rd_bytes: readBytes, rd_operations: reads, wr_bytes: writtenBytes } = found.stats
+  return { readBytes, reads, writtenBytes }
+}
+
+async function diskOperations(execute: Execute): Promise<number> {
+  const disks = v.parse(BlockStats, await execute('query-blockstats'))
+  return disks.reduce((sum, { stats }) => sum + stats.rd_operations + stats.wr_operations, 0)
 }
 
 /** Reads QEMU's table of user-mode connections: protocol, descriptor, source, port, destination, port, queues. */

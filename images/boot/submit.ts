@@ -15,9 +15,12 @@ export type Session = {
 /** A connection is accepted outside the guest long before the guest is up: only a greeting means something. */
 const GREETING_MS = 2_000
 const PAUSE_MS = 100
+/** A guest that has not greeted by then, after a minute, is slow: each further attempt waits a fifth longer. */
+const QUICK_ATTEMPTS = 30
+const SLOW_GREETING_MS = 60_000
 
-/** Accepting means a flush to disk; emulated and busy, a second. */
-const REPLY_MS = 30_000
+/** Accepting means a flush to disk; emulated a second, on a machine under load many times that. */
+const REPLY_MS = 120_000
 
 /**
  * Opens a session with the guest behind `port`, if it greets within `greetingMs`.
@@ -73,10 +76,11 @@ export async function submitUntilAccepted(
   raw: Buffer,
   signal: AbortSignal,
 ): Promise<string> {
-  for (;;) {
+  for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted()
+    const slower = 1.2 ** Math.max(0, attempt - QUICK_ATTEMPTS)
     try {
-      const session = await openSession(port, GREETING_MS)
+      const session = await openSession(port, Math.min(SLOW_GREETING_MS, GREETING_MS * slower))
       try {
         return await session.send(envelope, raw)
       } finally {

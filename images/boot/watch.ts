@@ -1,25 +1,29 @@
 // What ends the wait for a guest: its work done, the time up, the guest gone by itself, or the caller's wish. Owns: the
 // words of a failure, with the guest's last console lines.
+import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'
 import { powerDown, TAIL_LINES, type RunningMachine } from './qemu.ts'
 
 /** The server's own bound for draining is 30 s here. */
-const POWER_DOWN_MS = 90_000
+const POWER_DOWN_MS = 300_000
 /** A press is lost on a guest that has only just come up: the one that watches its button is the last to start. */
 const PRESS_AGAIN_MS = 15_000
 
-export type Limits = {
-  timeoutMs: number
+export type Limits = BootBounds & {
+  /** Where the guest's frames are written: a sign of life. */
+  capture?: string
   signal?: AbortSignal | undefined
+  /** The last step that was done, for the error. */
+  lastStep?: () => string
 }
 
 /** Runs `work` while the guest runs. @throws {Error} with what was wrong and the last console lines. */
 export async function whileItRuns<T>(
   running: RunningMachine,
-  { timeoutMs, signal: given }: Limits,
+  { signal: given, capture, lastStep, ...bounds }: Limits,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const over = new AbortController()
-  const overdue = setTimeout(() => over.abort(new Error(`not done after ${timeoutMs / 1000} s`)), timeoutMs)
+  const watched = watchBounds(signsOf(running, capture), bounds, (error) => over.abort(error))
   const signal = given ? AbortSignal.any([over.signal, given]) : over.signal
   signal.throwIfAborted()
   const stopped = Promise.withResolvers<never>()
@@ -30,9 +34,10 @@ export async function whileItRuns<T>(
   try {
     return await Promise.race([work(signal), stopped.promise])
   } catch (cause) {
-    throw failure((cause as Error).message, running, cause)
+    const after = lastStep === undefined ? '' : ` (after: ${lastStep()})`
+    throw failure(`${(cause as Error).message}${after}`, running, cause)
   } finally {
-    clearTimeout(overdue)
+    watched.stop()
     // What is left of the work, after a failure, ends with this.
     over.abort(new Error('over'))
   }

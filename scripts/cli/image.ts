@@ -79,7 +79,12 @@ function addTest(image: Command, context: Context): void {
     .argument('[image]', 'its folder or digest; the newest by default')
     .addOption(architectureOption())
     .addOption(new Option('--accel <name>', 'accelerator').choices(['auto', 'kvm', 'tcg']).default('auto'))
-    .option('--timeout <seconds>', 'give up a boot after this long', positiveNumber, 480)
+    .option(
+      '--timeout <seconds>',
+      'give up a boot after this long, even if it makes progress',
+      positiveNumber,
+      1800,
+    )
     .option('--sign <key>', 'sign its receipt with this private key (PEM), not with your own')
     .option('--json', 'print the receipt as JSON')
     .action(async (name: string | undefined, flags: TestFlags) => {

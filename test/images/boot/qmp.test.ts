@@ -25,8 +25,8 @@ test('answers reach the command they belong to, errors reject, events are handed
     qmp_capabilities: { return: {} },
     'query-blockstats': {
       return: [
-        { device: 'other', stats: { rd_bytes: 1, rd_operations: 1, wr_bytes: 1 } },
-        { device: 'image', stats: { rd_bytes: 4096, rd_operations: 2, wr_bytes: 512 } },
+        { device: 'other', stats: { rd_bytes: 1, rd_operations: 1, wr_bytes: 1, wr_operations: 3 } },
+        { device: 'image', stats: { rd_bytes: 4096, rd_operations: 2, wr_bytes: 512, wr_operations: 5 } },
       ],
     },
     nonsense: { error: { class: 'CommandNotFound', desc: 'no such command' } },
@@ -36,6 +36,7 @@ test('answers reach the command they belong to, errors reject, events are handed
   await qmp.negotiate()
   const image = await qmp.blockStatistics('image')
   assert.deepEqual(image, { readBytes: 4096, reads: 2, writtenBytes: 512 })
+  assert.equal(await qmp.diskOperations(), 11)
   await assert.rejects(qmp.blockStatistics('spool'), /no disk called spool/)
   await assert.rejects(qmp.execute('nonsense'), /no such command/)
   assert.deepEqual(events, ['STOP'])
