@@ -221,6 +221,9 @@ const Fleet = v.strictObject({
   heartbeatMs: v.optional(milliseconds(50, HOUR), MINUTE),
   // How long an outage may hold up a launch. Most are over by then, and the group allows 100 times the hook's time-out.
   launchWaitMs: v.optional(milliseconds(0, 6 * HOUR), 30 * MINUTE),
+  // From the drain's begin to the terminate hook. Deregistration comes first: up to its delay (5 minutes on our target
+  // group), and up to 5 minutes in which a Network Load Balancer goes on sending connections. Half as much in reserve.
+  terminateWaitMs: v.optional(milliseconds(0, 2 * HOUR), 15 * MINUTE),
   // How often refusals are reported to the queue pulse; its slots are as long.
   reportMs: v.optional(milliseconds(50, MINUTE), 10 * SECOND),
 })

@@ -39,6 +39,8 @@ type Serving = {
   /** Takes no more work and ends what is in progress. */
   stopForwarding: (timeoutMs: number) => Promise<void>
   close: () => Promise<void>
+  /** Whether {@link Serving.close} has begun. */
+  isClosed: () => boolean
 }
 
 /** Serves until told to stop. @returns the exit code. */
@@ -48,7 +50,8 @@ async function serve(source: ConfigSource, log: Log): Promise<number> {
   try {
     const read = await readConfig(source, { log, signal: stop.signal })
     let serving: Serving | null = null
-    const metrics = createMetrics(() => serving?.queue.stats() ?? null)
+    // A scrape may come after the queue is closed: the instance still answers while its group keeps it.
+    const metrics = createMetrics(() => (serving?.isClosed() === false ? serving.queue.stats() : null))
     // Before all that may have to be waited for: an instance that waits is healthy.
     const admin = await startAdmin({
       listen: read.config.listen.admin,
@@ -60,7 +63,7 @@ async function serve(source: ConfigSource, log: Log): Promise<number> {
     const { config, tls } = await completeConfig(read, { log, signal: stop.signal })
     serving = await startServing({ config, tls, metrics, log, stop })
     sayListening(serving, admin, log)
-    return await leave(serving, admin, { reason: await stop.reason, config, log })
+    return await leave(serving, admin, { reason: await stop.reason, hurry: stop.hurry, config, log })
   } catch (error) {
     if (!(error instanceof StoppedError)) throw error
     const reason = await stop.reason
@@ -96,12 +99,15 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
   const listener = await startListener({ config, tls, transactions, metrics, log })
   const { hasSettled } = forwarder
   const member = joinFleet({ config, listener, routes, queue, hasSettled, gate, watch, metrics, log, stop })
+  let closed = false
   return {
     listener,
     member,
     queue,
     stopForwarding: forwarder.stop,
+    isClosed: () => closed,
     close: async () => {
+      closed = true
       watch.stop()
       routes.close()
       deliverer.close()
@@ -119,26 +125,30 @@ function sayListening({ listener }: Serving, admin: Admin, log: Log): void {
   })
 }
 
+type Leaving = { reason: Awaited<Stop['reason']>; hurry: AbortSignal; config: Config; log: Log }
+
 /** Drains. @returns the exit code. */
-function leave(
-  { listener, member, stopForwarding, close }: Serving,
+async function leave(
+  serving: Serving,
   admin: Admin,
-  { reason, config, log }: { reason: Awaited<Stop['reason']>; config: Config; log: Log },
+  { reason, hurry, config, log }: Leaving,
 ): Promise<number> {
+  const { listener, member, stopForwarding, close } = serving
   member.draining()
-  return drain(reason, {
+  const code = await drain(reason, {
     timeoutMs: config.drain.timeoutMs,
     log,
     sessions: listener.drain,
     deliveries: stopForwarding,
-    close: async () => {
-      await close()
-      // With this the group may end the instance.
-      await member.drained()
-      listener.close()
-      admin.close()
-    },
+    close,
+    // The load balancer may send connections until then. They are answered.
+    released: member.drained,
+    releaseMs: config.fleet?.terminateWaitMs ?? 0,
+    hurry,
   })
+  listener.close()
+  admin.close()
+  return code
 }
 
 function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadWatch> {

@@ -10,6 +10,11 @@ export const TERMINATE_HOOK = 'terminate'
 
 /** EC2's bound on user data, before it is encoded. */
 const USER_DATA_BYTES = 16_384
+/**
+ * Deregistration ends before the terminate hook begins: its delay is one drain, a Network Load Balancer takes up to
+ * 300 s more. The rest is reserve.
+ */
+const DEREGISTRATION_MS = 600_000
 /** systemd's first inherited socket: port 25, which the server itself may not open. */
 const SMTP_FD = 3
 
@@ -45,7 +50,12 @@ export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
     // The scaling policy reckons with this number, so the server runs with it.
     delivery: { concurrency: stack.policy.concurrency },
     drain: { timeoutMs: stack.drainMs },
-    fleet: { name: stack.fleetName, launchHook: LAUNCH_HOOK, terminateHook: TERMINATE_HOOK },
+    fleet: {
+      name: stack.fleetName,
+      launchHook: LAUNCH_HOOK,
+      terminateHook: TERMINATE_HOOK,
+      terminateWaitMs: stack.drainMs + DEREGISTRATION_MS,
+    },
   }
 }
 

@@ -17,10 +17,12 @@ const LAUNCH_SECONDS = 300
  */
 const TERMINATE_MARGIN_SECONDS = 120
 /**
- * A load balancer takes "a few minutes" to begin with a new target (Register targets for your Network Load Balancer).
- * Going on sooner would end the instances that it knows before it knows the new ones.
+ * A Network Load Balancer takes 180 to 300 s to register a target, then two health checks of 10 s. Until then the
+ * instance takes no session. A refresh that went on sooner would end the instances that take the mail.
  */
-const REGISTRATION_SECONDS = 180
+const REGISTRATION_SECONDS = 300 + 2 * 10
+/** A Network Load Balancer goes on sending connections to a target for up to 300 s after its deregistration began. */
+const DEREGISTRATION_SECONDS = 300
 /** The end of an instance, apart from its drain. */
 const DELETE_MARGIN_SECONDS = 300
 /** A rollout adds half the fleet at a time and takes nothing away before what replaces it is in service. */
@@ -174,11 +176,12 @@ function warmupSeconds({ warmupMs }: ScalingPolicy): number {
 }
 
 /**
- * The provider empties the group before it deletes it, and gives that 10 minutes: less than the load balancer's
- * deregistration, which is a drain long, and the drain itself may take.
+ * The provider empties the group before it deletes it, and gives that 10 minutes. That is too short for deregistration,
+ * whose delay is one drain, and then the terminate hook of an instance that does not answer.
  */
 function deleteSeconds(drainMs: number): number {
-  return 2 * Math.ceil(drainMs / 1000) + TERMINATE_MARGIN_SECONDS + DELETE_MARGIN_SECONDS
+  const margins = DEREGISTRATION_SECONDS + TERMINATE_MARGIN_SECONDS + DELETE_MARGIN_SECONDS
+  return 2 * Math.ceil(drainMs / 1000) + margins
 }
 
 type Hook = { name: string; lifecycleTransition: string; defaultResult: string; heartbeatTimeout: number }

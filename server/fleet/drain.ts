@@ -1,5 +1,6 @@
 // Draining: the way an instance leaves the fleet without losing or resetting anything.
-// Owns: the order and the time bound. Sessions and deliveries end side by side; only then is anything closed.
+// Owns: the order and the time bounds. Sessions and deliveries end side by side; then the queue is closed; then the
+// instance answers 421 until its group lets it go. A bound that is reached is logged, and the next step begins.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFields, type Log } from '../log.ts'
 
@@ -27,6 +28,12 @@ export type DrainOptions = {
   /** Takes no more work and ends what is in progress. */
   deliveries: (timeoutMs: number) => Promise<void>
   close: () => Promise<void>
+  /** Waits until the group lets the instance go, or `signal` is aborted. */
+  released: (signal: AbortSignal) => Promise<void>
+  /** How long the group may keep the instance that it terminates, from the reason to stop on. */
+  releaseMs: number
+  /** Aborted when the machine goes down: nothing is left to wait for. */
+  hurry: AbortSignal
 }
 
 /**
@@ -36,11 +43,23 @@ export type DrainOptions = {
 export async function drain(reason: StopReason, options: DrainOptions): Promise<number> {
   const { log, sessions, deliveries, close } = options
   const timeoutMs = reason === 'spot-interruption' ? Math.min(options.timeoutMs, SPOT_MS) : options.timeoutMs
-  const startedMs = Date.now()
+  const startedMs = performance.now()
   log('draining', { reason, timeoutMs })
   const boundMs = timeoutMs * (1 - CLOSING_SHARE)
   await Promise.all([sessions(boundMs), deliveries(boundMs)])
-  const leftMs = Math.max(startedMs + timeoutMs - Date.now(), timeoutMs * CLOSING_SHARE)
+  const elapsedMs = () => performance.now() - startedMs
+  const leftMs = Math.max(timeoutMs - elapsedMs(), timeoutMs * CLOSING_SHARE)
+  const closed = await closedWithin(leftMs, close, log)
+  log('drained', { closed, tookMs: Math.round(elapsedMs()) })
+  // A machine that goes down has no more time than the drain.
+  const releaseMs = reason === 'terminating' ? Math.max(timeoutMs, options.releaseMs) : timeoutMs
+  const boundedMs = Math.max(releaseMs - elapsedMs(), timeoutMs * CLOSING_SHARE)
+  await options.released(AbortSignal.any([options.hurry, AbortSignal.timeout(Math.ceil(boundedMs))]))
+  return reason === 'error' ? 1 : 0
+}
+
+/** @returns whether closing succeeded in time. */
+async function closedWithin(boundMs: number, close: () => Promise<void>, log: Log): Promise<boolean> {
   const over = new AbortController()
   const closed = await Promise.race([
     close().then(
@@ -50,11 +69,10 @@ export async function drain(reason: StopReason, options: DrainOptions): Promise<
         return false
       },
     ),
-    sleep(leftMs, false, { signal: over.signal }).catch(() => false),
+    sleep(boundMs, false, { signal: over.signal }).catch(() => false),
   ])
   over.abort()
-  log('drained', { closed, tookMs: Date.now() - startedMs })
-  return reason === 'error' ? 1 : 0
+  return closed
 }
 
 export type Stop = {
@@ -62,6 +80,8 @@ export type Stop = {
   reason: Promise<StopReason>
   /** Aborted by then: what only waits for something to come up ends at once. */
   signal: AbortSignal
+  /** Aborted by a signal that comes after the first reason. It ends no drain, only the wait for the group. */
+  hurry: AbortSignal
   /** Gives a reason. */
   stop: (reason: StopReason) => void
 }
@@ -73,8 +93,12 @@ export type Stop = {
 export function watchStop(log: Log): Stop {
   const first = Promise.withResolvers<StopReason>()
   const controller = new AbortController()
+  const hurry = new AbortController()
   const stop = (reason: StopReason) => {
-    if (controller.signal.aborted) log('still-draining', { reason })
+    if (controller.signal.aborted) {
+      log('still-draining', { reason })
+      if (reason.startsWith('SIG')) hurry.abort()
+    }
     first.resolve(reason)
     controller.abort()
   }
@@ -83,5 +107,5 @@ export function watchStop(log: Log): Stop {
     log('uncaught', errorFields(error))
     stop('error')
   })
-  return { reason: first.promise, signal: controller.signal, stop }
+  return { reason: first.promise, signal: controller.signal, hurry: hurry.signal, stop }
 }

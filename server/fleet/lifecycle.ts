@@ -18,8 +18,11 @@ export type Lifecycle = {
   ready: () => void
   /** The instance drains: the group, if it waits for that, is kept waiting. */
   draining: () => void
-  /** The instance has drained: the group, if it waits for that, may go on. Ends when it knows, be that never. */
-  drained: () => Promise<void>
+  /**
+   * The instance has drained. Waits until the group has begun its terminate hook, and completes it. Resolves when that
+   * is done, when the group waits for nothing, or when `signal` is aborted.
+   */
+  drained: (signal: AbortSignal) => Promise<void>
 }
 
 export type LifecycleOptions = {
@@ -38,17 +41,14 @@ export type LifecycleOptions = {
 /** While the group is to be told something, it is tried this often. */
 const RETRY_MS = 1_000
 
-/**
- * How often "no such action" is believed to mean "not yet" at the end: the target is Terminated some moments before the
- * group waits. After that there is no hook, or someone else has let the group go on.
- */
-const NOT_YET_TRIES = 5
-
 const TARGET = 'meta-data/autoscaling/target-lifecycle-state'
 const SPOT = 'meta-data/spot/instance-action'
 
 /** Target states of an instance that goes. In a warm pool, it may also only be stopped, which is none of our business. */
 const isGoing = (target: string | null) => target === 'Terminated' || target === 'Warmed:Terminated'
+
+/** States of an instance that the group no longer waits for: another has completed the hook, or it has run out. */
+const isOver = (state: string) => /^(Warmed:)?Terminat(ing:Proceed|ed)$/.test(state)
 
 /** Target states behind a launch hook: service, or waiting for it in a warm pool, out of which there is another. */
 const isComing = (target: string | null): target is string =>
@@ -178,28 +178,39 @@ function createEnding(options: LifecycleOptions, trouble: ReturnType<typeof trou
     }
   }
 
-  /** @returns true when the group goes on, or never waited; false if that is not known yet. */
+  /**
+   * AWS first deregisters the instance from the load balancer, which takes minutes, and only then begins the hook: until
+   * then there is no action to complete (Amazon EC2 Auto Scaling user guide, "How lifecycle hooks work").
+   * @returns whether there is nothing more to wait for.
+   */
   async function letGo(): Promise<boolean> {
     if (!isGoing(await metadata.get(TARGET))) return true
     const group = await autoScaling()
-    if (!(await group.complete(fleet.terminateHook))) return false
-    log('termination-completed')
+    if (await group.complete(fleet.terminateHook)) {
+      log('termination-completed')
+      return true
+    }
+    const membership = await group.membership()
+    if (membership !== null && !isOver(membership.state)) return false
+    log('termination-over', { state: membership?.state ?? null })
     return true
   }
 
   return {
     draining: () => void beat(),
-    drained: async () => {
-      done = true
-      for (let refusals = 0; refusals < NOT_YET_TRIES;) {
+    drained: async (signal: AbortSignal) => {
+      while (!signal.aborted) {
         let over = false
         const answered = await trouble('termination', async () => {
           over = await letGo()
         })
+        done ||= over
         if (over) return
-        if (answered) refusals++
-        await sleep(RETRY_MS)
+        // Deregistration takes minutes, and the group's API allows few calls a second for the whole account.
+        const pauseMs = answered ? fleet.pollMs : RETRY_MS
+        await sleep(pauseMs, undefined, { signal }).catch(() => {})
       }
+      done = true
       log('termination-not-awaited')
     },
   }

@@ -35,8 +35,8 @@ export type Member = {
   readiness: Readiness
   /** The instance drains. */
   draining: () => void
-  /** It has drained: tells the group, if that waits for it. */
-  drained: () => Promise<void>
+  /** It has drained: waits for its group, and lets that go on. At the latest until `signal` is aborted. */
+  drained: (signal: AbortSignal) => Promise<void>
 }
 
 export function joinFleet(options: MemberOptions): Member {
@@ -66,9 +66,9 @@ export function joinFleet(options: MemberOptions): Member {
   return {
     readiness,
     draining: lifecycle.draining,
-    drained: async () => {
+    drained: async (signal) => {
       stopReport()
-      await lifecycle.drained()
+      await lifecycle.drained(signal)
     },
   }
 }

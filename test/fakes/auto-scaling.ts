@@ -1,6 +1,7 @@
 // A stand-in for EC2 Auto Scaling as one of its instances meets it: DescribeAutoScalingInstances, CompleteLifecycleAction
 // and RecordLifecycleActionHeartbeat, in the query protocol. Owns: where the instance stands, which lifecycle action is
 // active, and checking what it is sent: a wrong group, hook, instance or result is an error, as from the real one.
+// A termination runs as on AWS: first the load balancer deregisters the instance, then the terminate hook begins.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { listening } from './listening.ts'
 
@@ -12,7 +13,15 @@ export type GroupState = {
   launchHook: string
   terminateHook: string
   trouble: 'throttled' | 'denied' | 'down' | null
+  /** How many seconds of the group's own clock pass in one second. */
+  clockSpeed: number
 }
+
+/** How long deregistration from a Network Load Balancer may take, on the group's clock. */
+const DEREGISTRATION_MS = 300_000
+
+/** The terminate hook's own timeout, on the group's clock. */
+const HOOK_MS = 420_000
 
 export type AutoScalingFake = Awaited<ReturnType<typeof startAutoScaling>>
 
@@ -29,6 +38,7 @@ export async function startAutoScaling(initial: Partial<GroupState> = {}) {
     launchHook: 'launch',
     terminateHook: 'terminate',
     trouble: null,
+    clockSpeed: 50,
     ...initial,
   }
   /** Every call so far: its action, the hook if there is one, and whether it was an error. */
@@ -50,8 +60,21 @@ export async function startAutoScaling(initial: Partial<GroupState> = {}) {
     url,
     state,
     calls,
+    /** Begins to terminate the instance. The hook begins when deregistration has ended. */
+    terminate: () => {
+      state.state = 'Terminating'
+      setTimeout(() => beginHook(state), DEREGISTRATION_MS / state.clockSpeed).unref()
+    },
     close,
   }
+}
+
+/** The group waits; an instance that never completes its action ends as the hook's result says. */
+function beginHook(state: GroupState): void {
+  state.state = 'Terminating:Wait'
+  setTimeout(() => {
+    if (state.state === 'Terminating:Wait') state.state = 'Terminated'
+  }, HOOK_MS / state.clockSpeed).unref()
 }
 
 function inTrouble(trouble: NonNullable<GroupState['trouble']>): Answer {

@@ -59,7 +59,8 @@ test('an instance is replaced only after another is in service, within the bound
 
 test('a rollout goes on only when the load balancer has had time to begin with the new instance', async () => {
   const warmup = ({ one }: typeof prod) => Number(one(GROUP)['instanceRefresh'].preferences.instanceWarmup)
-  assert.ok(warmup(prod) >= 180)
+  // 300 s of registration, then two health checks of 10 s.
+  assert.ok(warmup(prod) >= 320)
   const slow = { minInstances: 1, maxInstances: 3, warmupMs: 400_000 }
   assert.equal(warmup(await runStack('dev', { config: { 'mailfleet:policy': slow } })), 400)
 })
@@ -85,7 +86,10 @@ test('scale-in and rebalancing kill no work: the terminate hook outlasts the dra
   const hook = prod.one(HOOK, 'mailfleet-prod-terminate')
   assert.equal(hook['lifecycleTransition'], 'autoscaling:EC2_INSTANCE_TERMINATING')
   assert.equal(hook['defaultResult'], 'CONTINUE')
-  assert.ok(hook['heartbeatTimeout'] * 1000 > decoded(prod)['drain'].timeoutMs)
+  const { drain, fleet } = decoded(prod)
+  assert.ok(hook['heartbeatTimeout'] * 1000 > drain.timeoutMs)
+  // AWS deregisters first: one drain of delay, and 300 s in which the load balancer still sends connections.
+  assert.ok(fleet.terminateWaitMs >= drain.timeoutMs + 300_000)
 })
 
 test('hooks have the names that the instances complete', () => {

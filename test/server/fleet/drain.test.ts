@@ -1,7 +1,12 @@
 // The time that a drain has, by its reason.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { drain, type StopReason } from '../../../server/fleet/drain.ts'
+
+/** In no group. */
+const ALONE = { released: () => Promise.resolve(), releaseMs: 0, hurry: new AbortController().signal }
 
 /** Drains nothing. @returns the bound that was logged, and the exit code. */
 async function drained(reason: StopReason, timeoutMs: number) {
@@ -14,6 +19,7 @@ async function drained(reason: StopReason, timeoutMs: number) {
     sessions: () => Promise.resolve(),
     deliveries: () => Promise.resolve(),
     close: () => Promise.resolve(),
+    ...ALONE,
   })
   return { bound, code }
 }
@@ -37,7 +43,32 @@ test('closing that does not end is cut off at the bound', async () => {
     sessions: () => Promise.resolve(),
     deliveries: () => Promise.resolve(),
     close: () => new Promise(() => {}),
+    ...ALONE,
   })
   assert.equal(code, 0)
   assert.match(JSON.stringify(lines.at(-1)), /"drained","closed":false/)
+})
+
+/** @returns whether the wait for the group was ended by its bound, which is below a minute or not. */
+async function waitedFor(reason: StopReason, timeoutMs: number, releaseMs: number): Promise<boolean> {
+  let ended = false
+  await drain(reason, {
+    timeoutMs,
+    log: () => {},
+    sessions: () => Promise.resolve(),
+    deliveries: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    hurry: new AbortController().signal,
+    releaseMs,
+    released: async (signal) => {
+      await Promise.race([once(signal, 'abort').then(() => (ended = true)), sleep(2_000)])
+    },
+  })
+  return ended
+}
+
+test('a terminating instance waits for its group beyond the drain; one whose machine goes down does not', async () => {
+  assert.equal(await waitedFor('terminating', 100, 60_000), false)
+  assert.equal(await waitedFor('terminating', 100, 200), true)
+  assert.equal(await waitedFor('SIGTERM', 100, 60_000), true)
 })

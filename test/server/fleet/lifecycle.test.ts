@@ -189,14 +189,72 @@ test('gone before the group waits for it: told again when it does', async (conte
   assert.equal(autoScaling.calls.at(-1), TERMINATED)
 })
 
+test('while the group deregisters it, for 300 s of its clock: new connections hear 421; then the hook is completed', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context, { group: { clockSpeed: 30 } })
+  // The drain's own bound is over long before deregistration is.
+  const instance = await startInstance({ env, config: { ...config, drain: { timeoutMs: 1_000 } } })
+  await instance.logged('launch-completed')
+  autoScaling.terminate()
+  metadata.state.target = 'Terminated'
+  await instance.logged('drained')
+  let heard = 0
+  for (; autoScaling.state.state === 'Terminating'; await sleep(200)) {
+    const late = await talkTo(instance.port)
+    assert.match((await late.reply()) ?? '', /^421 4\.3\.2/)
+    late.end()
+    assert.equal(late.failure(), null)
+    assert.equal((await instance.admin('/healthz')).status, 200)
+    assert.equal((await instance.admin('/metrics')).status, 200)
+    heard++
+  }
+  assert.ok(heard > 10, `${heard} connections while the group deregistered`)
+  assert.equal(await instance.exited(), 0)
+  assert.equal(autoScaling.state.state, 'Terminating:Proceed')
+  assert.equal(autoScaling.calls.at(-1), TERMINATED)
+})
+
+test('a hook that never begins: the instance leaves when its time is over', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const fleet = { ...config.fleet, terminateWaitMs: 2_000 }
+  const instance = await startInstance({ env, config: { ...config, fleet, drain: { timeoutMs: 1_000 } } })
+  await instance.logged('launch-completed')
+  autoScaling.state.state = 'Terminating'
+  metadata.state.target = 'Terminated'
+  assert.equal(await instance.exited(), 0)
+  await instance.logged('termination-not-awaited')
+})
+
+test('the group goes on without it: the instance leaves at once', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed')
+  autoScaling.state.state = 'Terminating:Proceed'
+  metadata.state.target = 'Terminated'
+  assert.equal(await instance.exited(), 0)
+  await instance.logged('termination-over')
+})
+
+test('SIGTERM while it only waits for its group: it leaves at once', async (context) => {
+  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const instance = await startInstance({ env, config })
+  await instance.logged('launch-completed')
+  autoScaling.state.state = 'Terminating'
+  metadata.state.target = 'Terminated'
+  await instance.logged('drained')
+  await until(() => autoScaling.calls.includes(`${TERMINATED}${NOT_ACTIVE}`))
+  assert.equal(await instance.stop(), 0)
+  await instance.logged('termination-not-awaited')
+})
+
 test('an API that is down at the end does not keep it past the bound', async (context) => {
   const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const instance = await startInstance({ env, config: { ...config, drain: { timeoutMs: 1_500 } } })
+  const fleet = { ...config.fleet, terminateWaitMs: 1_500 }
+  const instance = await startInstance({ env, config: { ...config, fleet, drain: { timeoutMs: 1_500 } } })
   await instance.logged('launch-completed')
   autoScaling.state.trouble = 'down'
   metadata.state.target = 'Terminated'
   assert.equal(await instance.exited(), 0)
-  assert.equal((await instance.logged('drained'))['closed'], false)
+  await instance.logged('termination-not-awaited')
 })
 
 test('warm pool: completes the launch into it and out of it; waiting or stopping in it is no reason to go', async (context) => {
