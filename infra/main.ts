@@ -9,8 +9,9 @@ import { getPartition } from '@pulumi/aws/getPartition.js'
 import { getRegion } from '@pulumi/aws/getRegion.js'
 import { join } from 'node:path'
 import { Alarms } from './aws/alarms.ts'
-import { resolveImage } from './aws/image.ts'
+import { resolveImage, type WantedImage } from './aws/image.ts'
 import { instanceConfig, instanceParameters, userData } from './aws/instance-config.ts'
+import { requireInstanceTypes } from './aws/instance-types.ts'
 import { InstanceRole } from './aws/instance-role.ts'
 import { MailFleet } from './aws/mail-fleet.ts'
 import { MailLoadBalancer } from './aws/mail-load-balancer.ts'
@@ -20,6 +21,7 @@ import { requireSecrets } from './aws/parameters.ts'
 import { causeOf } from './aws/provider-error.ts'
 import { QueuePulse } from './aws/queue-pulse.ts'
 import { QueueScaling } from './aws/queue-scaling.ts'
+import { volumeKeyWarning } from './aws/volume-key.ts'
 import { readStackConfig, StackConfigError, type StackConfig } from './stack-config.ts'
 
 /** The program. @returns the stack's outputs. */
@@ -154,6 +156,9 @@ async function lookUp(stack: StackConfig) {
       firstZones(stack.availabilityZones, region),
       requireSecrets(instanceParameters(stack), region),
     ])
+    await requireInstanceTypes(stack.instanceTypes, image, region)
+    const warning = await volumeKeyWarning(image, { accountId, partition })
+    if (warning !== undefined) await pulumi.log.warn(warning)
     return { region, image, accountId, partition, zones }
   } catch (error) {
     if (pulumi.RunError.isInstance(error)) throw error
@@ -161,8 +166,8 @@ async function lookUp(stack: StackConfig) {
   }
 }
 
-const wantedImage = ({ imageId, imageChannel }: StackConfig) =>
-  imageId === undefined ? { channel: imageChannel ?? pulumi.getStack() } : { imageId }
+const wantedImage = ({ imageId, imageChannel, imageOwner: owner }: StackConfig): WantedImage =>
+  imageId === undefined ? { channel: imageChannel ?? pulumi.getStack(), owner } : { imageId, owner }
 
 /**
  * The region's first zones by name, without local and wavelength zones. Also those that are impaired right now: a zone

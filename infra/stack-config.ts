@@ -33,6 +33,13 @@ const fullName = (example: string) =>
 /** A parameter of SSM's hierarchy; its length and characters as in PutParameter's reference. */
 const parameter = text('the name of an SSM parameter such as /mailfleet/prod/secret', /^(\/[\w.-]+){1,15}$/)
 
+/** Digits come as a number, except those with a zero in front. */
+const accountId = v.pipe(
+  v.union([v.string(), v.number()], 'an account id of 12 digits'),
+  v.transform(String),
+  v.regex(/^\d{12}$/, 'an account id of 12 digits'),
+)
+
 const schema = v.pipe(
   v.strictObject({
     /** What the servers call themselves, and the name that the domains' MX records point to. */
@@ -51,7 +58,9 @@ const schema = v.pipe(
     imageChannel: v.optional(text('a channel such as prod', /^[a-z0-9][a-z0-9-]{0,31}$/)),
     /** One image instead of a channel's. */
     imageId: v.optional(text('an AMI id such as ami-0123456789abcdef0', /^ami-([0-9a-f]{8}|[0-9a-f]{17})$/)),
-    /** In order of preference. x86-64 on Nitro: the image boots by UEFI with a TPM. */
+    /** The account that published the image and shares it. Default: this one. */
+    imageOwner: v.optional(accountId),
+    /** In order of preference. Of the image's architecture, with UEFI and a TPM: the preview asks EC2. */
     instanceTypes: v.optional(
       v.pipe(
         v.array(
@@ -157,6 +166,7 @@ const EXAMPLES: Record<string, string> = {
   routesFile: 'routes.yaml',
   imageChannel: 'prod',
   imageId: 'ami-0123456789abcdef0',
+  imageOwner: '123456789012',
   instanceTypes: `'["c7i.large"]'`,
   'instanceTypes[]': 'c7i.large',
   spot: 'false',

@@ -9,12 +9,41 @@ export const DIGEST = 'ab'.repeat(32)
 
 type Properties = Record<string, unknown>
 
+type MadeUpImage = {
+  state: string
+  tags: Record<string, string>
+  architecture: string
+  bootMode: string
+  tpmSupport: string
+  description: string
+  /** The account that shares it; undefined for this one. */
+  owner?: string
+}
+
+type MadeUpInstanceType = {
+  supportedArchitectures: string[]
+  bootModes: string[]
+  nitroTpmSupport: 'supported' | 'unsupported'
+}
+
+const intel: MadeUpInstanceType = {
+  supportedArchitectures: ['x86_64'],
+  bootModes: ['legacy-bios', 'uefi'],
+  nitroTpmSupport: 'supported',
+}
+
 export type Account = {
   /** Look-ups that fail, by name, and what they fail with. */
   failures: Record<string, string>
   /** SSM parameters: name to type and value. */
   parameters: Record<string, { type: string; value: string }>
-  images: Record<string, { state: string; tags: Record<string, string> }>
+  images: Record<string, MadeUpImage>
+  /** What DescribeInstanceTypes says, by type. */
+  instanceTypes: Record<string, MadeUpInstanceType>
+  /** The account's default key for EBS, and who manages it. */
+  volumeKey: { arn: string; manager: 'AWS' | 'CUSTOMER' }
+  /** The key of an encrypted snapshot; undefined for an image that is not encrypted. */
+  snapshotKey?: string
   zones: string[]
   /** The last question of each look-up, by name. */
   asked: Record<string, Properties>
@@ -38,8 +67,20 @@ export function madeUpAccount(): Account {
       [IMAGE_ID]: {
         state: 'available',
         tags: { 'mailfleet:digest': DIGEST, 'mailfleet:receipt': 'cd'.repeat(32) },
+        architecture: 'x86_64',
+        bootMode: 'uefi',
+        tpmSupport: 'v2.0',
+        description: `mailfleet image ${DIGEST}`,
       },
     },
+    instanceTypes: {
+      ...Object.fromEntries(
+        ['t3.small', 't3a.small', 'c7i.large', 'c6i.large', 'm7i.large'].map((type) => [type, intel]),
+      ),
+      'c7g.large': { ...intel, supportedArchitectures: ['arm64'], bootModes: ['uefi'] },
+      'm4.large': { ...intel, bootModes: ['legacy-bios'], nitroTpmSupport: 'unsupported' },
+    },
+    volumeKey: { arn: arn('kms', 'key/aws'), manager: 'AWS' },
     // Not in order, as the API makes no promise.
     zones: [`${REGION}c`, `${REGION}a`, `${REGION}b`],
     asked: {},
@@ -82,12 +123,30 @@ export function answer(account: Account, token: string, inputs: Properties): Pro
       const [filter] = inputs['filters'] as [{ values: [string] }]
       const [imageId] = filter.values
       const image = account.images[imageId]
-      if (image === undefined)
+      const [owner] = inputs['owners'] as [string]
+      if (image === undefined || (image.owner ?? 'self') !== owner)
         throw new ProviderError(
           token,
           'Your query returned no results. Please change your search criteria and try again.',
         )
-      return { ...image, id: imageId, imageId, rootDeviceName: '/dev/xvda', ownerId: ACCOUNT }
+      return { ...image, id: imageId, imageId, rootDeviceName: '/dev/xvda', rootSnapshotId: 'snap-1' }
+    }
+    case 'getInstanceType': {
+      const type = account.instanceTypes[String(inputs['instanceType'])]
+      if (type === undefined)
+        throw new ProviderError(
+          token,
+          `InvalidInstanceType: ${String(inputs['instanceType'])} does not exist`,
+        )
+      return { ...type, ...inputs }
+    }
+    case 'getSnapshot':
+      return { encrypted: account.snapshotKey !== undefined, kmsKeyId: account.snapshotKey ?? '' }
+    case 'getDefaultKmsKey':
+      return { keyArn: account.volumeKey.arn }
+    case 'getKey': {
+      const ofAccount = inputs['keyId'] === account.volumeKey.arn
+      return { arn: inputs['keyId'], keyManager: ofAccount ? account.volumeKey.manager : 'CUSTOMER' }
     }
     default:
       throw new Error(`the made-up account knows no ${token}`)

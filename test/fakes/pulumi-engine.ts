@@ -34,6 +34,7 @@ export type Engine = {
   outputs: Record<string, unknown>
   /** What the program or its host reported as errors. */
   errors: string[]
+  warnings: string[]
   close: () => void
 }
 
@@ -45,12 +46,21 @@ type Reply = grpc.sendUnaryData<unknown>
  * @param preview resources have no ids and nothing that a provider would add, so all that is computed from it is unknown
  */
 export async function startEngine(account: Account, preview: boolean): Promise<Engine> {
-  const engine: Engine = { address: '', resources: [], outputs: {}, errors: [], close: () => undefined }
+  const engine: Engine = {
+    address: '',
+    resources: [],
+    outputs: {},
+    errors: [],
+    warnings: [],
+    close: () => undefined,
+  }
   const server = new grpc.Server()
   server.addService(resourceServices.ResourceMonitorService, monitor(account, engine, preview))
   server.addService(engineServices.EngineService, {
     log: ({ request }: Call<engineMessages.LogRequest>, reply: Reply) => {
-      if (request.getSeverity() === engineMessages.LogSeverity.ERROR) engine.errors.push(request.getMessage())
+      const severity = request.getSeverity()
+      if (severity === engineMessages.LogSeverity.ERROR) engine.errors.push(request.getMessage())
+      if (severity === engineMessages.LogSeverity.WARNING) engine.warnings.push(request.getMessage())
       reply(null, new empty.Empty())
     },
     getRootResource: (_: unknown, reply: Reply) => reply(null, new engineMessages.GetRootResourceResponse()),

@@ -112,6 +112,7 @@ test('the commands mend: with what they set, the configuration is accepted', (t)
     'srsSecretsParameter',
     'routesFile',
     'imageChannel',
+    'imageOwner',
     'instanceTypes',
     'spot',
     'vpcCidr',

@@ -1,7 +1,7 @@
 // What must stop a preview before anything is registered: an image that may not run, a secret that is not there.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { IMAGE_ID, madeUpAccount, type Account } from '../../fakes/made-up-aws.ts'
+import { DIGEST, IMAGE_ID, madeUpAccount, type Account } from '../../fakes/made-up-aws.ts'
 import { refusal, runStack } from './mocked-stack.ts'
 
 /** The account after `change`. */
@@ -34,7 +34,7 @@ test('an image of another region, or of another account', async () => {
   const sentence = await refusal('prod', { config: { 'mailfleet:imageId': 'ami-0fedcba9876543210' } })
   assert.equal(
     sentence,
-    "Image ami-0fedcba9876543210 is none of this account's in eu-west-1: an AMI id holds in one region only, so publish the image there with `mailfleet image publish --region eu-west-1`.",
+    "Image ami-0fedcba9876543210 is none of this account's in eu-west-1: an AMI id holds in one region only, so publish the image there with `mailfleet image publish --region eu-west-1`. For an image that another account shares, set mailfleet:imageOwner.",
   )
 })
 
@@ -59,6 +59,69 @@ test('an image that AWS is still making', async () => {
     sentence,
     'Image ami-0123456789abcdef0 is pending, not available: wait for it, or choose another.',
   )
+})
+
+for (const [bootMode, named] of [
+  ['legacy-bios', 'legacy-bios'],
+  ['', 'of its instance type'],
+] as const)
+  test(`an image with ${bootMode === '' ? 'no boot mode' : `the boot mode ${bootMode}`}, while the disk boots by UEFI only`, async () => {
+    const sentence = await refusal('dev', {
+      account: account(({ images }) => {
+        images[IMAGE_ID]!.bootMode = bootMode
+      }),
+    })
+    assert.equal(
+      sentence,
+      `Image ${IMAGE_ID} is registered with the boot mode ${named}, and the disk boots by UEFI only: publish it with \`mailfleet image publish\`.`,
+    )
+  })
+
+test('instance types of another architecture, without UEFI or TPM, or unknown: all at once', async () => {
+  const types = ['c7i.large', 'c7g.large', 'm4.large', 'c99.large']
+  const sentence = await refusal('dev', { config: { 'mailfleet:instanceTypes': types } })
+  assert.deepEqual(sentence.split('\n'), [
+    `Instance types that image ${IMAGE_ID} (x86_64, UEFI) cannot run on in eu-west-1:`,
+    '  c7g.large: runs arm64, not x86_64',
+    '  m4.large: boots by legacy-bios, not by UEFI; has no TPM, which the image asks for',
+    '  c99.large: could not be looked up (InvalidInstanceType: c99.large does not exist)',
+    'Change mailfleet:instanceTypes, or choose another image.',
+  ])
+})
+
+test('an image of another architecture than the instance types', async () => {
+  const arm = account(({ images }) => {
+    images[IMAGE_ID]!.architecture = 'arm64'
+  })
+  assert.match(await refusal('prod', { account: arm }), /\n {2}c7i\.large: runs x86_64, not arm64\n/)
+  const config = { 'mailfleet:instanceTypes': ['c7g.large'] }
+  assert.equal((await runStack('prod', { account: arm, config })).outputs['imageId'], IMAGE_ID)
+})
+
+/** An image of 210987654321, shared with this account: its tags cannot be seen from here. */
+const shared = (description = `mailfleet image ${DIGEST}`) =>
+  account(({ images }) => {
+    Object.assign(images[IMAGE_ID]!, { owner: '210987654321', tags: {}, description })
+  })
+
+test('an image that another account shares, once imageOwner names the account', async () => {
+  assert.match(
+    await refusal('dev', { account: shared() }),
+    /another account shares, set mailfleet:imageOwner\.$/,
+  )
+  const config = { 'mailfleet:imageOwner': 210987654321 }
+  const run = await runStack('dev', { account: shared(), config })
+  assert.deepEqual([run.outputs['imageId'], run.outputs['imageDigest']], [IMAGE_ID, DIGEST])
+})
+
+test('an image that the named account does not share, or did not publish', async () => {
+  const config = { 'mailfleet:imageOwner': '012345678901' }
+  assert.equal(
+    await refusal('dev', { account: shared(), config }),
+    `Account 012345678901 shares no image ${IMAGE_ID} with this one in eu-west-1: publish it with \`mailfleet image publish --share\`, or correct mailfleet:imageOwner.`,
+  )
+  const foreign = { account: shared('Debian 13'), config: { 'mailfleet:imageOwner': '210987654321' } }
+  assert.match(await refusal('dev', foreign), /has no digest in its description, and so no receipt/)
 })
 
 test('secrets that are missing or not secret: all at once, each with its command', async () => {

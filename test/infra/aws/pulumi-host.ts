@@ -11,7 +11,10 @@ import { exampleConfig, ROOT, type StackName } from './example-stack.ts'
 /** A run takes 2 s; on a machine with other work many times that. */
 const PATIENCE_MS = 120_000
 
-export type HostRun = { exitCode: number; output: string } & Pick<Engine, 'resources' | 'outputs' | 'errors'>
+export type HostRun = { exitCode: number; output: string } & Pick<
+  Engine,
+  'resources' | 'outputs' | 'errors' | 'warnings'
+>
 
 /**
  * Runs the program for an update or, as every `pulumi up` does before it, for a preview of a stack that is not there yet.
@@ -53,8 +56,8 @@ export async function runHost(
           : resolve({ exitCode: child.exitCode, output: stdout + stderr }),
       )
     })
-    const { resources, outputs, errors } = engine
-    return { ...ended, resources, outputs, errors }
+    const { resources, outputs, errors, warnings } = engine
+    return { ...ended, resources, outputs, errors, warnings }
   } finally {
     engine.close()
   }

@@ -1,0 +1,49 @@
+// Whether the configured instance types can boot the image, asked of EC2 before anything is registered.
+// An instance of another architecture, without UEFI, or without the TPM that the image asks for is never in service, and
+// every launch would fail. Owns: that comparison. Fails with RunError, every type that does not fit at once.
+import * as ec2 from '@pulumi/aws/ec2/index.js'
+import { RunError } from '@pulumi/pulumi'
+import type { Image } from './image.ts'
+import { causeOf } from './provider-error.ts'
+
+/** What EC2 says of an instance type (DescribeInstanceTypes). */
+export type InstanceTypeFacts = Pick<
+  ec2.GetInstanceTypeResult,
+  'supportedArchitectures' | 'bootModes' | 'nitroTpmSupport'
+>
+
+/** @throws {RunError} when one of the types cannot boot the image, or cannot be looked up. */
+export async function requireInstanceTypes(
+  types: readonly string[],
+  image: Image,
+  region: string,
+): Promise<void> {
+  const problems = await Promise.all(types.map((type) => problemOf(type, image)))
+  const found = problems.filter((problem) => problem !== null)
+  if (found.length === 0) return
+  throw new RunError(
+    `Instance types that image ${image.imageId} (${image.architecture}, UEFI) cannot run on in ${region}:\n  ${found.join('\n  ')}\nChange mailfleet:instanceTypes, or choose another image.`,
+  )
+}
+
+async function problemOf(instanceType: string, image: Image): Promise<string | null> {
+  try {
+    const reasons = misfits(await ec2.getInstanceType({ instanceType }), image)
+    return reasons.length === 0 ? null : `${instanceType}: ${reasons.join('; ')}`
+  } catch (error) {
+    return `${instanceType}: could not be looked up (${causeOf(error)})`
+  }
+}
+
+/** Why a type cannot boot the image. An empty list: it can. */
+function misfits(
+  { supportedArchitectures, bootModes, nitroTpmSupport }: InstanceTypeFacts,
+  image: Image,
+): string[] {
+  const reasons: string[] = []
+  if (!supportedArchitectures.includes(image.architecture))
+    reasons.push(`runs ${supportedArchitectures.join(' and ')}, not ${image.architecture}`)
+  if (!bootModes.includes('uefi')) reasons.push(`boots by ${bootModes.join(' and ')}, not by UEFI`)
+  if (image.tpm && nitroTpmSupport !== 'supported') reasons.push('has no TPM, which the image asks for')
+  return reasons
+}

@@ -1,0 +1,40 @@
+// The preview's warning about the key of the instances' disks: a customer-managed one needs a grant for Auto Scaling.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { madeUpAccount, type Account } from '../../fakes/made-up-aws.ts'
+import { runHost } from './pulumi-host.ts'
+
+const OWN_KEY = 'arn:aws:kms:eu-west-1:123456789012:key/mine'
+
+/** What a preview warns of. */
+async function warnings(changes: Partial<Account>): Promise<string[]> {
+  const run = await runHost('dev', { ...madeUpAccount(), ...changes }, { preview: true })
+  assert.equal(run.exitCode, 0, run.output)
+  return run.warnings
+}
+
+test('a key that AWS manages needs no grant', async () => {
+  assert.deepEqual(await warnings({}), [])
+})
+
+test('a customer-managed default key: the warning has the command that makes the grant', async () => {
+  const [warning, ...more] = await warnings({ volumeKey: { arn: OWN_KEY, manager: 'CUSTOMER' } })
+  assert.deepEqual(more, [])
+  assert.equal(
+    warning,
+    `The instances' disks are encrypted with the customer-managed key ${OWN_KEY}. Auto Scaling needs a grant for it, or every launch fails. If there is none yet: aws kms create-grant --key-id ${OWN_KEY} --grantee-principal arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling --operations Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant`,
+  )
+})
+
+test('an encrypted image: its own key counts, not the default one', async () => {
+  const [warning] = await warnings({ snapshotKey: OWN_KEY })
+  assert.match(warning ?? '', /customer-managed key arn:aws:kms:eu-west-1:123456789012:key\/mine\./)
+})
+
+test('a key that may not be looked up is a warning, not an error', async () => {
+  const [warning] = await warnings({ failures: { getDefaultKmsKey: 'UnauthorizedOperation' } })
+  assert.match(
+    warning ?? '',
+    /^The key of the instances' disks could not be looked up \(UnauthorizedOperation\)/,
+  )
+})
