@@ -1,7 +1,7 @@
 // The queue pulse in an account: a small function outside the group, its schedule, and the alarms on what it says.
 // Owns: the function's role (exactly its calls), code, log and time. Fails with the bundler's error when the code
-// cannot be built. Nothing runs twice for one minute: neither the schedule nor Lambda repeats an invocation, since
-// the next one comes anyway and an old one would measure the wrong moment.
+// cannot be built. Neither the schedule nor Lambda repeats an invocation: the next one comes anyway, and an old one would
+// measure the wrong moment.
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as iam from '@pulumi/aws/iam/index.js'
 import * as lambda from '@pulumi/aws/lambda/index.js'
@@ -9,12 +9,9 @@ import * as scheduler from '@pulumi/aws/scheduler/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import { BUNDLE_FILE, BUNDLE_HANDLER, writePulseBundle } from '../pulse/bundle.ts'
 import { fleetMetric, METRIC_NAMESPACE } from '../pulse/metric-names.ts'
+import { INVOCATION_MS, INVOCATIONS_AT_ONCE } from '../pulse/slots.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 
-/** Seven slots of 10 s, so that two invocations overlap by one and a late one leaves no gap. */
-const TIMEOUT_SECONDS = 70
-/** An invocation and the next one's beginning. Reserved, so that no other function of the account starves the signal. */
-const CONCURRENT = 2
 /** The function holds 90 MB; Lambda gives processor time by memory, and four TLS handshakes have to fit in a slot. */
 const MEMORY_MB = 256
 const LOG_DAYS = 14
@@ -31,7 +28,7 @@ export type QueuePulseArgs = {
   table: { name: pulumi.Input<string>; arn: pulumi.Input<string> }
   /** Of the SNS topic that the alarms go to. */
   topicArn: pulumi.Input<string>
-  /** Invocations kept free for the pulse; −1 for none, where the account has too few to reserve any. */
+  /** Invocations kept free for the pulse, so that no other function starves it; −1 for none, where the account has too few to reserve any. */
   reservedConcurrency?: number
 }
 
@@ -66,8 +63,8 @@ export class QueuePulse extends pulumi.ComponentResource {
           [BUNDLE_FILE]: new pulumi.asset.FileAsset(writePulseBundle()),
         }),
         memorySize: MEMORY_MB,
-        timeout: TIMEOUT_SECONDS,
-        reservedConcurrentExecutions: args.reservedConcurrency ?? CONCURRENT,
+        timeout: INVOCATION_MS / 1000,
+        reservedConcurrentExecutions: args.reservedConcurrency ?? INVOCATIONS_AT_ONCE,
         role: role.arn,
         loggingConfig: { logFormat: 'Text', logGroup: logs.name },
         environment: {

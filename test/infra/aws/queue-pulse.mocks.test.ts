@@ -36,13 +36,13 @@ type Statement = { Action: string[]; Resource: string[]; Condition?: object; Pri
 const statements = (policy: unknown) => (JSON.parse(String(policy)) as { Statement: Statement[] }).Statement
 const rights = (name: string) => statements(pulse.one('iam/rolePolicy:RolePolicy', name)['policy'])
 
-test('the function: newest Node, arm64, time for seven slots and no more, two at once', () => {
+test('the function: newest Node, arm64, time until the latest next start, four at once', () => {
   const made = pulse.one(FUNCTION, 'p')
   assert.equal(made['runtime'], 'nodejs24.x')
   assert.deepEqual(made['architectures'], ['arm64'])
-  assert.equal(made['timeout'], 70)
+  assert.equal(made['timeout'], 130)
   assert.equal(made['memorySize'], 256)
-  assert.equal(made['reservedConcurrentExecutions'], 2)
+  assert.equal(made['reservedConcurrentExecutions'], 4)
   assert.equal(made['handler'], 'index.handler')
 })
 
