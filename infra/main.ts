@@ -31,7 +31,13 @@ export default async function main(): Promise<Record<string, unknown>> {
   const { fleetName, protect } = stack
   const network = new Network(
     fleetName,
-    { region: found.region, vpcCidr: stack.vpcCidr, zones: found.zones, natPerZone: stack.natPerZone },
+    {
+      region: found.region,
+      vpcCidr: stack.vpcCidr,
+      zones: found.zones,
+      natPerZone: stack.natPerZone,
+      sqsEndpoint: stack.sqsEndpoint,
+    },
     { protect },
   )
   const queue = new MailQueue(fleetName, { routesFile: stack.routesFile, protect }, { protect })

@@ -13,6 +13,8 @@ export type NetworkArgs = {
   zones: readonly string[]
   /** A NAT gateway in every zone, or one for all. */
   natPerZone: boolean
+  /** Whether SQS is reached by an interface endpoint in every zone instead of by the NAT gateways. */
+  sqsEndpoint: boolean
 }
 
 export class Network extends pulumi.ComponentResource {
@@ -57,6 +59,13 @@ export class Network extends pulumi.ComponentResource {
       this.#privateRoutes(`${name}-private-${index}`, vpc.id, subnet.private, nats[index] ?? nats[0]!),
     )
     this.#endpoints(name, args.region, vpc.id, tables)
+    if (args.sqsEndpoint)
+      this.#sqsEndpoint(
+        name,
+        args,
+        vpc.id,
+        subnets.map((subnet) => subnet.private),
+      )
     this.vpcId = vpc.id
     this.publicSubnetIds = publicSubnets.map((subnet) => subnet.id)
     this.privateSubnetIds = subnets.map((subnet) => subnet.private.id)
@@ -123,5 +132,33 @@ export class Network extends pulumi.ComponentResource {
         },
         { parent: this },
       )
+  }
+  /**
+   * Charged by the hour and zone, and by the byte at a fifth of the NAT gateway's price: docs/aws.md has the break-even.
+   * Private DNS gives SQS's own name the endpoint's addresses, so instances need no setting.
+   */
+  #sqsEndpoint(name: string, args: NetworkArgs, vpcId: pulumi.Output<string>, subnets: ec2.Subnet[]): void {
+    const parent = { parent: this }
+    const group = new ec2.SecurityGroup(
+      `${name}-sqs`,
+      {
+        vpcId,
+        description: 'SQS for the instances',
+        ingress: [{ protocol: 'tcp', fromPort: 443, toPort: 443, cidrBlocks: [args.vpcCidr] }],
+      },
+      parent,
+    )
+    new ec2.VpcEndpoint(
+      `${name}-sqs`,
+      {
+        vpcId,
+        serviceName: `com.amazonaws.${args.region}.sqs`,
+        vpcEndpointType: 'Interface',
+        privateDnsEnabled: true,
+        subnetIds: subnets.map((subnet) => subnet.id),
+        securityGroupIds: [group.id],
+      },
+      parent,
+    )
   }
 }

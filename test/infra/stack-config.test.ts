@@ -118,6 +118,7 @@ test('the commands mend: with what they set, the configuration is accepted', (t)
     'vpcCidr',
     'availabilityZones',
     'natPerZone',
+    'sqsEndpoint',
     'alarmEmail',
     'tlsKeyParameter',
     'tlsCertParameter',

@@ -48,6 +48,21 @@ test('bodies and state bypass the NAT gateways, in every zone', () => {
   for (const endpoint of endpoints) assert.equal(endpoint['routeTableIds'].length, 3)
 })
 
+test('with sqsEndpoint, SQS bypasses the NAT gateways too, in every zone and under its own name', async () => {
+  const run = await runStack('prod', { config: { 'mailfleet:sqsEndpoint': true } })
+  const endpoint = run.one('ec2/vpcEndpoint:VpcEndpoint', 'mailfleet-prod-sqs')
+  assert.equal(endpoint['serviceName'], 'com.amazonaws.eu-west-1.sqs')
+  assert.equal(endpoint['vpcEndpointType'], 'Interface')
+  assert.equal(endpoint['privateDnsEnabled'], true)
+  assert.deepEqual(
+    endpoint['subnetIds'],
+    [0, 1, 2].map((index) => `Subnet-mailfleet-prod-private-${index}`),
+  )
+  assert.deepEqual(endpoint['securityGroupIds'], ['SecurityGroup-mailfleet-prod-sqs'])
+  const { ingress } = run.one('ec2/securityGroup:SecurityGroup', 'mailfleet-prod-sqs')
+  assert.deepEqual(ingress, [{ protocol: 'tcp', fromPort: 443, toPort: 443, cidrBlocks: ['10.20.0.0/16'] }])
+})
+
 test('zones are taken in the order of their names, whatever order AWS lists them in', () => {
   const zones = dev.all('ec2/subnet:Subnet').map(({ inputs }) => inputs['availabilityZone'] as unknown)
   assert.deepEqual([...new Set(zones)], ['eu-west-1a', 'eu-west-1b'])
