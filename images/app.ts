@@ -2,7 +2,7 @@
 // bundle. Owns: what lies in /usr/lib/mailfleet. Fails with the bundler's own list of what it cannot find.
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
-import { build, type Plugin } from 'esbuild'
+import { build, type Metafile, type Plugin } from 'esbuild'
 import { runStage, temporaryFolder, type StageResult } from './cache.ts'
 import { withoutSymbols } from './elf.ts'
 import type { Fetch } from './fetch.ts'
@@ -77,7 +77,10 @@ const requireBuiltins: Plugin = {
 }
 
 /** `files`: the server, first, and what it loads only when it is used (an import() and what hangs on it). */
-export type Bundle = { files: { name: string; text: string }[]; packages: string[] }
+export type Bundle = { files: { name: string; text: string }[]; packages: BundledPackage[] }
+
+/** An npm package of which code is in the bundle. `folder`: below the repository, as package-lock.json names it. */
+export type BundledPackage = { folder: string; name: string; version: string }
 
 const SERVER = 'server.mjs'
 
@@ -116,15 +119,27 @@ export async function bundleServer(spec: Spec, entry: string): Promise<Bundle> {
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)",
     },
   })
-  const packages = Object.keys(result.metafile.inputs).flatMap((path) => {
-    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(path)?.[1]
-    return name === undefined ? [] : [name]
-  })
   const files = result.outputFiles.map(({ path, text }) => ({ name: basename(path), text }))
   const inOrder = files.sort(
     (a, b) => Number(b.name === SERVER) - Number(a.name === SERVER) || (a.name < b.name ? -1 : 1),
   )
-  return { files: inOrder, packages: [...new Set(packages)].sort() }
+  return { files: inOrder, packages: bundledPackages(result.metafile, repository) }
+}
+
+/** By esbuild's own account: what an output has bytes of. */
+function bundledPackages({ outputs }: Metafile, repository: string): BundledPackage[] {
+  const paths = Object.values(outputs).flatMap(({ inputs }) =>
+    Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : [])),
+  )
+  const folders = paths.flatMap(
+    (path) =>
+      /^(?:.*\/)?(?:node_modules\/(?:@[^/]+\/)?[^/]+)(?=\/(?!.*node_modules\/))/.exec(path)?.[0] ?? [],
+  )
+  return [...new Set(folders)].sort().map((folder) => {
+    const file = join(repository, folder, 'package.json')
+    const { name, version } = JSON.parse(readFileSync(file, 'utf8')) as { name: string; version: string }
+    return { folder, name, version }
+  })
 }
 
 const HOME = 'usr/lib/mailfleet'

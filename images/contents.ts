@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path'
 import { filesBelow } from './app.ts'
 import { hashFile, runStage, temporaryFolder, type StageResult } from './cache.ts'
+import { configuration } from './configuration.ts'
 import { listErofs, type ErofsNode } from './erofs.ts'
 import type { Lock } from './lock/lock.ts'
 import type { Spec } from './spec.ts'
@@ -44,6 +45,8 @@ export type Contents = {
   sysctls: Record<string, string>
   /** Paths that are setuid, setgid or have extended attributes (capabilities are one). */
   setuid: string[]
+  /** What configures the system, path → text; see images/configuration.ts. */
+  texts: Record<string, string>
 }
 
 export type ContentsInputs = {
@@ -65,7 +68,7 @@ const INSTALLATION = '(installation)'
 /** Reads the root's contents, or finds them read. The result holds `contents.json` ({@link Contents}). */
 export async function rootContents(inputs: ContentsInputs): Promise<StageResult> {
   const { spec, lock, tools, base, root, cacheDir } = inputs
-  const names = ['contents', 'erofs', 'sysctls', 'units']
+  const names = ['contents', 'configuration', 'erofs', 'sysctls', 'units']
   return runStage(cacheDir, {
     name: 'contents',
     inputs: {
@@ -102,6 +105,7 @@ export async function rootContents(inputs: ContentsInputs): Promise<StageResult>
         units: startedUnits(unitFiles(tree)),
         sysctls: effectiveSysctls(textsOf(tree, SYSCTL_FOLDERS)),
         setuid: privileged.map(({ path }) => `/${path}`),
+        texts: configuration(tree, files),
       }
       writeFileSync(join(folder, 'contents.json'), JSON.stringify(contents))
     },

@@ -20,6 +20,8 @@ export const IMAGE_LOCK = 'image.lock.json'
 
 /** Every file of the root, beside the disk: too long a list for the manifest, which has its hash. */
 export const FILES = 'files.json'
+/** What configures the system, path → text, beside the disk. */
+export const TEXTS = 'texts.json'
 /** The kernel's configuration, beside the disk. */
 export const KERNEL_CONFIG = 'kernel.config'
 
@@ -32,7 +34,7 @@ const hex = v.pipe(v.string(), v.regex(/^[0-9a-f]+$/, 'lower-case hexadecimal'))
 const pcrs = v.strictObject({ '4': hex, '7': hex, '12': hex })
 
 const manifestSchema = v.strictObject({
-  format: v.literal(2, '2, as this version bakes it; bake the image again'),
+  format: v.literal(3, '3, as this version bakes it; bake the image again'),
   name: v.string(),
   /** SHA-256 of disk.raw. */
   digest: hex256,
@@ -55,7 +57,7 @@ const manifestSchema = v.strictObject({
   packages: v.array(v.strictObject({ name: v.string(), version: v.string(), architecture: v.string() })),
   npm: versions,
   /** npm packages whose code is in the server's bundle. */
-  bundled: texts,
+  bundled: versions,
   units: v.strictObject({ enabled: texts, masked: texts }),
   /** Unit → `Section.Key` → values in force after all drop-ins, of every unit that a boot starts. */
   unitProperties: v.record(v.string(), v.record(v.string(), texts)),
@@ -64,6 +66,8 @@ const manifestSchema = v.strictObject({
   setuid: texts,
   /** {@link FILES}: how many, and its SHA-256. */
   files: v.strictObject({ count: whole, sha256: hex256 }),
+  /** {@link TEXTS}: how many, and its SHA-256. */
+  texts: v.strictObject({ count: whole, sha256: hex256 }),
   /** What a boot may read and how large disk.raw may be, as the spec has it; see its schema for the units. */
   budget: v.strictObject({ maxBootBlocks: whole, maxImageBytes: whole }),
   /** Package → bytes of its files in the root, before compression. */
@@ -105,7 +109,7 @@ function makeManifest(inputs: ManifestInputs): Manifest {
   const ukiImage = readFileSync(join(esp.path, 'uki.efi'))
   const size = (stage: StageResult, name: string) => statSync(join(stage.path, name)).size
   return {
-    format: 2,
+    format: 3,
     name: spec.name,
     digest: disk.digest,
     architecture: spec.architecture,
@@ -127,12 +131,13 @@ function makeManifest(inputs: ManifestInputs): Manifest {
       architecture,
     })),
     npm: lock.native.map(({ name, version }: LockedNpm) => ({ name, version })),
-    bundled: bundle.packages,
+    bundled: versionsOf(bundle),
     units: { enabled: Object.values(spec.units.enable).flat().sort(), masked: [...spec.units.mask].sort() },
     unitProperties: contents.units,
     sysctls: contents.sysctls,
     setuid: contents.setuid,
     files: { count: contents.files.length, sha256: sha256(filesText(contents)) },
+    texts: { count: Object.keys(contents.texts).length, sha256: sha256(textsText(contents)) },
     budget: spec.budget,
     sizesByPackage: contents.sizesByPackage,
     partitions: disk.partitions,
@@ -155,11 +160,20 @@ function filesText({ files }: Contents): string {
   return `[\n${files.map((file) => JSON.stringify(file)).join(',\n')}\n]\n`
 }
 
+const textsText = ({ texts }: Contents) => `${JSON.stringify(texts, null, 1)}\n`
+
+/** Each version of a package once: it may be installed in several folders. */
+function versionsOf({ packages }: Bundle): { name: string; version: string }[] {
+  const each = new Map(packages.map(({ name, version }) => [`${name} ${version}`, { name, version }]))
+  return [...each].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item)
+}
+
 /** Texts of the files that describe an image and lie beside its disk, by name. */
 export function manifestTexts(inputs: ManifestInputs): Record<string, string> {
   return {
     'manifest.json': `${JSON.stringify(makeManifest(inputs), null, 2)}\n`,
     [FILES]: filesText(inputs.contents),
+    [TEXTS]: textsText(inputs.contents),
     [KERNEL_CONFIG]: readFileSync(join(inputs.kernel.path, 'config'), 'utf8'),
   }
 }
@@ -184,10 +198,15 @@ const filesSchema = v.array(
   }),
 )
 
-export type Description = { manifest: Manifest; files: ContentFile[]; kernelConfig: string }
+export type Description = {
+  manifest: Manifest
+  files: ContentFile[]
+  texts: Record<string, string>
+  kernelConfig: string
+}
 
 /**
- * Reads all that describes an image: manifest, list of files, kernel configuration.
+ * Reads all that describes an image: manifest, list of files, texts, kernel configuration.
  * @throws {InputError} naming what does not fit, or is not what the manifest says
  */
 export function readDescription(imageFolder: string): Description {
@@ -208,7 +227,12 @@ export function readDescription(imageFolder: string): Description {
     filesSchema,
     JSON.parse(beside(FILES, manifest.files.sha256)),
   ) as ContentFile[]
-  return { manifest, files, kernelConfig: beside(KERNEL_CONFIG, manifest.kernel.config) }
+  const texts = checkInput(
+    join(imageFolder, TEXTS),
+    v.record(v.string(), v.string()),
+    JSON.parse(beside(TEXTS, manifest.texts.sha256)),
+  )
+  return { manifest, files, texts, kernelConfig: beside(KERNEL_CONFIG, manifest.kernel.config) }
 }
 
 function readText(file: string): string {

@@ -23,7 +23,16 @@ export async function imageVerify(o: { project: Project; image?: string; key?: s
     ...lockProblems(folder, manifest.lock),
     ...provenanceProblems(folder, digest, key),
   ]
-  const checked = ['disk.raw', 'manifest.json', 'files.json', 'kernel.config', SBOM, IMAGE_LOCK, 'provenance']
+  const checked = [
+    'disk.raw',
+    'manifest.json',
+    'files.json',
+    'texts.json',
+    'kernel.config',
+    SBOM,
+    IMAGE_LOCK,
+    'provenance',
+  ]
   const signed =
     key === undefined ? 'no signature was asked for (--key)' : 'its provenance is signed by the key'
   if (problems.length === 0) console.log(`${digest}: ${checked.join(', ')} belong together; ${signed}`)

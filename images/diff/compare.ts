@@ -1,6 +1,7 @@
 // What differs between two images: not their bytes, which tell nobody anything, but what they hold and how they behave.
 // Owns: the sections of a comparison, and how each is read out of what lies beside a disk. Pure, save for the reading
 // of a receipt. What only a boot shows is compared when both images have been booted, and named when it was not.
+import { diffLines } from 'diff'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readReceipt, type Receipt } from '../boot/receipt.ts'
@@ -11,6 +12,7 @@ export const SECTIONS = {
   packages: 'Debian packages',
   npm: 'npm packages',
   files: 'Files',
+  texts: 'Configuration (/etc, units, and what systemd, udev and PAM read)',
   setuid: 'Files with more rights (setuid, setgid, capabilities)',
   units: 'Units that start at boot',
   unitProperties: 'Settings of units',
@@ -26,13 +28,23 @@ export const SECTIONS = {
 export type SectionName = keyof typeof SECTIONS
 export const FROM_RECEIPTS: readonly SectionName[] = ['listening', 'outgoing', 'boot']
 
-export type Change = { key: string; kind: 'added' | 'removed' | 'changed'; before?: string; after?: string }
+export type Change = {
+  key: string
+  kind: 'added' | 'removed' | 'changed'
+  before?: string
+  after?: string
+  /** Of a text: what differs, each line with `+` or `-` before it. Then there is no `before` and no `after`. */
+  lines?: string[]
+}
 
 export type Diff = {
   /** SHA-256 of the two disks. */
   before: string
   after: string
-  changes: Record<SectionName, Change[]>
+  /** Null where nothing was compared: what only a boot shows, of an image without a receipt. */
+  changes: Record<SectionName, Change[] | null>
+  /** Units that start at boot, in the image that is to replace the other. */
+  started: string[]
   /** Of sections with numbers: key → value, in both images. */
   figures: { before: Record<string, number>; after: Record<string, number> }
   /** Images without a receipt of this version of the boot test: what only a boot shows was not compared. */
@@ -62,18 +74,23 @@ function receiptOf(folder: string, digest: string): Receipt | undefined {
 
 /** Compares two images, the one that runs and the one that is to replace it. */
 export function compareImages(before: Side, after: Side): Diff {
-  const [old, fresh] = [valuesOf(before), valuesOf(after)]
+  // The settings of a unit that only one image starts are that unit's own change.
+  const inBoth = (unit: string) =>
+    unit in before.manifest.unitProperties && unit in after.manifest.unitProperties
+  const [old, fresh] = [valuesOf(before, inBoth), valuesOf(after, inBoth)]
   const booted = before.receipt !== undefined && after.receipt !== undefined
   const names = Object.keys(SECTIONS) as SectionName[]
   const changes = names.map((name) => {
     const compared = booted || !FROM_RECEIPTS.includes(name)
-    return [name, compared ? differences(old[name], fresh[name]) : []] as const
+    const found = compared ? differences(old[name], fresh[name]) : null
+    return [name, name === 'texts' ? (found?.map(withLines) ?? null) : found] as const
   })
   const sides = { before, after }
   return {
     before: before.manifest.digest,
     after: after.manifest.digest,
-    changes: Object.fromEntries(changes) as Record<SectionName, Change[]>,
+    changes: Object.fromEntries(changes) as Diff['changes'],
+    started: Object.keys(after.manifest.unitProperties),
     figures: { before: figuresOf(before), after: figuresOf(after) },
     notBooted: (['before', 'after'] as const).filter((side) => sides[side].receipt === undefined),
   }
@@ -81,8 +98,8 @@ export function compareImages(before: Side, after: Side): Diff {
 
 type Values = ReadonlyMap<string, string>
 
-function valuesOf(side: Side): Record<SectionName, Values> {
-  const { manifest, files, kernelConfig, receipt } = side
+function valuesOf(side: Side, inBoth: (unit: string) => boolean): Record<SectionName, Values> {
+  const { manifest, files, texts, kernelConfig, receipt } = side
   const named = (list: readonly { name: string; version: string }[]) =>
     new Map(list.map(({ name, version }) => [name, version]))
   const present = (list: readonly string[]) => new Map(list.map((key) => [key, '']))
@@ -96,7 +113,7 @@ function valuesOf(side: Side): Record<SectionName, Values> {
       })),
     ),
     npm: new Map([
-      ...present(manifest.bundled.map((name) => `${name} (bundled)`)),
+      ...allVersions(manifest.bundled.map(({ name, version }) => ({ name: `${name} (bundled)`, version }))),
       ...named(manifest.npm),
       ['node', manifest.node],
     ]),
@@ -106,15 +123,18 @@ function valuesOf(side: Side): Record<SectionName, Values> {
         return [path, `${type} ${mode} ${uid}:${gid} ${content} (${owner})`.replace('  ', ' ')]
       }),
     ),
+    texts: new Map(Object.entries(texts)),
     setuid: present(manifest.setuid),
     units: new Map([
       ...present(Object.keys(manifest.unitProperties)),
       ...manifest.units.masked.map((unit): [string, string] => [unit, 'masked']),
     ]),
     unitProperties: new Map(
-      Object.entries(manifest.unitProperties).flatMap(([unit, properties]) =>
-        Object.entries(properties).map(([key, values]) => [`${unit} ${key}`, values.join(' ⏎ ')] as const),
-      ),
+      Object.entries(manifest.unitProperties)
+        .filter(([unit]) => inBoth(unit))
+        .flatMap(([unit, properties]) =>
+          Object.entries(properties).map(([key, values]) => [`${unit} ${key}`, values.join(' ⏎ ')] as const),
+        ),
     ),
     sysctls: new Map(Object.entries(manifest.sysctls)),
     kernelConfig: new Map(
@@ -126,6 +146,12 @@ function valuesOf(side: Side): Record<SectionName, Values> {
     outgoing: present(receipt?.outgoing ?? []),
     boot: new Map([...figures].filter(([key]) => isBoot(key))),
   }
+}
+
+/** A package may be there in several versions. */
+function allVersions(list: readonly { name: string; version: string }[]): Values {
+  const groups = Map.groupBy(list, ({ name }) => name)
+  return new Map([...groups].map(([name, items]) => [name, items.map(({ version }) => version).join(', ')]))
 }
 
 /** The kernel's package has its version in its name: an update is a change, not one package for another. */
@@ -165,3 +191,18 @@ function differences(before: Values, after: Values): Change[] {
     return [{ key, kind: 'changed', before: old, after: fresh }]
   })
 }
+
+/** A change of a text by the lines that differ. */
+function withLines({ key, kind, before = '', after = '' }: Change): Change {
+  const parts = diffLines(ended(before), ended(after)).filter(({ added, removed }) => added || removed)
+  const lines = parts.flatMap(({ added, value }) =>
+    value
+      .replace(/\n$/, '')
+      .split('\n')
+      .map((line) => `${added ? '+' : '-'} ${line}`),
+  )
+  return { key, kind, lines }
+}
+
+/** A last line without a line feed is the same line. */
+const ended = (text: string) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)

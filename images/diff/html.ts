@@ -19,7 +19,7 @@ export function diffPage(diff: Diff, violated: readonly string[] | undefined): s
   const sections = (Object.keys(SECTIONS) as SectionName[]).map((name) => sectionOf(name, diff.changes[name]))
   const missing = [...new Set(diff.notBooted.map((side) => diff[side]))].map(
     (digest) =>
-      `<p>${escaped(digest.slice(0, 12))} has no receipt: sockets, addresses and the boot were not compared.</p>`,
+      `<p>${escaped(digest.slice(0, 12))} has no receipt of this boot test: npx mailfleet image test</p>`,
   )
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -39,8 +39,9 @@ function verdict(violated: readonly string[] | undefined): string {
   return `<div class="no">The policy forbids:<ul>${items.join('')}</ul></div>`
 }
 
-function sectionOf(name: SectionName, changes: readonly Change[]): string {
+function sectionOf(name: SectionName, changes: readonly Change[] | null): string {
   const title = escaped(SECTIONS[name])
+  if (changes === null) return `<p class="no">${title}: not compared</p>`
   if (changes.length === 0) return `<details><summary>${title}: no change</summary></details>`
   const inside =
     name === 'files'
@@ -58,11 +59,16 @@ function sectionOf(name: SectionName, changes: readonly Change[]): string {
 
 function table(changes: readonly Change[]): string {
   const rows = changes.map(
-    ({ key, kind, before, after }) =>
-      `<tr class="${kind}"><td>${kind}<td>${escaped(key)}<td>${escaped(before ?? '')}<td>${escaped(after ?? '')}</tr>`,
+    ({ key, kind, before, after, lines }) =>
+      `<tr class="${kind}"><td>${kind}<td>${escaped(key)}${lines === undefined ? '' : linesOf(lines)}<td>${escaped(before ?? '')}<td>${escaped(after ?? '')}</tr>`,
   )
   return `<table>${rows.join('')}</table>`
 }
+
+const linesOf = (lines: readonly string[]) =>
+  lines
+    .map((line) => `<br><span class="${line.startsWith('+') ? 'added' : 'removed'}">${escaped(line)}</span>`)
+    .join('')
 
 const ENTITIES: Record<string, string> = {
   '&': '&amp;',

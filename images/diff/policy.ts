@@ -1,16 +1,30 @@
 // The gate between the image that runs and the one that is to replace it: a policy of what may not change unnoticed.
-// Owns: its schema, and holding a comparison to it. What a policy speaks of and nobody could see is a violation too.
+// Owns: its schema, and holding a comparison to it. What widens rights is forbidden unless the policy allows it (guard.ts).
+// What was not compared is a violation too.
 // Fails with InputError, all problems of the file at once.
 import * as v from 'valibot'
 import { checkInput, readInput } from '../../input/problems.ts'
-import { FROM_RECEIPTS, SECTIONS, type Change, type Diff, type SectionName } from './compare.ts'
+import { SECTIONS, type Change, type Diff, type SectionName } from './compare.ts'
+import { GUARDED, guardedChanges, type Guarded } from './guard.ts'
 
 const sectionName = v.picklist(Object.keys(SECTIONS) as SectionName[], Object.keys(SECTIONS).join(', '))
 const patterns = v.pipe(v.array(v.pipe(v.string(), v.minLength(1, 'a key'))), v.minLength(1, 'at least one'))
 const kinds = v.picklist(['added', 'removed', 'changed'], 'added, removed or changed')
 
 const policySchema = v.strictObject({
-  format: v.literal(1, '1'),
+  format: v.literal(2, '2: since it, what widens rights is forbidden unless `allow` names it'),
+  /** Guarded changes that are meant; see guard.ts. */
+  allow: v.optional(
+    v.array(
+      v.strictObject({
+        in: v.picklist(GUARDED, GUARDED.join(', ')),
+        change: v.optional(v.pipe(v.array(kinds), v.minLength(1, 'at least one'))),
+        keys: patterns,
+        why: v.pipe(v.string(), v.minLength(1, 'a reason, for who reviews it')),
+      }),
+    ),
+    [],
+  ),
   forbid: v.array(
     v.strictObject({
       in: sectionName,
@@ -38,21 +52,33 @@ export function readPolicy(file: string): Policy {
 /** Sentences that say what the policy forbids in a comparison; none when it passes. */
 export function violations(diff: Diff, policy: Policy): string[] {
   return [
-    ...unseen(diff, policy),
+    ...unseen(diff),
+    ...guarded(diff, policy),
     ...policy.forbid.flatMap((rule) => forbidden(diff, rule)),
     ...grown(diff, policy),
   ]
 }
 
-/** Rules about what only a boot shows hold nothing to account without one. */
-function unseen({ notBooted, before, after }: Diff, { forbid, growthPercent }: Policy): string[] {
-  const asked = forbid.some((rule) => FROM_RECEIPTS.includes(rule.in)) || 'blocksRead' in growthPercent
-  if (!asked) return []
+/** A gate looks at what only a boot shows: without a boot it lets nothing through. */
+function unseen({ notBooted, before, after }: Diff): string[] {
   const digests = new Set(notBooted.map((side) => (side === 'before' ? before : after)))
   return [...digests].map(
     (digest) =>
-      `${digest.slice(0, 12)} has no receipt of a boot test, which the policy asks for: npx mailfleet image test`,
+      `${digest.slice(0, 12)} has no receipt of a boot test, which a gate asks for: npx mailfleet image test`,
   )
+}
+
+function guarded(diff: Diff, { allow }: Policy): string[] {
+  const isAllowed = ({ section, change }: Guarded) =>
+    allow.some(
+      (rule) =>
+        rule.in === section &&
+        (rule.change?.includes(change.kind) ?? true) &&
+        rule.keys.some((pattern) => matches(pattern, change.key)),
+    )
+  return guardedChanges(diff)
+    .filter((change) => !isAllowed(change))
+    .map(({ section, change, why }) => `${section}: ${changeText(change)}: ${why}`)
 }
 
 function forbidden({ changes }: Diff, rule: Policy['forbid'][number]): string[] {
@@ -61,14 +87,25 @@ function forbidden({ changes }: Diff, rule: Policy['forbid'][number]): string[] 
     rule.change.includes(kind) &&
     (keys === undefined || keys.some((pattern) => matches(pattern, key))) &&
     !(except ?? []).some((pattern) => matches(pattern, key))
-  return changes[rule.in].filter(isMeant).map((change) => `${rule.in}: ${changeText(change)}: ${rule.why}`)
+  return (changes[rule.in] ?? [])
+    .filter(isMeant)
+    .map((change) => `${rule.in}: ${changeText(change)}: ${rule.why}`)
 }
 
 /** One change in words. */
-export function changeText({ key, kind, before = '', after = '' }: Change): string {
+export function changeText({ key, kind, before = '', after = '', lines }: Change): string {
+  if (lines !== undefined) return `${key} ${kind}: ${shownLines(lines).join(' ⏎ ')}`
   if (kind === 'changed') return `${key} changed: ${before} → ${after}`
   const value = kind === 'added' ? after : before
   return value === '' ? `${key} ${kind}` : `${key} ${kind} (${value})`
+}
+
+/** Of a change's lines this many are told. */
+const LINES_TOLD = 12
+
+export function shownLines(lines: readonly string[]): string[] {
+  const more = lines.length - LINES_TOLD
+  return more > 0 ? [...lines.slice(0, LINES_TOLD), `… and ${more} more`] : [...lines]
 }
 
 function matches(pattern: string, key: string): boolean {

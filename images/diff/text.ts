@@ -1,6 +1,6 @@
 // A comparison of two images as text for a terminal or a comment. Pure.
 import { SECTIONS, type Change, type Diff, type SectionName } from './compare.ts'
-import { changeText } from './policy.ts'
+import { changeText, shownLines } from './policy.ts'
 
 /** Of a section this many changes are shown: the page and the JSON have all. */
 const SHOWN = 40
@@ -11,19 +11,26 @@ export function diffText(diff: Diff, violated: readonly string[] | undefined): s
   if (diff.before === diff.after) lines.push('the same bytes')
   for (const [name, title] of Object.entries(SECTIONS) as [SectionName, string][]) {
     const changes = diff.changes[name]
-    if (changes.length === 0) continue
+    if (changes === null) lines.push('', `${title}: not compared`)
+    if (changes === null || changes.length === 0) continue
     lines.push('', `${title}: ${counts(changes)}`)
     if (name === 'files') lines.push(...byPackage(changes))
-    else lines.push(...changes.slice(0, SHOWN).map((change) => `  ${changeText(change)}`))
+    else lines.push(...changes.slice(0, SHOWN).flatMap(linesOf))
     const more = changes.length - SHOWN
     if (name !== 'files' && more > 0) lines.push(`  … and ${more} more`)
   }
   for (const digest of new Set(diff.notBooted.map((side) => diff[side])))
-    lines.push('', `${digest.slice(0, 12)} has no receipt: sockets, addresses and the boot were not compared`)
+    lines.push('', `${digest.slice(0, 12)} has no receipt of this boot test: npx mailfleet image test`)
   if (violated !== undefined)
     lines.push('', violated.length === 0 ? 'The policy allows it.' : `The policy forbids ${violated.length}:`)
   lines.push(...(violated ?? []).map((violation) => `  ${violation}`))
   return lines.join('\n')
+}
+
+/** One change; of a text, its lines below it. */
+function linesOf(change: Change): string[] {
+  if (change.lines === undefined) return [`  ${changeText(change)}`]
+  return [`  ${change.key} ${change.kind}`, ...shownLines(change.lines).map((line) => `    ${line}`)]
 }
 
 /** `2 added, 1 changed` */

@@ -2,6 +2,7 @@
 // Owns: finding an entry and everything it needs at run time on the image's platform. Fails with InputError.
 import * as v from 'valibot'
 import { checkInput, InputError, readInput, shown, type Problem } from '../../input/problems.ts'
+import type { BundledPackage } from '../app.ts'
 import type { Spec } from '../spec.ts'
 import type { LockedNpm } from './lock.ts'
 
@@ -96,16 +97,25 @@ function lookUp(packages: Packages, from: string, name: string): string | undefi
 
 export type NpmComponent = LockedNpm & { license?: string }
 
-/** Every version of these packages that npm's lock has for use at run time: several where packages disagree. */
-export function npmComponents(packageLockFile: string, names: readonly string[]): NpmComponent[] {
+/**
+ * The bundled packages as npm's lock has them, each version once.
+ * @throws {InputError} naming each package that is installed in another version than the lock's.
+ */
+export function npmComponents(packageLockFile: string, bundled: readonly BundledPackage[]): NpmComponent[] {
   const { packages } = checkInput(packageLockFile, packageLockSchema, readInput(packageLockFile))
   const found = new Map<string, NpmComponent>()
-  for (const [path, entry] of Object.entries(packages)) {
-    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
-    if (path === '' || entry.dev || !names.includes(name)) continue
-    const { version, integrity } = locked(packageLockFile, name, entry)
+  const problems: Problem[] = []
+  for (const { folder, name, version } of bundled) {
+    const entry = packages[folder]
+    if (entry?.version !== version) {
+      const expected = `${entry?.version ?? 'no such package'}, as npm's lock has it; run npm ci`
+      problems.push({ key: folder, found: `${version} installed`, expected })
+      continue
+    }
+    const { integrity } = locked(packageLockFile, name, entry)
     const license = entry.license === undefined ? {} : { license: entry.license }
     found.set(`${name}@${version}`, { name, version, integrity, ...license })
   }
+  if (problems.length > 0) throw new InputError(packageLockFile, problems)
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, component]) => component)
 }

@@ -1,7 +1,7 @@
 // The server as a bundle: runs without its sources, leaves native packages out, and names what it cannot find.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -11,6 +11,11 @@ import { readSpec } from '../../images/spec.ts'
 
 const root = join(import.meta.dirname, '../..')
 const spec = readSpec(join(root, 'images/image.yaml'))
+
+const versionIn = (name: string) => {
+  const text = readFileSync(join(root, `node_modules/${name}/package.json`), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
 
 function entryOf(text: string): string {
   const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-entry-')), 'entry.ts')
@@ -26,7 +31,9 @@ test('the bundle runs alone, CommonJS packages and all', async () => {
       `import { SMTPServer } from ${smtpServer}\nconst n: number = 1\nconsole.log(typeof SMTPServer, n)`,
     ),
   )
-  assert.ok(packages.includes('smtp-server'))
+  assert.ok(
+    packages.some(({ name, version }) => name === 'smtp-server' && version === versionIn('smtp-server')),
+  )
   const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-bundle-')), 'server.mjs')
   assert.equal(files.length, 1)
   writeFileSync(file, files[0]?.text ?? '')
@@ -46,7 +53,7 @@ test('the same sources give the same bundle', async () => {
 test('what the server loads at once is without the SDK of AWS, which comes when it is needed', async () => {
   const { files, packages } = await bundleServer(spec, join(root, 'server/main.ts'))
   assert.equal(files[0]?.name, 'server.mjs')
-  assert.ok(packages.includes('@aws-sdk/client-sqs'))
+  assert.ok(packages.some(({ name }) => name === '@aws-sdk/client-sqs'))
   const textOf = (wanted: string) => files.find(({ name }) => name === wanted)?.text ?? ''
   const atOnce = new Set(['server.mjs'])
   for (const name of atOnce)

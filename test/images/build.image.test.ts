@@ -43,7 +43,12 @@ test('the manifest says what is on the disk', async () => {
   assert.equal(manifest.locked, image.locked)
   assert.equal(manifest.node, lock.node.version)
   assert.equal(manifest.packages.length, lock.root.length + 1)
-  assert.ok(manifest.bundled.includes('smtp-server') && !manifest.bundled.includes('lmdb'))
+  const bundled = new Map(manifest.bundled.map(({ name, version }) => [name, version]))
+  const { dependencies } = JSON.parse(readFileSync(project.packageLockFile.replace('-lock', ''), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  assert.equal(bundled.get('valibot'), dependencies['valibot'])
+  assert.ok(bundled.has('smtp-server') && !bundled.has('lmdb'))
   assert.ok(manifest.kernel.commandLine.includes(`roothash=${manifest.rootHash}`))
   // Discoverable Partitions Specification: the root's and the verity partition's ids are the root hash's halves.
   const uuids = manifest.partitions.map(({ uuid }) => uuid.replaceAll('-', ''))

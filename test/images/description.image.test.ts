@@ -135,7 +135,7 @@ test('the bill of materials names every package once, with purl and hash', () =>
 test('a description that is not the disk’s is refused, with what is wrong named', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-description-'))
   try {
-    for (const name of ['manifest.json', 'files.json', 'kernel.config'])
+    for (const name of ['manifest.json', 'files.json', 'texts.json', 'kernel.config'])
       cpSync(join(image.folder, name), join(folder, name))
     writeFileSync(join(folder, 'files.json'), '[]')
     assert.throws(
@@ -145,7 +145,7 @@ test('a description that is not the disk’s is refused, with what is wrong name
     writeFileSync(join(folder, 'manifest.json'), '{"format":1}')
     assert.throws(
       () => readDescription(folder),
-      /format: expected 2, as this version bakes it; bake the image again/,
+      /format: expected 3, as this version bakes it; bake the image again/,
     )
   } finally {
     rmSync(folder, { recursive: true, force: true })

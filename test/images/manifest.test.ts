@@ -30,7 +30,7 @@ test('an earlier format, half a file and none are one problem each', (t) => {
   writeFileSync(file, JSON.stringify({ format: 1, digest: 'x' }))
   assert.throws(
     () => readManifest(folder),
-    /1 problem\n {2}format: expected 2, .*bake the image again, found 1/,
+    /1 problem\n {2}format: expected 3, .*bake the image again, found 1/,
   )
   writeFileSync(file, JSON.stringify(manifestOf()).slice(0, 200))
   assert.throws(() => readManifest(folder), InputError)

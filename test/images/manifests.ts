@@ -6,7 +6,7 @@ const hash = 'a'.repeat(64)
 /** A whole manifest of nothing, but for what is given. */
 export function manifestOf(overrides: Partial<Manifest> = {}): Manifest {
   return {
-    format: 2,
+    format: 3,
     name: 'mailfleet',
     digest: hash,
     architecture: 'amd64',
@@ -24,6 +24,7 @@ export function manifestOf(overrides: Partial<Manifest> = {}): Manifest {
     sysctls: {},
     setuid: [],
     files: { count: 0, sha256: hash },
+    texts: { count: 0, sha256: hash },
     budget: { maxBootBlocks: 1000, maxImageBytes: 2 ** 30 },
     sizesByPackage: {},
     pcr: { sha256: { '4': 'a', '7': 'b', '12': 'c' }, sha384: { '4': 'a', '7': 'b', '12': 'c' } },

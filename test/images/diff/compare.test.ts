@@ -57,7 +57,39 @@ test('sockets and boots are compared only where both images were booted', () => 
     { key: 'tcp :::80', kind: 'added', after: '' },
   ])
   const { changes, notBooted } = compareImages(side(), booted)
-  assert.deepEqual([changes.listening, changes.boot, notBooted], [[], [], ['before']])
+  assert.deepEqual([changes.listening, changes.outgoing, changes.boot], [null, null, null])
+  assert.deepEqual(notBooted, ['before'])
+})
+
+test('what was not compared is said as such, in text and on the page', () => {
+  const diff = compareImages(side(), side({}, { receipt: receipt() }))
+  assert.match(
+    diffText(diff, undefined),
+    /Listening sockets: not compared\n\nAddresses spoken to: not compared/,
+  )
+  assert.match(diffPage(diff, undefined), /<p class="no">Listening sockets: not compared<\/p>/)
+  assert.doesNotMatch(diffPage(diff, undefined), /Listening sockets: no change/)
+})
+
+test('texts are compared line by line', () => {
+  const before = side({}, { texts: { '/etc/a': 'one\ntwo\nthree', '/etc/b': 'x\n' } })
+  const after = side({}, { texts: { '/etc/a': 'one\n2\nthree\n', '/etc/c': '<y>\n' } })
+  const diff = compareImages(before, after)
+  assert.deepEqual(diff.changes.texts, [
+    { key: '/etc/a', kind: 'changed', lines: ['- two', '+ 2'] },
+    { key: '/etc/b', kind: 'removed', lines: ['- x'] },
+    { key: '/etc/c', kind: 'added', lines: ['+ <y>'] },
+  ])
+  assert.match(diffText(diff, undefined), /\/etc\/a changed\n {4}- two\n {4}\+ 2\n {2}\/etc\/b removed/)
+  assert.match(diffPage(diff, undefined), /<span class="added">\+ &lt;y&gt;<\/span>/)
+})
+
+test('a bundled npm package is compared by its versions', () => {
+  const bundled = (...versions: string[]) =>
+    side({ bundled: versions.map((version) => ({ name: 'ms', version })) })
+  const { changes } = compareImages(bundled('2.0.0'), bundled('2.0.0', '2.1.3'))
+  const expected = { key: 'ms (bundled)', kind: 'changed', before: '2.0.0', after: '2.0.0, 2.1.3' }
+  assert.deepEqual(changes.npm, [expected])
 })
 
 test('text groups files by package; the page shows names of an image as text and asks nobody for anything', () => {

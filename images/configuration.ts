@@ -1,0 +1,48 @@
+// The files of a root that configure it: /etc, units, and what systemd, udev and PAM read. Owns: which files these are,
+// and how each is shown. Below /etc, a file that is no text or that not everybody may read is shown by its hash.
+// Elsewhere such a file is a program and left out. Fails with the file system's error.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ContentFile } from './contents.ts'
+
+const STARTS = [
+  '/etc/',
+  '/usr/lib/os-release',
+  '/usr/lib/systemd/',
+  '/usr/lib/udev/rules.d/',
+  '/usr/lib/tmpfiles.d/',
+  '/usr/lib/sysusers.d/',
+  '/usr/lib/modules-load.d/',
+  '/usr/lib/modprobe.d/',
+  '/usr/lib/pam.d/',
+  '/usr/share/dbus-1/',
+]
+/** The certificates are a package's, the linker's cache follows from the libraries, the catalog explains log lines. */
+const LEFT_OUT = /^\/(etc\/(ssl\/certs\/|ld\.so\.cache$)|usr\/lib\/systemd\/catalog\/)/
+const MAX_SHOWN_BYTES = 64 * 1024
+
+/**
+ * Path → text; of a link where it leads.
+ * @param tree where the root was extracted
+ */
+export function configuration(tree: string, files: readonly ContentFile[]): Record<string, string> {
+  const chosen = files.filter(({ path }) => isConfiguration(path))
+  const texts = chosen.flatMap((file): [string, string][] => {
+    if (file.type === 'symlink') return [[file.path, `→ ${file.target ?? ''}`]]
+    const text = file.type === 'file' ? shownText(tree, file) : undefined
+    return text === undefined ? [] : [[file.path, text]]
+  })
+  return Object.fromEntries(texts)
+}
+
+const isConfiguration = (path: string) =>
+  STARTS.some((start) => path.startsWith(start)) && !LEFT_OUT.test(path)
+
+function shownText(tree: string, { path, mode, size = 0, sha256 = '' }: ContentFile): string | undefined {
+  const byHash = path.startsWith('/etc/') ? `(not shown: SHA-256 ${sha256})` : undefined
+  const isPublic = (Number.parseInt(mode, 8) & 0o004) !== 0
+  if (!isPublic || size > MAX_SHOWN_BYTES) return byHash
+  const bytes = readFileSync(join(tree, path))
+  const text = bytes.toString('utf8')
+  return !text.includes('\0') && Buffer.from(text).equals(bytes) ? text : byHash
+}

@@ -1,0 +1,57 @@
+// What a gate forbids without being told: changes that widen rights, ports, units, setuid files or listeners. Owns: which
+// sections are guarded, and what of them is harmless. A policy lets a change through by name. Pure.
+import { basename } from 'node:path'
+import { UNIT_FOLDERS } from '../units.ts'
+import type { Change, Diff, SectionName } from './compare.ts'
+
+type Guard = {
+  kinds: readonly Change['kind'][]
+  why: string
+  /** Changes that nobody need look at. */
+  isHarmless?: (change: Change, diff: Diff) => boolean
+}
+
+const ALL = ['added', 'removed', 'changed'] as const
+
+/** By section. */
+const GUARDS: Partial<Record<SectionName, Guard>> = {
+  setuid: { kinds: ['added'], why: 'nobody on an instance may become another user' },
+  units: { kinds: ALL, why: 'another set of units starts' },
+  unitProperties: {
+    kinds: ALL,
+    why: 'a unit runs something else, or with other rights',
+    isHarmless: ({ key }) => / Unit\.(Description|Documentation)$/.test(key),
+  },
+  texts: {
+    kinds: ALL,
+    why: 'it configures rights, ports, units or accounts',
+    // Their settings in force are compared, drop-ins and all.
+    isHarmless: ({ key }, { started }) => started.includes(unitOf(key)),
+  },
+  listening: { kinds: ['added'], why: 'another way in' },
+  outgoing: { kinds: ['added'], why: 'an instance speaks to nobody that it need not' },
+}
+
+export const GUARDED = Object.keys(GUARDS) as SectionName[]
+
+export type Guarded = { section: SectionName; change: Change; why: string }
+
+/** The changes that need a word in the policy. */
+export function guardedChanges(diff: Diff): Guarded[] {
+  return GUARDED.flatMap((section) => {
+    const { kinds, why, isHarmless } = GUARDS[section]!
+    const changes = diff.changes[section] ?? []
+    return changes
+      .filter((change) => kinds.includes(change.kind) && !isHarmless?.(change, diff))
+      .map((change) => ({ section, change, why }))
+  })
+}
+
+/** The unit that a file or a drop-in is of; empty for a file that is of no single unit, a link into a `.wants` folder too. */
+function unitOf(path: string): string {
+  const folder = UNIT_FOLDERS.find((each) => path.startsWith(`/${each}/`))
+  if (folder === undefined) return ''
+  const [first = '', ...rest] = path.slice(folder.length + 2).split('/')
+  if (rest.length === 0) return basename(first)
+  return rest.length === 1 && first.endsWith('.d') ? first.slice(0, -'.d'.length) : ''
+}
