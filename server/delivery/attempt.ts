@@ -1,19 +1,21 @@
 // One attempt at one leased entry, from its pending destinations to what the queue is told.
 // Owns: the order of things. What a host has acknowledged is stored before the next host is talked to; the end of the
-// attempt (removal, next attempt, DSN) is one commit. A lost lease ends the attempt: someone else has the entry now.
+// attempt (removal, next attempt, DSN) is one commit. A lost lease ends the attempt: another process has the entry now.
 import type { Destination, Entry, Lease, NewEntry } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
 import { parseAddress } from '../names.ts'
 import { buildDsn } from './dsn.ts'
 import { failed, type Outcome } from './outcome.ts'
 import { nextAttempt, type RetrySchedule } from './retry.ts'
-import type { Envelope, Outcomes } from './send.ts'
+import type { Hold } from './hold.ts'
+import { LeaseLostError, type Envelope, type Outcomes } from './send.ts'
 import { rewriteSrs, type Srs } from './srs.ts'
 
 export type AttemptContext = {
   queue: Pick<Queue, 'body' | 'record' | 'settle'>
-  /** Sends to recipients of one domain (or by the relay). */
-  deliver: (domain: string, envelope: Envelope, message: readonly Buffer[]) => Promise<Outcomes>
+  hold: Hold
+  /** Sends to recipients of one domain (or by the relay). @throws {LeaseLostError} if nothing can have been delivered. */
+  deliver: Deliver
   /** Where a DSN for this sender goes: the sender, or the mailboxes behind it when it is one of our aliases. */
   sendersMailboxes: (sender: string) => string[]
   srs: Srs
@@ -24,6 +26,13 @@ export type AttemptContext = {
   now: () => number
   random: () => number
 }
+
+export type Deliver = (
+  domain: string,
+  envelope: Envelope,
+  message: readonly Buffer[],
+  hold: Hold,
+) => Promise<Outcomes>
 
 export type Attempted = {
   /** The queue knows of it. False: the lease was lost. */
@@ -45,9 +54,8 @@ export async function attempt(lease: Lease, context: AttemptContext): Promise<At
   let destinations = entry.destinations
   const groups = groupDestinations(destinations, context.relayed)
   for (const [index, group] of groups.entries()) {
-    // The process, or all of the machine, may have stood still: by now someone else may be sending to this group.
-    if (lease.expiresMs <= context.now()) return { settled: false, ended, nextMs: null, dsn: 'none' }
     const outcomes = await deliverGroup(group, entry, body, context)
+    if (outcomes === 'lost') return { settled: false, ended, nextMs: null, dsn: 'none' }
     destinations = destinations.map((destination) => {
       const outcome = group.destinations.includes(destination) ? outcomes.get(destination.address) : undefined
       if (outcome === undefined) return destination
@@ -86,12 +94,15 @@ function groupDestinations(destinations: readonly Destination[], relayed: boolea
   return groups
 }
 
+/** 'lost': the lease was lost before the host can have taken the message. */
 async function deliverGroup(
   group: Group,
   entry: Entry,
   body: Buffer,
   context: AttemptContext,
-): Promise<Outcomes> {
+): Promise<Outcomes | 'lost'> {
+  // The process, or all of the machine, may have stood still: another process may be sending to this group by now.
+  if (context.hold.isLost()) return 'lost'
   const recipients = group.destinations.map(({ address }) => address)
   if (!context.relayed && group.domain === '') {
     return new Map(
@@ -107,7 +118,12 @@ async function deliverGroup(
   // DSN to its sender): there the next host would take it for a loop of its own.
   const marked = !recipients.some((recipient) => recipient.toLowerCase() === group.alias.toLowerCase())
   const mark = marked ? [Buffer.from(`Delivered-To: ${group.alias}\r\n`)] : []
-  return context.deliver(group.domain, envelope, [...mark, body])
+  try {
+    return await context.deliver(group.domain, envelope, [...mark, body], context.hold)
+  } catch (error) {
+    if (error instanceof LeaseLostError) return 'lost'
+    throw error
+  }
 }
 
 function applyOutcome(destination: Destination, outcome: Outcome): Destination {

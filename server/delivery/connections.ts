@@ -38,8 +38,8 @@ export function createConnections(options: ConnectionOptions) {
   const idle = createIdle(options.idleMs, options.maxIdle)
   let closed = false
 
-  async function opened(hop: Hop, ignoreTLS: boolean): Promise<Connection> {
-    const connection = { smtp: await connect(hop, options, ignoreTLS), hop, messages: 0 }
+  async function opened(hop: Hop, ignoreTLS: boolean, signal?: AbortSignal): Promise<Connection> {
+    const connection = { smtp: await connect(hop, { ...options, ignoreTLS }, signal), hop, messages: 0 }
     connection.smtp.once('end', () => idle.forget(connection))
     return connection
   }
@@ -50,15 +50,15 @@ export function createConnections(options: ConnectionOptions) {
 
     /**
      * Opens a connection that is ready for MAIL.
-     * @throws {SendError} when the host cannot be reached, or its greeting or EHLO is no welcome.
+     * @throws {SendError} when the host cannot be reached, its greeting or EHLO is no welcome, or `signal` is aborted.
      */
-    open: async (hop: Hop): Promise<Connection> => {
+    open: async (hop: Hop, signal?: AbortSignal): Promise<Connection> => {
       try {
-        return await opened(hop, false)
+        return await opened(hop, false, signal)
       } catch (error) {
         // RFC 7435: opportunistic security. A host whose TLS does not work gets the mail as one without TLS does.
         if ((error as SendError).code !== 'ETLS') throw error
-        return await opened(hop, true)
+        return await opened(hop, true, signal)
       }
     },
 
@@ -118,13 +118,17 @@ export function connectionEnded(): Error & SendError {
   return Object.assign(new Error('connection ended'), { code: 'ECONNECTION' })
 }
 
-function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Promise<SMTPConnection> {
+function connect(
+  hop: Hop,
+  options: ConnectionOptions & { ignoreTLS: boolean },
+  signal?: AbortSignal,
+): Promise<SMTPConnection> {
   const smtp = new SMTPConnection({
     host: hop.address,
     port: hop.port,
     name: options.hostname,
     ...(hop.name === hop.address ? {} : { servername: hop.name }),
-    ignoreTLS,
+    ignoreTLS: options.ignoreTLS,
     opportunisticTLS: true,
     // Without DANE or MTA-STS there is nothing to hold a certificate against; encryption still stops listeners.
     tls: { rejectUnauthorized: false },
@@ -136,6 +140,8 @@ function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Prom
   })
   // Every step in time, and yet for ever: a reply may come byte by byte.
   const overdue = setTimeout(() => smtp.close(), options.connectMs + SETUP_STEPS * options.greetingMs)
+  const abort = () => smtp.close()
+  signal?.addEventListener('abort', abort)
   return new Promise<SMTPConnection>((resolve, reject) => {
     // Without any other event when the host closes at an unlucky moment.
     smtp.once('end', () => reject(connectionEnded()))
@@ -152,5 +158,8 @@ function connect(hop: Hop, options: ConnectionOptions, ignoreTLS: boolean): Prom
         resolve(smtp)
       }
     })
-  }).finally(() => clearTimeout(overdue))
+  }).finally(() => {
+    clearTimeout(overdue)
+    signal?.removeEventListener('abort', abort)
+  })
 }

@@ -30,9 +30,9 @@ export function createDeliverer(
       : relayHop(relay),
   )
   return {
-    deliver: async (domain, envelope, message) => {
+    deliver: async (domain, envelope, message, hold) => {
       const found = await hopsFor(domain)
-      if (found.kind === 'hops') return send(ways, found.hops, envelope, message)
+      if (found.kind === 'hops') return send(ways, found.hops, { envelope, message, hold })
       return new Map(envelope.recipients.map((recipient) => [recipient, found.outcome]))
     },
     close: () => connections.close(),
@@ -47,9 +47,9 @@ function rememberHops(find: (domain: string) => Promise<Hops>): (domain: string)
   const known = new Map<string, { hops: Promise<Hops>; untilMs: number }>()
   return (domain) => {
     const found = known.get(domain)
-    if (found !== undefined && found.untilMs > Date.now()) return found.hops
+    if (found !== undefined && found.untilMs > performance.now()) return found.hops
     const hops = find(domain)
-    const entry = { hops, untilMs: Date.now() + HOPS_MS }
+    const entry = { hops, untilMs: performance.now() + HOPS_MS }
     known.delete(domain)
     known.set(domain, entry)
     const [oldest] = known.keys()

@@ -1,11 +1,11 @@
 // The forwarder: takes due entries off the shared queue and has them delivered, a bounded number at a time.
-// Owns: slots, polling, keeping leases alive while work goes on, and stopping. Leases no more than it has slots for,
-// so that work spreads over instances. Trouble with the queue makes it wait; the loop never ends by an error.
+// Owns: slots, polling, and stopping. Leases no more than it has slots for, so that work spreads over instances. Trouble with the queue makes it wait; the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { troubleFields } from '../aws/trouble.ts'
 import { errorFields } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
+import { keepHold } from './hold.ts'
 import { workOn, type WorkOptions } from './work.ts'
 
 export type Forwarder = {
@@ -58,10 +58,10 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
 
   function begin(lease: Lease): void {
     options.metrics.deliveriesInProgress.inc()
-    const extending = setInterval(() => void extend(lease, options), options.leaseMs / 3)
-    const work = workOn(lease, options).then((known) => {
+    const hold = keepHold(lease, options)
+    const work = workOn(lease, hold, options).then((known) => {
       settled ||= known
-      clearInterval(extending)
+      hold.end()
       working.delete(lease)
       options.metrics.deliveriesInProgress.dec()
       bell.ring()
@@ -128,14 +128,5 @@ async function giveBack(leases: readonly Lease[], { queue, log }: ForwarderOptio
     await Promise.all(leases.map((lease) => queue.release(lease)))
   } catch (error) {
     log('release-failed', errorFields(error))
-  }
-}
-
-async function extend(lease: Lease, { queue, leaseMs, metrics, log }: ForwarderOptions): Promise<void> {
-  try {
-    if (!(await queue.extend(lease, leaseMs))) log('lease-lost', { id: lease.entry.id })
-  } catch (error) {
-    metrics.errors.inc({ where: 'extend' })
-    log('extend-failed', { id: lease.entry.id, ...errorFields(error) })
   }
 }

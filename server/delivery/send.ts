@@ -1,10 +1,12 @@
 // One message handed to the next host: the hops tried in turn, one SMTP transaction, an outcome for each recipient.
 // Owns: when another hop, or a fresh connection, is worth a try. That is so only while nothing of the message has
-// been sent; from the first byte on there is one attempt, since a second could deliver twice.
+// been sent; from the first byte on there is one attempt, since a second could deliver twice. A lost lease ends the
+// transaction before DATA and before the dot; after the dot the reply is waited for.
 import { Readable } from 'node:stream'
 import type SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { connectionEnded, type Connection, type Connections } from './connections.ts'
 import { deferred, delivered, outcomeOfError, type Outcome, type SendError } from './outcome.ts'
+import type { Hold } from './hold.ts'
 import type { Hop } from './resolve.ts'
 import type { Unanswering } from './unanswering.ts'
 
@@ -17,7 +19,18 @@ export type Envelope = {
 /** Outcome by recipient. */
 export type Outcomes = Map<string, Outcome>
 
-type Sent = { outcomes: Outcomes; connectionUsable: boolean } | { notStarted: SendError }
+/** The lease of the entry was lost before the dot was sent: the host cannot have taken the message. */
+export class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError'
+}
+
+/** What is sent: `message` in its pieces, as long as `hold` is not lost. */
+export type Delivery = { envelope: Envelope; message: readonly Buffer[]; hold: Hold }
+
+type Sent = { outcomes: Outcomes; connectionUsable: boolean } | { notStarted: SendError } | 'lost'
+
+/** Most bytes handed to the connection at once: the hold is looked at before each. */
+const CHUNK_BYTES = 65_536
 
 export type Ways = {
   connections: Connections
@@ -26,16 +39,15 @@ export type Ways = {
   transactionMs: number
 }
 
-/** Sends `message` (its pieces in order) to every recipient of `envelope` by the first of `hops` that will talk. */
-export async function send(
-  ways: Ways,
-  hops: readonly Hop[],
-  envelope: Envelope,
-  message: readonly Buffer[],
-): Promise<Outcomes> {
+/**
+ * Sends a message to every recipient of its envelope by the first of `hops` that will talk.
+ * @throws {LeaseLostError} if the lease is lost before the dot is sent.
+ */
+export async function send(ways: Ways, hops: readonly Hop[], delivery: Delivery): Promise<Outcomes> {
+  const { envelope } = delivery
   let last: Outcome = deferred('connect', 'no host to try', '4.4.1')
   for (const hop of hops) {
-    const result = await sendBy(ways, hop, envelope, message)
+    const result = await sendBy(ways, hop, delivery)
     if (result instanceof Map) return result
     last = result
   }
@@ -46,27 +58,29 @@ export async function send(
 async function sendBy(
   { connections, unanswering, transactionMs }: Ways,
   hop: Hop,
-  envelope: Envelope,
-  message: readonly Buffer[],
+  delivery: Delivery,
 ): Promise<Outcomes | Outcome> {
   const idle = connections.take(hop)
   if (idle !== null) {
-    const sent = await transact(idle, envelope, message, transactionMs)
+    const sent = await transact(idle, delivery, transactionMs)
+    if (sent === 'lost') throw new LeaseLostError()
     // The host may have closed it at the same moment: that says nothing about the message.
     if (!('notStarted' in sent)) return finish(connections, idle, sent)
     idle.smtp.close()
   }
   if (!unanswering.mayTry(hop)) return deferred('connect', 'host did not answer lately', '4.4.1', hop.name)
-  const startedMs = Date.now()
+  const startedMs = performance.now()
   let fresh: Connection
   try {
-    fresh = await connections.open(hop)
+    fresh = await connections.open(hop, delivery.hold.signal)
     unanswering.answered(hop)
   } catch (error) {
+    if (delivery.hold.isLost()) throw new LeaseLostError()
     unanswering.failed(hop, startedMs)
     return notWelcome(error as SendError, hop)
   }
-  const sent = await transact(fresh, envelope, message, transactionMs)
+  const sent = await transact(fresh, delivery, transactionMs)
+  if (sent === 'lost') throw new LeaseLostError()
   if (!('notStarted' in sent)) return finish(connections, fresh, sent)
   fresh.smtp.close()
   return deferred('connect', sent.notStarted.message, '4.4.2', hop.name)
@@ -75,7 +89,7 @@ async function sendBy(
 function finish(
   connections: Connections,
   connection: Connection,
-  sent: Exclude<Sent, { notStarted: SendError }>,
+  sent: Exclude<Sent, { notStarted: SendError } | 'lost'>,
 ): Outcomes {
   if (sent.connectionUsable) connections.keep(connection)
   else if (!connection.smtp.destroyed) connection.smtp.quit()
@@ -90,26 +104,22 @@ function notWelcome(error: SendError, hop: Hop): Outcome {
 
 async function transact(
   { smtp, hop }: Connection,
-  envelope: Envelope,
-  message: readonly Buffer[],
+  { envelope, message, hold }: Delivery,
   transactionMs: number,
 ): Promise<Sent> {
-  let started = false
-  // Read for the first time when the host has said 354.
-  const body = new Readable({
-    read() {
-      started = true
-      for (const piece of message) this.push(piece)
-      this.push(null)
-    },
-  })
+  const text = textOf(message, hold)
   const size = message.reduce((sum, piece) => sum + piece.length, 0)
   return new Promise((resolve) => {
     const done = (error: SendError | null, info?: SMTPConnection.SentMessageInfo) => {
       clearTimeout(overdue)
       smtp.off('end', gone)
+      hold.signal.removeEventListener('abort', lost)
+      if (!text.complete() && hold.isLost()) {
+        smtp.close()
+        return resolve('lost')
+      }
       const rejected = error?.rejectedErrors ?? info?.rejectedErrors ?? []
-      if (error !== null && !started && isConnectionLoss(error)) resolve({ notStarted: error })
+      if (error !== null && !text.started() && isConnectionLoss(error)) resolve({ notStarted: error })
       else
         resolve({
           outcomes: outcomesOf(envelope, hop, error, rejected, info?.response),
@@ -118,14 +128,48 @@ async function transact(
     }
     // The library closes first and tells why in the same turn, or, at an unlucky moment, never.
     const gone = () => void setImmediate(() => done(connectionEnded()))
+    const lost = () => text.complete() || smtp.close()
     smtp.once('end', gone)
     const overdue = setTimeout(() => smtp.close(), transactionMs)
+    hold.signal.addEventListener('abort', lost)
+    // With PIPELINING, DATA goes out together with MAIL.
+    if (hold.isLost()) return done(null)
     smtp.send(
       { from: envelope.reversePath, to: [...envelope.recipients], size, use8BitMime: envelope.eightBit },
-      body,
+      text.stream,
       done,
     )
   })
+}
+
+/**
+ * The message as a stream that fails once the hold is lost. The library reads it for the first time when the host has
+ * said 354, and sends the dot when it has read the end.
+ */
+function textOf(message: readonly Buffer[], hold: Hold) {
+  const chunks = chunksOf(message)
+  let started = false
+  let complete = false
+  const stream = new Readable({
+    read() {
+      started = true
+      if (hold.isLost()) {
+        this.destroy(new LeaseLostError())
+        return
+      }
+      const chunk = chunks.next()
+      complete = chunk.done === true
+      this.push(chunk.value ?? null)
+    },
+  })
+  return { stream, started: () => started, complete: () => complete }
+}
+
+function* chunksOf(message: readonly Buffer[]): Generator<Buffer, undefined> {
+  for (const piece of message) {
+    for (let start = 0; start < piece.length; start += CHUNK_BYTES)
+      yield piece.subarray(start, start + CHUNK_BYTES)
+  }
 }
 
 function isConnectionLoss({ code, response }: SendError): boolean {

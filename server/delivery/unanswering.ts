@@ -13,7 +13,7 @@ const HOSTS = 1_000
 
 export type Unanswering = ReturnType<typeof createUnanswering>
 
-export function createUnanswering(now: () => number = Date.now) {
+export function createUnanswering(now: () => number = () => performance.now()) {
   /** When each may be tried again. */
   const untilMs = new Map<string, number>()
 

@@ -7,10 +7,11 @@ import { errorFields, type Log } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
 import { attempt, reschedule, type Attempted, type AttemptContext } from './attempt.ts'
+import type { HoldKeeper } from './hold.ts'
 
 export type WorkOptions = {
   queue: Pick<Queue, 'body' | 'record' | 'settle'>
-  context: Omit<AttemptContext, 'queue'>
+  context: Omit<AttemptContext, 'queue' | 'hold'>
   metrics: Metrics
   log: Log
 }
@@ -22,13 +23,14 @@ const INSIST_MS = [250, 500, 1_000, 2_000]
  * Attempts `lease`'s entry once. A canary is taken off the queue instead: that it got here is what it was sent for.
  * Never rejects. @returns whether the queue knows the outcome.
  */
-export async function workOn(lease: Lease, options: WorkOptions): Promise<boolean> {
+export async function workOn(lease: Lease, hold: HoldKeeper, options: WorkOptions): Promise<boolean> {
   const { queue, context, metrics, log } = options
   const { id, attempts, canary } = lease.entry
   try {
     if (canary === true) return await insistent(options).settle(lease, { kind: 'remove' })
-    const attempted = await attempt(lease, { ...context, queue: insistent(options) })
+    const attempted = await attempt(lease, { ...context, hold, queue: insistent(options) })
     report(lease, attempted, options)
+    if (!attempted.settled) hold.lose()
     return attempted.settled
   } catch (error) {
     metrics.errors.inc({ where: 'attempt' })
@@ -64,7 +66,7 @@ function insistent({ queue, metrics, log }: WorkOptions): AttemptContext['queue'
 }
 
 function report({ entry }: Lease, attempted: Attempted, { context, metrics, log }: WorkOptions): void {
-  const { ended, settled, nextMs, dsn } = attempted
+  const { ended, nextMs, dsn } = attempted
   const delaySeconds = (context.now() - entry.acceptedMs) / 1_000
   for (const { destination, outcome } of ended) {
     const { kind, ...details } = outcome
@@ -81,5 +83,4 @@ function report({ entry }: Lease, attempted: Attempted, { context, metrics, log 
     })
   }
   if (dsn !== 'none') log('dsn', { id: entry.id, dsn, reversePath: entry.reversePath })
-  if (!settled) log('lease-lost', { id: entry.id })
 }

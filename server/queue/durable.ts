@@ -83,12 +83,12 @@ type Member = {
 /** What became of one transaction: which operations were in it, and why it was not stored, if so. */
 type Attempt = { members: Member[]; error: CommitError | undefined }
 
-/** @param now the clock, ms since the epoch */
-export function groupCommit(environment: RootDatabase, now: () => number): GroupCommit {
+/** @param monotonic the clock in ms that no step moves */
+export function groupCommit(environment: RootDatabase, monotonic: () => number): GroupCommit {
   let waiting: Member[] = []
   let working: Promise<void> | undefined
   let failure: CommitError | undefined
-  let readersCheckedMs = 0
+  let readersCheckedMs = -Infinity
 
   async function commitAll(): Promise<void> {
     while (waiting.length > 0) {
@@ -122,8 +122,8 @@ export function groupCommit(environment: RootDatabase, now: () => number): Group
   }
 
   function checkReaders(): void {
-    if (now() - readersCheckedMs < READER_CHECK_MS) return
-    readersCheckedMs = now()
+    if (monotonic() - readersCheckedMs < READER_CHECK_MS) return
+    readersCheckedMs = monotonic()
     environment.readerCheck()
   }
 

@@ -35,8 +35,10 @@ export type QueueOptions = {
   volatile: boolean
   /** false: never flush to disk. Only for the test that must fail without flushing. Default true. */
   flush?: boolean
-  /** The clock, ms since the epoch. Default Date.now. */
+  /** The wall clock, ms since the epoch. Default Date.now. */
   now?: () => number
+  /** The monotonic clock in ms. Default: `now` if that is given, else performance.now. */
+  monotonic?: () => number
 }
 
 export type EmbeddedQueue = Awaited<ReturnType<typeof openQueue>>
@@ -47,18 +49,20 @@ export type EmbeddedQueue = Awaited<ReturnType<typeof openQueue>>
  */
 export async function openQueue(options: QueueOptions) {
   const { path, maxEntries, maxBytes, volatile, flush = true, now = Date.now } = options
+  const monotonic = options.monotonic ?? options.now ?? (() => performance.now())
   prepareSpool({ path, volatile, flush })
   const { environment, layout } = openFiles(path, flush, mapBytesFor(maxEntries, maxBytes))
-  const commits = groupCommit(environment, now)
+  const commits = groupCommit(environment, monotonic)
   await checkLayout(path, layout, commits)
   if (flush) syncDirectory(path)
-  const engine: Engine = { path, layout, commits, now, maxEntries, maxBytes, fullUntilMs: 0 }
+  const engine: Engine = { path, layout, commits, now, monotonic, maxEntries, maxBytes, fullUntilMs: 0 }
 
   return {
     enqueue: (entry: NewEntry, body: Buffer) => enqueue(engine, entry, body),
     lease: (max: number, leaseMs: number) => lease(engine, max, leaseMs),
     /** A copy. */
     body: (held: Lease) => body(engine, held),
+    holds: (held: Lease) => held.monotonicExpiresMs > monotonic(),
     extend: (held: Lease, leaseMs: number) => extend(engine, held, leaseMs),
     record: (held: Lease, destinations: Destination[]) => record(engine, held, destinations),
     /** The outcome and its DSN are one transaction. */
@@ -85,9 +89,10 @@ type Engine = {
   layout: Layout
   commits: GroupCommit
   now: () => number
+  monotonic: () => number
   maxEntries: number
   maxBytes: number
-  /** No enqueue is tried before this time: the disk was full a moment ago. */
+  /** No enqueue is tried before this time of the monotonic clock: the disk was full a moment ago. */
   fullUntilMs: number
 }
 
@@ -126,8 +131,8 @@ async function commit<T>({ path, commits }: Engine, operation: () => T): Promise
 }
 
 async function enqueue(engine: Engine, entry: NewEntry, body: Buffer): Promise<string> {
-  const { layout, now } = engine
-  if (now() < engine.fullUntilMs) throw new QueueFullError(DISK_FULL)
+  const { layout, now, monotonic } = engine
+  if (monotonic() < engine.fullUntilMs) throw new QueueFullError(DISK_FULL)
   const made = newEntry(entry, body, now())
   try {
     return await commit(engine, () => {
@@ -137,7 +142,7 @@ async function enqueue(engine: Engine, entry: NewEntry, body: Buffer): Promise<s
     })
   } catch (error) {
     if (error instanceof QueueFullError && error.cause !== undefined)
-      engine.fullUntilMs = now() + FULL_PAUSE_MS
+      engine.fullUntilMs = monotonic() + FULL_PAUSE_MS
     throw error
   }
 }
@@ -156,12 +161,13 @@ async function lease(engine: Engine, max: number, leaseMs: number): Promise<Leas
   // Looking costs no transaction, and most looks find nothing.
   if (!anythingDue(layout, engine.now())) return []
   return commit(engine, () => {
+    const monotonicExpiresMs = engine.monotonic() + leaseMs
     const nowMs = engine.now()
     revive(layout, nowMs)
     return longestDue(layout, nowMs, max).map((entry) => {
       const holder = { token: randomBytes(12).toString('base64url'), expiresMs: nowMs + leaseMs }
       hold(layout, entry, holder)
-      return { entry, ...holder }
+      return { entry, ...holder, monotonicExpiresMs }
     })
   })
 }
@@ -189,12 +195,13 @@ function isStored({ layout }: Engine, id: string): boolean {
 }
 
 async function extend(engine: Engine, held: Lease, leaseMs: number): Promise<boolean> {
+  const monotonicExpiresMs = engine.monotonic() + leaseMs
   const expiresMs = engine.now() + leaseMs
   const done = await whileHeld(engine, held, (entry, holder) => {
     letGo(engine.layout, entry, holder)
     hold(engine.layout, entry, { token: holder.token, expiresMs })
   })
-  if (done) held.expiresMs = expiresMs
+  if (done) Object.assign(held, { expiresMs, monotonicExpiresMs })
   return done
 }
 
@@ -229,10 +236,12 @@ async function whileHeld(
   held: Lease,
   change: (entry: Entry, holder: Holder) => void,
 ): Promise<boolean> {
-  const { layout, now } = engine
+  const { layout, monotonic } = engine
   return commit(engine, () => {
+    // The wall clock may have been set: that nobody else has taken the entry is what counts, and the time that passed.
+    if (held.monotonicExpiresMs <= monotonic()) return false
     const holder = layout.holders.get(held.entry.id)
-    if (holder === undefined || holder.token !== held.token || holder.expiresMs <= now()) return false
+    if (holder === undefined || holder.token !== held.token) return false
     const entry = stored(layout, held.entry.id)
     if (entry === undefined) return false
     change(entry, holder)

@@ -44,8 +44,15 @@ export type Entry = {
 
 export type NewEntry = Omit<Entry, 'version' | 'id' | 'attempts'>
 
-/** The right to work on an entry until `expiresMs`. Whoever holds an expired lease can change nothing any more. */
-export type Lease = { entry: Entry; token: string; expiresMs: number }
+/** The right to work on an entry. Whoever holds an expired lease can change nothing any more. */
+export type Lease = {
+  entry: Entry
+  token: string
+  /** When it ends by the wall clock (ms since the epoch), which all processes read. */
+  expiresMs: number
+  /** When it ends by the monotonic clock of the process that holds it: no step of the wall clock moves that. */
+  monotonicExpiresMs: number
+}
 
 /** What the whole shared queue holds. On AWS all counts are approximate and may lag by a minute. */
 export type QueueStats = {

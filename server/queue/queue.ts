@@ -31,7 +31,13 @@ export type Queue = {
   /** The stored message. @throws {Error} if the entry is gone (the lease was lost) or the storage does not answer. */
   body: (held: Lease) => Buffer | Promise<Buffer>
 
-  /** Holds on for `leaseMs` from now; `held.expiresMs` is updated. False: lost, nothing changed. */
+  /**
+   * Whether the lease still runs by this process's monotonic clock. Asks nothing of the storage: a lease that another
+   * process has taken over may still run by this.
+   */
+  holds: (held: Lease) => boolean
+
+  /** Holds on for `leaseMs` from now; the expiry times of `held` are updated. False: lost, nothing changed. */
   extend: (held: Lease, leaseMs: number) => Promise<boolean>
 
   /** Stores where the destinations stand, durable before it resolves. False: lost, nothing changed. */

@@ -10,16 +10,16 @@ const UNKNOWN_MS = 60_000
 
 export type Census = ReturnType<typeof createCensus>
 
-type CensusOptions = { channel: Channel; config: AwsQueueConfig; now: () => number }
+type CensusOptions = { channel: Channel; config: AwsQueueConfig; monotonic: () => number }
 
-export function createCensus({ channel, config, now }: CensusOptions) {
+export function createCensus({ channel, config, monotonic }: CensusOptions) {
   /** When an entry of an unknown version was met last, by the id of the first message it was met in. */
   const unknown = new Map<string, number>()
   let asked: { atMs: number; counted: Promise<QueueStats> } | undefined
   let addedSince = 0
 
   function unknownNow(): number {
-    for (const [id, metMs] of unknown) if (metMs <= now() - UNKNOWN_MS) unknown.delete(id)
+    for (const [id, metMs] of unknown) if (metMs <= monotonic() - UNKNOWN_MS) unknown.delete(id)
     return unknown.size
   }
 
@@ -38,7 +38,7 @@ export function createCensus({ channel, config, now }: CensusOptions) {
   }
 
   function stats(): Promise<QueueStats> {
-    const nowMs = now()
+    const nowMs = monotonic()
     if (asked === undefined || nowMs - asked.atMs >= config.statsMs) {
       asked = { atMs: nowMs, counted: count() }
       addedSince = 0
@@ -59,7 +59,7 @@ export function createCensus({ channel, config, now }: CensusOptions) {
       addedSince++
     },
     metUnknown: (id: string) => {
-      unknown.set(id, now())
+      unknown.set(id, monotonic())
     },
   }
 }

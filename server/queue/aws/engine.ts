@@ -10,7 +10,7 @@ import { QueueFullError, type Dsn, type Outcome, type Queue } from '../queue.ts'
 import { openBodies, type Bodies } from './bodies.ts'
 import { openChannel, type Channel } from './channel.ts'
 import { createCensus, type Census } from './census.ts'
-import { bodyOf, extend, record, release } from './holding.ts'
+import { bodyOf, extend, record, release, stillHeld } from './holding.ts'
 import { lease } from './leasing.ts'
 import { pack, type Parcel } from './message.ts'
 import { startMover } from './mover.ts'
@@ -27,8 +27,10 @@ export type AwsQueueOptions = {
   queue: AwsQueueConfig
   aws: AwsSettings
   onError?: OnError
-  /** The clock, ms since the epoch. Default Date.now. */
+  /** The wall clock, ms since the epoch. Default Date.now. */
   now?: () => number
+  /** The monotonic clock in ms. Default: `now` if that is given, else performance.now. */
+  monotonic?: () => number
   /** The longest delay that is asked of SQS. Default 900, the longest it takes. */
   maxDelaySeconds?: number
   /** How long an entry of an unknown version is out of the way each time it is met. Default 30. */
@@ -51,6 +53,7 @@ export type Held = {
 export type Engine = {
   config: AwsQueueConfig
   now: () => number
+  monotonic: () => number
   channel: Channel
   bodies: Bodies
   states: States
@@ -67,13 +70,14 @@ export type Engine = {
 /** Opens the queue; asks nothing of it. */
 export async function openAwsQueue(options: AwsQueueOptions) {
   const { queue: config, aws, onError = () => {}, now = Date.now } = options
+  const monotonic = options.monotonic ?? options.now ?? (() => performance.now())
   const { maxDelaySeconds = 900, asideSeconds = 30 } = options
   const channel = await openChannel(aws, Math.max(config.waitSeconds, 1))
   const bodies = await openBodies(aws, config.bucket)
   const states = await openStates(aws, config.table, now)
   const post = createPost({ channel, config, now, maxDelaySeconds })
-  const census = createCensus({ channel, config, now })
-  const shared = { config, now, channel, bodies, states, post, census, onError, asideSeconds }
+  const census = createCensus({ channel, config, monotonic })
+  const shared = { config, now, monotonic, channel, bodies, states, post, census, onError, asideSeconds }
   const engine: Engine = { ...shared, held: new WeakMap(), statesInDoubt: false }
   const mover = startMover(engine)
   const pending = new Set<Promise<unknown>>()
@@ -90,6 +94,7 @@ export async function openAwsQueue(options: AwsQueueOptions) {
     enqueue: (entry: NewEntry, body: Buffer) => underWay(enqueue(engine, entry, body)),
     lease: (max: number, leaseMs: number) => underWay(lease(engine, max, leaseMs)),
     body: (held: Lease) => underWay(bodyOf(engine, held)),
+    holds: (held: Lease) => stillHeld(engine, held) !== undefined,
     extend: (held: Lease, leaseMs: number) => underWay(extend(engine, held, leaseMs)),
     record: (held: Lease, destinations: Destination[]) => underWay(record(engine, held, destinations)),
     settle: (held: Lease, outcome: Outcome, dsn?: Dsn) => underWay(settle(engine, held, outcome, dsn)),

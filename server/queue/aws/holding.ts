@@ -1,12 +1,12 @@
 // What the holder of a lease may do while it lasts. Owns: that a lost lease changes nothing: whether it has run out by
-// this machine's clock is asked before every change, and the item in DynamoDB has the last word once there is one.
+// the monotonic clock is asked before every change, and the item in DynamoDB has the last word once there is one.
 // Fails with the SDK's error; the lease is then as it was, or was extended unbeknown to its holder.
 import type { Destination, Lease } from '../entry.ts'
 import type { Engine, Held } from './engine.ts'
 
 /** Undefined if the lease was lost, settled or given back. */
-export function stillHeld({ held, now }: Engine, lease: Lease): Held | undefined {
-  return lease.expiresMs > now() ? held.get(lease) : undefined
+export function stillHeld({ held, monotonic }: Engine, lease: Lease): Held | undefined {
+  return lease.monotonicExpiresMs > monotonic() ? held.get(lease) : undefined
 }
 
 /** Makes the lease one whose state is in DynamoDB. False: lost. */
@@ -28,16 +28,17 @@ export async function bodyOf({ held, bodies }: Engine, lease: Lease): Promise<Bu
 
 /** See {@link Queue.extend}. */
 export async function extend(engine: Engine, lease: Lease, leaseMs: number): Promise<boolean> {
-  const { channel, config, now, states } = engine
+  const { channel, config, now, monotonic, states } = engine
   const held = stillHeld(engine, lease)
   if (held === undefined) return false
+  const monotonicExpiresMs = monotonic() + leaseMs
   const expiresMs = now() + leaseMs
   const { tracked } = held
   if (tracked && !(await states.extend(lease.entry.id, lease.token, expiresMs))) return false
   const hidden = await channel.hold(config.readyUrl, held.receipt, Math.ceil(leaseMs / 1_000))
   // A message of a tracked entry may be visible again: whoever receives it finds the entry held.
   if (!hidden && !tracked) return false
-  lease.expiresMs = expiresMs
+  Object.assign(lease, { expiresMs, monotonicExpiresMs })
   return true
 }
 

@@ -44,45 +44,55 @@ export async function lease(engine: Engine, max: number, leaseMs: number): Promi
 async function takeSome(engine: Engine, max: number, leaseMs: number, pollSeconds: number) {
   const [received] = await Promise.allSettled([receive(engine, max, leaseMs, pollSeconds)])
   if (received.status === 'rejected') return [received]
-  return Promise.allSettled(received.value.map(({ message, expiresMs }) => take(engine, message, expiresMs)))
+  return Promise.allSettled(received.value.map(({ message, ends }) => take(engine, message, ends)))
 }
 
 /**
  * SQS holds a message from when it gives it out, which may be any time of a long poll. It is asked to hold it for as
  * long as the poll may take besides, so that the lease can begin when the answer is here.
  */
-async function receive({ channel, config, now }: Engine, max: number, leaseMs: number, pollSeconds: number) {
+async function receive(
+  { channel, config, now, monotonic }: Engine,
+  max: number,
+  leaseMs: number,
+  pollSeconds: number,
+) {
   const holdSeconds = Math.min(MAX_HOLD_SECONDS, Math.ceil(leaseMs / 1_000) + pollSeconds)
-  const askedMs = now()
+  const askedMs = monotonic()
   const come = await channel.receive(config.readyUrl, max, holdSeconds, pollSeconds)
-  const expiresMs = Math.min(now() + leaseMs, askedMs + 1_000 * holdSeconds)
-  return come.map((message) => ({ message, expiresMs }))
+  const answeredMs = monotonic()
+  const monotonicExpiresMs = Math.min(answeredMs + leaseMs, askedMs + 1_000 * holdSeconds)
+  const ends = { expiresMs: now() + monotonicExpiresMs - answeredMs, monotonicExpiresMs }
+  return come.map((message) => ({ message, ends }))
 }
 
-async function take(engine: Engine, message: Received, expiresMs: number): Promise<Lease | undefined> {
+/** When a lease ends, by both clocks. */
+type Ends = Pick<Lease, 'expiresMs' | 'monotonicExpiresMs'>
+
+async function take(engine: Engine, message: Received, ends: Ends): Promise<Lease | undefined> {
   try {
-    return await leaseOf(engine, message, expiresMs)
+    return await leaseOf(engine, message, ends)
   } catch (error) {
-    await keepAway(engine, message, expiresMs)
+    await keepAway(engine, message, ends)
     throw error
   }
 }
 
 /** A message received in vain waits longer each time: an outage in part must not make a dead letter of it in minutes. */
-async function keepAway({ channel, config, now }: Engine, message: Received, expiresMs: number) {
+async function keepAway({ channel, config, monotonic }: Engine, message: Received, ends: Ends) {
   const seconds = retrySeconds(message.receives)
-  if (now() + 1_000 * seconds <= expiresMs) return
+  if (monotonic() + 1_000 * seconds <= ends.monotonicExpiresMs) return
   // If this fails too, it comes back when its time is up.
   await channel.hold(config.readyUrl, message.receipt, seconds).catch(() => {})
 }
 
-async function leaseOf(engine: Engine, message: Received, expiresMs: number): Promise<Lease | undefined> {
+async function leaseOf(engine: Engine, message: Received, ends: Ends): Promise<Lease | undefined> {
   const label = labelOf(message.parcel)
   if (label !== null && !KNOWN_VERSIONS.includes(label.version)) return putAside(engine, message)
   const read = readable(engine, message, label)
   if (read === undefined) return undefined
   const { entry, body, tracked } = read
-  const held = { entry, token: randomBytes(12).toString('base64url'), expiresMs }
+  const held = { entry, token: randomBytes(12).toString('base64url'), ...ends }
   if (tracked) {
     const destinations = await claim(engine, message, held, body === null)
     if (destinations === undefined) return undefined

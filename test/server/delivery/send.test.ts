@@ -1,96 +1,18 @@
 // One transaction with the next host, against hosts that behave in every way but well.
 import assert from 'node:assert/strict'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { createConnections } from '../../../server/delivery/connections.ts'
-import type { Outcome } from '../../../server/delivery/outcome.ts'
+import type { Hold } from '../../../server/delivery/hold.ts'
 import { send } from '../../../server/delivery/send.ts'
 import { createUnanswering } from '../../../server/delivery/unanswering.ts'
-
-const OPTIONS = {
-  hostname: 'mx1.example.net',
-  connectMs: 1_000,
-  greetingMs: 1_000,
-  socketMs: 1_000,
-  idleMs: 1_000,
-  messagesPerConnection: 2,
-  maxIdle: 1,
-}
+import { answers, described, ENVELOPE, host, MESSAGE, OPTIONS, type Host } from './mx-host.ts'
 
 /** Longer than a host's silence is borne, shorter than what a host that drips its reply would take. */
 const TRANSACTION_MS = 2_000
 
-type Host = { port: number; connections: number; messages: number; close: () => void }
-
-/** A host that answers each command as `answer` says; null closes the connection without a word. */
-async function host(answer: (line: string) => string | null): Promise<Host> {
-  const state = { connections: 0, messages: 0 }
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    state.connections++
-    sockets.add(socket)
-    socket.on('error', () => {})
-    let data = false
-    let rest = ''
-    const say = (line: string) => {
-      const reply = answer(line)
-      if (reply === null) socket.destroy()
-      else if (reply !== '') socket.write(`${reply}\r\n`)
-      return reply
-    }
-    say('greeting')
-    socket.on('data', (chunk) => {
-      const lines = (rest + chunk.toString()).split('\r\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) {
-        if (data && line !== '.') continue
-        if (data) state.messages++
-        const reply = say(line)
-        data = line === 'DATA' && reply?.startsWith('354') === true
-      }
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
-    port: (server.address() as AddressInfo).port,
-    get connections() {
-      return state.connections
-    },
-    get messages() {
-      return state.messages
-    },
-    close: () => {
-      server.close()
-      for (const socket of sockets) socket.destroy()
-    },
-  }
-}
-
-/** Answers as a host in order does, but for what `over` says. */
-function answers(over: Record<string, string | null> = {}): (line: string) => string | null {
-  const usual: Record<string, string> = {
-    greeting: '220 mx.b.example ESMTP',
-    EHLO: '250-mx.b.example\r\n250-PIPELINING\r\n250 SIZE 1000',
-    MAIL: '250 2.1.0 ok',
-    RCPT: '250 2.1.5 ok',
-    DATA: '354 go on',
-    '.': '250 2.0.0 taken',
-    QUIT: '221 bye',
-  }
-  return (line) => {
-    const found = Object.keys({ ...usual, ...over })
-      .sort((one, other) => other.length - one.length)
-      .find((start) => line.startsWith(start))
-    return found === undefined ? '500 what' : ({ ...usual, ...over }[found] ?? null)
-  }
-}
-
-const ENVELOPE = {
-  reversePath: 'a@sender.example',
-  recipients: ['a@b.example', 'c@b.example'],
-  eightBit: false,
-}
-const MESSAGE = [Buffer.from('Delivered-To: x\r\n'), Buffer.from('Subject: x\r\n\r\nx\r\n')]
+/** A lease that is never lost. */
+const HELD: Hold = { signal: new AbortController().signal, isLost: () => false }
 
 async function sendTo(
   hosts: readonly Host[],
@@ -103,14 +25,9 @@ async function sendTo(
     transactionMs: TRANSACTION_MS,
   }
   const hops = hosts.map(({ port }, index) => ({ name: `mx${index}.b.example`, address: '127.0.0.1', port }))
-  const outcomes = await send(ways, hops, ENVELOPE, message)
+  const outcomes = await send(ways, hops, { envelope: ENVELOPE, message, hold: HELD })
   ways.connections.close()
   return ENVELOPE.recipients.map((recipient) => described(outcomes.get(recipient)))
-}
-
-function described(outcome: Outcome | undefined): string {
-  if (outcome === undefined) return 'nothing'
-  return [outcome.kind, ...(outcome.kind === 'deferred' ? [outcome.why] : []), outcome.status].join(' ')
 }
 
 const BEHAVIOURS: [name: string, over: Record<string, string | null>, expected: [string, string]][] = [
@@ -227,7 +144,7 @@ test('a connection is used again, as often as it may be, and one that had a refu
   }
   const hops = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
   for (let sent = 1; sent <= 5; sent++) {
-    await send(ways, hops, ENVELOPE, MESSAGE)
+    await send(ways, hops, { envelope: ENVELOPE, message: MESSAGE, hold: HELD })
     assert.equal(one.connections, Math.ceil(sent / OPTIONS.messagesPerConnection))
   }
   ways.connections.close()

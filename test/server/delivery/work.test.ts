@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { keepHold } from '../../../server/delivery/hold.ts'
 import type { Outcome } from '../../../server/delivery/outcome.ts'
 import { workOn, type WorkOptions } from '../../../server/delivery/work.ts'
 import { createMetrics } from '../../../server/fleet/metrics.ts'
 import { openQueue } from '../../../server/queue/embedded.ts'
-import type { Destination } from '../../../server/queue/entry.ts'
+import type { Destination, Lease } from '../../../server/queue/entry.ts'
 import { canaryEntry } from '../../../server/smtp/canary.ts'
 import { SECRET, testFolder, type LogLine } from '../instance.ts'
 
@@ -62,6 +63,13 @@ async function setting(deliver: WorkOptions['context']['deliver'], destinations:
     pass: (ms: number) => (nowMs += ms),
     now: () => nowMs,
     lease: async () => (await queue.lease(10, 5_000))[0],
+    on: async (lease: Lease, over: Partial<WorkOptions> = {}) => {
+      const all = { ...options, ...over, queue: { ...queue, ...over.queue }, leaseMs: 5_000 }
+      const hold = keepHold(lease, all)
+      const known = await workOn(lease, hold, all)
+      hold.end()
+      return known
+    },
   }
 }
 
@@ -70,7 +78,7 @@ test('an attempt that throws is rescheduled, later each time, and the loop of it
   for (const waitMs of [1_000, 2_000, 4_000, 4_000]) {
     const lease = await work.lease()
     assert.ok(lease)
-    await workOn(lease, work.options)
+    await work.on(lease)
     assert.equal(await work.lease(), undefined)
     work.pass(waitMs - 1)
     assert.equal(await work.lease(), undefined)
@@ -98,7 +106,7 @@ test('a queue that does not store at first is asked again, and nothing is sent t
     settle: ((...args) =>
       failures-- > 0 ? Promise.reject(new Error('disk full')) : settle(...args)) as typeof settle,
   }
-  await workOn((await work.lease())!, { ...work.options, queue })
+  await work.on((await work.lease())!, { queue })
   assert.equal(sent, 1)
   assert.equal(work.queue.stats().entries, 0)
   await work.queue.close()
@@ -108,7 +116,7 @@ test('a canary is taken off the queue and delivered nowhere, also by a release t
   const nobody = () => Promise.reject(new Error('a canary was delivered'))
   const work = await setting(nobody, [])
   const first = await work.lease()
-  assert.equal(await workOn({ ...first!, entry: { ...first!.entry, canary: true } }, work.options), true)
+  assert.equal(await work.on({ ...first!, entry: { ...first!.entry, canary: true } }), true)
   assert.equal(work.queue.stats().entries, 0)
   const entry = canaryEntry(0, work.now())
   const id = await work.queue.enqueue(entry, Buffer.from('Subject: canary\r\n\r\n?\r\n'))
@@ -117,7 +125,7 @@ test('a canary is taken off the queue and delivered nowhere, also by a release t
   assert.equal(second?.entry.canary, true)
   const unknowing = { ...second.entry }
   delete unknowing.canary
-  assert.equal(await workOn({ ...second, entry: unknowing }, work.options), true)
+  assert.equal(await work.on({ ...second, entry: unknowing }), true)
   assert.equal(work.queue.settled(id), true)
   assert.deepEqual(work.lines, [])
   await work.queue.close()
@@ -133,7 +141,7 @@ test('a lost lease ends the attempt before the next host', async () => {
     },
     [pending('a@b.example'), pending('c@d.example')],
   )
-  await workOn((await work.lease())!, work.options)
+  await work.on((await work.lease())!)
   assert.deepEqual(domains, ['b.example'])
   assert.ok(work.lines.some(({ event }) => event === 'lease-lost'))
   await work.queue.close()
@@ -156,7 +164,7 @@ test('a lease that ran out ends the attempt before the next host, acknowledged o
     },
     [pending('a@b.example'), pending('c@d.example')],
   )
-  await workOn((await work.lease())!, work.options)
+  await work.on((await work.lease())!)
   assert.deepEqual(domains, ['b.example'])
   assert.equal(work.queue.stats().entries, 1)
   await work.queue.close()
@@ -178,12 +186,12 @@ test('what fails while something else is deferred is told at once, and only once
     },
     [pending('a@b.example'), pending('c@d.example'), pending('e@d.example', 'other@example.org')],
   )
-  await workOn((await work.lease())!, work.options)
+  await work.on((await work.lease())!)
   assert.equal(work.queue.stats().entries, 2)
-  await workOn((await work.lease())!, work.options)
+  await work.on((await work.lease())!)
   work.pass(1_000)
   outcomes['d.example'] = DELIVERED
-  await workOn((await work.lease())!, work.options)
+  await work.on((await work.lease())!)
   assert.deepEqual(sent, [
     'a@b.example',
     'c@d.example',
