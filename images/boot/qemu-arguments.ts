@@ -40,6 +40,8 @@ export type Machine = {
   /** systemd credentials: name → content. */
   credentials?: Readonly<Record<string, string>>
   memoryMiB?: number
+  /** The maker that the guest sees in its SMBIOS: `Amazon EC2` there. */
+  maker?: string
   /** Where to write one line for every read from the first disk. */
   readTraceFile?: string
 }
@@ -103,6 +105,7 @@ export function qemuArguments(machine: Machine, folder: string): string[] {
     ...disks.flatMap(diskArguments),
     ...(network ? networkArguments(network) : []),
     ...['-device', 'virtio-rng-pci'],
+    ...(machine.maker === undefined ? [] : ['-smbios', `type=1,manufacturer=${quoted(machine.maker)}`]),
     ...Object.entries(credentials).flatMap(([name, content]) => credentialArguments(name, content)),
     ...['-chardev', `socket,id=control,fd=${QMP_FD}`],
     ...['-mon', 'chardev=control,mode=control'],

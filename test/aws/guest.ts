@@ -113,7 +113,10 @@ function instanceConfig(
   }
 }
 
-/** Boots the image there, without any credential: it has to ask. */
+/**
+ * Boots the image there. It has to ask for its configuration: on EC2 it takes no credential, so the one that it is given,
+ * which no server accepts, does nothing.
+ */
 export async function bootInstance(t: TestContext, region: Region, image: { disk: string }, workDir: string) {
   const running = await startMachine(
     {
@@ -125,6 +128,8 @@ export async function bootInstance(t: TestContext, region: Region, image: { disk
         hostToGuest: [SMTP_PORT, ADMIN_PORT],
         guestToHost: region.ways,
       },
+      maker: 'Amazon EC2',
+      credentials: { 'mailfleet.config': '{}' },
     },
     { workDir },
   )

@@ -5,8 +5,11 @@ import { join } from 'node:path'
 import type { BuildOptions } from '../../images/build.ts'
 
 const build = join(import.meta.dirname, '../../images/build.ts')
-/** Mounts a tmpfs with options $2 at $1, prepares it with the script $3, and runs what follows. */
-const SETUP = `mount -t tmpfs tmpfs "$1" && cd "$1" && sh -c "$3" && mount -o "remount,$2" "$1" && shift 3 && exec "$@"`
+/**
+ * Mounts a tmpfs with options $2 at $1, prepares it with the script $3, and runs what follows. The remount names its
+ * source, so that mount(8) drops the options of before: in a user namespace the kernel refuses the uid among them.
+ */
+const SETUP = `mount -t tmpfs tmpfs "$1" && cd "$1" && sh -c "$3" && mount -t tmpfs -o "remount,$2" tmpfs "$1" && shift 3 && exec "$@"`
 
 /** Not as root one needs a user namespace. */
 const NAMESPACE = ['--mount', ...(process.getuid?.() === 0 ? [] : ['--map-root-user'])]
