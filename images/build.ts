@@ -8,7 +8,8 @@ import { InputError } from '../input/problems.ts'
 import { bundleServer, runtime, type Bundle } from './app.ts'
 import { baseLayer } from './base.ts'
 import { pruneCache } from './cache.ts'
-import { readContents, rootContents } from './contents.ts'
+import { debianRelease, readContents, rootContents } from './contents.ts'
+import { debFacts, readDebFacts } from './deb-facts.ts'
 import { efiPartition } from './disk.ts'
 import { readKey } from './dsse.ts'
 import { fetchLocked, MissingPackagesError, type Fetch } from './fetch.ts'
@@ -23,7 +24,7 @@ import { IMAGE_LOCK, manifestTexts } from './manifest.ts'
 import type { Progress } from './progress.ts'
 import { writeProvenance } from './provenance.ts'
 import { rootFilesystem } from './rootfs.ts'
-import { SBOM, sbomText } from './sbom.ts'
+import { debsInImage, SBOM, sbomText } from './sbom.ts'
 import { readSecureBootKey, type SecureBootFiles, type SecureBootKey } from './secure-boot.ts'
 import { lockedPartDigest, readSpec, type Spec } from './spec.ts'
 import { targetTree, toolsTree } from './tools.ts'
@@ -199,24 +200,34 @@ async function bake(options: Bake): Promise<BuiltImage> {
     rootFilesystem({ ...shared, tools, base, kernel, runtime: node, bundle }),
     initrd({ ...shared, target, kernel }),
   ] as const)
-  const [esp, listed] = await allDone([
+  const [esp, listed, debs] = await allDone([
     efiPartition({ ...shared, tools, target, kernel, initrd: ramdisk, root, ...secureBoot }),
     rootContents({ ...shared, tools, base, root }),
+    debFacts(debsInImage(lock), shared),
   ] as const)
   const contents = readContents(listed)
   const npm = npmComponents(options.packageLockFile ?? PACKAGE_LOCK, bundle.packages)
+  const described = {
+    ...{ spec, lock, bundled: npm, sizes: contents.sizesByPackage, facts: readDebFacts(debs) },
+    debian: debianRelease(contents),
+  }
   const image = await imageFolder({
     parts: { spec, lock, tools, root, esp },
     describe: (disk) => ({
       ...manifestTexts({ spec, lock, locked, disk, kernel, initrd: ramdisk, root, esp, bundle, contents }),
-      [SBOM]: sbomText({ spec, lock, digest: disk.digest, bundled: npm, sizes: contents.sizesByPackage }),
+      [SBOM]: sbomText({ ...described, digest: disk.digest }),
       [IMAGE_LOCK]: lockText(lock),
     }),
     ...{ cacheDir, outDir, onProgress },
   })
   const { digest } = image.disk
-  await writeProvenance({ ...options, bundled: npm, image: { digest, folder: image.folder } })
-  const stages = [tools, base, kernel, node, root, ramdisk, esp, listed, image]
+  await writeProvenance({
+    ...options,
+    debian: described.debian,
+    bundled: npm,
+    image: { digest, folder: image.folder },
+  })
+  const stages = [tools, base, kernel, node, root, ramdisk, esp, listed, debs, image]
   return {
     digest,
     folder: image.folder,

@@ -117,6 +117,13 @@ export function readContents(stage: StageResult): Contents {
   return JSON.parse(readFileSync(join(stage.path, 'contents.json'), 'utf8')) as Contents
 }
 
+/** Debian's release number, out of /usr/lib/os-release (os-release(5)). */
+export function debianRelease({ texts }: Pick<Contents, 'texts'>): string {
+  const release = /^VERSION_ID="?([^"\n]+)"?$/m.exec(texts['/usr/lib/os-release'] ?? '')?.[1]
+  if (release === undefined) throw new Error('the root names no VERSION_ID in /usr/lib/os-release')
+  return release
+}
+
 async function extract({ tools, lock, root }: ContentsInputs, to: string): Promise<void> {
   await runTool(
     {

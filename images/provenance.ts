@@ -8,7 +8,6 @@ import { envelopeOf, isSignedBy, type Envelope } from './dsse.ts'
 import { writeDurably } from './durable-file.ts'
 import { runHost } from './host.ts'
 import { lockText, type Lock, type LockedDeb, type LockedNpm } from './lock/lock.ts'
-import type { Spec } from './spec.ts'
 
 export const PROVENANCE = 'provenance.intoto.json'
 export const SIGNED_PROVENANCE = 'provenance.intoto.dsse.json'
@@ -17,8 +16,9 @@ export const SIGNED_PROVENANCE = 'provenance.intoto.dsse.json'
 export const PROVENANCE_TYPE = 'application/vnd.in-toto+json'
 
 export type ProvenanceInputs = {
-  spec: Spec
   lock: Lock
+  /** Debian's release number. */
+  debian: string
   specFile: string
   /** npm packages whose code is in the server's bundle. */
   bundled: readonly LockedNpm[]
@@ -52,7 +52,7 @@ function withoutTimes(text: string): string {
 }
 
 /** https://in-toto.io/Statement/v1 with https://slsa.dev/spec/v1.0/provenance */
-async function statementOf({ spec, lock, specFile, bundled, image, startedAt }: ProvenanceInputs) {
+async function statementOf({ debian, lock, specFile, bundled, image, startedAt }: ProvenanceInputs) {
   const sha256 = (content: string | Uint8Array) => createHash('sha256').update(content).digest('hex')
   const commit = await commitOf(dirname(specFile))
   return {
@@ -69,7 +69,7 @@ async function statementOf({ spec, lock, specFile, bundled, image, startedAt }: 
         },
         resolvedDependencies: [
           ...uniqueDebs(lock).map((deb) => ({
-            uri: `pkg:deb/debian/${deb.name}@${encodeURIComponent(deb.version)}?arch=${deb.architecture}&distro=${spec.suite}`,
+            uri: `pkg:deb/debian/${deb.name}@${encodeURIComponent(deb.version)}?arch=${deb.architecture}&distro=debian-${debian}`,
             digest: { sha256: deb.sha256 },
           })),
           ...[lock.node, ...lock.native, ...bundled].map(({ name, version, integrity }) => ({
