@@ -3,7 +3,7 @@
 // DNS that does not answer defers; DNS that answers "no such thing" fails. Nothing throws but a bug.
 import { lookup, Resolver } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
-import { parseDomain } from '../names.ts'
+import { literalAddress, parseDomain } from '../names.ts'
 import { deferred, failed, type Outcome } from './outcome.ts'
 
 /** What is asked of DNS; node:dns's Resolver does it, and so does a table in a test. */
@@ -46,6 +46,8 @@ type MxOptions = {
 
 /** The hops for mail to `domain`, best first. */
 export async function mxHops(domain: string, options: MxOptions): Promise<Hops> {
+  const literal = literalAddress(domain)
+  if (literal !== null) return literalHop(domain, literal, options)
   const exchanges = await findExchanges(domain, options)
   if (!Array.isArray(exchanges)) return { kind: 'none', outcome: exchanges }
   const hops: Hop[] = []
@@ -64,6 +66,12 @@ export async function mxHops(domain: string, options: MxOptions): Promise<Hops> 
   }
   if (hops.length > 0) return { kind: 'hops', hops: hops.slice(0, MAX_HOPS) }
   return { kind: 'none', outcome: trouble ?? noAddress(domain, blocked) }
+}
+
+/** RFC 5321 section 5.1: no MX of an address literal is looked up. */
+function literalHop(domain: string, address: string, { port, allowLocalAddresses }: MxOptions): Hops {
+  if (!allowLocalAddresses && isLocal(address)) return { kind: 'none', outcome: noAddress(domain, 1) }
+  return { kind: 'hops', hops: [{ name: address, address, port }] }
 }
 
 function noAddress(domain: string, blocked: number): Outcome {

@@ -3,7 +3,7 @@
 // of our secrets, or is too old, reverses to null: nobody gets mail through here by making one up.
 // Format after Shevek, "The Sender Rewriting Scheme" (2004): SRS0=HASH=TT=domain=local and SRS1=HASH=first-hop=rest.
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { addressKey, parseAddress, type Address } from '../names.ts'
+import { addressKey, formatAddress, parseAddress, type Address } from '../names.ts'
 
 export type Srs = {
   domain: string
@@ -40,7 +40,7 @@ const OPAQUE = 'opaque'
 export function rewriteSrs(srs: Srs, sender: string, nowMs: number): string {
   if (sender === '') return ''
   const address = parseAddress(sender)
-  if (address === null || address.local.startsWith('"')) return opaque(srs, sender, nowMs)
+  if (address === null) return opaque(srs, sender, nowMs)
   if (address.domain === srs.domain) return sender
   const local = rewrittenLocal(srs, address, nowMs)
   return Buffer.byteLength(local) > LOCAL_CHARS
@@ -55,7 +55,19 @@ function rewrittenLocal(srs: Srs, { local, domain }: Address, nowMs: number): st
   const later = /^srs1[=+-][^=]*=([^=]+)=([=+-].+)$/i.exec(local)
   if (later) return `SRS1=${sign(srs.secrets[0]!, [later[1]!, later[2]!])}=${later[1]}=${later[2]}`
   const day = dayOf(nowMs)
-  return `SRS0=${sign(srs.secrets[0]!, [`${day}`, domain, local])}=${dayCode(day)}=${domain}=${local}`
+  return `SRS0=${sign(srs.secrets[0]!, [`${day}`, domain, local])}=${dayCode(day)}=${encoded(domain)}=${encoded(local)}`
+}
+
+/** Characters that a local part holds only in quotes, each as its code in braces, which are encoded too. */
+function encoded(text: string): string {
+  return text.replace(
+    /[^\w!#$%&'*+\-/=?^`|~.]|\.(?=\.|$)/g,
+    (character) => `{${character.charCodeAt(0).toString(16).padStart(2, '0')}}`,
+  )
+}
+
+function decoded(text: string): string {
+  return text.replace(/\{([0-9a-f]{2})\}/gi, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
 }
 
 /** Its last part tells senders apart without naming them. */
@@ -83,8 +95,9 @@ export function reverseSrs(srs: Srs, local: string, nowMs: number): Address | nu
   if (direct) {
     const [, hash, code, domain, sender] = direct as unknown as [string, string, string, string, string]
     const day = dayOfCode(code, nowMs)
-    if (day === null || !isSigned(srs, hash, [`${day}`, domain, sender])) return null
-    return parseAddress(`${sender}@${domain}`)
+    if (day === null || !isSigned(srs, hash, [`${day}`, decoded(domain), decoded(sender)])) return null
+    const local = decoded(sender)
+    return parseAddress(formatAddress({ local, domain: decoded(domain) }))
   }
   const chained = /^srs1[=+-]([^=]+)=([^=]+)=([=+-].+)$/i.exec(local)
   if (chained) {

@@ -98,9 +98,10 @@ function parseAliases(
 ): Map<string, Address[]> {
   const parsed = new Map<string, Address[]>()
   for (const [name, mailboxes] of Object.entries(aliases)) {
-    const alias = name.toLowerCase()
+    const address = name === CATCH_ALL ? { local: name } : parseAddress(`${name}@${domain}`)
+    const alias = address?.local.toLowerCase() ?? ''
     const key = `${domainKey}.aliases.${name}`
-    if (alias !== CATCH_ALL && parseAddress(`${alias}@${domain}`) === null) {
+    if (address === null) {
       problems.push({ key, found: name, expected: `the part of an address before the @, or ${CATCH_ALL}` })
     } else if (parsed.has(alias)) {
       problems.push({ key, found: `${alias} again`, expected: 'each alias once, whatever its case' })

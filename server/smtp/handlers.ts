@@ -78,6 +78,9 @@ function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
     ...(tls === null ? {} : { key: tls.key, cert: tls.cert, minVersion: 'TLSv1.2' as const }),
     disableReverseLookup: true,
     hideSMTPUTF8: true,
+    hideENHANCEDSTATUSCODES: false,
+    // Kept open for the replies to a client that has closed its side: see session.ts.
+    ...{ allowHalfOpen: true },
     size: config.limits.messageBytes,
     rejectOversized: true,
     socketTimeout: config.limits.idleMs,

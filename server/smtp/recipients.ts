@@ -1,7 +1,7 @@
 // Who a recipient address is for us: an alias, a bounce coming back, or none of our business.
 // Owns: that this is no open relay. An address is accepted only if it resolves through our own routes, or is a bounce
 // address that we signed. Pure: a decision, or the refusal to give.
-import { parseAddress, type Address } from '../names.ts'
+import { formatAddress, parseAddress, type Address } from '../names.ts'
 import { reverseSrs, type Srs } from '../delivery/srs.ts'
 import { isRole, resolve, type RoleMailbox, type Routes } from '../routing/table.ts'
 import { refusals, type Refusal } from './refusal.ts'
@@ -18,8 +18,8 @@ export type RecipientContext = {
 export type RecipientDecision =
   { kind: 'accepted'; alias: string; destinations: Address[] } | { kind: 'refused'; refusal: Refusal }
 
-/** Characters by which old mailers were told to send on to somewhere else: user%other@here, other!user@here. */
-const ROUTING_CHARACTERS = /[%!]/
+/** Characters by which old mailers were told to send on to somewhere else: user%other@here, other!user@here, "user@other"@here. */
+const ROUTING_CHARACTERS = /[%!@]/
 
 /**
  * Decides on RCPT TO:<`text`>.
@@ -35,7 +35,7 @@ export function decideRecipient(
   if (address === null) {
     return refused(text.includes('@[') ? refusals.relay : refusals.badRecipient)
   }
-  const alias = `${address.local}@${address.domain}`
+  const alias = formatAddress(address)
   if (address.domain === context.srs.domain && !isRole(address.local))
     return decideBounce(alias, address, fromNull, context)
   if (context.routes === null) return refused(refusals.routesDown)

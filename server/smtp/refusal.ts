@@ -27,6 +27,8 @@ export const refusals = {
   noMessage: refusal('malformed', 421, '4.4.2 No message for too long'),
   badSender: refusal('malformed', 553, '5.1.7 Sender address not understood'),
   badRecipient: refusal('malformed', 553, '5.1.3 Recipient address not understood'),
+  // RFC 5321 section 4.1.1.11: what was not offered.
+  unknownParameter: refusal('malformed', 555, '5.5.4 Parameter not supported'),
   // RFC 6531 section 3.5.
   noSmtpUtf8: refusal('malformed', 555, '5.6.7 SMTPUTF8 not supported'),
   // RFC 8689 section 4: not to be taken where it is not offered, and forwarding cannot hold to it.

@@ -1,13 +1,27 @@
 // One SMTP session: smtp-server's connection with what the library leaves out. The only file that touches members
 // the library keeps for itself (typed, but undocumented): recheck it at every update of smtp-server.
-// Owns: a greeting without the library's 100 ms wait, no new transaction while draining, bounds on how long one
+// Owns: a greeting without the library's 100 ms wait, replies to a client that has closed its side, no new transaction while draining, bounds on how long one
 // message may take and how long a session may go without one, and whether a session is idle.
 import type { SMTPServer } from 'smtp-server'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection'
+import type { SMTPStream } from 'smtp-server/lib/smtp-stream'
+import { parsePathCommand } from './path-command.ts'
 import { refusals } from './refusal.ts'
 
 /** Commands that belong to a transaction under way; all others start something new. */
 const FINISHING = new Set(['RCPT', 'DATA', 'RSET', 'NOOP', 'QUIT'])
+
+/** Begins the texts of our own replies. */
+const ENHANCED = /^[245]\.\d{1,3}\.\d{1,3} /
+
+/** No text from outside may begin a line of its own. */
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\x00-\x1f\x7f-\x9f]/g
+
+/** What the library sends without an enhanced code: replies to HELO and EHLO, and the greeting. */
+function isGreeting(context: string | false | undefined): boolean {
+  return context === false || context === 'HELO' || context === 'EHLO'
+}
 
 /** How the rest of the server looks at a session. */
 export type Session = SMTPConnection & {
@@ -27,9 +41,39 @@ type SessionOptions = {
   commandsMs: number
 }
 
+/** The library's connection with our own replies, and our own reading of MAIL and RCPT. */
+class ExactConnection extends SMTPConnection {
+  /** Everything the client sent before it closed its side has been answered by then: nothing more will be said. */
+  override _createParser(): SMTPStream {
+    const parser = super._createParser()
+    parser.once('finish', () => this.close())
+    return parser
+  }
+
+  override _parseAddressCommand(name: string, command: Buffer | string) {
+    return parsePathCommand(name, command.toString()) ?? false
+  }
+
+  /**
+   * Replaces the library's, which says nothing more once the client has closed its side. Every reply but the
+   * greeting, those to HELO and EHLO, and 354 has an enhanced code (RFC 2034): the text's own, or the library's.
+   */
+  override send(code: number, data: string | string[], context?: string | false): void {
+    const usual = this._getEnhancedStatusCode(code, code >= 400 && isGreeting(context) ? undefined : context)
+    const lines = Array.isArray(data) ? data : [data]
+    const reply = lines.map((line, index) => {
+      const enhanced = usual === '' || ENHANCED.test(line) ? '' : `${usual} `
+      return `${code}${index < lines.length - 1 ? '-' : ' '}${enhanced}${line.replace(CONTROL, ' ')}\r\n`
+    })
+    // During a TLS handshake it would be clear text in the middle of it.
+    if (!this._upgrading && this._socket.writable) this._socket.write(reply.join(''))
+    if (code === 421) this.close()
+  }
+}
+
 /** Makes the class of sessions that `options` holds for. */
 export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions) {
-  return class extends SMTPConnection implements Session {
+  return class extends ExactConnection implements Session {
     /** Runs while a message comes, or while none does. */
     #timer: NodeJS.Timeout | undefined
 

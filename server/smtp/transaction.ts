@@ -98,6 +98,7 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
   const args = address.args === false ? {} : address.args
   if (args['SMTPUTF8'] !== undefined) return refusals.noSmtpUtf8
   if (args['REQUIRETLS'] !== undefined) return refusals.noRequireTls
+  if (hasUnknown(args, MAIL_PARAMETERS)) return refusals.unknownParameter
   if (!isAscii(address.address)) return refusals.notAscii
   const sender = parseAddress(address.address)
   if (address.address !== '' && sender === null) return refusals.badSender
@@ -113,7 +114,14 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
   return admitMessage(watch.load, Number(args['SIZE'] ?? 0), config.limits, bounds)
 }
 
-/** Only the local part counts: the library shows domains in Unicode, whatever form they were written in. */
+/** Of 8BITMIME (RFC 6152) and SIZE (RFC 1870). */
+const MAIL_PARAMETERS = ['BODY', 'SIZE']
+
+function hasUnknown(args: object, known: readonly string[]): boolean {
+  return Object.keys(args).some((key) => !known.includes(key))
+}
+
+/** Only the local part counts: domains may be in Unicode, and become A-labels. */
 function isAscii(address: string): boolean {
   // eslint-disable-next-line no-control-regex
   return /^[\x00-\x7f]*$/.test(address.slice(0, Math.max(address.lastIndexOf('@'), 0)))
@@ -127,6 +135,7 @@ function decideRecipients(
   { config, routes }: TransactionContext,
 ): Decision {
   const { limits, srs, hostname } = config
+  if (hasUnknown(address.args === false ? {} : address.args, [])) return refusals.unknownParameter
   if (known.byAlias.size >= limits.recipients) return refusals.tooManyRecipients
   if (!isAscii(address.address)) return refusals.notAscii
   const fromNull = envelope.mailFrom !== false && envelope.mailFrom.address === ''

@@ -14,6 +14,12 @@ import { startInstance, type Instance } from './instance.ts'
 import { startSink } from './sink.ts'
 import { talkTo } from './talk.ts'
 
+/** The class of the enhanced code is that of the reply (RFC 2034 section 4). */
+const ENHANCED_CODE = /^([245])\d\d[ -]\1\.\d{1,3}\.\d{1,3} \S/
+/** RFC 2034 section 3: none in the greeting, in the replies to HELO and EHLO, and in 354. */
+const NO_ENHANCED_CODE =
+  /^(220 mx1\.example\.net ESMTP mailfleet|250[ -](mx1\.example\.net greets you|PIPELINING|8BITMIME|ENHANCEDSTATUSCODES|SIZE \d+)|354 .*)$/
+
 const folder = join(import.meta.dirname, '../dialogs')
 const instances = new Map<
   string,
@@ -65,8 +71,14 @@ async function converse(port: number, lines: readonly string[]): Promise<void> {
     const at = `line ${index + 1}`
     if (line.startsWith('C: ') || line === 'C:') talk.write(`${line.slice(3)}\r\n`)
     else if (line.startsWith('C! ')) talk.write(JSON.parse(line.slice(3)) as string)
-    else if (line.startsWith('S: ')) match((await talk.line()) ?? '(closed)', line.slice(3), at)
-    else if (line === 'S closes') assert.equal(await talk.line(), null, at)
+    else if (line.startsWith('S: ')) {
+      const reply = (await talk.line()) ?? '(closed)'
+      match(reply, line.slice(3), at)
+      assert.ok(
+        NO_ENHANCED_CODE.test(reply) || ENHANCED_CODE.test(reply),
+        `${at} has no enhanced code: ${reply}`,
+      )
+    } else if (line === 'S closes') assert.equal(await talk.line(), null, at)
     else if (line === '---') {
       talk.end()
       talk = await talkTo(port)

@@ -250,3 +250,19 @@ test('a DNS server that says nothing defers', async () => {
   silent.close()
   assert.equal(hops.kind === 'none' && hops.outcome.kind, 'deferred')
 })
+
+test('an address literal is its own host: nothing is looked up, and local networks are refused', async () => {
+  const options = { hostname: 'mx1.example.net', port: 25, allowLocalAddresses: false }
+  const nothing = () => Promise.reject(new Error('asked'))
+  const resolver = { resolveMx: nothing, resolve4: nothing, resolve6: nothing }
+  for (const [domain, address] of [
+    ['[192.0.2.1]', '192.0.2.1'],
+    ['[IPv6:2001:db8::1]', '2001:db8::1'],
+  ] as const)
+    assert.deepEqual(await mxHops(domain, { ...options, resolver }), {
+      kind: 'hops',
+      hops: [{ name: address, address, port: 25 }],
+    })
+  for (const domain of ['[127.0.0.1]', '[IPv6:::1]'])
+    assert.equal((await mxHops(domain, { ...options, resolver })).kind, 'none')
+})

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { loadConfig } from '../../../server/load-config.ts'
 import { createMetrics } from '../../../server/fleet/metrics.ts'
 import { serverOptions } from '../../../server/smtp/handlers.ts'
+import { sessionClass, useSessions } from '../../../server/smtp/session.ts'
 import type { Transactions } from '../../../server/smtp/transaction.ts'
 import { SMTPServer } from 'smtp-server'
 import { writeFileSync } from 'node:fs'
@@ -61,6 +62,8 @@ test('TypeErrors in every handler, one after the other', async () => {
   const server = new SMTPServer(
     serverOptions({ config: config(), tls: null, transactions, metrics, log: () => {} }, connected),
   )
+  const Class = sessionClass({ isDraining: () => false, dataMs: 60_000, commandsMs: 60_000 })
+  useSessions(server, Class, () => {})
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const talk = await talkTo((server.server.address() as AddressInfo).port)
   await talk.reply()
