@@ -144,6 +144,10 @@ const Limits = v.strictObject({
   receivedHeaders: v.optional(count('header fields', 5, 1_000), 50),
   // Unknown recipients in one session before it is closed: a list gone stale has a few, a dictionary thousands.
   rejectedRecipients: v.optional(count('recipients', 1, 10_000), 50),
+  /** RFC 5322 section 4 forbids NUL octets. Stripped, a signature over them no longer verifies. */
+  nulOctets: v.optional(v.picklist(['refuse', 'strip'], 'refuse or strip'), 'refuse'),
+  // A sender of 100 messages an hour to a dead mailbox; a bounce address is no way to flood its sender.
+  bouncesPerHour: v.optional(count('bounces', 1, 1_000_000), 100),
   // RFC 5321 section 4.5.3.2.7: a server waits at least 5 minutes for the next command.
   idleMs: v.optional(milliseconds(100, HOUR), 5 * MINUTE),
   // From the greeting, or a message's end, to the next DATA: 100 recipients of 3 s each, a wait of idleMs among them.

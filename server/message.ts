@@ -17,12 +17,20 @@ export type Normaliser = {
   end: () => Buffer
   /** A line of a single dot beside a bare CR or LF was seen: only an attempt to end DATA early looks so. */
   smuggling: () => boolean
+  /** There was a NUL octet, and it was not left out. */
+  nul: () => boolean
   /** Some octet was above 127, so the message needs 8BITMIME. */
   eightBit: () => boolean
 }
 
+/** What is done with NUL octets, which RFC 5322 section 4 forbids: told of, or left out. */
+export type NulOctets = 'refuse' | 'strip'
+
+const NUL = 0
+
 /** Rewrites bare CR and bare LF to CRLF (RFC 5321 section 2.3.8 forbids them), one chunk after the other. */
-export function createNormaliser(): Normaliser {
+export function createNormaliser(nulOctets: NulOctets = 'refuse'): Normaliser {
+  let nul = false
   let pendingCr = false
   let smuggling = false
   let highBits = 0
@@ -56,7 +64,11 @@ export function createNormaliser(): Normaliser {
         endLine(true)
         pieces.push(chunk.subarray(copied, index), CRLF_BYTES.subarray(0, 1))
         copied = index
+      } else if (byte === NUL && nulOctets === 'strip') {
+        pieces.push(chunk.subarray(copied, index))
+        copied = index + 1
       } else {
+        if (byte === NUL) nul = true
         if (lineBytes === 0) lineIsDot = byte === DOT
         lineBytes++
         highBits |= byte
@@ -74,7 +86,7 @@ export function createNormaliser(): Normaliser {
     return CRLF_BYTES.subarray(1)
   }
 
-  return { push, end, smuggling: () => smuggling, eightBit: () => (highBits & 0x80) !== 0 }
+  return { push, end, smuggling: () => smuggling, nul: () => nul, eightBit: () => (highBits & 0x80) !== 0 }
 }
 
 /** What the header section says of the way a message has come. */

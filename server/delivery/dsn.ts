@@ -8,6 +8,9 @@ import type { Destination, Entry } from '../queue/entry.ts'
 /** Header bytes returned: a long header section of today, DKIM and ARC included, has about 15 KB. */
 const RETURNED_HEADER_BYTES = 16_384
 
+/** RFC 5322 section 2.1.1. */
+const LINE_CHARS = 998
+
 export type DsnInput = {
   entry: Entry
   /** The stored message. */
@@ -30,9 +33,11 @@ export async function buildDsn({ entry, body, failed, hostname, nowMs }: DsnInpu
     // RFC 3834 section 5: no vacation message may answer this.
     'Auto-Submitted': 'auto-replied',
   })
+  const original = messageId(body)
+  if (original !== null) root.setHeader('References', original)
   root.createChild('text/plain; charset=utf-8').setContent(explanation(entry, failed, hostname))
   root.createChild('message/delivery-status').setContent(statusFields(entry, failed, hostname, nowMs))
-  root.createChild('text/rfc822-headers').setContent(returnedHeader(body))
+  appendHeader(root, returnedHeader(body))
   return root.build()
 }
 
@@ -60,7 +65,6 @@ function statusFields(entry: Entry, failed: readonly Destination[], hostname: st
     `Final-Recipient: rfc822; ${ascii(destination.originalRecipient)}`,
     'Action: failed',
     `Status: ${permanent(destination.status)}`,
-    ...(destination.remoteHost === '' ? [] : [`Remote-MTA: dns; ${ascii(destination.remoteHost)}`]),
     `Diagnostic-Code: ${diagnosticType(destination)}; ${ascii(publicReply(destination))}`,
     `Last-Attempt-Date: ${mailDate(nowMs)}`,
   ])
@@ -77,11 +81,43 @@ function diagnosticType({ reply }: Destination): string {
   return /^[245]\d\d[ -]/.test(reply) ? 'smtp' : 'x-mailfleet'
 }
 
+/** As it is where it can be: encoded, programs that look for a Message-ID in it find none. */
+function appendHeader(root: MimeNode, header: Buffer): void {
+  const text = header.toString('latin1')
+  // eslint-disable-next-line no-control-regex
+  if (/^[\x01-\x7f]*$/.test(text) && text.split('\r\n').every((line) => line.length <= LINE_CHARS))
+    root.createChild().setRaw(`Content-Type: text/rfc822-headers\r\n\r\n${text}`)
+  else root.createChild('text/rfc822-headers').setContent(header)
+}
+
+/** The Message-ID of the original, which the sender's program files the notification under. */
+function messageId(body: Buffer): string | null {
+  const header = body.toString('latin1', 0, Math.min(headerLength(body), RETURNED_HEADER_BYTES))
+  return /^Message-ID:(?:[ \t]|\r\n[ \t])*(<[\x21-\x7e]{1,250}>)[ \t]*\r\n/im.exec(header)?.[1] ?? null
+}
+
 /** A shorter local part is also a word of the reply's own, and tells next to nothing. */
 const TELLING_CHARS = 5
 
 /** The reply with every mention of the mailbox replaced by the alias. */
-function publicReply({ reply, address, originalRecipient }: Destination): string {
+function publicReply(destination: Destination): string {
+  return hideHost(hideMailbox(destination), destination)
+}
+
+/** The mailbox's domain and its host tell where it is. */
+function hideHost(text: string, { address, originalRecipient, remoteHost }: Destination): string {
+  const domain = address.slice(address.lastIndexOf('@') + 1)
+  const own = originalRecipient.toLowerCase().endsWith(`@${domain.toLowerCase()}`)
+  const names = [...(own ? [] : [domain]), ...(remoteHost === '' ? [] : [remoteHost])]
+  if (names.length === 0) return text
+  const escaped = names.map((name) => name.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))
+  return text.replace(
+    new RegExp(`(?<![\\w-])(?:[\\w-]+\\.)*(?:${escaped.join('|')})(?![\\w-])`, 'gi'),
+    '(host)',
+  )
+}
+
+function hideMailbox({ reply, address, originalRecipient }: Destination): string {
   const local = address.slice(0, address.lastIndexOf('@'))
   const names = local.length < TELLING_CHARS ? [address] : [address, local]
   const escaped = names.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))

@@ -77,9 +77,9 @@ export async function receive(
   stream: AsyncIterable<Buffer>,
   blocks: Blocks,
   load: LoadWatch['load'],
-  limits: Pick<Config['limits'], 'messageBytes' | 'bufferedBytes'>,
+  limits: Pick<Config['limits'], 'messageBytes' | 'bufferedBytes' | 'nulOctets'>,
 ): Promise<{ eightBit: boolean } | Refusal> {
-  const normaliser = createNormaliser()
+  const normaliser = createNormaliser(limits.nulOctets)
   let refusal: Refusal | null = null
   for await (const chunk of stream) {
     if (refusal !== null) continue
@@ -90,5 +90,6 @@ export async function receive(
   }
   if (refusal !== null) return refusal
   blocks.add(normaliser.end())
+  if (normaliser.nul()) return refusals.nulOctet
   return normaliser.smuggling() ? refusals.smuggling : { eightBit: normaliser.eightBit() }
 }

@@ -16,7 +16,8 @@ export type RecipientContext = {
 }
 
 export type RecipientDecision =
-  { kind: 'accepted'; alias: string; destinations: Address[] } | { kind: 'refused'; refusal: Refusal }
+  | { kind: 'accepted'; alias: string; destinations: Address[]; bounce: boolean }
+  | { kind: 'refused'; refusal: Refusal }
 
 /** Characters by which old mailers were told to send on to somewhere else: user%other@here, other!user@here, "user@other"@here. */
 const ROUTING_CHARACTERS = /[%!@]/
@@ -49,7 +50,7 @@ export function decideRecipient(
       return refused(refusals.aliasLoop)
     case 'routed':
       if (ROUTING_CHARACTERS.test(address.local)) return refused(refusals.relay)
-      return { kind: 'accepted', alias, destinations: resolution.destinations }
+      return { kind: 'accepted', alias, destinations: resolution.destinations, bounce: false }
   }
 }
 
@@ -65,8 +66,10 @@ function decideBounce(
   if (!fromNull) return refused(refusals.bounceOnly)
   const resolution = routes === null ? null : resolve(routes, sender, roles)
   if (resolution === null) return refused(refusals.routesDown)
-  if (resolution.kind === 'unknown-domain') return { kind: 'accepted', alias, destinations: [sender] }
-  if (resolution.kind === 'routed') return { kind: 'accepted', alias, destinations: resolution.destinations }
+  if (resolution.kind === 'unknown-domain')
+    return { kind: 'accepted', alias, destinations: [sender], bounce: true }
+  if (resolution.kind === 'routed')
+    return { kind: 'accepted', alias, destinations: resolution.destinations, bounce: true }
   return refused(refusals.unknownAlias)
 }
 

@@ -44,6 +44,8 @@ export const refusals = {
   tooLarge: refusal('size', 552, '5.3.4 Message too large'),
   headerTooLarge: refusal('size', 552, '5.3.4 Message header too large'),
   smuggling: refusal('malformed', 550, '5.6.0 Line of a single dot beside a bare CR or LF'),
+  nulOctet: refusal('malformed', 550, '5.6.0 NUL octet in the message'),
+  bounceRate: refusal('client-connections', 450, '4.7.1 Too many bounces to this address, try again later'),
   tooManyHops: refusal('loop', 554, '5.4.6 Too many hops'),
   mailLoop: refusal('loop', 554, '5.4.6 Mail loop: this message has been here before'),
 } as const

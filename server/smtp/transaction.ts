@@ -19,6 +19,7 @@ import { QueueFullError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
 import { roleMailbox } from '../routing/table.ts'
 import { admitMessage, type LoadWatch } from './admission.ts'
+import { createBounceLimit, type BounceLimit } from './bounce-limit.ts'
 import { canaryEntry, canaryRefusal, type CanaryGate } from './canary.ts'
 import { createBlocks, receive, type Blocks } from './receive.ts'
 import { decideRecipient } from './recipients.ts'
@@ -40,7 +41,7 @@ export type TransactionContext = {
 }
 
 /** What RCPT has resolved so far, kept beside the library's envelope and gone with it. */
-type Recipients = { byAlias: Map<string, Destination[]>; mailboxes: Set<string> }
+type Recipients = { byAlias: Map<string, Destination[]>; mailboxes: Set<string>; bounces: BounceLimit }
 
 /** Either nothing to say against it, or the refusal. */
 type Decision = Refusal | null
@@ -56,6 +57,7 @@ export type Transactions = {
 
 /** The handlers of all sessions. */
 export function createTransactions(context: TransactionContext): Transactions {
+  const bounces = createBounceLimit(context.config.limits.bouncesPerHour)
   const recipientsOf = new WeakMap<SMTPServerEnvelope, Recipients>()
   return {
     // The backlog is no reason to turn a canary away: it is why the instance that sends it was launched.
@@ -65,7 +67,7 @@ export function createTransactions(context: TransactionContext): Transactions {
       const { envelope } = session
       if (isCanary(session, context))
         return context.canary.admits(address.address, session) ? null : refusals.relay
-      const known = recipientsOf.get(envelope) ?? { byAlias: new Map(), mailboxes: new Set() }
+      const known = recipientsOf.get(envelope) ?? { byAlias: new Map(), mailboxes: new Set(), bounces }
       recipientsOf.set(envelope, known)
       return decideRecipients(address, envelope, known, context)
     },
@@ -142,6 +144,7 @@ function decideRecipients(
   const about = { routes: routes.current(), srs, hostname, roles: roleMailbox(config), nowMs: Date.now() }
   const decision = decideRecipient(address.address, fromNull, about)
   if (decision.kind === 'refused') return decision.refusal
+  if (decision.bounce && !known.bounces.admits(decision.alias, Date.now())) return refusals.bounceRate
   // Two aliases with the same mailbox behind them: it gets the message once.
   const fresh = decision.destinations.filter((mailbox) => !known.mailboxes.has(addressKey(mailbox)))
   if (known.mailboxes.size + fresh.length > limits.destinations) return refusals.tooManyRecipients

@@ -89,3 +89,19 @@ test('every line fits SMTP, and the status part is ASCII whatever the remote hos
   const status = dsn.slice(dsn.indexOf('message/delivery-status'), dsn.indexOf('rfc822-headers'))
   assert.match(status, /^[\x20-\x7e\r\n]*$/)
 })
+
+test('the host of the mailbox is not named, nor its domain', async () => {
+  const reply = '550 5.1.1 in.mx.b.example says: b.example has no such user; see https://help.b.example/x'
+  const dsn = await build([destination({ reply })], `${HEADER}\r\n`)
+  assert.doesNotMatch(dsn, /b\.example/)
+  assert.match(dsn, /Diagnostic-Code: smtp; 550 5\.1\.1 \(host\) says: \(host\) has no such user/)
+})
+
+test('long header lines go back as they are, 8-bit ones encoded', async () => {
+  const long = `X-Long: ${'word='.repeat(40)}\r\n`
+  assert.ok((await build([destination({})], `${HEADER}${long}\r\n`)).includes(long))
+  assert.match(
+    await build([destination({})], `${HEADER}X: Grüße\r\n\r\n`),
+    /rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable/,
+  )
+})

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { createBlocks, receive } from '../../../server/smtp/receive.ts'
 import { refusals } from '../../../server/smtp/refusal.ts'
 
-const LIMITS = { messageBytes: 100_000, bufferedBytes: 150_000 }
+const LIMITS = { messageBytes: 100_000, bufferedBytes: 150_000, nulOctets: 'refuse' as const }
 
 const load = () => ({ stats: null, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 })
 

@@ -1,0 +1,43 @@
+// How many bounces one bounce address takes in an hour, and that the table of counts stays small.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { rewriteSrs } from '../../../server/delivery/srs.ts'
+import { createBounceLimit } from '../../../server/smtp/bounce-limit.ts'
+import { SECRET, startInstance } from '../instance.ts'
+import { greeted } from '../talk.ts'
+
+test('each address has its own hour and count, whatever its case', () => {
+  const { admits } = createBounceLimit(2)
+  assert.deepEqual(
+    [admits('a@x', 0), admits('A@x', 1), admits('a@x', 2), admits('b@x', 2), admits('a@x', 3_600_000)],
+    [true, true, false, true, true],
+  )
+})
+
+test('a clock set back starts a new hour', () => {
+  const { admits } = createBounceLimit(1)
+  assert.deepEqual([admits('a@x', 1_000), admits('a@x', 1_001), admits('a@x', 5)], [true, false, true])
+})
+
+test('of many addresses the first counted is forgotten', () => {
+  const { admits } = createBounceLimit(1)
+  for (let n = 0; n < 10_001; n++) assert.equal(admits(`a${n}@x`, 0), true)
+  assert.equal(admits('a10000@x', 0), false)
+  assert.equal(admits('a0@x', 0), true)
+})
+
+test('a bounce address that had its bounces is answered 450; others are not', async () => {
+  const instance = await startInstance({ config: { limits: { bouncesPerHour: 1 } } })
+  const talk = await greeted(instance.port)
+  const srs = { domain: 'srs.example.com', secrets: [SECRET] }
+  const rcpt = async (sender: string) => {
+    await talk.say('RSET')
+    await talk.say('MAIL FROM:<>')
+    return talk.say(`RCPT TO:<${rewriteSrs(srs, sender, Date.now())}>`)
+  }
+  assert.match((await rcpt('alice@sender.example')) ?? '', /^250 /)
+  assert.match((await rcpt('alice@sender.example')) ?? '', /^450 4\.7\.1 /)
+  assert.match((await rcpt('bob@sender.example')) ?? '', /^250 /)
+  talk.end()
+  assert.equal(await instance.stop(), 0)
+})
