@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { InputError } from '../input/problems.ts'
 import { troubleFields } from './aws/trouble.ts'
+import { watchSteps } from './clock.ts'
 import type { Config } from './config.ts'
 import { createDeliverer } from './delivery/deliver.ts'
 import { startForwarder } from './delivery/forwarder.ts'
@@ -31,6 +32,9 @@ import { createTransactions } from './smtp/transaction.ts'
 /** Log lines of one kind of failure a second. */
 const FAILURES_LOGGED = 10
 
+/** One line in this time says that the queue still cannot be asked. */
+const STATS_LOG_MS = 60_000
+
 /** What is there once mail is served. */
 type Serving = {
   listener: Listener
@@ -52,6 +56,7 @@ async function serve(source: ConfigSource, log: Log): Promise<number> {
     let serving: Serving | null = null
     // A scrape may come after the queue is closed: the instance still answers while its group keeps it.
     const metrics = createMetrics(() => (serving?.isClosed() === false ? serving.queue.stats() : null))
+    metrics.beforeScrape.push(() => metrics.queueProblem(serving?.queue.problem() ?? null))
     // Before all that may have to be waited for: an instance that waits is healthy.
     const admin = await startAdmin({
       listen: read.config.listen.admin,
@@ -77,11 +82,21 @@ type Parts = { config: Config; tls: TlsFiles | null; metrics: Metrics; log: Log;
 /** Starts all parts, in the order in which they need each other. */
 async function startServing({ config, tls, metrics, log, stop }: Parts): Promise<Serving> {
   const routes = await openRoutes(config, metrics, log)
-  const queue = await openConfigured(config, (where, error) => {
-    metrics.errors.inc({ where })
-    log('queue-failed', { where, ...troubleFields(error) })
+  const queue = await openConfigured(config, {
+    onError: (where, error) => {
+      metrics.errors.inc({ where })
+      log('queue-failed', { where, ...troubleFields(error) })
+    },
+    onCommit: ({ tookMs, lockWaitMs }) => {
+      metrics.commitTime.observe(tookMs / 1_000)
+      metrics.lockWait.observe(lockWaitMs / 1_000)
+    },
   })
   const watch = await watchQueue(queue, metrics, log)
+  const stopWatchingSteps = watchSteps((stepMs) => {
+    metrics.clockSteps.inc({ direction: stepMs < 0 ? 'back' : 'forward' })
+    log('clock-step', { stepMs: Math.round(stepMs) })
+  })
   const deliverer = createDeliverer(config)
   const context = attemptContext(config, routes, deliverer.deliver)
   const forwarder = startForwarder({ ...config.delivery, queue, metrics, log, context })
@@ -109,6 +124,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
     close: async () => {
       closed = true
       watch.stop()
+      stopWatchingSteps()
       routes.close()
       deliverer.close()
       await queue.close()
@@ -152,8 +168,13 @@ async function leave(
 }
 
 function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadWatch> {
+  let logged = { text: '', atMs: -Infinity }
   return watchLoad(queue, (error) => {
     metrics.errors.inc({ where: 'queue-stats' })
+    // Four a second of the same, for as long as a disk is full, would fill the log.
+    const nowMs = performance.now()
+    if (String(error) === logged.text && nowMs - logged.atMs < STATS_LOG_MS) return
+    logged = { text: String(error), atMs: nowMs }
     log('queue-stats-failed', troubleFields(error))
   })
 }
@@ -175,10 +196,12 @@ function attemptContext(
   }
 }
 
-/** This instance's own health: a queue that will store nothing more until a restart, or a spool gone read-only. */
+/** This instance's own health: a queue that will store nothing more until a restart, stores slowly, or has no spool. */
 async function healthy(queue: Queue, config: Config): Promise<string | null> {
   const failure = queue.failure()?.message
   if (failure !== undefined) return failure
+  const problem = queue.problem()
+  if (problem?.reason === 'slow-commit' || problem?.reason === 'spool-unwritable') return problem.text
   return config.queue.engine === 'embedded' ? spoolWritable(config.queue.path) : null
 }
 

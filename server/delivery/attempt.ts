@@ -6,7 +6,7 @@ import type { Queue } from '../queue/queue.ts'
 import { parseAddress } from '../names.ts'
 import { buildDsn } from './dsn.ts'
 import { failed, type Outcome } from './outcome.ts'
-import { nextAttempt, type RetrySchedule } from './retry.ts'
+import { leastAttempts, nextAttempt, type RetrySchedule } from './retry.ts'
 import type { Hold } from './hold.ts'
 import { LeaseLostError, type Envelope, type Outcomes } from './send.ts'
 import { rewriteSrs, type Srs } from './srs.ts'
@@ -147,7 +147,12 @@ async function settle(
   const nowMs = context.now()
   const due = nextAttempt(
     context.retry,
-    { attempts: entry.attempts + 1, expiresMs: entry.expiresMs, nowMs },
+    {
+      attempts: entry.attempts + 1,
+      expiresMs: entry.expiresMs,
+      nowMs,
+      leastAttempts: leastAttempts(context.retry, context.retry.lifetimeMs),
+    },
     context.random(),
   )
   const destinations =

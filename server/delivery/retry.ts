@@ -10,21 +10,48 @@ export type RetrySchedule = {
   jitter: number
 }
 
+type Progress = { attempts: number; expiresMs: number; nowMs: number; leastAttempts?: number }
+
 /**
  * When the next attempt is due (ms since the epoch), or null when the envelope's time is up.
  * Waits double from `firstMs` up to `maxMs`. The last attempt is made when the envelope expires, not before.
+ * An envelope whose time is up by the wall clock after fewer than `leastAttempts` is tried on: the clock was wrong.
  * @param attempts how many have been made, the one just ended included; at least 1.
  * @param chance a random number, 0 to 1, both ends of the jitter.
  */
 export function nextAttempt(
   schedule: RetrySchedule,
-  { attempts, expiresMs, nowMs }: { attempts: number; expiresMs: number; nowMs: number },
+  { attempts, expiresMs, nowMs, leastAttempts = 0 }: Progress,
   chance: number,
 ): number | null {
-  if (nowMs >= expiresMs) return null
-  const { firstMs, maxMs, jitter } = schedule
-  // 2^30 x 10 ms is 124 days: capping the exponent keeps it a safe integer and changes nothing.
-  const waitMs = Math.min(maxMs, firstMs * 2 ** Math.min(attempts - 1, 30))
-  const jittered = waitMs * (1 + jitter * (2 * chance - 1))
-  return Math.min(expiresMs, nowMs + Math.max(1, Math.round(jittered)))
+  const expired = nowMs >= expiresMs
+  if (expired && attempts >= leastAttempts) return null
+  const { jitter } = schedule
+  const jittered = waitMs(schedule, attempts) * (1 + jitter * (2 * chance - 1))
+  const nextMs = nowMs + Math.max(1, Math.round(jittered))
+  return expired ? nextMs : Math.min(expiresMs, nextMs)
+}
+
+/** The longest wait that {@link nextAttempt} gives after so many attempts. */
+export function longestWait(schedule: RetrySchedule, attempts: number): number {
+  return Math.max(1, Math.round(waitMs(schedule, attempts) * (1 + schedule.jitter)))
+}
+
+/**
+ * How many attempts an envelope gets at least: those that half of its lifetime has room for. A clock that is ahead
+ * cannot make them pass. One that was held up for days by an outage of ours is tried for longer than its lifetime.
+ */
+export function leastAttempts(schedule: RetrySchedule, lifetimeMs: number): number {
+  const longest = longestWait(schedule, Infinity)
+  let leftMs = lifetimeMs / 2
+  for (let attempts = 1; ; attempts++) {
+    const wait = longestWait(schedule, attempts)
+    if (wait === longest || wait > leftMs) return attempts + Math.floor(leftMs / wait)
+    leftMs -= wait
+  }
+}
+
+/** Without jitter. 2^30 x 10 ms is 124 days: capping the exponent keeps it a safe integer and changes nothing. */
+function waitMs({ firstMs, maxMs }: RetrySchedule, attempts: number): number {
+  return Math.min(maxMs, firstMs * 2 ** Math.min(attempts - 1, 30))
 }

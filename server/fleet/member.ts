@@ -40,14 +40,14 @@ export type Member = {
 }
 
 export function joinFleet(options: MemberOptions): Member {
-  const { config, listener, routes, log, metrics, stop } = options
+  const { config, listener, routes, queue, log, metrics, stop } = options
   const { fleet } = config
   if (fleet === undefined) {
-    const readiness = watchReadiness({ isOpen: listener.isOpen, routes, canary: null })
+    const readiness = watchReadiness({ isOpen: listener.isOpen, routes, queue, canary: null })
     return { readiness, draining: () => {}, drained: () => Promise.resolve() }
   }
   const canary = startCanary({ ...options, hostname: config.hostname, signal: stop.signal })
-  const readiness = watchReadiness({ isOpen: listener.isOpen, routes, canary })
+  const readiness = watchReadiness({ isOpen: listener.isOpen, routes, queue, canary })
   const { metadata, instanceId, autoScaling } = identify(config)
   const lifecycle = startLifecycle({
     fleet,

@@ -1,7 +1,8 @@
 // What an instance tells the fleet about itself: Prometheus metrics, by the names the scaler and the dashboard read.
 // Owns: names, labels and help texts. Counting never fails and never waits.
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { QueueStats } from '../queue/entry.ts'
+import { QUEUE_PROBLEMS, type QueueProblem } from '../queue/queue.ts'
 
 /** Why a message was refused. 'load' counts toward demand: it would have been work had there been room. */
 export type RefusalReason =
@@ -26,6 +27,9 @@ const FORWARD_DELAY_SECONDS = [
   0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400, 86_400,
 ]
 
+/** A commit on a fast disk takes 1 ms; after 5 s senders are told to come back. */
+const COMMIT_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30]
+
 /**
  * Creates the instance's metrics in a registry of their own.
  * @param queueStats asked at each scrape; null leaves the last values, a failure counts an error as well.
@@ -41,6 +45,8 @@ export function createMetrics(queueStats: () => QueueStats | null | Promise<Queu
     buckets: FORWARD_DELAY_SECONDS,
     registers: [registry],
   })
+  const commits = createCommitHistograms([registry])
+  collectDefaultMetrics({ register: registry })
   /** Run before each scrape, for figures that are cheaper to count then than to keep. */
   const beforeScrape: (() => void)[] = []
 
@@ -56,7 +62,7 @@ export function createMetrics(queueStats: () => QueueStats | null | Promise<Queu
     return { contentType: registry.contentType, text: await registry.metrics() }
   }
 
-  return { ...counters, ...gauges, forwardDelay, beforeScrape, scrape }
+  return { ...counters, ...gauges, ...commits, forwardDelay, beforeScrape, scrape }
 }
 
 function createCounters(registers: Registry[]) {
@@ -78,6 +84,17 @@ function createCounters(registers: Registry[]) {
       labelNames: ['result'] as const,
       registers,
     }),
+    slowCommits: new Counter({
+      name: 'mailfleet_slow_commits_total',
+      help: 'Messages answered 451 because their commit took too long.',
+      registers,
+    }),
+    clockSteps: new Counter({
+      name: 'mailfleet_clock_steps_total',
+      help: 'Steps of the wall clock of a second or more, by direction.',
+      labelNames: ['direction'] as const,
+      registers,
+    }),
     errors: new Counter({
       name: 'mailfleet_errors_total',
       help: 'Unexpected errors that were answered with a 4xx or a later attempt, by where they happened.',
@@ -94,6 +111,7 @@ function createCounters(registers: Registry[]) {
   // Series that exist from the start: a rate over a counter that appears late misses its first event.
   for (const result of ['delivered', 'deferred', 'failed']) counters.deliveries.inc({ result }, 0)
   counters.refused.inc({ reason: 'load' }, 0)
+  for (const direction of ['back', 'forward']) counters.clockSteps.inc({ direction }, 0)
   return counters
 }
 
@@ -108,6 +126,37 @@ function createGauges(registers: Registry[]) {
     deliveriesInProgress: gauge(
       'mailfleet_deliveries_in_progress',
       'Queue entries being delivered by this instance.',
+    ),
+    queueProblem: problemGauge(registers),
+  }
+}
+
+/** @returns what sets it */
+function problemGauge(registers: Registry[]): (problem: QueueProblem | null) => void {
+  const gauge = new Gauge({
+    name: 'mailfleet_queue_problem',
+    help: 'Whether the storage of this instance has the problem that "reason" names.',
+    labelNames: ['reason'] as const,
+    registers,
+  })
+  const set = (problem: QueueProblem | null) => {
+    for (const reason of QUEUE_PROBLEMS) gauge.set({ reason }, problem?.reason === reason ? 1 : 0)
+  }
+  set(null)
+  return set
+}
+
+function createCommitHistograms(registers: Registry[]) {
+  const histogram = (name: string, help: string) =>
+    new Histogram({ name, help, buckets: COMMIT_SECONDS, registers })
+  return {
+    commitTime: histogram(
+      'mailfleet_queue_commit_seconds',
+      'One transaction of the embedded queue, from asking for the lock to stable storage.',
+    ),
+    lockWait: histogram(
+      'mailfleet_queue_lock_wait_seconds',
+      'How long a transaction of the embedded queue waited for the lock that all processes write under.',
     ),
   }
 }

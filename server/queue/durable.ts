@@ -5,6 +5,7 @@
 // (its root page could not be written) every later operation rejects as well, until the process is restarted.
 import { open, type RootDatabase } from 'lmdb'
 import { inNewest } from './newest.ts'
+import { SlowCommitError } from './queue.ts'
 
 /** Most operations in one commit: bounds how long one process may hold the lock that all processes write under. */
 const BATCH_OPERATIONS = 500
@@ -31,6 +32,9 @@ export class CommitError extends Error {
     this.errno = Number((cause as { code?: unknown } | undefined)?.code ?? 0) || 0
   }
 }
+
+/** How long one transaction took, and how much of that it waited for the lock that all processes write under. */
+export type CommitTimes = { tookMs: number; lockWaitMs: number }
 
 /**
  * Opens (creates) the environment in the directory `path`.
@@ -64,13 +68,16 @@ export type GroupCommit = {
    * with its result once that transaction is on stable storage. It runs once more, alone, if it was not stored. If it
    * throws, it rejects with what was thrown; the rest of the transaction goes on, so an operation must not throw
    * after its first write (a failing write of lmdb's own spoils the whole transaction, which is what one wants).
-   * @throws {CommitError} if the transaction could not be stored.
+   * @param withinMs how long to wait. An operation whose transaction has not begun by then is withdrawn.
+   * @throws {CommitError} if the transaction could not be stored. @throws {SlowCommitError} after `withinMs`.
    */
-  run<T>(operation: () => T): Promise<T>
+  run<T>(operation: () => T, withinMs?: number): Promise<T>
   /** Resolves when nothing is waiting or being committed. */
   idle(): Promise<void>
   /** Why no commit can succeed any more in this process, if so. */
   failure(): CommitError | undefined
+  /** For how long the present transaction has been under way; 0 if there is none. */
+  underWayMs(): number
 }
 
 type Member = {
@@ -83,12 +90,19 @@ type Member = {
 /** What became of one transaction: which operations were in it, and why it was not stored, if so. */
 type Attempt = { members: Member[]; error: CommitError | undefined }
 
-/** @param monotonic the clock in ms that no step moves */
-export function groupCommit(environment: RootDatabase, monotonic: () => number): GroupCommit {
+/**
+ * @param monotonic the clock in ms that no step moves
+ * @param onCommit hears of every transaction, stored or not
+ */
+export function groupCommit(
+  environment: RootDatabase,
+  monotonic: () => number,
+  onCommit: (times: CommitTimes) => void = () => {},
+): GroupCommit {
   let waiting: Member[] = []
   let working: Promise<void> | undefined
   let failure: CommitError | undefined
-  let readersCheckedMs = -Infinity
+  const transactions = createTransactions(environment, monotonic, onCommit)
 
   async function commitAll(): Promise<void> {
     while (waiting.length > 0) {
@@ -110,16 +124,45 @@ export function groupCommit(environment: RootDatabase, monotonic: () => number):
 
   async function attempt(take: () => Member[]): Promise<Attempt> {
     if (failure !== undefined) return { members: [], error: failure }
-    const done = await transact(environment, checkReaders, take)
+    const done = await transactions.run(take)
     if (done.error !== undefined && unusable(environment)) failure = done.error
     return done
   }
 
   function takeWaiting(): Member[] {
-    const taken = waiting.slice(0, BATCH_OPERATIONS)
-    waiting = waiting.slice(BATCH_OPERATIONS)
-    return taken
+    return waiting.splice(0, BATCH_OPERATIONS)
   }
+
+  /** Whether `member` was still waiting for a transaction. */
+  function withdraw(member: Member): boolean {
+    const before = waiting.length
+    waiting = waiting.filter((other) => other !== member)
+    return waiting.length < before
+  }
+
+  return {
+    run: (operation, withinMs) =>
+      new Promise((resolve, reject) => {
+        const member = memberOf(operation, resolve, reject)
+        waiting.push(withinMs === undefined ? member : withDeadline(member, withinMs, { withdraw, reject }))
+        working ??= Promise.resolve().then(commitAll)
+      }),
+    idle: async () => {
+      while (working !== undefined) await working
+    },
+    failure: () => failure,
+    underWayMs: () => transactions.underWayMs(),
+  }
+}
+
+/** Runs transactions and takes their time. */
+function createTransactions(
+  environment: RootDatabase,
+  monotonic: () => number,
+  onCommit: (times: CommitTimes) => void,
+) {
+  let readersCheckedMs = -Infinity
+  let begunMs: number | undefined
 
   function checkReaders(): void {
     if (monotonic() - readersCheckedMs < READER_CHECK_MS) return
@@ -128,16 +171,44 @@ export function groupCommit(environment: RootDatabase, monotonic: () => number):
   }
 
   return {
-    run: (operation) =>
-      new Promise((resolve, reject) => {
-        waiting.push(memberOf(operation, resolve, reject))
-        working ??= Promise.resolve().then(commitAll)
-      }),
-    idle: async () => {
-      while (working !== undefined) await working
+    run: async (take: () => Member[]): Promise<Attempt> => {
+      const startedMs = monotonic()
+      let lockedMs: number | undefined
+      begunMs = startedMs
+      const done = await transact(environment, checkReaders, () => {
+        lockedMs = monotonic()
+        return take()
+      })
+      begunMs = undefined
+      const endedMs = monotonic()
+      onCommit({ tookMs: endedMs - startedMs, lockWaitMs: (lockedMs ?? endedMs) - startedMs })
+      return done
     },
-    failure: () => failure,
+    underWayMs: () => (begunMs === undefined ? 0 : monotonic() - begunMs),
   }
+}
+
+/** A member whose caller hears within `withinMs` that there is no commit yet. */
+function withDeadline(
+  member: Member,
+  withinMs: number,
+  { withdraw, reject }: { withdraw: (member: Member) => boolean; reject: (error: Error) => void },
+): Member {
+  // After the poll for events: when the process itself stood still, the commit may be there by now.
+  const giveUp = () => reject(new SlowCommitError(withinMs, withdraw(timed)))
+  const late = setTimeout(() => setImmediate(giveUp), withinMs)
+  const timed: Member = {
+    attempt: () => member.attempt(),
+    committed: () => {
+      clearTimeout(late)
+      member.committed()
+    },
+    failed: (error) => {
+      clearTimeout(late)
+      member.failed(error)
+    },
+  }
+  return timed
 }
 
 /** One transaction. Its operations are taken when the lock is ours: who came while we waited comes along. */

@@ -4,26 +4,38 @@
 // Fails with QueueFullError at a bound or on a full disk, with CommitError if the disk would not take the change.
 // The processes must share a PID namespace and a clock.
 import { randomBytes } from 'node:crypto'
-import { InputError } from '../../input/problems.ts'
+import { createStepDetector } from '../clock.ts'
 import { countQueue } from './count.ts'
-import { CommitError, groupCommit, openEnvironment, type GroupCommit } from './durable.ts'
+import { capDueTimes } from './due-times.ts'
+import { CommitError, groupCommit, type CommitTimes, type GroupCommit } from './durable.ts'
 import type { Destination, Entry, Lease, NewEntry, QueueStats } from './entry.ts'
 import { DISK_FULL, FULL_PAUSE_MS, isFull } from './full.ts'
-import { LAYOUT_VERSION, openLayout, upTo, type Holder, type Layout } from './layout.ts'
+import { checkLayout, openFiles } from './files.ts'
+import { upTo, type Holder, type Layout } from './layout.ts'
 import { assertTime, newEntry } from './new-entry.ts'
-import { inNewestSync } from './newest.ts'
-import { hold, insert, letGo, longestDue, makeDue, remove, revive, rewrite, stored, total } from './rows.ts'
-import { QueueFullError, type Dsn, type Outcome, type Queue } from './queue.ts'
-import { prepareSpool, syncDirectory } from './spool.ts'
+import {
+  anyImpossible,
+  hold,
+  insert,
+  letGo,
+  longestDue,
+  makeDue,
+  remove,
+  revive,
+  rewrite,
+  stored,
+  total,
+} from './rows.ts'
+import {
+  QueueFullError,
+  SlowCommitError,
+  type Dsn,
+  type Outcome,
+  type Queue,
+  type QueueProblem,
+} from './queue.ts'
+import { prepareSpool, syncDirectory, watchDataFile } from './spool.ts'
 import { KNOWN_VERSIONS } from './version.ts'
-
-/**
- * Address space for the map: bodies a little over a page take two (the worst case, factor 2), an entry with its index
- * rows a page or two, and 64 MiB for what lmdb keeps for readers of older states. At most 1 TiB of the 128 TiB that
- * a process has; beyond that lmdb-js moves the map as the file grows.
- */
-const mapBytesFor = (maxEntries: number, maxBytes: number) =>
-  Math.min(2 * maxBytes + maxEntries * 8192 + 64 * 1024 ** 2, 1024 ** 4)
 
 export type QueueOptions = {
   /** Directory of the queue; created if missing. */
@@ -39,6 +51,12 @@ export type QueueOptions = {
   now?: () => number
   /** The monotonic clock in ms. Default: `now` if that is given, else performance.now. */
   monotonic?: () => number
+  /** Hears how long each transaction took. */
+  onCommit?: (times: CommitTimes) => void
+  /** The longest wait that an entry is given after so many attempts. Default: any. */
+  longestWaitMs?: (attempts: number) => number
+  /** Told of what goes wrong in the background. */
+  onError?: (where: string, error: unknown) => void
 }
 
 export type EmbeddedQueue = Awaited<ReturnType<typeof openQueue>>
@@ -51,11 +69,24 @@ export async function openQueue(options: QueueOptions) {
   const { path, maxEntries, maxBytes, volatile, flush = true, now = Date.now } = options
   const monotonic = options.monotonic ?? options.now ?? (() => performance.now())
   prepareSpool({ path, volatile, flush })
-  const { environment, layout } = openFiles(path, flush, mapBytesFor(maxEntries, maxBytes))
-  const commits = groupCommit(environment, monotonic)
+  const { environment, layout } = openFiles(path, flush, { maxEntries, maxBytes })
+  const commits = groupCommit(environment, monotonic, options.onCommit)
   await checkLayout(path, layout, commits)
   if (flush) syncDirectory(path)
-  const engine: Engine = { path, layout, commits, now, monotonic, maxEntries, maxBytes, fullUntilMs: 0 }
+  const checkSpool = watchDataFile(path)
+  const shared = { path, layout, commits, now, monotonic, maxEntries, maxBytes, checkSpool }
+  const { longestWaitMs = () => Infinity, onError = () => {} } = options
+  const times = { layout, commits, now, longestWaitMs }
+  let capping = Promise.resolve()
+  const capDue = (backMs: number) => {
+    capping = capping
+      .then(() => capDueTimes(times, backMs))
+      .catch((error: unknown) => onError('due-times', error))
+  }
+  const stepped = createStepDetector(now, monotonic)
+  const engine: Engine = { ...shared, stepped, capDue, fullUntilMs: -Infinity, reviveAfterMs: -Infinity }
+  // The clock may have been set back while no process had the queue open.
+  capDue(0)
 
   return {
     enqueue: (entry: NewEntry, body: Buffer) => enqueue(engine, entry, body),
@@ -74,7 +105,9 @@ export async function openQueue(options: QueueOptions) {
     waits: false,
     settled: (id: string) => !isStored(engine, id),
     failure: () => commits.failure(),
+    problem: () => problemOf(engine),
     close: async (): Promise<void> => {
+      await capping
       await commits.idle()
       await environment.close()
     },
@@ -92,38 +125,39 @@ type Engine = {
   monotonic: () => number
   maxEntries: number
   maxBytes: number
+  /** Throws when the open data file is no longer at its path. */
+  checkSpool: () => void
+  /** By how much the wall clock was stepped since this was asked last. */
+  stepped: () => number
+  /** Caps due times that cannot be, in the background. */
+  capDue: (backMs: number) => void
+  /** No lease of another is ended before this time of the monotonic clock: its holder may have to extend it first. */
+  reviveAfterMs: number
   /** No enqueue is tried before this time of the monotonic clock: the disk was full a moment ago. */
   fullUntilMs: number
 }
 
-function openFiles(path: string, flush: boolean, mapBytes: number) {
+/** How long a sender waits for the commit of its message before it is told to come back. */
+const COMMIT_MS = 5_000
+
+function problemOf({ checkSpool, commits }: Engine): QueueProblem | null {
   try {
-    const environment = openEnvironment(path, flush, mapBytes)
-    return { environment, layout: inNewestSync(environment, () => openLayout(environment)) }
-  } catch (cause) {
-    const found = cause instanceof Error ? cause.message : String(cause)
-    throw new InputError(path, [{ key: 'path', found, expected: 'a queue that can be opened' }], { cause })
+    checkSpool()
+  } catch (error) {
+    return { reason: 'spool-gone', text: (error as Error).message }
+  }
+  const underWayMs = commits.underWayMs()
+  if (underWayMs <= COMMIT_MS) return null
+  return {
+    reason: 'slow-commit',
+    text: `a commit has been under way for ${Math.round(underWayMs / 1_000)} s`,
   }
 }
 
-async function checkLayout(path: string, { meta }: Layout, commits: GroupCommit): Promise<void> {
-  const found =
-    meta.get('layout') ??
-    (await commits.run(() => {
-      const existing = meta.get('layout')
-      if (existing === undefined) void meta.put('layout', LAYOUT_VERSION)
-      return existing ?? LAYOUT_VERSION
-    }))
-  if (found === LAYOUT_VERSION) return
-  throw new InputError(path, [
-    { key: '', found: `layout ${found}`, expected: `a queue of layout ${LAYOUT_VERSION}` },
-  ])
-}
-
 /** Runs `operation` in a durable transaction; a disk without room is a full queue to whoever asked. */
-async function commit<T>({ path, commits }: Engine, operation: () => T): Promise<T> {
+async function commit<T>({ path, commits }: Engine, operation: () => T, withinMs?: number): Promise<T> {
   try {
-    return await commits.run(operation)
+    return await commits.run(operation, withinMs)
   } catch (error) {
     if (!(error instanceof CommitError) || !isFull(path, error)) throw error
     throw new QueueFullError(DISK_FULL, { cause: error })
@@ -133,13 +167,18 @@ async function commit<T>({ path, commits }: Engine, operation: () => T): Promise
 async function enqueue(engine: Engine, entry: NewEntry, body: Buffer): Promise<string> {
   const { layout, now, monotonic } = engine
   if (monotonic() < engine.fullUntilMs) throw new QueueFullError(DISK_FULL)
+  if (engine.commits.underWayMs() > COMMIT_MS) throw new SlowCommitError(COMMIT_MS, true)
   const made = newEntry(entry, body, now())
+  // Before, so that nothing is stored in vain; and after, so that no message is acknowledged whose spool is gone.
+  engine.checkSpool()
   try {
-    return await commit(engine, () => {
+    const stored = () => {
       assertRoom(engine, body.length)
       insert(layout, made, body)
-      return made.id
-    })
+    }
+    await commit(engine, stored, COMMIT_MS)
+    engine.checkSpool()
+    return made.id
   } catch (error) {
     if (error instanceof QueueFullError && error.cause !== undefined)
       engine.fullUntilMs = monotonic() + FULL_PAUSE_MS
@@ -158,12 +197,14 @@ function assertRoom({ layout, maxEntries, maxBytes }: Engine, bodyBytes: number)
 
 async function lease(engine: Engine, max: number, leaseMs: number): Promise<Lease[]> {
   const { layout } = engine
+  noticeStep(engine, leaseMs)
   // Looking costs no transaction, and most looks find nothing.
   if (!anythingDue(layout, engine.now())) return []
   return commit(engine, () => {
     const monotonicExpiresMs = engine.monotonic() + leaseMs
+    noticeStep(engine, leaseMs)
     const nowMs = engine.now()
-    revive(layout, nowMs)
+    if (engine.monotonic() >= engine.reviveAfterMs) revive(layout, nowMs)
     return longestDue(layout, nowMs, max).map((entry) => {
       const holder = { token: randomBytes(12).toString('base64url'), expiresMs: nowMs + leaseMs }
       hold(layout, entry, holder)
@@ -172,8 +213,17 @@ async function lease(engine: Engine, max: number, leaseMs: number): Promise<Leas
   })
 }
 
+/** After a step of the clock expiry is held for one lease: by then every holder that lives has extended its own. */
+function noticeStep(engine: Engine, leaseMs: number): void {
+  const stepMs = engine.stepped()
+  if (stepMs === 0) return
+  engine.reviveAfterMs = engine.monotonic() + leaseMs
+  if (stepMs < 0) engine.capDue(-stepMs)
+}
+
 function anythingDue(layout: Layout, nowMs: number): boolean {
   layout.meta.resetReadTxn()
+  if (anyImpossible(layout, nowMs)) return true
   return KNOWN_VERSIONS.some((version) =>
     [layout.due, layout.expiries].some((index) => {
       const [first] = index.getKeys({ ...upTo(version, nowMs), limit: 1 })

@@ -1,18 +1,30 @@
 // Opens the queue that the configuration names. Owns: which engine that is.
 // The engine for AWS, and the SDK with it, is loaded only where it is used.
 import type { Config } from '../config.ts'
+import type { CommitTimes } from './durable.ts'
+import { longestWait } from '../delivery/retry.ts'
 import { openQueue } from './embedded.ts'
+import { openLate } from './late.ts'
 import type { Queue } from './queue.ts'
 
+export type QueueListener = {
+  /** Told of what goes wrong in the background: `where` names the step. */
+  onError?: (where: string, error: unknown) => void
+  /** Told how long each transaction of the embedded queue took. */
+  onCommit?: (times: CommitTimes) => void
+}
+
 /**
- * @param onError told of what goes wrong in the background, on AWS: `where` names the step
- * @throws {InputError} if the queue cannot be used as configured. That AWS does not answer is no such thing.
+ * @throws {InputError} if the queue cannot be used as configured. That AWS does not answer, or that the disk is full or
+ * read-only, is no such thing.
  */
 export async function openConfigured(
-  { queue, aws }: Config,
-  onError: (where: string, error: unknown) => void = () => {},
+  { queue, aws, retry }: Config,
+  { onError = () => {}, onCommit = () => {} }: QueueListener = {},
 ): Promise<Queue> {
-  if (queue.engine === 'embedded') return openQueue(queue)
+  const longestWaitMs = (attempts: number) => longestWait(retry, attempts)
+  if (queue.engine === 'embedded')
+    return openLate(() => openQueue({ ...queue, onCommit, onError, longestWaitMs }), onError)
   const { openAwsQueue } = await import('./aws/engine.ts')
-  return openAwsQueue({ queue, aws, onError })
+  return openAwsQueue({ queue, aws, onError, longestWaitMs })
 }

@@ -8,16 +8,35 @@ export class QueueFullError extends Error {
   override readonly name = 'QueueFullError'
 }
 
+/** The commit has not come within the time that the caller waits. */
+export class SlowCommitError extends Error {
+  override readonly name = 'SlowCommitError'
+
+  /** @param withdrawn nothing will be stored; else it may still be */
+  constructor(withinMs: number, withdrawn: boolean) {
+    super(
+      `no commit within ${withinMs / 1_000} s; ${withdrawn ? 'nothing was stored' : 'it may still be stored'}`,
+    )
+  }
+}
+
 /** `destinations`: where they stand now, stored with the rest; left as they are if not given. */
 export type Outcome = { kind: 'remove' } | { kind: 'reschedule'; dueMs: number; destinations?: Destination[] }
 
 /** A delivery status notification to queue along with an outcome. */
 export type Dsn = { entry: NewEntry; body: Buffer }
 
+/**
+ * What may be wrong with this instance's own storage for a time. `spool-gone`: the open spool is no longer at its path;
+ * `spool-full`, `spool-unwritable`: it could not be opened yet; `slow-commit`: a commit takes longer than senders wait.
+ */
+export const QUEUE_PROBLEMS = ['spool-gone', 'spool-full', 'spool-unwritable', 'slow-commit'] as const
+export type QueueProblem = { reason: (typeof QUEUE_PROBLEMS)[number]; text: string }
+
 export type Queue = {
   /**
    * Stores an envelope and its message; resolves with the entry's id only when both are on stable storage.
-   * @throws {QueueFullError} at a bound. @throws {Error} when the storage would not take it: nothing is queued, or, if
+   * @throws {QueueFullError} at a bound. @throws {SlowCommitError} when it takes too long. @throws {Error} when the storage would not take it: nothing is queued, or, if
    * the storage's answer was lost, it may be.
    */
   enqueue: (entry: NewEntry, body: Buffer) => Promise<string>
@@ -66,6 +85,9 @@ export type Queue = {
 
   /** Why nothing can be stored any more until this process is restarted; undefined while all is well. */
   failure: () => Error | undefined
+
+  /** Why this instance takes nothing new at present, or only slowly; null while all is well. */
+  problem: () => QueueProblem | null
 
   /** Waits for what is being stored, then closes. Leases stay until they expire or are released before. */
   close: () => Promise<void>

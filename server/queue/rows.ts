@@ -48,10 +48,14 @@ export function letGo(layout: Layout, entry: Entry, holder: Holder): void {
   void layout.expiries.remove(indexKey(entry, holder.expiresMs))
 }
 
-/** Makes entries due again whose lease has expired by `nowMs`. */
+/** No lease is longer (delivery.leaseMs): one that ends later was written by a clock that was ahead. */
+const LONGEST_LEASE_MS = 600_000
+
+/** Makes entries due again whose lease has expired by `nowMs`, or ends later than any lease can. */
 export function revive(layout: Layout, nowMs: number): void {
   const expired = KNOWN_VERSIONS.flatMap((version) => [
     ...layout.expiries.getRange({ ...upTo(version, nowMs), limit: REVIVED_AT_ONCE }),
+    ...layout.expiries.getRange({ ...impossible(version, nowMs), limit: REVIVED_AT_ONCE }),
   ])
   for (const { key, value: dueMs } of expired) {
     const [version, , id] = key
@@ -59,6 +63,17 @@ export function revive(layout: Layout, nowMs: number): void {
     void layout.holders.remove(id)
     void layout.due.put([version, dueMs, id], 0)
   }
+}
+
+/** Whether a lease ends later than any can. */
+export function anyImpossible(layout: Layout, nowMs: number): boolean {
+  return KNOWN_VERSIONS.some(
+    (version) => layout.expiries.getKeysCount({ ...impossible(version, nowMs), limit: 1 }) > 0,
+  )
+}
+
+function impossible(version: number, nowMs: number): { start: IndexKey; end: IndexKey } {
+  return { start: [version, nowMs + LONGEST_LEASE_MS + 1, ''], end: [version + 1, 0, ''] }
 }
 
 /** The entries to work on next: at most `max`, due by `nowMs`, the longest due first. */

@@ -1,10 +1,37 @@
 // The directory the embedded queue lives in. Owns: whether it may be used at all (writable, on stable storage, holding
 // either nothing yet or a queue), and that its files exist and are found again after a power cut. Everything that would
 // make lmdb's open fail is found here first: lmdb-js 3.5.6 crashes the process when that call fails.
-// Fails with InputError, all problems at once.
+// Fails with InputError, all problems at once; with SpoolUnusableError for what may pass: no room, a read-only disk.
 import * as fs from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { InputError, type Problem } from '../../input/problems.ts'
+
+/** ENOSPC and EDQUOT: there is no room. */
+const NO_ROOM = ['ENOSPC', 'EDQUOT']
+
+/** What ends without a change of the configuration: room is made, the disk is mounted again or replaced. */
+const PASSING = [...NO_ROOM, 'EROFS', 'EIO']
+
+/** The spool cannot be opened now, but may be later. */
+export class SpoolUnusableError extends Error {
+  override readonly name = 'SpoolUnusableError'
+  readonly code: string
+
+  constructor(path: string, code: string, cause: unknown) {
+    super(`the spool ${path} cannot be opened: ${code}`, { cause })
+    this.code = code
+  }
+
+  /** The disk has no room; else it cannot be written at all. */
+  get full(): boolean {
+    return NO_ROOM.includes(this.code)
+  }
+}
+
+/** The data file that is open is no longer the one at its path. */
+export class SpoolGoneError extends Error {
+  override readonly name = 'SpoolGoneError'
+}
 
 /** File systems that forget everything at power-off, by statfs's type (include/uapi/linux/magic.h). */
 const VOLATILE_FILE_SYSTEMS = new Map([
@@ -25,7 +52,7 @@ const LMDB_MAGIC_OFFSET = 24
 /**
  * Makes sure that `path` is a directory the queue may use; creates it if it is missing.
  * @throws {InputError} if it cannot be created or written; if it is on tmpfs or ramfs and not `volatile`; if flushing
- * is off and not `volatile`; if its data file is not a queue's.
+ * is off and not `volatile`; if its data file is not a queue's. @throws {SpoolUnusableError} if that may pass.
  */
 export function prepareSpool(o: { path: string; volatile: boolean; flush: boolean }): void {
   const problems: Problem[] = []
@@ -45,6 +72,7 @@ export function prepareSpool(o: { path: string; volatile: boolean; flush: boolea
     if (problems.length === 0) prepareFiles(o.path, problems)
   } catch (error) {
     const found = (error as NodeJS.ErrnoException).code ?? String(error)
+    if (PASSING.includes(found) && problems.length === 0) throw new SpoolUnusableError(o.path, found, error)
     problems.push({ key: 'path', found, expected: 'a directory that can be created and written' })
   }
   if (problems.length > 0) throw new InputError(o.path, problems)
@@ -57,6 +85,20 @@ export function syncDirectory(path: string): void {
     fs.fsyncSync(directory)
   } finally {
     fs.closeSync(directory)
+  }
+}
+
+/**
+ * Remembers which file the data file in `path` is. Call once it is open.
+ * @returns what throws SpoolGoneError when another file, or none, is there: removed, moved, or mounted over
+ */
+export function watchDataFile(path: string): () => void {
+  const file = join(path, 'data.mdb')
+  const opened = fs.statSync(file)
+  return () => {
+    const found = fs.statSync(file, { throwIfNoEntry: false })
+    if (found?.dev === opened.dev && found.ino === opened.ino) return
+    throw new SpoolGoneError(`${file} is ${found === undefined ? 'gone' : 'another file than the open one'}`)
   }
 }
 

@@ -15,7 +15,7 @@ import { readTrace, receivedField } from '../message.ts'
 import { addressKey, formatAddress, parseAddress } from '../names.ts'
 import { isOurs } from '../delivery/srs.ts'
 import type { Destination, NewEntry } from '../queue/entry.ts'
-import { QueueFullError, type Queue } from '../queue/queue.ts'
+import { QueueFullError, SlowCommitError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
 import { roleMailbox } from '../routing/table.ts'
 import { admitMessage, type LoadWatch } from './admission.ts'
@@ -243,6 +243,7 @@ async function store(
     return await queue.enqueue(entry, body)
   } catch (error) {
     if (error instanceof QueueFullError) return refusals.queueFull
+    if (error instanceof SlowCommitError) metrics.slowCommits.inc()
     metrics.errors.inc({ where: 'enqueue' })
     log('enqueue-failed', { ...about, ...troubleFields(error) })
     return refusals.queueDown

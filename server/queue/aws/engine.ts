@@ -31,6 +31,8 @@ export type AwsQueueOptions = {
   now?: () => number
   /** The monotonic clock in ms. Default: `now` if that is given, else performance.now. */
   monotonic?: () => number
+  /** The longest wait that an entry is given after so many attempts. Default: any. */
+  longestWaitMs?: (attempts: number) => number
   /** The longest delay that is asked of SQS. Default 900, the longest it takes. */
   maxDelaySeconds?: number
   /** How long an entry of an unknown version is out of the way each time it is met. Default 30. */
@@ -71,11 +73,11 @@ export type Engine = {
 export async function openAwsQueue(options: AwsQueueOptions) {
   const { queue: config, aws, onError = () => {}, now = Date.now } = options
   const monotonic = options.monotonic ?? options.now ?? (() => performance.now())
-  const { maxDelaySeconds = 900, asideSeconds = 30 } = options
+  const { maxDelaySeconds = 900, asideSeconds = 30, longestWaitMs = () => Infinity } = options
   const channel = await openChannel(aws, Math.max(config.waitSeconds, 1))
   const bodies = await openBodies(aws, config.bucket)
   const states = await openStates(aws, config.table, now)
-  const post = createPost({ channel, config, now, maxDelaySeconds })
+  const post = createPost({ channel, config, now, maxDelaySeconds, longestWaitMs })
   const census = createCensus({ channel, config, monotonic })
   const shared = { config, now, monotonic, channel, bodies, states, post, census, onError, asideSeconds }
   const engine: Engine = { ...shared, held: new WeakMap(), statesInDoubt: false }
@@ -104,6 +106,7 @@ export async function openAwsQueue(options: AwsQueueOptions) {
     waits: config.waitSeconds > 0,
     settled: (id: string) => underWay(states.isDone(id)),
     failure: () => undefined,
+    problem: () => null,
     close: async (): Promise<void> => {
       await mover.stop()
       while (pending.size > 0) await Promise.allSettled(pending)

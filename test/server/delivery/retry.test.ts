@@ -1,7 +1,7 @@
 // The retry schedule as a table.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nextAttempt } from '../../../server/delivery/retry.ts'
+import { leastAttempts, longestWait, nextAttempt } from '../../../server/delivery/retry.ts'
 
 const MINUTE = 60_000
 const schedule = { firstMs: MINUTE, maxMs: 120 * MINUTE, jitter: 0.2 }
@@ -40,4 +40,28 @@ test('without jitter the schedule is exact, and never in the past', () => {
     nextAttempt({ firstMs: 10, maxMs: 10, jitter: 0 }, { attempts: 1, expiresMs: 1e15, nowMs: 5 }, 0),
     15,
   )
+})
+
+test('a clock that is ahead ends no envelope: it gets the attempts that half of its lifetime has room for', () => {
+  const least = leastAttempts(schedule, DAYS_5)
+  const aheadMs = 10 * DAYS_5
+  assert.equal(least, 31)
+  const after = (attempts: number) =>
+    nextAttempt(schedule, { attempts, expiresMs: DAYS_5, nowMs: aheadMs, leastAttempts: least }, 0.5)
+  assert.equal(after(1), aheadMs + MINUTE)
+  assert.equal(after(least - 1), aheadMs + 120 * MINUTE)
+  assert.equal(after(least), null)
+})
+
+test('the least number of attempts is one where no wait fits, and is found at once however many there are', () => {
+  assert.equal(leastAttempts({ firstMs: 1_000, maxMs: 4_000, jitter: 0 }, 1_000), 1)
+  assert.equal(leastAttempts({ firstMs: 10, maxMs: 10, jitter: 0 }, 30 * DAYS_5), (30 * DAYS_5) / 20 + 1)
+})
+
+test('no wait is longer than the longest', () => {
+  for (const attempts of [1, 2, 7, 8, 5_000])
+    assert.equal(
+      nextAttempt(schedule, { attempts, expiresMs: 1e15, nowMs: 0 }, 1),
+      longestWait(schedule, attempts),
+    )
 })

@@ -16,6 +16,8 @@ const GAUGES = [
   'mailfleet_smtp_connections',
   'mailfleet_smtp_transactions',
   'mailfleet_deliveries_in_progress',
+  'mailfleet_queue_problem{reason="spool-gone"}',
+  'mailfleet_queue_problem{reason="slow-commit"}',
 ]
 
 const COUNTERS = [
@@ -25,11 +27,25 @@ const COUNTERS = [
   'mailfleet_deliveries_total{result="deferred"}',
   'mailfleet_deliveries_total{result="failed"}',
   'mailfleet_forward_delay_seconds_count',
+  'mailfleet_slow_commits_total',
+  'mailfleet_clock_steps_total{direction="back"}',
+]
+
+/** Some of what prom-client tells of every process. */
+const PROCESS = [
+  'process_cpu_seconds_total',
+  'process_resident_memory_bytes',
+  'process_open_fds',
+  'nodejs_eventloop_lag_seconds',
 ]
 
 test('every metric of the contract is there from the start, at zero', async () => {
   const instance = await startInstance({})
   for (const name of [...GAUGES, ...COUNTERS]) assert.equal(await instance.metric(name), 0, name)
+  for (const name of PROCESS) assert.notEqual(await instance.metric(name), null, name)
+  // Opening the queue was a commit.
+  assert.ok(((await instance.metric('mailfleet_queue_commit_seconds_count')) ?? 0) > 0)
+  assert.ok(((await instance.metric('mailfleet_queue_lock_wait_seconds_count')) ?? 0) > 0)
   assert.equal((await instance.admin('/readyz')).status, 200)
   assert.equal((await instance.admin('/healthz')).status, 200)
   assert.equal((await instance.admin('/else')).status, 404)

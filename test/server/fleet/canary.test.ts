@@ -10,6 +10,7 @@ import { watchReadiness } from '../../../server/fleet/readiness.ts'
 import { createCanaryGate, canaryEntry } from '../../../server/smtp/canary.ts'
 import { openQueue } from '../../../server/queue/embedded.ts'
 import type { NewEntry } from '../../../server/queue/entry.ts'
+import type { QueueProblem } from '../../../server/queue/queue.ts'
 import type { Routes } from '../../../server/routing/table.ts'
 import { startInstance, testFolder } from '../instance.ts'
 import { startSink } from '../sink.ts'
@@ -137,7 +138,12 @@ function withoutListener(settled: () => boolean) {
 test('a listener that cannot be reached: says why, tries again, and is ready when it can', async (context) => {
   const { canary, logged, stop, address } = withoutListener(() => true)
   context.after(() => stop.abort())
-  const readiness = watchReadiness({ isOpen: () => true, routes: { current: () => new Map() }, canary })
+  const readiness = watchReadiness({
+    isOpen: () => true,
+    routes: { current: () => new Map() },
+    queue: { problem: () => null },
+    canary,
+  })
   while (logged.length < 2) await sleep(5)
   assert.match(readiness.problem() ?? '', /^canary not back: .*ECONNREFUSED/)
   const sink = await startSink({ data: () => null })
@@ -147,14 +153,16 @@ test('a listener that cannot be reached: says why, tries again, and is ready whe
   assert.match(readiness.problem() ?? '', /no id in the reply: 250 2\.0\.0 sunk/)
 })
 
-test('once ready, only a drain takes it back', async () => {
+test('once ready, only a drain or a spool that is gone takes it back', async () => {
   let open = true
+  let spool: QueueProblem | null = null
   let routes: Routes | null = null
   let problem: string | null = 'canary not back yet'
   const back = Promise.withResolvers<void>()
   const readiness = watchReadiness({
     isOpen: () => open,
     routes: { current: () => routes },
+    queue: { problem: () => spool },
     canary: { problem: () => problem, back: back.promise },
   })
   assert.equal(readiness.problem(), 'routes not loaded')
@@ -165,6 +173,10 @@ test('once ready, only a drain takes it back', async () => {
   await readiness.reached
   routes = null
   problem = 'canary not back yet'
+  assert.equal(readiness.problem(), null)
+  spool = { reason: 'spool-gone', text: 'gone' }
+  assert.equal(readiness.problem(), 'gone')
+  spool = { reason: 'slow-commit', text: 'slow' }
   assert.equal(readiness.problem(), null)
   open = false
   assert.equal(readiness.problem(), 'draining')

@@ -1,4 +1,5 @@
 // A process beside the test's own, on the same queue. Arguments: the queue's folder, what to do, details.
+import { writeSync } from 'node:fs'
 import { openEnvironment } from '../../../server/queue/durable.ts'
 import { openQueue } from '../../../server/queue/embedded.ts'
 import { openLayout } from '../../../server/queue/layout.ts'
@@ -37,6 +38,16 @@ async function dieWriting(): Promise<void> {
   })
 }
 
+/** Says when it holds the write lock, and holds it for a minute. */
+function hold(): Promise<void> {
+  const environment = openEnvironment(path, true, 1024 * 1024)
+  environment.transactionSync(() => {
+    writeSync(1, 'held\n')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, MINUTE_MS)
+  })
+  return environment.close()
+}
+
 async function dieReading(): Promise<void> {
   const queue = await open()
   await queue.enqueue(newEntry(), Buffer.from('x'))
@@ -47,6 +58,7 @@ async function dieReading(): Promise<void> {
 const actions: Record<string, () => Promise<void>> = {
   lease: leaseAll,
   enqueue,
+  hold,
   'die-writing': dieWriting,
   'die-reading': dieReading,
 }

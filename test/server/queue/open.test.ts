@@ -39,7 +39,7 @@ test('the embedded queue is opened without the SDK of AWS, the one on AWS with i
   assert.equal(loaded.length, 0, loaded.join())
 
   const errors: string[] = []
-  const onAws = await openConfigured(configOf(ON_AWS), (where) => errors.push(where))
+  const onAws = await openConfigured(configOf(ON_AWS), { onError: (where) => errors.push(where) })
   assert.equal(onAws.waits, true)
   await assert.rejects(onAws.lease(1, 1_000), 'AWS is not there, and the queue is open all the same')
   await onAws.close()

@@ -23,14 +23,21 @@ describe('the queue on AWS', { concurrency: 100 }, () => {
 async function settingFor(t: TestContext): Promise<Setting> {
   const stores = await emulators.createStores()
   const { fauxqs, endpoints } = emulators
+  let steppedMs = 0
+  const now = () => Date.now() + steppedMs
   return {
-    open: async (options = {}) => {
-      const queue = await openAwsQueue(optionsFor(endpoints, stores, { queue: options }))
+    open: async ({ longestWaitMs, ...options } = {}) => {
+      const waits = longestWaitMs === undefined ? {} : { longestWaitMs }
+      const clocks = { now, monotonic: () => performance.now() }
+      const queue = await openAwsQueue(optionsFor(endpoints, stores, { queue: options, ...clocks, ...waits }))
       t.after(() => queue.close())
       return queue
     },
-    now: Date.now,
+    now,
     advance: (ms) => sleep(ms),
+    step: (ms) => {
+      steppedMs += ms
+    },
     addUnknown: (text) => {
       const version = { DataType: 'Number', StringValue: String(ENTRY_VERSION + 1) }
       const messageAttributes = { version, ofTheFuture: { DataType: 'String', StringValue: 'yes' } }

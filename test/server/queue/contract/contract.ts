@@ -3,6 +3,13 @@
 import { holdingCases } from './holding.ts'
 import { enqueueCases, leaseCases } from './leasing.ts'
 import type { Cases } from './setting.ts'
+import { stepCases } from './steps.ts'
 import { settlingCases } from './settling.ts'
 
-export const CONTRACT: Cases = { ...enqueueCases, ...leaseCases, ...holdingCases, ...settlingCases }
+export const CONTRACT: Cases = {
+  ...enqueueCases,
+  ...leaseCases,
+  ...holdingCases,
+  ...settlingCases,
+  ...stepCases,
+}

@@ -13,14 +13,19 @@ for (const [name, run] of Object.entries(CONTRACT)) test(name, (t) => run(settin
 
 function settingFor(t: TestContext): Setting {
   const clock = stoppedClock()
+  let passedMs = 0
   const path = folderFor(t)
   return {
     // A queue that the case itself has closed is closed once more, which does nothing.
-    open: (options = {}) => queueFor(t, { path, now: clock.now, ...options }),
+    open: (options = {}) => queueFor(t, { path, now: clock.now, monotonic: () => passedMs, ...options }),
     now: clock.now,
     advance: (ms) => {
       clock.nowMs += ms
+      passedMs += ms
       return Promise.resolve()
+    },
+    step: (ms) => {
+      clock.nowMs += ms
     },
     addUnknown: async (text) => {
       const body = Buffer.from(text)

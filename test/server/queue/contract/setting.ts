@@ -7,11 +7,13 @@ import type { Queue } from '../../../../server/queue/queue.ts'
 
 export type Setting = {
   /** Opens the queue once more, as another process would; closed after the test. */
-  open: (options?: { maxEntries?: number }) => Promise<Queue>
+  open: (options?: { maxEntries?: number; longestWaitMs?: (attempts: number) => number }) => Promise<Queue>
   /** Ms since the epoch, as the queue has it. */
   now: () => number
   /** Lets `ms` pass. */
   advance: (ms: number) => Promise<void>
+  /** Sets the wall clock, as all clients read it, forward by `ms`. No time passes. */
+  step: (ms: number) => void
   /** Puts in an entry of the next version, with this text somewhere in it. */
   addUnknown: (text: string) => Promise<void>
   /** How many entries of the next version, with this text in it, the queue's storage holds. */

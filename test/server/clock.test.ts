@@ -1,0 +1,22 @@
+// A wall clock that is set, told from one that runs.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createStepDetector } from '../../server/clock.ts'
+
+test('a step is told once, with its size and direction; time that passes and a slewed clock are none', () => {
+  const clock = { wallMs: 1_000_000, monotonicMs: 5 }
+  const stepped = createStepDetector(
+    () => clock.wallMs,
+    () => clock.monotonicMs,
+  )
+  const pass = (wallMs: number, monotonicMs: number) => {
+    clock.wallMs += wallMs
+    clock.monotonicMs += monotonicMs
+    return stepped()
+  }
+  assert.equal(pass(3_600_000, 3_600_000), 0)
+  for (let second = 0; second < 5_000; second++) assert.equal(pass(1_000.5, 1_000), 0)
+  assert.equal(pass(-3_600_000, 0), -3_600_000)
+  assert.equal(pass(1_000, 1_000), 0)
+  assert.equal(pass(3_601_000, 1_000), 3_600_000)
+})
