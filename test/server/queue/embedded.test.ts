@@ -17,7 +17,8 @@ test('an entry comes out as it went in, with its body', async (t) => {
   assert.ok(held)
   const { token, ...rest } = held
   const entry = { ...given, sizeBytes: body.length, id, version: ENTRY_VERSION, attempts: 0 }
-  assert.deepEqual(rest, { entry, expiresMs: START_MS + MINUTE_MS })
+  const ends = START_MS + MINUTE_MS
+  assert.deepEqual(rest, { entry, expiresMs: ends, monotonicExpiresMs: ends })
   assert.ok(token.length >= 16)
   assert.deepEqual(queue.body(held), body)
 })
