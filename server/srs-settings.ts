@@ -1,7 +1,7 @@
 // The settings of SRS: the schema of the configuration's key `srs`. Pure.
 // Owns: how long a secret must be, and where it may come from.
 import * as v from 'valibot'
-import { fullName, parameter } from './schema.ts'
+import { DAY, fullName, milliseconds, parameter } from './schema.ts'
 
 /** 128 bits even when the secret is written in hexadecimal. */
 const SECRET_CHARS = 32
@@ -26,6 +26,8 @@ export const Srs = v.pipe(
     secrets: v.optional(someSecrets),
     /** SSM parameter (SecureString) with the secrets, one a line. */
     secretsParameter: v.optional(parameter),
+    /** How often the parameter is read again. Default a minute. */
+    secretsPollMs: v.optional(milliseconds(50, DAY)),
   }),
   // Told of 'secrets', whose value no error message repeats.
   v.forward(
@@ -35,6 +37,14 @@ export const Srs = v.pipe(
       'at least one secret, or else a secretsParameter',
     ),
     ['secrets'],
+  ),
+  v.forward(
+    v.partialCheck(
+      [['secretsParameter'], ['secretsPollMs']],
+      ({ secretsParameter, secretsPollMs }) => secretsPollMs === undefined || secretsParameter !== undefined,
+      'a secretsParameter beside it',
+    ),
+    ['secretsPollMs'],
   ),
   v.transform(({ secrets = [], ...srs }) => ({ ...srs, secrets })),
 )

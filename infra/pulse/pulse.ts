@@ -84,9 +84,9 @@ async function measureSlot(clients: Clients, settings: Settings): Promise<SlotRe
 }
 
 /**
- * Everything at once, as near to one moment as AWS gives it. What lies visible in the deferred queue is due: its
- * delay is over and an instance has yet to pick it up. What an instance holds of it, or has put on another delay, is
- * not.
+ * Everything at once, as near to one moment as AWS gives it. What is in the deferred queue is due in more than 15
+ * minutes, also when it is visible there between two hops: it is not ready. What is due sooner waits in the ready queue,
+ * delayed until it is due.
  */
 async function measure(
   { sqs, autoScaling, dynamo }: Clients,
@@ -101,11 +101,11 @@ async function measure(
   ])
   const measured = {
     demand: {
-      ready: ready.visible + deferred.visible,
+      ready: ready.visible,
       inFlight: ready.notVisible,
       refusedForLoad: load.refused,
     },
-    deferred: deferred.delayed + deferred.notVisible + ready.delayed,
+    deferred: deferred.visible + deferred.delayed + deferred.notVisible + ready.delayed,
     ...group,
     unknownVersion: load.unknownVersion,
   }

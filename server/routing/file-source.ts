@@ -1,10 +1,11 @@
 // Routes from a file, taken up again whenever it changes, without a restart.
 // Owns: noticing a change (atomic rename or edit in place) and keeping the last good table when the new one is
 // broken. Fails at start only, by InputError; afterwards a broken or missing file is reported and changes nothing.
-import { readFile, stat } from 'node:fs/promises'
-import { readInput } from '../../input/problems.ts'
+import { constants, type Stats } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
+import { InputError } from '../../input/problems.ts'
 import { MOST_BYTES, parseRoutesText, tooLarge } from './routes-text.ts'
-import { parseRoutes, type Routes } from './table.ts'
+import type { Routes } from './table.ts'
 
 /** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
 export type RouteSource = { current: () => Routes | null; close: () => void }
@@ -82,17 +83,30 @@ async function readRoutes(file: string, check: RoutesCheck): Promise<Routes> {
   return routes
 }
 
+/** Opened without blocking: a fifo that nobody writes to would otherwise hold the reader for ever. */
 async function parseFile(file: string): Promise<Routes> {
-  const { size } = await stat(file).catch(() => ({ size: 0 }))
-  if (size > MOST_BYTES) throw tooLarge(file, size)
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
+    throw unreadable(file, (cause as NodeJS.ErrnoException).code ?? 'an error')
+  })
   let text: string
   try {
-    text = await readFile(file, 'utf8')
-  } catch {
-    // For its error, which names the file and the reason.
-    return parseRoutes(file, readInput(file))
+    const about = await handle.stat()
+    if (!about.isFile()) throw unreadable(file, kindOf(about))
+    if (about.size > MOST_BYTES) throw tooLarge(file, about.size)
+    text = await handle.readFile('utf8')
+  } finally {
+    await handle.close()
   }
   return parseRoutesText(file, text)
+}
+
+function unreadable(file: string, found: string): InputError {
+  return new InputError(file, [{ key: '', found, expected: 'a readable file' }])
+}
+
+function kindOf(about: Stats): string {
+  if (about.isDirectory()) return 'a directory'
+  return about.isFIFO() ? 'a fifo' : 'a device'
 }
 
 /** What changes when a file's content may have: its identity, size and times. 'missing' when it cannot be seen. */

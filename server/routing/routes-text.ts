@@ -1,9 +1,11 @@
-// The text of a routes table, wherever it is kept, turned into routes. Owns: how large it may be, since all mail waits
-// for a load, and leases run out meanwhile. Fails with InputError, which names the place and all that is wrong.
-import { InputError, parseInput } from '../../input/problems.ts'
-import { parseRoutes, type Routes } from './table.ts'
+// The text of a routes table, wherever it is kept, turned into routes. Owns: how large it may be, that a large table is
+// checked in steps between which mail goes on, and that no error repeats what is in it: it may be any file by mistake.
+// Fails with InputError, which names the place and all that is wrong.
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { InputError, parseInput, type Problem } from '../../input/problems.ts'
+import { routesStepwise, type Routes } from './table.ts'
 
-/** 32 MiB of JSON, some 700,000 aliases, take about 5 s. */
+/** 32 MiB of JSON, some 700,000 aliases, take about 5 s in steps; the longest is JSON.parse, some tenths of one. */
 export const MOST_BYTES = 33_554_432
 
 /** About 10 s, see below. */
@@ -13,8 +15,28 @@ const MOST_YAML_CHARS = 2_097_152
 const LARGE_CHARS = 262_144
 
 /** Parses JSON or YAML that came from `name`. Smaller JSON is read as YAML, which notices a key given twice. */
-export function parseRoutesText(name: string, text: string): Routes {
-  return parseRoutes(name, parseText(name, text))
+export async function parseRoutesText(name: string, text: string): Promise<Routes> {
+  try {
+    const steps = routesStepwise(name, parseText(name, text))
+    for (;;) {
+      const step = steps.next()
+      if (step.done === true) return step.value
+      await nextTurn()
+    }
+  } catch (error) {
+    throw error instanceof InputError ? new InputError(name, error.problems.map(withoutContent)) : error
+  }
+}
+
+/** Keys that say where something is: below the one key of a routes table, or a place in the text. */
+const PLACE = /^$|^domains(\.|$)|^line \d+, column \d+$/
+
+/** What may be said of what was found. */
+const HARMLESS = /^(nothing|this key|\d+)$/
+
+function withoutContent({ key, found, expected }: Problem): Problem {
+  const what = HARMLESS.test(found) ? found : found.endsWith(' again') ? 'it again' : 'something else'
+  return { key: PLACE.test(key) ? key : 'another key than domains', found: what, expected }
 }
 
 function parseText(name: string, text: string): unknown {

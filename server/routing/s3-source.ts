@@ -46,7 +46,7 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
     const text = await readBody(name, found)
     etag = found.ETag
     if (text instanceof InputError) throw text
-    const parsed = parseRoutesText(name, text)
+    const parsed = await parseRoutesText(name, text)
     await check(name, parsed)
     routes = parsed
     onReload({ result: 'loaded', domains: routes.size })

@@ -75,19 +75,89 @@ export type Resolution =
  * @throws {InputError} naming every key that is not a domain, an alias or a mailbox, and names given twice.
  */
 export function parseRoutes(file: string, value: unknown): Routes {
-  const input = checkInput(file, RoutesFile, value)
-  const problems: Problem[] = []
-  const routes = new Map<string, Map<string, Address[]>>()
-  for (const [name, { aliases }] of Object.entries(input.domains)) {
+  const steps = routesStepwise(file, value)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}
+
+/** Aliases that are checked in one step: a few milliseconds. */
+const STEP_ALIASES = 500
+
+/** As {@link parseRoutes}, in steps between which a caller may do something else. */
+export function* routesStepwise(file: string, value: unknown): Generator<undefined, Routes> {
+  const parsing: Parsing = { problems: [], routes: new Map() }
+  for (const slice of slicesOf(value)) {
+    try {
+      addRoutes(parsing, checkInput(file, RoutesFile, slice))
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error
+      parsing.problems.push(...error.problems)
+    }
+    yield undefined
+  }
+  if (parsing.problems.length > 0) throw new InputError(file, parsing.problems)
+  return new Map([...parsing.routes].map(([domain, { aliases }]) => [domain, aliases]))
+}
+
+type Parsing = {
+  problems: Problem[]
+  /** `name`: the domain as it was written. */
+  routes: Map<string, { name: string; aliases: Map<string, Address[]> }>
+}
+
+/** The same content in parts of at most {@link STEP_ALIASES} aliases; whatever has another shape in one part. */
+function* slicesOf(value: unknown): Generator<unknown, void> {
+  const { domains, ...others } = isRecord(value) ? value : {}
+  if (!isRecord(domains)) {
+    yield value
+    return
+  }
+  yield { ...others, domains: {} }
+  for (const [name, domain] of Object.entries(domains)) {
+    const { aliases, ...rest } = isRecord(domain) ? domain : {}
+    if (!isRecord(aliases)) yield { domains: { [name]: domain } }
+    else {
+      const all = Object.entries(aliases)
+      for (let from = 0; from === 0 || from < all.length; from += STEP_ALIASES) {
+        const some = Object.fromEntries(all.slice(from, from + STEP_ALIASES))
+        yield { domains: { [name]: from === 0 ? { ...rest, aliases: some } : { aliases: some } } }
+      }
+    }
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function addRoutes({ problems, routes }: Parsing, { domains }: v.InferOutput<typeof RoutesFile>): void {
+  for (const [name, { aliases }] of Object.entries(domains)) {
     const domain = parseDomain(name)
     const key = `domains.${name}`
     if (domain === null) problems.push({ key, found: name, expected: 'a domain name' })
-    else if (routes.has(domain))
-      problems.push({ key, found: `${domain} again`, expected: 'each domain once' })
-    else routes.set(domain, parseAliases(key, domain, aliases, problems))
+    else {
+      const known = routes.get(domain) ?? { name, aliases: new Map<string, Address[]>() }
+      routes.set(domain, known)
+      if (known.name !== name) problems.push({ key, found: `${domain} again`, expected: 'each domain once' })
+      else addAliases(known, parseAliases(key, domain, aliases, problems), problems)
+    }
   }
-  if (problems.length > 0) throw new InputError(file, problems)
-  return routes
+}
+
+/** Aliases of another part: one may be in both, in another case. */
+function addAliases(
+  known: { name: string; aliases: Map<string, Address[]> },
+  more: Map<string, Address[]>,
+  problems: Problem[],
+): void {
+  for (const [alias, mailboxes] of more) {
+    const key = `domains.${known.name}.aliases.${alias}`
+    if (known.aliases.has(alias))
+      problems.push({ key, found: `${alias} again`, expected: 'each alias once, whatever its case' })
+    else known.aliases.set(alias, mailboxes)
+  }
 }
 
 function parseAliases(

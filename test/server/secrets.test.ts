@@ -4,15 +4,17 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { connect as connectPlain } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'node:tls'
-import { rewriteSrs } from '../../server/delivery/srs.ts'
+import { reverseSrs, rewriteSrs } from '../../server/delivery/srs.ts'
 import { EMULATOR_ENV } from '../fakes/aws-queue.ts'
 import { startMetadata } from '../fakes/metadata.ts'
 import { startParameters } from '../fakes/parameters.ts'
 import { NO_KEYS } from './fleet/setting.ts'
-import { beginInstance, ROUTES, SECRET, startInstance, testFolder } from './instance.ts'
+import { beginInstance, ROUTES, SECRET, startInstance, testFolder, type Instance } from './instance.ts'
+import { startSink } from './sink.ts'
 import { get } from './unix-socket.ts'
-import { greeted } from './talk.ts'
+import { greeted, sendMail } from './talk.ts'
 
 const NAME = '/mailfleet/test/srs-secrets'
 const TLS = { keyParameter: '/mailfleet/test/tls-key', certParameter: '/mailfleet/test/tls-cert' }
@@ -49,6 +51,64 @@ test('SRS secrets: one a line, the first signs, all verify', async (context) => 
   assert.match((await talk.say(`RCPT TO:<${bounce([`${SECRET}x`])}>`)) ?? '', /^550/)
   talk.end()
   assert.equal(await instance.stop(), 0)
+})
+
+test('rotation in two phases: each instance takes what any other signs, at every moment', async (context) => {
+  const next = `${SECRET}-that-comes-next`
+  const srs = { domain: 'srs.example.com', secrets: [], secretsParameter: NAME, secretsPollMs: 50 }
+  const { options, parameters } = await setting(context, { [NAME]: SECRET }, { srs })
+  const sink = await startSink()
+  const delivery = { relay: { host: '127.0.0.1', port: sink.port } }
+  const start = () => startInstance({ ...options, config: { ...options.config, delivery } })
+  const instances = [await start(), await start()] as const
+  const changed = (signsWithAnother: boolean) =>
+    Promise.all(
+      instances.map(({ logged }) =>
+        logged('secrets-changed', (line) => line['signsWithAnother'] === signsWithAnother),
+      ),
+    )
+  const takes = async (secret: string, answer: RegExp) => {
+    for (const { port } of instances) {
+      const talk = await greeted(port)
+      await talk.say('MAIL FROM:<>')
+      assert.match((await talk.say(`RCPT TO:<${bounce([secret])}>`)) ?? '', answer)
+      talk.end()
+    }
+  }
+  /** The local part that this instance signs for a sender. */
+  const signed = async ({ port }: Instance) => {
+    const talk = await greeted(port)
+    const count = sink.mail.length
+    await sendMail(talk, { to: ['info@example.org'] })
+    talk.end()
+    for (let waitedMs = 0; sink.mail.length === count && waitedMs < 20_000; waitedMs += 10) await sleep(10)
+    return (sink.mail.at(-1)?.from ?? '').split('@')[0] ?? ''
+  }
+  const isSignedWith = (secret: string, local: string) =>
+    reverseSrs({ domain: 'srs.example.com', secrets: [secret] }, local, Date.now()) !== null
+
+  await takes(next, /^550/)
+  // Phase one: all verify with the next secret, none signs with it.
+  parameters.state.values[NAME] = `${SECRET}\n${next}`
+  await changed(false)
+  await takes(next, /^250/)
+  assert.ok(isSignedWith(SECRET, await signed(instances[0])))
+  // Phase two: all sign with it, and verify what was signed before.
+  parameters.state.values[NAME] = `${next}\n${SECRET}`
+  await changed(true)
+  await takes(SECRET, /^250/)
+  await takes(next, /^250/)
+  assert.ok(isSignedWith(next, await signed(instances[0])))
+  // A mistake, then an outage: the last good secrets stay, and no value is shown.
+  parameters.state.values[NAME] = 'too-short'
+  await instances[0].logged('secrets-failed', ({ error }) => /at least 32/.test(String(error)))
+  parameters.state.trouble = 'down'
+  await instances[1].logged('secrets-failed', ({ code }) => code === 'ECONNRESET')
+  await takes(next, /^250/)
+  for (const instance of instances) {
+    assert.doesNotMatch(JSON.stringify(instance.log), /too-short|that-comes-next/)
+    assert.equal(await instance.stop(), 0)
+  }
 })
 
 test('a TLS key and its certificate: STARTTLS works with them', async (context) => {

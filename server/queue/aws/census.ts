@@ -29,10 +29,12 @@ export function createCensus({ channel, config, monotonic }: CensusOptions) {
       channel.counts(config.deferredUrl),
     ])
     const unknownVersion = unknownNow()
-    const ready = due.visible + later.visible
+    // What is visible in `deferred` is between two hops, not due (post.ts).
+    const ready = due.visible
     const inFlight = due.notVisible
-    // What is aside in `ready` is of an unknown version; nothing else waits there for more than a second.
-    const deferred = later.delayed + later.notVisible + Math.max(0, due.delayed - unknownVersion)
+    // What is delayed in `ready` is due within 15 minutes, or is of an unknown version and aside.
+    const waiting = Math.max(0, due.delayed - unknownVersion)
+    const deferred = later.visible + later.delayed + later.notVisible + waiting
     const entries = ready + inFlight + deferred + unknownVersion
     return { ready, inFlight, deferred, oldestReadyMs: null, unknownVersion, entries, bytes: null }
   }

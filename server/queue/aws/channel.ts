@@ -1,17 +1,22 @@
 // The two queues of SQS. Owns: every call to it, and which of them may be repeated. A receive is not: what an answer
-// that was lost had leased stays out of reach, and asking again would take more. Nor is the first send of a message:
-// if its answer is lost, the sender of the mail is told 4xx and there must not be two already.
+// that was lost had leased stays out of reach, and asking again would take more. The first send of a message is repeated
+// only if it did not reach SQS: if its answer is lost, the sender of the mail is told 4xx and there must not be two already.
 // Fails with the SDK's error. A receipt that has run out is no error but `false`.
 import {
   ChangeMessageVisibilityCommand,
+  DeleteMessageBatchCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
+  SendMessageBatchCommand,
   SendMessageCommand,
   type Message,
   type QueueAttributeName,
+  type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { sqsClient, type AwsSettings } from '../../aws/clients.ts'
+import { inBatches } from './batch.ts'
+import { sendFirst } from './first-send.ts'
 import type { Parcel } from './message.ts'
 
 /** What SQS gives out at once. */
@@ -22,6 +27,9 @@ export const retrySeconds = (receives: number) => Math.min(900, 2 ** receives)
 
 /** Of one receive. `receives`: how often this message has been received, this time included. */
 export type Received = { messageId: string; receipt: string; receives: number; parcel: Parcel }
+
+/** A message to send with others. */
+export type Outgoing = { parcel: Parcel; delaySeconds: number }
 
 /** Approximate, and up to a minute late. */
 export type Counts = { visible: number; notVisible: number; delayed: number }
@@ -41,11 +49,14 @@ export async function openChannel(aws: AwsSettings, waitSeconds: number) {
   const insisting = await sqsClient(aws)
 
   return {
+    ...batches(insisting),
+
     /** `repeat`: two of this message would do no harm. */
     send: async (url: string, parcel: Parcel, delaySeconds: number, { repeat }: { repeat: boolean }) => {
-      const message = { MessageBody: parcel.text, MessageAttributes: parcel.attributes }
-      const command = new SendMessageCommand({ QueueUrl: url, ...message, DelaySeconds: delaySeconds })
-      await (repeat ? insisting : once).send(command)
+      const message = messageOf({ parcel, delaySeconds })
+      const input = { QueueUrl: url, ...message }
+      if (repeat) await insisting.send(new SendMessageCommand(input))
+      else await sendFirst(() => once.send(new SendMessageCommand(input)))
     },
 
     receive: async (
@@ -84,6 +95,39 @@ export async function openChannel(aws: AwsSettings, waitSeconds: number) {
 
     close: () => [polling, once, insisting].forEach((client) => client.destroy()),
   }
+}
+
+/** Calls about several messages. */
+function batches(client: SQSClient) {
+  return {
+    /** Sends messages of which two would do no harm. @returns for each in turn its error, undefined if it was sent. */
+    sendAll: (url: string, messages: readonly Outgoing[]) =>
+      inBatches(
+        messages,
+        ({ parcel }) => parcel.text.length,
+        (batch) => {
+          const Entries = batch.map(({ id, item }) => ({ Id: id, ...messageOf(item) }))
+          return client.send(new SendMessageBatchCommand({ QueueUrl: url, Entries }))
+        },
+      ),
+
+    /** @returns for each receipt in turn its error; undefined if it was good, or had run out. */
+    removeAll: async (url: string, receipts: readonly string[]): Promise<(Error | undefined)[]> => {
+      const errors = await inBatches(
+        receipts,
+        () => 0,
+        (batch) => {
+          const Entries = batch.map(({ id, item }) => ({ Id: id, ReceiptHandle: item }))
+          return client.send(new DeleteMessageBatchCommand({ QueueUrl: url, Entries }))
+        },
+      )
+      return errors.map((error) => (isRunOut(error) ? undefined : error))
+    },
+  }
+}
+
+function messageOf({ parcel, delaySeconds }: Outgoing) {
+  return { MessageBody: parcel.text, MessageAttributes: parcel.attributes, DelaySeconds: delaySeconds }
 }
 
 function received({ MessageId, ReceiptHandle, Body, MessageAttributes, Attributes }: Message): Received {

@@ -1,6 +1,7 @@
-// The mover: brings what is due from `deferred` to `ready`, and sends on what has waited as long as SQS delays a message.
-// Owns: its loop, which runs in every instance. A message is sent before the one it came in is deleted: at worst there
-// are two of one generation, of which one is worked on. Trouble makes it wait, longer each time; it never ends by it.
+// The mover: sends on what has waited in `deferred` as long as SQS delays a message: to `ready` what is due soon, to
+// `deferred` once more what is not. Owns: its loop, which runs in every instance. A message is sent before the one it came
+// in is deleted: at worst there are two of one generation, of which one is worked on. After an error it waits, longer
+// each time; it never ends by one.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './channel.ts'
 import type { Engine } from './engine.ts'
@@ -43,18 +44,22 @@ export function startMover(engine: Engine) {
 async function moveSome({ channel, config, post }: Engine): Promise<void> {
   const pollSeconds = Math.max(1, config.waitSeconds)
   const come = await channel.receive(config.deferredUrl, RECEIVED_AT_ONCE, HOLD_SECONDS, pollSeconds)
-  const move = async ({ parcel, receipt, receives }: Received) => {
-    try {
-      // Two may come of this: tracked, one of them is worked on.
-      await post.send(withText(parcel, 'tracked', '1'), { repeat: true })
-      await channel.remove(config.deferredUrl, receipt)
-    } catch (error) {
-      // If this fails too, it comes back when its time is up.
-      await channel.hold(config.deferredUrl, receipt, retrySeconds(receives)).catch(() => {})
-      throw error
-    }
-  }
-  const moved = await Promise.allSettled(come.map(move))
-  const failed = moved.find((result) => result.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
+  if (come.length === 0) return
+  // Two may come of this: tracked, one of them is worked on.
+  const sent = await post.sendAll(come.map(({ parcel }) => withText(parcel, 'tracked', '1')))
+  const gone = come.filter((_message, index) => sent[index] === undefined)
+  const removed = await channel.removeAll(
+    config.deferredUrl,
+    gone.map(({ receipt }) => receipt),
+  )
+  const stayed = [
+    ...come.filter((_message, index) => sent[index] !== undefined),
+    ...gone.filter((_message, index) => removed[index] !== undefined),
+  ]
+  // If this fails too, they come back when their time is up.
+  const hold = ({ receipt, receives }: Received) =>
+    channel.hold(config.deferredUrl, receipt, retrySeconds(receives)).catch(() => {})
+  await Promise.all(stayed.map(hold))
+  const error = [...sent, ...removed].find((each) => each !== undefined)
+  if (error !== undefined) throw error
 }

@@ -1,11 +1,12 @@
-// Where a message belongs. Owns: the way into the two queues: `ready` when it is due, else `deferred`, with as much of the
-// delay as SQS takes; the mover sends it on until its time has come. Fails with the SDK's error.
-import type { Channel } from './channel.ts'
+// Where a message goes: what is due within the longest delay of SQS to `ready`, delayed until it is due; what is due later
+// to `deferred`, for a hop. So all that is visible in `ready` is due, and nothing that is visible in `deferred` is, but
+// for the moment until a mover sends it on. Owns: the length of hops. Fails with the SDK's error.
+import type { Channel, Outgoing } from './channel.ts'
 import type { AwsQueueConfig } from './engine.ts'
 import { labelOf, type Parcel } from './message.ts'
 
-/** So close to its time a message waits in `ready` itself: another hop would take as long. */
-const NEARLY_MS = 1_000
+/** Hops are shorter by up to this share: what was put off together does not become visible together. */
+const HOP_JITTER = 0.25
 
 export type Post = ReturnType<typeof createPost>
 
@@ -26,13 +27,31 @@ function waitOf(parcel: Parcel, { now, longestWaitMs }: Pick<PostOptions, 'now' 
 
 export function createPost(options: PostOptions) {
   const { channel, config, maxDelaySeconds } = options
+  function addressed(parcel: Parcel): Outgoing & { url: string } {
+    // Rounded up: late by less than a second, never early.
+    const waitSeconds = Math.ceil(waitOf(parcel, options) / 1_000)
+    if (waitSeconds <= maxDelaySeconds) return { url: config.readyUrl, parcel, delaySeconds: waitSeconds }
+    const delaySeconds = Math.ceil(maxDelaySeconds * (1 - HOP_JITTER * Math.random()))
+    return { url: config.deferredUrl, parcel, delaySeconds }
+  }
+
   return {
     /** `repeat`: two of this message would do no harm. */
     send: (parcel: Parcel, sending: { repeat: boolean }): Promise<void> => {
-      const waitMs = waitOf(parcel, options)
-      const url = waitMs <= NEARLY_MS ? config.readyUrl : config.deferredUrl
-      // Rounded up: late by less than a second, never early.
-      return channel.send(url, parcel, Math.min(maxDelaySeconds, Math.ceil(waitMs / 1_000)), sending)
+      const { url, delaySeconds } = addressed(parcel)
+      return channel.send(url, parcel, delaySeconds, sending)
+    },
+
+    /** Sends messages of which two would do no harm. @returns for each in turn its error, undefined if it was sent. */
+    sendAll: async (parcels: Parcel[]): Promise<(Error | undefined)[]> => {
+      const all = parcels.map(addressed)
+      const errors = new Map<Outgoing, Error | undefined>()
+      for (const url of [config.readyUrl, config.deferredUrl]) {
+        const there = all.filter((one) => one.url === url)
+        const sent = await channel.sendAll(url, there)
+        there.forEach((one, index) => errors.set(one, sent[index]))
+      }
+      return all.map((one) => errors.get(one))
     },
   }
 }

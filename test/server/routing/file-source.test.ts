@@ -1,11 +1,13 @@
 // Routes taken up from a changing file: renamed over, edited in place, broken, half-written, gone.
 import assert from 'node:assert/strict'
-import { renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, renameSync, rmdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InputError } from '../../../input/problems.ts'
 import { openFileSource, type ReloadReport } from '../../../server/routing/file-source.ts'
+import { parseRoutesText } from '../../../server/routing/routes-text.ts'
 import { testFolder } from '../instance.ts'
 
 const POLL_MS = 15
@@ -109,4 +111,63 @@ test('a table too large to load in time is reported, and the last good one stays
   assert.match(routes.reports[1]?.result === 'broken' ? routes.reports[1].error : '', /found 100000000/)
   assert.equal(routes.aliases(), 'good')
   routes.close()
+})
+
+test('a fifo, a directory or a device in place of the file is reported, and the last good table stays', async () => {
+  const routes = await follow(table('good'))
+  rmSync(routes.file)
+  execFileSync('mkfifo', [routes.file])
+  await routes.loaded(1)
+  rmSync(routes.file)
+  mkdirSync(routes.file)
+  await routes.loaded(2)
+  rmdirSync(routes.file)
+  symlinkSync('/dev/zero', routes.file)
+  await routes.loaded(3)
+  const said = routes.reports.map((report) => (report.result === 'loaded' ? 'loaded' : report.error))
+  for (const [index, kind] of ['fifo', 'directory', 'device'].entries())
+    assert.match(said[index] ?? '', new RegExp(`found a ${kind}$`))
+  assert.equal(routes.aliases(), 'good')
+  rmSync(routes.file)
+  writeFileSync(routes.file, table('back'))
+  await routes.loaded(4)
+  assert.equal(routes.aliases(), 'back')
+  routes.close()
+})
+
+test('no report of a broken table repeats what is in the file', async () => {
+  const routes = await follow(table('good'))
+  const contents = [
+    'HUSH:x:0:0:HUSH:/HUSH:/bin/sh\n',
+    'HUSH: HUSH\n',
+    '"HUSH',
+    '*HUSH',
+    '[HUSH, HUSH]',
+    'domains: HUSH',
+    `"HUSH${'x'.repeat(300_000)}"`,
+  ]
+  for (const [index, text] of contents.entries()) {
+    writeFileSync(routes.file, text)
+    await routes.loaded(index + 1)
+    assert.doesNotMatch(JSON.stringify(routes.reports[index]), /HUSH/i)
+  }
+  routes.close()
+})
+
+test('other work goes on while a large table is loaded', async () => {
+  const aliases = Object.fromEntries(
+    Array.from({ length: 50_000 }, (_alias, index) => [`a${index}`, ['a@b.example']]),
+  )
+  const text = JSON.stringify({ domains: { 'example.org': { aliases } } })
+  let turns = 0
+  let loaded = false
+  const count = () => {
+    turns++
+    if (!loaded) setImmediate(count)
+  }
+  setImmediate(count)
+  const parsed = await parseRoutesText('routes', text)
+  loaded = true
+  assert.equal(parsed.get('example.org')?.size, 50_000)
+  assert.ok(turns >= 50, `${turns} turns of the event loop`)
 })

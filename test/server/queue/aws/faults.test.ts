@@ -270,15 +270,18 @@ const work: Cases = {
     const setting = { now: Date.now, advance: (ms: number) => sleep(ms) }
     const { entry } = await leasedWhenDue(setting, queue, dueMs)
     assert.deepEqual([entry.id, entry.dueMs, entry.attempts], [id, dueMs, 1])
-    assert.ok(proxy.calls.filter((call) => call === 'sqs SendMessage').length > 3, 'it took several hops')
+    assert.ok(
+      proxy.calls.filter((call) => call === 'sqs SendMessageBatch').length > 2,
+      'it took several hops',
+    )
     await holds(queue, { inFlight: 1 })
   },
 
   'that cannot be moved is moved later': async (t) => {
-    const { queue, proxy, errors } = await faultyQueue(t, emulators)
-    const dueMs = Date.now() + 2_000
+    const { queue, proxy, errors } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
+    const dueMs = Date.now() + 3_000
     await queue.enqueue({ ...two, dueMs }, small)
-    proxy.fault = faultOf('SendMessage', UNAVAILABLE, { times: 3 })
+    proxy.fault = faultOf('SendMessageBatch', UNAVAILABLE, { times: 3 })
     await eventually(() => Promise.resolve(assert.ok(errors.some((error) => error.startsWith('move:')))))
     assert.equal((await leaseOne(queue)).entry.dueMs, dueMs)
   },

@@ -1,0 +1,41 @@
+// The first send of a message: repeated only if it provably did not reach SQS. Owns: which errors prove that, and the
+// pauses. Any other error may be a lost answer: the message may be queued, and the sender of the mail will send it again.
+// Fails with the last error.
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** Times it is sent in all, and the first pause: 0.1 and 0.2 s, while the sender of the mail waits for its answer. */
+const SENDS = 3
+const FIRST_PAUSE_MS = 100
+
+/** No connection was made. */
+const NOT_CONNECTED = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/
+
+/** The TLS handshake failed: nothing was sent over the connection. */
+const NO_HANDSHAKE =
+  /^(ERR_TLS_CERT_ALTNAME_INVALID|ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_\w*HANDSHAKE_FAILURE|CERT_\w+|UNABLE_TO_\w+|(DEPTH_ZERO_)?SELF_SIGNED_CERT\w*)$/
+
+/** Of Node, whose code is ECONNRESET, of OpenSSL, whose code is EPROTO, and of the SDK, whose name is TimeoutError. */
+const SAID =
+  /before secure TLS connection was established|wrong version number|handshake failure|did not establish a connection/
+
+/** Whether this error proves that SQS did not take the message. */
+export function isUnsent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code, $metadata } = error as { code?: unknown; $metadata?: { httpStatusCode?: number } }
+  if ($metadata?.httpStatusCode === 503) return true
+  const text = typeof code === 'string' ? code : ''
+  return NOT_CONNECTED.test(text) || NO_HANDSHAKE.test(text) || SAID.test(error.message)
+}
+
+/** Sends until SQS has, or may have, taken the message, three times at most. */
+export async function sendFirst(send: () => Promise<unknown>): Promise<void> {
+  for (let sends = 1; ; sends++) {
+    try {
+      await send()
+      return
+    } catch (error) {
+      if (sends === SENDS || !isUnsent(error)) throw error
+    }
+    await sleep(FIRST_PAUSE_MS * 2 ** (sends - 1) * (0.5 + Math.random()))
+  }
+}
