@@ -1,5 +1,6 @@
 // The command line. Owns: the commands' names, options and help, the exit codes (0 done, 1 it ran and the
 // answer is no, 2 bad input or usage, 128+n ended by signal n), and stopping in order when told to.
+import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +14,7 @@ import { addPromoteCommands } from './cli/promote.ts'
 import { positiveNumber } from './cli/context.ts'
 import { addPruneCommands } from './cli/prune.ts'
 import { addPublishCommands } from './cli/publish.ts'
+import { addTestCommands } from './cli/tests.ts'
 import { projectAt } from './project.ts'
 
 const project = projectAt(join(dirname(fileURLToPath(import.meta.url)), '..'))
@@ -22,8 +24,10 @@ const SAME_WISH_MS = 300
 const stopping = new AbortController()
 watchForStop()
 
+const context = { project, signal: stopping.signal }
 const program = new Command('mailfleet')
   .description('Bakes a mail forwarding server into a machine image, and runs fleets of it.')
+  .version(versionOf(project.root))
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
 
@@ -51,18 +55,7 @@ program
     })
   })
 
-program
-  .command('test')
-  .description('run the tests; writes build/reports/test.json')
-  .argument('[path...]', 'only test files whose path contains one of these')
-  .option('--full', 'also what takes long: more power cuts, both-ways proofs, a real browser')
-  .action(async (only: string[], options: { full?: true }) => {
-    const { runTests } = await import('./test.ts')
-    process.exitCode = await runTests({ root: project.root, full: options.full ?? false, only })
-  })
-
 const image = program.command('image').description('bake, lock, test and publish golden images')
-const context = { project, signal: stopping.signal }
 addImageCommands(image, context)
 addDiffCommands(image, context)
 addArchiveCommands(image, context)
@@ -70,6 +63,7 @@ addPublishCommands(image, context)
 addPromoteCommands(image, context)
 addPruneCommands(image, context)
 addBenchCommands(program, context)
+addTestCommands(program, context)
 
 program
   .command('fleet')
@@ -99,6 +93,11 @@ try {
 if (stopping.signal.aborted) process.exitCode = stopping.signal.reason as number
 // What is still open by now (a keep-alive socket, the launcher's channel) must not keep a finished command.
 process.exit()
+
+function versionOf(root: string): string {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+  return manifest.version
+}
 
 /** The first signal, or the launcher's end, asks the command to stop in order; another signal later stops at once. */
 function watchForStop(): void {

@@ -7,6 +7,8 @@ import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { endProcesses } from './processes.ts'
+import { untilAborted } from './steps.ts'
 
 type TestEvent = { type: string; data: Record<string, unknown> }
 type Report = {
@@ -25,9 +27,15 @@ const FILE_TIMEOUT_MS = 15 * 60_000
 
 /**
  * Runs every test under test/ (or those whose path contains one of `only`).
+ * When `signal` aborts, the test file under way is ended, with every process that it started.
  * @returns the process exit code: 0 when nothing failed and something ran.
  */
-export async function runTests(o: { root: string; full: boolean; only: string[] }): Promise<number> {
+export async function runTests(o: {
+  root: string
+  full: boolean
+  only: string[]
+  signal: AbortSignal
+}): Promise<number> {
   const files = globSync('test/**/*.test.ts', { cwd: o.root })
     .sort()
     .filter((file) => o.full || !FULL_ONLY.test(file))
@@ -41,8 +49,11 @@ export async function runTests(o: { root: string; full: boolean; only: string[] 
   using temporary = mkdtempDisposableSync(join(tmpdir(), 'mailfleet-'))
   process.env['TMPDIR'] = temporary.path
   const report: Report = { passed: 0, failed: 0, skipped: [], groups: {} }
-  const events = Readable.from(runPhases(o.root, phases, report))
-  for await (const chunk of events.compose(new spec())) process.stdout.write(chunk as string)
+  try {
+    await untilAborted(print(runPhases({ ...o, phases, report })), o.signal)
+  } finally {
+    await endProcesses(temporary.path)
+  }
   const folder = join(o.root, 'build/reports')
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'test.json'), `${JSON.stringify(report, null, 2)}\n`)
@@ -52,31 +63,46 @@ export async function runTests(o: { root: string; full: boolean; only: string[] 
   return 1
 }
 
-async function* runPhases(
-  root: string,
-  phases: { files: string[]; concurrency: number }[],
-  report: Report,
-): AsyncGenerator<TestEvent> {
+async function print(events: AsyncGenerator<TestEvent>): Promise<void> {
+  const text = Readable.from(events).compose(new spec())
+  for await (const chunk of text) process.stdout.write(chunk as string)
+}
+
+type Phases = {
+  root: string
+  phases: { files: string[]; concurrency: number }[]
+  report: Report
+  signal: AbortSignal
+}
+
+/** No file is begun once the signal aborts; the one under way is ended by its process. */
+async function* runPhases({ root, phases, report, signal }: Phases): AsyncGenerator<TestEvent> {
   const started = Date.now()
   for (const { files, concurrency } of phases) {
     const paths = files.map((file) => join(root, file))
-    for await (const event of run({ files: paths, concurrency, timeout: FILE_TIMEOUT_MS, cwd: root })) {
+    const options = { files: paths, concurrency, timeout: FILE_TIMEOUT_MS, cwd: root, signal }
+    for await (const event of run(options)) {
       count(event as TestEvent, root, report)
       if (!isPhaseSummary(event as TestEvent)) yield event as TestEvent
     }
   }
-  const total = report.passed + report.failed + report.skipped.length
-  const figures = [
-    `tests ${total}`,
-    `pass ${report.passed}`,
-    `fail ${report.failed}`,
-    'cancelled 0',
-    `skipped ${report.skipped.length}`,
-    'todo 0',
-    `duration_ms ${Date.now() - started}`,
-  ]
-  for (const message of figures)
+  for (const message of figures(report, Date.now() - started))
     yield { type: 'test:diagnostic', data: { message, nesting: 0, level: 'info' } }
+}
+
+/** The lines of the summary. Tests that want moto are most of those of AWS: a run without them says so. */
+export function figures({ passed, failed, skipped }: Report, tookMs: number): string[] {
+  const withoutMoto = skipped.filter(({ why }) => why.startsWith('moto is not installed')).length
+  const because = withoutMoto === 0 ? '' : `, ${withoutMoto} of them because moto is not installed`
+  return [
+    `tests ${passed + failed + skipped.length}`,
+    `pass ${passed}`,
+    `fail ${failed}`,
+    'cancelled 0',
+    `skipped ${skipped.length}${because}`,
+    'todo 0',
+    `duration_ms ${tookMs}`,
+  ]
 }
 
 /** The runner's own closing lines of one phase, which the total replaces. */
