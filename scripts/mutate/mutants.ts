@@ -82,5 +82,7 @@ function sourceProblems(
   const { diagnostics = [] } = ts.transpileModule(mutated(source, mutant), { reportDiagnostics: true })
   const [first] = diagnostics
   if (first === undefined) return []
-  return [problem('with', ts.flattenDiagnosticMessageText(first.messageText, ' '), 'a file that still parses')]
+  return [
+    problem('with', ts.flattenDiagnosticMessageText(first.messageText, ' '), 'a file that still parses'),
+  ]
 }

@@ -12,6 +12,5 @@ const LINKED = ['node_modules', 'build/venv']
 export function copyTree(root: string, copy: string): void {
   cpSync(root, copy, { recursive: true, filter: (from) => !LEFT_OUT.has(relative(root, from)) })
   mkdirSync(join(copy, 'build'), { recursive: true })
-  for (const name of LINKED)
-    if (existsSync(join(root, name))) symlinkSync(join(root, name), join(copy, name))
+  for (const name of LINKED) if (existsSync(join(root, name))) symlinkSync(join(root, name), join(copy, name))
 }

@@ -74,7 +74,12 @@ type TestEvent = { type: string; data: object }
 
 function note({ type, data }: TestEvent, { passed, failures }: Trial): void {
   if (type !== 'test:pass' && type !== 'test:fail') return
-  const { name, file = '', skip, details } = data as {
+  const {
+    name,
+    file = '',
+    skip,
+    details,
+  } = data as {
     name: string
     file?: string
     skip?: string | boolean
@@ -82,7 +87,8 @@ function note({ type, data }: TestEvent, { passed, failures }: Trial): void {
   }
   if (type === 'test:pass') {
     // A file that holds no test, or none of the title asked for, passes as a test of its own name.
-    if (skip === undefined && details?.type !== 'suite' && !file.endsWith(name)) passed.push({ file, test: name })
+    if (skip === undefined && details?.type !== 'suite' && !file.endsWith(name))
+      passed.push({ file, test: name })
     return
   }
   const cause = (details?.error?.cause ?? details?.error) as { message?: string; code?: string } | undefined

@@ -10,13 +10,26 @@ import type { Destination } from '../../../server/queue/entry.ts'
 import { SECRET, testFolder } from '../instance.ts'
 
 const LEASE_MS = 5_000
+const LIFETIME_MS = 1_000_000
 const DELIVERED: Outcome = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
+const DEFERRED: Outcome = {
+  kind: 'deferred',
+  why: 'remote',
+  reply: '451 later',
+  status: '4.0.0',
+  remoteHost: 'mx',
+}
 const FAILED: Outcome = { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1', remoteHost: 'mx' }
 
 const holdOn = (isLost: () => boolean) => ({ signal: new AbortController().signal, isLost })
 
 /** An entry for these mailboxes, and attempts at it. `outcomes`: what a mailbox's host says; without one it dies. */
-async function entryFor(t: TestContext, addresses: string[], outcomes: Record<string, Outcome>) {
+async function entryFor(
+  t: TestContext,
+  addresses: string[],
+  outcomes: Record<string, Outcome>,
+  reversePath = 'alice@sender.example',
+) {
   let nowMs = Date.now()
   const queue = await openQueue({
     path: join(testFolder(), 'spool'),
@@ -36,24 +49,26 @@ async function entryFor(t: TestContext, addresses: string[], outcomes: Record<st
   }))
   await queue.enqueue(
     {
-      reversePath: 'alice@sender.example',
+      reversePath,
       destinations,
       sizeBytes: 0,
       acceptedMs: nowMs,
       dueMs: nowMs,
-      expiresMs: nowMs + 1_000_000,
+      expiresMs: nowMs + LIFETIME_MS,
       eightBit: false,
       smtpUtf8: false,
     },
     Buffer.from('Subject: x\r\n\r\nx\r\n'),
   )
   const sent: string[] = []
+  const transactions: number[] = []
   const context: Omit<AttemptContext, 'hold'> = {
     queue,
     deliver: (_domain, { recipients }) => {
       if (recipients.some((recipient) => outcomes[recipient] === undefined))
         return Promise.reject(new Error('the process died'))
       sent.push(...recipients)
+      transactions.push(recipients.length)
       return Promise.resolve(new Map(recipients.map((recipient) => [recipient, outcomes[recipient]!])))
     },
     sendersMailboxes: (sender) => [sender],
@@ -66,6 +81,7 @@ async function entryFor(t: TestContext, addresses: string[], outcomes: Record<st
   }
   return {
     sent,
+    transactions,
     context,
     lease: async () => (await queue.lease(10, LEASE_MS))[0],
     attempt: async () => {
@@ -73,6 +89,7 @@ async function entryFor(t: TestContext, addresses: string[], outcomes: Record<st
       return attempt(lease, { ...context, hold: holdOn(() => !queue.holds(lease)) })
     },
     letLeaseExpire: () => (nowMs += LEASE_MS + 1),
+    letTimeRunOut: () => (nowMs += LIFETIME_MS),
     entries: () => queue.stats().entries,
   }
 }
@@ -136,4 +153,28 @@ test('a record that the queue refuses ends the attempt before the next host', as
   const { settled } = await attempt(held, { ...entry.context, hold })
   assert.equal(settled, false)
   assert.deepEqual(entry.sent, ['a@b.example'])
+})
+
+test('a bounce that fails is given up without a DSN', async (t) => {
+  const entry = await entryFor(t, ['a@b.example'], { 'a@b.example': FAILED }, '')
+  const { dsn, nextMs } = await entry.attempt()
+  assert.deepEqual({ dsn, nextMs }, { dsn: 'no-return-path', nextMs: null })
+  assert.equal(entry.entries(), 0)
+})
+
+test('a destination still deferred when its time is up fails with a DSN', async (t) => {
+  const entry = await entryFor(t, ['a@b.example'], { 'a@b.example': DEFERRED })
+  entry.letTimeRunOut()
+  assert.equal((await entry.attempt()).dsn, 'queued')
+  const notice = (await entry.lease())?.entry
+  assert.equal(notice?.reversePath, '')
+  assert.equal(entry.entries(), 1)
+})
+
+test('a host is given at most 50 recipients in one transaction', async (t) => {
+  const addresses = Array.from({ length: 101 }, (_, n) => `a${n}@b.example`)
+  const entry = await entryFor(t, addresses, Object.fromEntries(addresses.map((one) => [one, DELIVERED])))
+  await entry.attempt()
+  assert.deepEqual(entry.transactions, [50, 50, 1])
+  assert.deepEqual(entry.sent, addresses)
 })

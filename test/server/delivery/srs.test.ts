@@ -125,6 +125,17 @@ test('a changed character anywhere is not ours', () => {
   }
 })
 
+test('a made-up hash of any length is not ours, in an SRS0 or an SRS1 address', () => {
+  const first = localOf(rewriteSrs(srs, 'alice@sender.example', NOW_MS))
+  const chained = localOf(rewriteSrs(srs, 'SRS0=hash=tt=orig.example=bob@fwd.example', NOW_MS))
+  for (const local of [first, chained]) {
+    const hash = local.split('=')[1]!
+    assert.notEqual(reverseSrs(srs, local, NOW_MS), null)
+    for (const made of ['a', hash.slice(1), `${hash}a`, 'a'.repeat(16), 'ä'.repeat(8)])
+      assert.equal(reverseSrs(srs, local.replace(hash, made), NOW_MS), null, made)
+  }
+})
+
 test('too old, or from the future, is not ours', () => {
   const address = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
   const at = (days: number) => back(address, NOW_MS + days * DAY_MS)

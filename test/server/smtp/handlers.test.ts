@@ -23,7 +23,7 @@ const STATS = {
   bytes: 0,
 }
 
-function config() {
+function config(limits: object = {}) {
   const file = join(testFolder(), 'config.json')
   const settings = {
     hostname: 'mx1.example.net',
@@ -32,6 +32,7 @@ function config() {
     queue: { path: '/nowhere' },
     routes: { file: '/nowhere' },
     srs: { domain: 'srs.example.com', secrets: [SECRET] },
+    limits,
   }
   writeFileSync(file, JSON.stringify(settings))
   return loadConfig(file).config
@@ -90,4 +91,17 @@ test('TypeErrors in every handler, one after the other', async () => {
     assert.match(text, new RegExp(`mailfleet_errors_total\\{where="${where}"\\} 1`))
   assert.match(text, /mailfleet_refused_total\{reason="error"\} 3/)
   await new Promise<void>((resolve) => server.close(resolve))
+})
+
+test('the limits on size and silence reach the SMTP library', () => {
+  const transactions = { mail: () => null, recipient: () => null, data: () => Promise.resolve({ id: 'x' }) }
+  const connected = { draining: false, connections: 1, fromClient: new Map<string, number>() }
+  const limits = { messageBytes: 12_345, idleMs: 6_789 }
+  const metrics = createMetrics(() => STATS)
+  const options = serverOptions(
+    { config: config(limits), tls: null, transactions, metrics, log: () => {} },
+    connected,
+  )
+  assert.equal(options.size, 12_345)
+  assert.equal(options.socketTimeout, 6_789)
 })

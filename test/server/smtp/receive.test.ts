@@ -47,3 +47,10 @@ test('one too large, or too many at once, is read to its end and holds nothing',
   other.release()
   assert.equal(counted.bufferedBytes, 0)
 })
+
+test('a message with a line of a single dot beside a bare LF is refused as smuggling', async () => {
+  const counted = load()
+  const text = 'Subject: x\r\n\r\nx\n.\nMAIL FROM:<a@b.example>\r\n'
+  const result = await receive(chunked(text, 5), createBlocks(counted), counted, LIMITS)
+  assert.equal(result, refusals.smuggling)
+})

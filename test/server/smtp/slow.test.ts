@@ -4,7 +4,14 @@ import { test } from 'node:test'
 import { startInstance } from '../instance.ts'
 import { greeted, sendMail, talkTo } from '../talk.ts'
 
-test('a session that brings no message ends, however busy it is', { timeout: 60_000 }, async () => {
+/** The last line before the server closes. */
+async function lastLine(talk: Awaited<ReturnType<typeof talkTo>>): Promise<string | null> {
+  let last = null
+  for (let line = await talk.line(); line !== null; line = await talk.line()) last = line
+  return last
+}
+
+test('a session that brings no message ends, however busy it is', { timeout: 120_000 }, async () => {
   const instance = await startInstance({ config: { limits: { commandsMs: 1_000, idleMs: 60_000 } } })
   for (const [open, written] of [
     [talkTo, 'x'],
@@ -12,9 +19,14 @@ test('a session that brings no message ends, however busy it is', { timeout: 60_
     [greeted, 'MAIL FROM:<a@b.example>\r\nRSET\r\n'],
   ] as const) {
     const talk = await open(instance.port)
-    const trickle = setInterval(() => talk.write(written), 20)
-    let last = null
-    for (let line = await talk.line(); line !== null; line = await talk.line()) last = line
+    const tooLong = Promise.withResolvers<string>()
+    let writes = 0
+    // 1,000 writes take 20 s at least.
+    const trickle = setInterval(() => {
+      if (++writes > 1_000) tooLong.resolve('still open')
+      else talk.write(written)
+    }, 20)
+    const last = await Promise.race([lastLine(talk), tooLong.promise])
     clearInterval(trickle)
     assert.equal(last, '421 4.4.2 No message for too long')
     talk.end()

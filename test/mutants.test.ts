@@ -1,0 +1,47 @@
+// The mutants that `npm run mutate` tries: that they still fit the sources, so that they cannot rot unseen, and that no
+// invariant and no limit is without one.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { readMutants } from '../scripts/mutate/mutants.ts'
+import { checkConfig } from '../server/config.ts'
+
+const root = join(import.meta.dirname, '..')
+const mutants = readMutants(root)
+const guarded = new Set(mutants.map(({ guards }) => guards))
+
+test('every mutant fits: its text occurs once, the result parses, its tests exist', () => {
+  assert.ok(mutants.length >= 60, `${mutants.length} mutants`)
+})
+
+test('what a mutant guards is an invariant, a limit or a rule', () => {
+  const others = [...guarded].filter((guards) => !/^(invariant [1-8]|(limit|rule) \S.*)$/.test(guards))
+  assert.deepEqual(others, [])
+})
+
+test('every invariant has a mutant, and a test file that exists', () => {
+  const text = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split('## Invariants')[1] ?? ''
+  const invariants = text.split(/^(?=\d+\. )/m).slice(1)
+  assert.equal(invariants.length, 8)
+  for (const invariant of invariants) {
+    const number = invariant.split('.')[0] ?? ''
+    assert.ok(guarded.has(`invariant ${number}`), `no mutant guards invariant ${number}`)
+    const named = [...invariant.matchAll(/`([\w/.-]+\.test\.ts)`/g)].map(([, file = '']) => file)
+    assert.ok(named.length > 0, `invariant ${number} names no test`)
+    for (const file of named) readFileSync(join(root, 'test', file))
+  }
+})
+
+test('every limit of the server has a mutant', () => {
+  const { limits } = checkConfig('config.yaml', {
+    hostname: 'mx1.example.net',
+    postmaster: 'ops@mailbox.example',
+    listen: { smtp: { port: 0 }, admin: { port: 0 } },
+    queue: { path: '/nowhere' },
+    routes: { file: '/nowhere' },
+    srs: { domain: 'srs.example.com', secrets: ['x'.repeat(32)] },
+  })
+  const without = Object.keys(limits).filter((name) => !guarded.has(`limit ${name}`))
+  assert.deepEqual(without, [])
+})

@@ -1,0 +1,34 @@
+// When an instance takes mail: from its routes and its canary on, until it drains, whatever goes down in between.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Canary } from '../../../server/fleet/canary.ts'
+import { watchReadiness } from '../../../server/fleet/readiness.ts'
+import { parseRoutes, type Routes } from '../../../server/routing/table.ts'
+
+test('ready with routes and the canary back; an outage later changes nothing, a drain does', async () => {
+  const back = Promise.withResolvers<void>()
+  let routes: Routes | null = null
+  let open = true
+  let reached = false
+  let problem: string | null = 'canary not back'
+  const canary = { back: back.promise, problem: () => problem } as Canary
+  const readiness = watchReadiness({ isOpen: () => open, routes: { current: () => routes }, canary })
+  void readiness.reached.then(() => (reached = true))
+  assert.equal(readiness.problem(), 'routes not loaded')
+
+  problem = null
+  back.resolve()
+  await new Promise((resolve) => setTimeout(resolve, 150))
+  assert.equal(reached, false, 'not ready without routes')
+
+  routes = parseRoutes('routes.yaml', { domains: {} })
+  await readiness.reached
+  assert.equal(readiness.problem(), null)
+
+  problem = 'canary not back'
+  routes = null
+  assert.equal(readiness.problem(), null)
+
+  open = false
+  assert.equal(readiness.problem(), 'draining')
+})
