@@ -49,7 +49,6 @@ test('closing that does not end is cut off at the bound', async () => {
   assert.match(JSON.stringify(lines.at(-1)), /"drained","closed":false/)
 })
 
-<<<<<<< HEAD
 /** @returns whether the wait for the group was ended by its bound, which is below a minute or not. */
 async function waitedFor(reason: StopReason, timeoutMs: number, releaseMs: number): Promise<boolean> {
   let ended = false
@@ -72,7 +71,8 @@ test('a terminating instance waits for its group beyond the drain; one whose mac
   assert.equal(await waitedFor('terminating', 100, 60_000), false)
   assert.equal(await waitedFor('terminating', 100, 200), true)
   assert.equal(await waitedFor('SIGTERM', 100, 60_000), true)
-=======
+})
+
 test('nothing is closed before sessions and deliveries have ended', async () => {
   const order: string[] = []
   const ended = (what: string, ms: number) => async () => {
@@ -85,7 +85,7 @@ test('nothing is closed before sessions and deliveries have ended', async () => 
     sessions: ended('sessions', 20),
     deliveries: ended('deliveries', 50),
     close: ended('closed', 0),
+    ...ALONE,
   })
   assert.deepEqual(order, ['sessions', 'deliveries', 'closed'])
->>>>>>> fac4328 (Test the tests: mutate runs 155 mutants, ARCHITECTURE names each invariant's tests; Ctrl-C ends npm test)
 })
