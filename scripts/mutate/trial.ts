@@ -33,19 +33,18 @@ export async function runTrial(o: TrialOptions): Promise<Trial> {
   const overdue = AbortSignal.timeout(TIMEOUT_MS)
   const trial: Trial = { passed: [], failures: [], timedOut: false }
   try {
-    const { NODE_TEST_CONTEXT: _nested, ...environment } = process.env
     const signal = AbortSignal.any([o.signal, overdue, enough.signal])
     const events = run({
       files: o.files.map((file) => join(o.tree, file)),
       concurrency: 1,
       cwd: o.tree,
-      env: { ...environment, TMPDIR: o.temporary },
+      env: { ...process.env, TMPDIR: o.temporary },
       signal,
       ...(o.title === undefined ? {} : { testNamePatterns: [exactly(o.title)] }),
     })
     const reading = (async () => {
       for await (const event of events) {
-        note(event, trial)
+        note(event as TestEvent, trial)
         if (o.stopAtAssertion && trial.failures.some(({ byAssertion }) => byAssertion)) enough.abort()
       }
     })()
@@ -92,6 +91,6 @@ function note({ type, data }: TestEvent, { passed, failures }: Trial): void {
     return
   }
   const cause = (details?.error?.cause ?? details?.error) as { message?: string; code?: string } | undefined
-  const why = (cause?.message ?? String(cause)).split('\n')[0] ?? ''
+  const why = (cause?.message ?? 'no reason').split('\n')[0] ?? ''
   failures.push({ test: name, why, byAssertion: cause?.code === 'ERR_ASSERTION' })
 }

@@ -39,8 +39,10 @@ function treeWith(t: TestContext, mutants: Mutant[], testText = TEST) {
   const common = { guards: 'limit bound', file: 'bound.ts', tests: ['test/bound.test.ts'] }
   const list = mutants.map((mutant) => ({ ...common, ...mutant }))
   writeFileSync(join(root, 'test/mutants/all.yaml'), JSON.stringify(list))
-  const { NODE_TEST_CONTEXT: _outer, ...environment } = process.env
-  const options = { env: { ...environment, TMPDIR: temporary }, encoding: 'utf8' } as const
+  const options = {
+    env: { ...process.env, NODE_TEST_CONTEXT: undefined, TMPDIR: temporary },
+    encoding: 'utf8',
+  } as const
   const program = join(folder, 'program.mjs')
   writeFileSync(program, PROGRAM)
   const args = [program, root]

@@ -47,9 +47,8 @@ test('told to stop, it ends the file under way and all that it began, even what 
   const program = join(folder, 'program.mjs')
   writeFileSync(program, PROGRAM)
   const pidFile = join(folder, 'pid')
-  const { NODE_TEST_CONTEXT: _outer, ...environment } = process.env
   const child = spawn(process.execPath, [program, folder], {
-    env: { ...environment, PID_FILE: pidFile },
+    env: { ...process.env, NODE_TEST_CONTEXT: undefined, PID_FILE: pidFile },
     stdio: 'ignore',
   })
   while (!existsSync(pidFile) || readFileSync(pidFile, 'utf8') === '') await sleep(20)

@@ -1,7 +1,6 @@
 // When an instance takes mail: from its routes and its canary on, until it drains, whatever goes down in between.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Canary } from '../../../server/fleet/canary.ts'
 import { watchReadiness } from '../../../server/fleet/readiness.ts'
 import { parseRoutes, type Routes } from '../../../server/routing/table.ts'
 
@@ -11,7 +10,7 @@ test('ready with routes and the canary back; an outage later changes nothing, a 
   let open = true
   let reached = false
   let problem: string | null = 'canary not back'
-  const canary = { back: back.promise, problem: () => problem } as Canary
+  const canary = { back: back.promise, problem: () => problem }
   const readiness = watchReadiness({ isOpen: () => open, routes: { current: () => routes }, canary })
   void readiness.reached.then(() => (reached = true))
   assert.equal(readiness.problem(), 'routes not loaded')
