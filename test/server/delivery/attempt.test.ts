@@ -23,6 +23,17 @@ const FAILED: Outcome = { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1'
 
 const holdOn = (isLost: () => boolean) => ({ signal: new AbortController().signal, isLost })
 
+function pendingAt(address: string): Destination {
+  return {
+    address,
+    originalRecipient: 'info@example.org',
+    state: 'pending',
+    reply: '',
+    status: '',
+    remoteHost: '',
+  }
+}
+
 /** An entry for these mailboxes, and attempts at it. `outcomes`: what a mailbox's host says; without one it dies. */
 async function entryFor(
   t: TestContext,
@@ -39,18 +50,10 @@ async function entryFor(
     now: () => nowMs,
   })
   t.after(() => queue.close())
-  const destinations = addresses.map((address): Destination => ({
-    address,
-    originalRecipient: 'info@example.org',
-    state: 'pending',
-    reply: '',
-    status: '',
-    remoteHost: '',
-  }))
   await queue.enqueue(
     {
       reversePath,
-      destinations,
+      destinations: addresses.map(pendingAt),
       sizeBytes: 0,
       acceptedMs: nowMs,
       dueMs: nowMs,
