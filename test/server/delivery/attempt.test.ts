@@ -167,8 +167,13 @@ test('a bounce that fails is given up without a DSN', async (t) => {
 
 test('a destination still deferred when its time is up fails with a DSN', async (t) => {
   const entry = await entryFor(t, ['a@b.example'], { 'a@b.example': DEFERRED })
-  entry.letTimeRunOut()
-  assert.equal((await entry.attempt()).dsn, 'queued')
+  let { dsn, nextMs } = await entry.attempt()
+  // An envelope gets a few attempts at least, however late it is.
+  for (let attempts = 1; nextMs !== null && attempts < 10; attempts++) {
+    entry.letTimeRunOut()
+    ;({ dsn, nextMs } = await entry.attempt())
+  }
+  assert.deepEqual({ dsn, nextMs }, { dsn: 'queued', nextMs: null })
   const notice = (await entry.lease())?.entry
   assert.equal(notice?.reversePath, '')
   assert.equal(entry.entries(), 1)

@@ -11,7 +11,12 @@ test('ready with routes and the canary back; an outage later changes nothing, a 
   let reached = false
   let problem: string | null = 'canary not back'
   const canary = { back: back.promise, problem: () => problem }
-  const readiness = watchReadiness({ isOpen: () => open, routes: { current: () => routes }, canary })
+  const readiness = watchReadiness({
+    isOpen: () => open,
+    routes: { current: () => routes },
+    queue: { problem: () => null },
+    canary,
+  })
   void readiness.reached.then(() => (reached = true))
   assert.equal(readiness.problem(), 'routes not loaded')
 
