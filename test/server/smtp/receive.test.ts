@@ -54,3 +54,18 @@ test('a message with a line of a single dot beside a bare LF is refused as smugg
   const result = await receive(chunked(text, 5), createBlocks(counted), counted, LIMITS)
   assert.equal(result, refusals.smuggling)
 })
+
+test('a NUL octet is refused, or left out if the configuration says so', async () => {
+  const taken = async (nulOctets: 'refuse' | 'strip') => {
+    const counted = load()
+    const blocks = createBlocks(counted)
+    const limits = { messageBytes: 100_000, bufferedBytes: 150_000, nulOctets }
+    const result = await receive(chunked('Subject: x\r\n\r\na\0b\r\n', 5), blocks, counted, limits)
+    return { result, text: blocks.join([]).toString() }
+  }
+  assert.equal((await taken('refuse')).result, refusals.nulOctet)
+  assert.deepEqual(await taken('strip'), {
+    result: { eightBit: false },
+    text: 'Subject: x\r\n\r\nab\r\n',
+  })
+})
