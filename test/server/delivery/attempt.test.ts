@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { attempt, type AttemptContext } from '../../../server/delivery/attempt.ts'
 import type { Outcome } from '../../../server/delivery/outcome.ts'
-import { openQueue } from '../../../server/queue/embedded.ts'
+import { openQueue, type EmbeddedQueue } from '../../../server/queue/embedded.ts'
 import type { Destination } from '../../../server/queue/entry.ts'
 import { SECRET, testFolder } from '../instance.ts'
 
@@ -87,14 +87,16 @@ async function entryFor(
     transactions,
     context,
     lease: async () => (await queue.lease(10, LEASE_MS))[0],
-    attempt: async () => {
-      const lease = (await queue.lease(1, LEASE_MS))[0]!
-      return attempt(lease, { ...context, hold: holdOn(() => !queue.holds(lease)) })
-    },
+    attempt: () => attemptOnce(queue, context),
     letLeaseExpire: () => (nowMs += LEASE_MS + 1),
     letTimeRunOut: () => (nowMs += LIFETIME_MS),
     entries: () => queue.stats().entries,
   }
+}
+
+async function attemptOnce(queue: EmbeddedQueue, context: Omit<AttemptContext, 'hold'>) {
+  const lease = (await queue.lease(1, LEASE_MS))[0]!
+  return attempt(lease, { ...context, hold: holdOn(() => !queue.holds(lease)) })
 }
 
 test('a destination that one host acknowledged is stored before the next host is talked to', async (t) => {
