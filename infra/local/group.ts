@@ -1,14 +1,14 @@
 // The group: keeps as many instances as are desired, and replaces what crashes.
 // Owns: which instance goes (the newest: the one with the longest proven life stays, and what is still launching goes
-// before what serves), and the back-off of a launch that keeps failing, so that a broken image costs a launch every
-// half minute and not a busy loop. Never throws; an instance that fails is a Terminated view with its cause.
+// before what serves), and the back-off of launches that never got into service, so that a broken image costs a launch
+// every half minute and not a busy loop. An instance that served is replaced at once. Never throws; an instance that fails is a Terminated view with its cause.
 import type { Instance, InstanceView } from './instance.ts'
 
-/** An instance that crashes after so long in service was fine: its replacement is launched at once. */
-const PROVEN_MS = 10_000
 /** The second failure in a row waits half a second, then doubling: 0.5 + 1 + … + 16 s, then every 30 s. */
 const BACKOFF_FIRST_MS = 500
 const BACKOFF_MAX_MS = 30_000
+/** With no instance in service nobody takes mail: a launch every two seconds costs less. */
+const BACKOFF_NONE_SERVING_MS = 2_000
 /** Views of gone instances that are kept for a report. */
 const MAX_GONE = 500
 
@@ -24,16 +24,17 @@ export type Group = {
   living: () => Instance[]
   /** All of them, gone ones too (the last {@link MAX_GONE}), oldest first. */
   views: () => InstanceView[]
-  /** Drains one that is of no use any more; a replacement is launched. */
-  retire: (id: string, cause: string) => void
+  /** Kills one that hangs; a replacement is launched at once. */
+  kill: (id: string, cause: string) => void
   /** Drains all and launches nothing more; ends when the last is gone. */
   stop: () => Promise<void>
 }
 
-/** How long to wait before the next launch after `failures` crashes in a row. */
-export function backoffMs(failures: number): number {
+/** How long to wait before the next launch, after so many failed ones in a row. */
+export function backoffMs(failures: number, anyServing: boolean): number {
   if (failures < 2) return 0
-  return Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (failures - 2))
+  const most = anyServing ? BACKOFF_MAX_MS : BACKOFF_NONE_SERVING_MS
+  return Math.min(most, BACKOFF_FIRST_MS * 2 ** (failures - 2))
 }
 
 export function createGroup({ launch, onInstance }: GroupOptions): Group {
@@ -44,9 +45,8 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
   let stopped = false
   let reconciling = false
   let timer: NodeJS.Timeout | undefined
-  const backoff = createBackoff()
-
   const living = () => [...instances.values()]
+  const backoff = createBackoff(() => living().some((instance) => instance.view().state === 'InService'))
   const staying = () => living().filter((instance) => isStaying(instance.view()))
 
   function reconcile(): void {
@@ -76,8 +76,9 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
       instances.delete(view.id)
       gone.push(view)
       if (gone.length > MAX_GONE) gone.shift()
-      if (view.terminatingAtMs === null) backoff.crashed(view)
+      if (view.terminatingAtMs === null && view.inServiceAtMs === null) backoff.failed()
     }
+    if (view.state === 'InService') backoff.worked()
     reconcile()
   }
 
@@ -88,7 +89,7 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
     },
     living,
     views: () => [...gone, ...living().map((instance) => instance.view())].sort(byLaunch),
-    retire: (id, cause) => instances.get(id)?.drain(cause),
+    kill: (id, cause) => instances.get(id)?.kill(cause),
     stop: async () => {
       stopped = true
       clearTimeout(timer)
@@ -102,16 +103,19 @@ async function drainAll(instances: readonly Instance[]): Promise<void> {
   await Promise.all(instances.map(({ terminated }) => terminated))
 }
 
-/** Counts crashes in a row. */
-function createBackoff(): { crashed: (view: InstanceView) => void; waitMs: () => number } {
+/** Counts launches in a row that ended before they were in service. */
+function createBackoff(anyServing: () => boolean) {
   let failures = 0
-  let notBeforeMs = 0
+  let failedAtMs = 0
   return {
-    crashed: (view) => {
-      failures = isProven(view) ? 0 : failures + 1
-      notBeforeMs = Date.now() + backoffMs(failures)
+    failed: () => {
+      failures += 1
+      failedAtMs = performance.now()
     },
-    waitMs: () => notBeforeMs - Date.now(),
+    worked: () => {
+      failures = 0
+    },
+    waitMs: () => failedAtMs + backoffMs(failures, anyServing()) - performance.now(),
   }
 }
 
@@ -134,10 +138,6 @@ function notLaunched(id: string, launchedAtMs: number, error: unknown): Instance
 /** Counted against the desired number: a draining instance is on its way out. */
 function isStaying({ state }: InstanceView): boolean {
   return state === 'Pending' || state === 'InService'
-}
-
-function isProven({ inServiceAtMs, terminatedAtMs }: InstanceView): boolean {
-  return inServiceAtMs !== null && (terminatedAtMs ?? 0) - inServiceAtMs >= PROVEN_MS
 }
 
 /** Those too many: pending before serving, newest before oldest. */

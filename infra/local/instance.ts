@@ -80,6 +80,10 @@ export function launchInstance(options: InstanceOptions): Instance {
     if (view.state === 'Terminated') return
     view.cause = cause
     process.signalGroup('SIGKILL')
+    // It serves no longer, even if the kernel takes its time to end it.
+    if (view.state !== 'InService') return
+    view.terminatingAtMs = Date.now()
+    become('Terminating')
   }
   const drain = (cause: string): void => {
     if (view.state === 'Terminating' || view.state === 'Terminated') return

@@ -125,7 +125,8 @@ function report(
       finalInstances: instances.filter(({ state }) => state === 'InService').length,
       launched: instances.length,
       crashed: instances.filter(
-        ({ state, terminatingAtMs }) => state === 'Terminated' && terminatingAtMs === null,
+        ({ state, terminatingAtMs, cause }) =>
+          state === 'Terminated' && (terminatingAtMs === null || cause === 'no answer'),
       ).length,
       capacity: {
         concurrency,

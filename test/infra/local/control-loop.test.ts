@@ -1,4 +1,4 @@
-// The control loop and what it asks: rows and events as the instances answer, silence as missing data, hangs retired.
+// The control loop and what it asks: rows and events as the instances answer, silence as missing data, hangs killed.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -104,30 +104,44 @@ async function adminSocket(answer: (path: string) => string | null): Promise<str
 }
 
 suite('asking the instances', () => {
-  test('one that stays silent while others answer is retired; its silence is not zero', async () => {
+  /** One whole scrape a second on a clock of its own, up to `seconds`. @returns who was killed, and when. */
+  async function killed(instances: Instance[], seconds: number): Promise<[id: string, second: number][]> {
+    const kills: [string, number][] = []
+    let second = 0
+    const living = () => instances.filter((each) => !kills.some(([id]) => id === each.view().id))
+    const kill = (id: string) => void kills.push([id, second])
+    const scrape = createScraper({ living, kill }, 5_000, () => second * 1_000)
+    for (; second <= seconds; second += 1) await scrape()
+    return kills
+  }
+
+  test('one that stays silent while others answer is killed after 5 s; its silence is not zero', async () => {
     const good = inService('good', await adminSocket(() => page(3)))
     const silent = inService('silent', join(scratch.make(), 'none.sock'))
-    const retired: string[] = []
-    const scrape = createScraper(
-      { living: () => [good, silent], retire: (id) => void retired.push(id) },
-      5000,
-    )
-    for (let period = 1; period < 10; period += 1) {
-      const [first, second] = await scrape()
-      assert.equal(first?.samples?.length, 3)
-      assert.equal(second?.samples, undefined)
-    }
-    assert.deepEqual(retired, [])
-    await scrape()
-    assert.deepEqual(retired, ['silent'])
+    const scrape = createScraper({ living: () => [good, silent], kill: () => {} }, 5_000)
+    const [first, second] = await scrape()
+    assert.equal(first?.samples?.length, 3)
+    assert.equal(second?.samples, undefined)
+    assert.deepEqual(await killed([good, silent], 30), [['silent', 5]])
   })
 
-  test('when nobody answers nobody is retired', async () => {
-    const silent = inService('silent', join(scratch.make(), 'none.sock'))
-    const retired: string[] = []
-    const scrape = createScraper({ living: () => [silent], retire: (id) => void retired.push(id) }, 5000)
-    for (let period = 0; period < 20; period += 1) await scrape()
-    assert.deepEqual(retired, [])
+  test('one that answers now and then is left alone', async () => {
+    const good = inService('good', await adminSocket(() => page(3)))
+    let asked = 0
+    const slow = inService(
+      'slow',
+      await adminSocket(() => ((asked += 1) % 4 === 0 ? page(3) : 'x'.repeat(2 ** 21))),
+    )
+    assert.deepEqual(await killed([good, slow], 30), [])
+  })
+
+  test('when none answers, they get 20 s, and then one is killed at a time', async () => {
+    const silent = ['one', 'two'].map((id) => inService(id, join(scratch.make(), 'none.sock')))
+    assert.deepEqual(await killed(silent, 19), [])
+    assert.deepEqual(await killed(silent, 21), [
+      ['one', 20],
+      ['two', 21],
+    ])
   })
 
   test('no socket, no answer in time, an endless answer: undefined', async () => {

@@ -13,6 +13,7 @@ import { startFleet, type Fleet, type FleetOptions } from '../../../infra/local/
 import type { InstanceView } from '../../../infra/local/instance.ts'
 import type { Launcher } from '../../../infra/local/launcher.ts'
 import { serverConfigOf, shortScenario } from '../../../infra/local/storm/scenario.ts'
+import { greeted, sendMail } from '../../server/talk.ts'
 import { sandboxed, scratchDirectories, smallFleet, source } from './small-fleet.ts'
 
 const scratch = scratchDirectories()
@@ -89,6 +90,20 @@ for (const [name, launcher] of [
     })
   })
 }
+
+test('an instance that is stopped (SIGSTOP) is killed and replaced; the fleet takes mail meanwhile', async (t) => {
+  const fleet = await startFleet(options())
+  t.after(fleet.stop)
+  const [first] = inService(fleet)
+  process.kill(first?.pid ?? 0, 'SIGSTOP')
+  const gone = await next(fleet, 'instance', ({ state, id }) => state === 'Terminated' && id === first?.id)
+  assert.deepEqual([gone.cause, gone.exitSignal], ['no answer', 'SIGKILL'])
+  const talk = await greeted(fleet.port)
+  assert.match((await sendMail(talk, { to: ['info@storm.example'] })).at(-1) ?? '', /^250 /)
+  talk.end()
+  if (inService(fleet).length < 2) await next(fleet, 'instance', ({ state }) => state === 'InService')
+  assert.equal(inService(fleet).length, 2)
+})
 
 suite('a fleet that cannot start', () => {
   test('a bad configuration is an error with the end of the instance’s log', async () => {

@@ -106,20 +106,36 @@ test('launches that fail on the spot are held back and do not multiply', async (
   await group.stop()
 })
 
-test('back-off: the first crash is replaced at once, then half a second, doubling to half a minute', () => {
+test('back-off: the first failed launch is replaced at once, then half a second, doubling to half a minute, or 2 s with none serving', () => {
   assert.deepEqual(
-    [0, 1, 2, 3, 4, 7, 8, 9, 50].map(backoffMs),
+    [0, 1, 2, 3, 4, 7, 8, 9, 50].map((failures) => backoffMs(failures, true)),
     [0, 0, 500, 1000, 2000, 16_000, 30_000, 30_000, 30_000],
+  )
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5, 50].map((failures) => backoffMs(failures, false)),
+    [0, 0, 500, 1000, 2000, 2000, 2000],
   )
 })
 
-test('a retired instance drains, and its replacement is launched at once', () => {
+test('instances that served and were killed are replaced at once, every time', () => {
+  const { launch, actor, ids } = stage()
+  const group = createGroup({ launch, onInstance: () => {} })
+  group.setDesired(1)
+  for (let killed = 1; killed <= 20; killed += 1) {
+    const id = ids().at(-1) ?? ''
+    actor(id).become('InService')
+    actor(id).become('Terminated')
+    assert.equal(ids().length, killed + 1)
+  }
+})
+
+test('a killed instance gets no drain, and its replacement is launched at once', () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(1)
   actor('i-0001').become('InService')
-  group.retire('i-0001', 'no answer')
-  assert.deepEqual(actor('i-0001').drained, ['no answer'])
+  group.kill('i-0001', 'no answer')
+  assert.deepEqual(actor('i-0001').drained, [])
   assert.deepEqual(ids(), ['i-0001', 'i-0002'])
 })
 
