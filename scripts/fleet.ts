@@ -8,7 +8,7 @@ import { trustedReceiptKeys } from '../images/boot/receipt-key.ts'
 import { readManifest } from '../images/manifest.ts'
 import { extractRoot } from '../images/root.ts'
 import { readFleetConfig, type FleetConfig } from '../infra/local/fleet-config.ts'
-import { startFleet } from '../infra/local/fleet.ts'
+import { startFleet, type Fleet } from '../infra/local/fleet.ts'
 import { sandboxLauncher } from '../infra/local/launcher.ts'
 import { InputError, shown } from '../input/problems.ts'
 import { checkConfig, type Config } from '../server/config.ts'
@@ -44,11 +44,24 @@ export async function fleetUp(o: {
     say(`${id} ${state}${cause === null ? '' : `: ${cause}`}`),
   )
   fleet.events.on('scale', ({ from, to, reason }) => say(`${from} → ${to} instances: ${reason}`))
+  sayFaults(fleet, say)
   if (!o.signal.aborted) await once(o.signal, 'abort')
   say('draining')
   await fleet.stop()
   say('stopped')
   return 0
+}
+
+/** Refusals that no instance prevents need a person. */
+function sayFaults(fleet: Fleet, say: (line: string) => void): void {
+  let faulty = false
+  fleet.events.on('row', ({ refusedForFault }) => {
+    if (refusedForFault > 0 === faulty) return
+    faulty = !faulty
+    if (!faulty) say('no more mail is refused because something is full or broken')
+    else
+      say('mail is refused because something is full or broken, see the logs: more instances would not help')
+  })
 }
 
 /** The server's own schema, told in the words of the fleet's file. */

@@ -136,6 +136,12 @@ const Limits = v.strictObject({
   connections: v.optional(count('connections', 1, 100_000), 1_000),
   // Gmail's and Outlook's outbound pools open up to a few dozen from one address during a storm.
   connectionsPerClient: v.optional(count('connections', 1, 100_000), 100),
+  // While the table of connections is full. Postfix's smtpd_timeout under stress: 10 s instead of 300 s.
+  fullIdleMs: v.optional(milliseconds(100, HOUR), 10 * SECOND),
+  // The same for a whole message's commands: six waits of fullIdleMs.
+  fullCommandsMs: v.optional(milliseconds(100, HOUR), MINUTE),
+  // A refused message counts as demand once in so long. The fleet's policy decides it.
+  refusedWindowMs: v.optional(milliseconds(100, HOUR), MINUTE),
   // Messages being received are held in memory: 7 of the largest at once, or 65,536 of 4 KiB.
   bufferedBytes: v.optional(count('bytes', MIB, 2 ** 40), 256 * MIB),
   // Ready backlog beyond which MAIL is answered 451: at 10 deliveries of 0.5 s, 20/s, that is 17 minutes of work.

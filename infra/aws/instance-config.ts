@@ -49,6 +49,7 @@ export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
       : { tls: { keyParameter, certParameter } }),
     // The scaling policy reckons with this number, so the server runs with it.
     delivery: { concurrency: stack.policy.concurrency },
+    limits: { refusedWindowMs: stack.policy.refusedWindowMs },
     drain: { timeoutMs: stack.drainMs },
     fleet: {
       name: stack.fleetName,

@@ -154,6 +154,17 @@ export class QueuePulse extends pulumi.ComponentResource {
       comparisonOperator: 'GreaterThanOrEqualToThreshold',
       treatMissingData: 'notBreaching',
     })
+    alarm('refused-fault', {
+      alarmDescription:
+        'Instances refuse mail because something is full or broken: more of them would not help. Their logs say what.',
+      ...fleetMetric(fleetName, 'RefusedForFault'),
+      statistic: 'Maximum',
+      period: 60,
+      evaluationPeriods: 1,
+      threshold: 0,
+      comparisonOperator: 'GreaterThanThreshold',
+      treatMissingData: 'notBreaching',
+    })
     alarm('unknown-version', {
       alarmDescription: 'The queue holds entries of a version that instances do not know: roll forward.',
       ...fleetMetric(fleetName, 'UnknownVersion'),

@@ -52,9 +52,15 @@ async function run(options: ControlLoopOptions, signal: AbortSignal): Promise<vo
     const atMs = nowMs()
     const seen = observe(scrapes, memory, policy.refusedWindowMs, atMs)
     memory = seen.memory
+    const { refusedForFault } = seen
     const { launching, warming, warm, terminating } = options.population()
     const demand = seen.queue && { ...seen.queue, refusedForLoad: seen.refusedForLoad }
-    const decision = decide(state, { demand, warm, pending: launching + warming }, policy, atMs)
+    const decision = decide(
+      state,
+      { demand, refusedForFault, warm, pending: launching + warming },
+      policy,
+      atMs,
+    )
     const { desired: from } = state
     state = decision.state
     options.onRow({
@@ -64,6 +70,7 @@ async function run(options: ControlLoopOptions, signal: AbortSignal): Promise<vo
       deferred: seen.queue?.deferred ?? null,
       oldestReadySeconds: seen.queue?.oldestReadySeconds ?? null,
       refusedForLoad: seen.refusedForLoad,
+      refusedForFault,
       demand: demand ? demandOf(demand) : null,
       acceptedPerSecond: (seen.accepted * 1000) / Math.max(1, atMs - lastMs),
       desired: decision.desired,

@@ -12,6 +12,8 @@ export type FleetRow = {
   deferred: number | null
   oldestReadySeconds: number | null
   refusedForLoad: number
+  /** Refused because something is full or broken: no demand, but a reason to look. */
+  refusedForFault: number
   demand: number | null
   acceptedPerSecond: number
   desired: number

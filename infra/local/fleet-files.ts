@@ -13,6 +13,7 @@ const MAX_SOCKET_PATH_BYTES = 107
 export type ServerConfig = Readonly<Record<string, unknown>> & {
   readonly queue?: Readonly<Record<string, unknown>>
   readonly routes?: Readonly<Record<string, unknown>>
+  readonly limits?: Readonly<Record<string, unknown>>
 }
 
 export type FleetFiles = {

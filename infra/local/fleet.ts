@@ -66,7 +66,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const startedMs = performance.now()
   const nowMs = () => Math.round(performance.now() - startedMs)
   const socket = bindListeningSocket(host, options.port ?? 0)
-  const files = createFleetFiles(options.directory, options.serverConfig, options.routes, launcher.inside)
+  const files = createFleetFiles(options.directory, serverConfigOf(options), options.routes, launcher.inside)
   const events = new EventEmitter<FleetEvents>()
   const group = groupOf(options, socket.fd, files, events)
   const record = recordOf(events)
@@ -100,6 +100,11 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     },
   })
   return { host, port: socket.port, nowMs, instances: group.views, ...record, events, stop }
+}
+
+/** Instances count a refused message once in the window in which the policy counts it. */
+function serverConfigOf({ serverConfig, policy }: FleetOptions): ServerConfig {
+  return { ...serverConfig, limits: { ...serverConfig.limits, refusedWindowMs: policy.refusedWindowMs } }
 }
 
 function groupOf(

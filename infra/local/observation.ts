@@ -12,22 +12,28 @@ export type QueueGauges = { ready: number; inFlight: number; deferred: number; o
 export type Observation = {
   /** undefined: nobody could say. */
   queue: QueueGauges | undefined
-  /** Messages refused for load within the window. */
+  /** Messages refused within the window that another instance could have taken. */
   refusedForLoad: number
+  /** Refusals within the window because something is full or broken. */
+  refusedForFault: number
   /** Messages accepted since the last observation. */
   accepted: number
   memory: ObservationMemory
 }
 
 /** What one observation hands to the next. */
-export type ObservationMemory = { refused: GrowthWindow; accepted: GrowthWindow }
+export type ObservationMemory = { refused: GrowthWindow; faults: GrowthWindow; accepted: GrowthWindow }
 
-export const noMemory: ObservationMemory = { refused: emptyWindow, accepted: emptyWindow }
+export const noMemory: ObservationMemory = {
+  refused: emptyWindow,
+  faults: emptyWindow,
+  accepted: emptyWindow,
+}
 
 /**
  * Puts one period's answers together.
  * @param scrapes one of every living instance, those that did not answer as well
- * @param refusedWindowMs how long a refusal counts as demand
+ * @param refusedWindowMs how long a refusal counts
  */
 export function observe(
   scrapes: readonly Scrape[],
@@ -37,7 +43,13 @@ export function observe(
 ): Observation {
   const refused = observeGrowth(
     memory.refused,
-    counters(scrapes, 'mailfleet_refused_total', { reason: 'load' }),
+    counters(scrapes, 'mailfleet_refused_demand_total'),
+    refusedWindowMs,
+    nowMs,
+  )
+  const faults = observeGrowth(
+    memory.faults,
+    counters(scrapes, 'mailfleet_refused_faults_total'),
     refusedWindowMs,
     nowMs,
   )
@@ -51,8 +63,9 @@ export function observe(
   return {
     queue: scrapes.map(({ samples }) => queueGauges(samples)).find((gauges) => gauges !== undefined),
     refusedForLoad: refused.grown,
+    refusedForFault: faults.grown,
     accepted: accepted.grown,
-    memory: { refused: refused.window, accepted: accepted.window },
+    memory: { refused: refused.window, faults: faults.window, accepted: accepted.window },
   }
 }
 
@@ -68,13 +81,6 @@ function queueGauges(samples: readonly Sample[] | undefined): QueueGauges | unde
   return { ready, inFlight, deferred, oldestReadySeconds: gauge('oldest_ready_seconds') ?? 0 }
 }
 
-function counters(
-  scrapes: readonly Scrape[],
-  name: string,
-  labels: Readonly<Record<string, string>> = {},
-): Record<string, number | undefined> {
-  // A counter with labels does not show before it has counted once: an answer without it says zero.
-  return Object.fromEntries(
-    scrapes.map(({ id, samples }) => [id, samples && (sumOf(samples, name, labels) ?? 0)]),
-  )
+function counters(scrapes: readonly Scrape[], name: string): Record<string, number | undefined> {
+  return Object.fromEntries(scrapes.map(({ id, samples }) => [id, samples && (sumOf(samples, name) ?? 0)]))
 }

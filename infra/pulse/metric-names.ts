@@ -9,7 +9,10 @@ export type PulseMetric =
   | 'Ready'
   | 'InFlight'
   | 'Deferred'
+  /** Messages refused that another instance could have taken. */
   | 'RefusedForLoad'
+  /** Refusals because something is full or broken. No demand; they hold capacity and alarm. */
+  | 'RefusedForFault'
   /** Instances in service and on their way. */
   | 'Capacity'
   /** Instances that the group could do without. */

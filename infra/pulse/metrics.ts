@@ -14,6 +14,8 @@ export type Measurement = {
   inService: number
   /** Instances on their way. */
   pending: number
+  /** Refusals because something is full or broken. */
+  refusedForFault: number
   /** Queue entries whose version no instance knows. */
   unknownVersion: number
 }
@@ -22,7 +24,7 @@ export type MetricValues = Partial<Record<PulseMetric, number>>
 
 /** The whole set of a slot that was measured. */
 export function measuredValues(measured: Measurement, policy: ScalingPolicy): MetricValues {
-  const { demand, deferred, inService, pending, unknownVersion } = measured
+  const { demand, deferred, inService, pending, refusedForFault, unknownVersion } = measured
   const owed = demandOf(demand)
   const capacity = inService + pending
   return {
@@ -32,8 +34,9 @@ export function measuredValues(measured: Measurement, policy: ScalingPolicy): Me
     InFlight: demand.inFlight,
     Deferred: deferred,
     RefusedForLoad: demand.refusedForLoad,
+    RefusedForFault: refusedForFault,
     Capacity: capacity,
-    Surplus: surplusInstances(demand, { inService, pending }, policy),
+    Surplus: surplusInstances(demand, { inService, pending, refusedForFault }, policy),
     UnknownVersion: unknownVersion,
     PulseFailed: 0,
   }

@@ -15,6 +15,9 @@ import type { Settings } from './settings.ts'
  */
 const LIMITS = { requestMs: 1_800, measureMs: 5_000, publishMs: 4_000 }
 
+/** Instances report every 10 s. */
+const LEAST_REPORT_MS = 30_000
+
 export type Clients = {
   sqs: SQSClient
   autoScaling: AutoScalingClient
@@ -97,19 +100,25 @@ async function measure(
     readQueue(sqs, settings.READY_URL, abortSignal),
     readQueue(sqs, settings.DEFERRED_URL, abortSignal),
     readGroup(autoScaling, settings.GROUP, abortSignal),
-    readLoad(dynamo, settings.TABLE, Date.now(), abortSignal),
+    readLoad(dynamo, settings.TABLE, reportsSince(settings, Date.now()), abortSignal),
   ])
   const measured = {
     demand: {
       ready: ready.visible,
       inFlight: ready.notVisible,
-      refusedForLoad: load.refused,
+      refusedForLoad: load.refusedForLoad,
     },
     deferred: deferred.visible + deferred.delayed + deferred.notVisible + ready.delayed,
     ...group,
+    refusedForFault: load.refusedForFault,
     unknownVersion: load.unknownVersion,
   }
   return { measured, unreadable: load.unreadable }
+}
+
+/** A report of an instance counts as long as its refusals do, and through two reports that are lost at least. */
+function reportsSince({ POLICY }: Settings, nowMs: number): number {
+  return nowMs - Math.max(POLICY.refusedWindowMs, LEAST_REPORT_MS)
 }
 
 /** The name tells a time-out from a refusal; the message may quote a whole answer, so it is cut. */

@@ -16,16 +16,15 @@ export type QueueCounts = {
 export type GroupSize = { inService: number; pending: number }
 
 export type Load = {
-  /** Messages refused for load in the last 60 s, over all instances. */
-  refused: number
+  /** Messages refused within the policy's window that another instance could have taken, over all instances. */
+  refusedForLoad: number
+  /** Refusals within that window because something is full or broken. */
+  refusedForFault: number
   /** Entries of an unknown version that an instance has seen. Several may see the same one: the largest report. */
   unknownVersion: number
   /** Keys of reports that could not be read. */
   unreadable: string[]
 }
-
-/** How old a load report may be: the window that its figure is about. */
-const REPORT_WINDOW_MS = 60_000
 
 const ATTRIBUTES = {
   visible: 'ApproximateNumberOfMessages',
@@ -73,21 +72,21 @@ export function groupSize(states: readonly (string | undefined)[]): GroupSize {
   }
 }
 
-/** The load reports of the last 60 s. An instance that has gone since counts: its refused senders will be back. */
+/** The load reports since `sinceMs`. An instance that has gone since counts: its refused senders will be back. */
 export async function readLoad(
   dynamo: DynamoDBClient,
   table: string,
-  nowMs: number,
+  sinceMs: number,
   abortSignal: AbortSignal,
 ): Promise<Load> {
-  const load: Load = { refused: 0, unknownVersion: 0, unreadable: [] }
+  const load: Load = { refusedForLoad: 0, refusedForFault: 0, unknownVersion: 0, unreadable: [] }
   let next: Record<string, AttributeValue> | undefined
   do {
     const command = new QueryCommand({
       TableName: table,
       KeyConditionExpression: 'pk = :pk',
       FilterExpression: 'atMs >= :since',
-      ExpressionAttributeValues: { ':pk': { S: 'load' }, ':since': { N: String(nowMs - REPORT_WINDOW_MS) } },
+      ExpressionAttributeValues: { ':pk': { S: 'load' }, ':since': { N: String(sinceMs) } },
       ExclusiveStartKey: next,
     })
     const { Items = [], LastEvaluatedKey } = await dynamo.send(command, { abortSignal })
@@ -97,12 +96,19 @@ export async function readLoad(
   return load
 }
 
-/** A report that cannot be read is left out and named: one broken instance must not silence the signal. */
-function addReport(load: Load, { sk, refused, unknownVersion }: Record<string, AttributeValue>): void {
-  const reported = [refused?.N, unknownVersion?.N].map((value) => (value === undefined ? NaN : Number(value)))
-  const [refusals = NaN, unknown = NaN] = reported
-  if (refusals >= 0 && unknown >= 0) {
-    load.refused += refusals
+/**
+ * A report that cannot be read is left out and named: one broken instance must not silence the signal. Instances of an
+ * older release report no faults.
+ */
+function addReport(
+  load: Load,
+  { sk, refused, faults = { N: '0' }, unknownVersion }: Record<string, AttributeValue>,
+): void {
+  const reported = [refused, faults, unknownVersion].map((value) => Number(value?.N ?? NaN))
+  const [refusals = NaN, faulty = NaN, unknown = NaN] = reported
+  if (reported.every((figure) => figure >= 0)) {
+    load.refusedForLoad += refusals
+    load.refusedForFault += faulty
     load.unknownVersion = Math.max(load.unknownVersion, unknown)
   } else {
     load.unreadable.push(sk?.S ?? '')

@@ -1,21 +1,27 @@
-// From demand to the number of instances: one pure function, for the embedded fleet, the simulator and AWS alike.
-// Owns: the scaling decision. State goes in and comes out as a value, the reason comes back as a value, nothing is
-// logged, read or timed here. It cannot fail: without data it keeps what there is.
+// From demand to the number of instances, for the fleet on one machine. Pure: state goes in and comes out as a value.
+// Owns: the scaling decision. It cannot fail: without data, or with figures that are no numbers, it keeps what there is.
+// On AWS this function does not run. There the group's own policies decide on the figures of demand.ts, which the pulse
+// publishes: see infra/aws/queue-scaling.ts.
 //
-// The semantics are those of Amazon EC2 Auto Scaling, from its user guide:
+// The rules follow Amazon EC2 Auto Scaling, from its user guide:
 // - Two scale-out rules side by side, target tracking and a surge step; the one that gives more instances wins
-//   ("Dynamic scaling", multiple policies: the policy that provides the largest capacity).
+//   ("Dynamic scaling", multiple policies: the policy that provides the largest capacity). With the default policy the
+//   surge can win only with 0 or 1 warm instances: from 3 targets an instance on, the target rule asks for 3 times the
+//   fleet, and that is at least 4 more from 2 instances on. AWS has a surge step only while the pulse is silent.
 // - An instance that is launching or warming up counts as capacity, so the same demand asks for the same fleet and
 //   nothing is launched twice ("Set the default instance warmup"). The surge step is on top of the warm instances
 //   only, so it is not repeated while its own instances warm up ("Step and simple scaling policies", warmup).
-// - Scale-out at once, scale-in slowly, and never while instances are on their way.
+// - Scale-out at once. Scale-in slowly, and never while instances are on their way, while the backlog grows, or while
+//   mail is refused because something is full or broken.
 // - Missing data is INSUFFICIENT_DATA: no scaling ("Target tracking scaling policies", considerations).
-import { demandOf, demandPerInstance, enoughInstances, type Demand } from './demand.ts'
+import { demandOf, demandPerInstance, enoughInstances, isCounted, type Demand } from './demand.ts'
 import { clampInstances, targetBacklog, type ScalingPolicy } from './policy.ts'
 
 export type Signal = {
   /** undefined when nobody could say: missing data, which is not zero. */
   demand: Demand | undefined
+  /** Refused within the policy's window because something is full or broken. No demand, but it holds capacity. */
+  refusedForFault: number
   /** Instances in service that are past their warm-up. */
   warm: number
   /** Instances launching, or in service and still warming up. Draining ones are in neither number. */
@@ -27,6 +33,9 @@ export type ScalingState = {
   desired: number
   /** Consecutive periods in which a smaller fleet would have done. */
   lowPeriods: number
+  /** The backlog when that began, and in the last period; null without data. Messages. */
+  lowSinceBacklog: number | null
+  lastBacklog: number | null
   /** When desired last changed, ms; null before the first change. */
   changedAtMs: number | null
 }
@@ -36,9 +45,12 @@ export type ScalingRule = 'hold' | 'target' | 'surge' | 'scale-in' | 'missing-da
 
 export type Decision = { desired: number; rule: ScalingRule; reason: string; state: ScalingState }
 
+/** No period yet in which a smaller fleet would have done. */
+const NOT_LOW = { lowPeriods: 0, lowSinceBacklog: null }
+
 /** The state of a group that starts with `desired` instances. */
 export function initialState(desired: number): ScalingState {
-  return { desired, lowPeriods: 0, changedAtMs: null }
+  return { ...NOT_LOW, desired, lastBacklog: null, changedAtMs: null }
 }
 
 /**
@@ -50,19 +62,36 @@ export function initialState(desired: number): ScalingState {
 export function decide(state: ScalingState, signal: Signal, policy: ScalingPolicy, nowMs: number): Decision {
   const desired = clampInstances(state.desired, policy)
   if (desired !== state.desired) {
-    return changed(desired, 'bounds', `${state.desired} is outside ${bounds(policy)}`, nowMs)
+    const reason = `${state.desired} is outside ${bounds(policy)}`
+    return changed({ ...state, lastBacklog: null }, desired, { rule: 'bounds', reason }, nowMs)
   }
-  if (signal.demand === undefined) {
-    return held({ ...state, lowPeriods: 0 }, 'missing-data', 'no data: nothing changes')
+  const { demand } = signal
+  if (demand === undefined || !isCounted(demand) || !isPopulation(signal)) {
+    return held({ ...state, ...NOT_LOW, lastBacklog: null }, 'missing-data', 'no data: nothing changes')
   }
-  const demand = demandOf(signal.demand)
-  const wish = scaleOutWish(demand, signal, policy)
+  const wish = scaleOutWish(demandOf(demand), signal, policy)
   const out = clampInstances(wish.instances, policy)
+  const next = { ...state, lastBacklog: backlogOf(demand) }
   if (out > desired) {
     const limit = out < wish.instances ? `, held to the maximum of ${policy.maxInstances}` : ''
-    return changed(out, wish.rule, `${wish.reason}${limit}`, nowMs)
+    return changed(next, out, { rule: wish.rule, reason: `${wish.reason}${limit}` }, nowMs)
   }
-  return decideScaleIn(state, signal.demand, signal.pending, policy, nowMs)
+  const enough = enoughInstances(demand, policy)
+  if (enough >= desired) return held({ ...next, ...NOT_LOW }, 'hold', `${desired} needed`)
+  if (signal.refusedForFault > 0) {
+    const reason = `mail is refused because something is full or broken: ${desired} are kept`
+    return held({ ...next, ...NOT_LOW }, 'hold', reason)
+  }
+  return decideScaleIn(countLow(state, next), { enough, pending: signal.pending }, policy, nowMs)
+}
+
+/** What waits or will come back. Work in flight is no backlog. */
+function backlogOf({ ready, refusedForLoad }: Demand): number {
+  return ready + refusedForLoad
+}
+
+function isPopulation({ warm, pending }: Signal): boolean {
+  return [warm, pending].every((instances) => Number.isFinite(instances) && instances >= 0)
 }
 
 type Wish = { instances: number; rule: ScalingRule; reason: string }
@@ -84,42 +113,53 @@ function scaleOutWish(demand: number, signal: Signal, policy: ScalingPolicy): Wi
   return { instances: tracked, rule: 'target', reason }
 }
 
-/** Scale-in: fewer instances than desired would do ({@link enoughInstances}), and have for the policy's periods. */
+type Low = { state: ScalingState; growsNow: boolean; grewSince: boolean }
+
+/** One more period in which a smaller fleet would do, and whether the backlog grows all the same. */
+function countLow(before: ScalingState, state: ScalingState): Low {
+  const backlog = state.lastBacklog ?? 0
+  const since = before.lowSinceBacklog ?? backlog
+  return {
+    state: { ...state, lowPeriods: before.lowPeriods + 1, lowSinceBacklog: since },
+    growsNow: backlog > (before.lastBacklog ?? backlog),
+    grewSince: backlog > since,
+  }
+}
+
+/**
+ * Scale-in: fewer instances than desired would do ({@link enoughInstances}), and have for the policy's periods.
+ * A backlog that has grown over those periods begins them anew.
+ */
 function decideScaleIn(
-  state: ScalingState,
-  demand: Demand,
-  pending: number,
+  { state, growsNow, grewSince }: Low,
+  { enough, pending }: { enough: number; pending: number },
   policy: ScalingPolicy,
   nowMs: number,
 ): Decision {
-  const { desired } = state
+  const { desired, lowPeriods } = state
   const { periods, step, cooldownMs } = policy.scaleIn
-  const enough = enoughInstances(demand, policy)
-  if (enough >= desired) return held({ ...state, lowPeriods: 0 }, 'hold', `${desired} needed`)
-
-  const lowPeriods = state.lowPeriods + 1
-  const waiting = { ...state, lowPeriods }
-  if (lowPeriods < periods)
-    return held(waiting, 'hold', `${enough} would do, ${lowPeriods} of ${periods} periods`)
-  if (pending > 0) return held(waiting, 'hold', `${enough} would do, but ${pending} still warming up`)
-  if (state.changedAtMs !== null && nowMs - state.changedAtMs < cooldownMs) {
-    return held(waiting, 'hold', `${enough} would do, cooling down`)
-  }
+  const wait = (why: string) => held(state, 'hold', `${enough} would do, ${why}`)
+  if (lowPeriods < periods) return wait(`${lowPeriods} of ${periods} periods`)
+  if (grewSince) return { ...wait('but the backlog has grown'), state: { ...state, ...NOT_LOW } }
+  if (growsNow) return wait('but the backlog grows')
+  if (pending > 0) return wait(`but ${pending} still warming up`)
+  if (state.changedAtMs !== null && nowMs - state.changedAtMs < cooldownMs) return wait('cooling down')
   const next = Math.max(enough, desired - step)
-  return changed(
-    next,
-    'scale-in',
-    `${enough} would do for ${lowPeriods} periods: down by ${desired - next}`,
-    nowMs,
-  )
+  const reason = `${enough} would do for ${lowPeriods} periods: down by ${desired - next}`
+  return changed(state, next, { rule: 'scale-in', reason }, nowMs)
 }
 
 function held(state: ScalingState, rule: ScalingRule, reason: string): Decision {
   return { desired: state.desired, rule, reason, state }
 }
 
-function changed(desired: number, rule: ScalingRule, reason: string, nowMs: number): Decision {
-  return { desired, rule, reason, state: { desired, lowPeriods: 0, changedAtMs: nowMs } }
+function changed(
+  state: ScalingState,
+  desired: number,
+  why: Pick<Decision, 'rule' | 'reason'>,
+  nowMs: number,
+): Decision {
+  return { ...why, desired, state: { ...state, ...NOT_LOW, desired, changedAtMs: nowMs } }
 }
 
 function bounds({ minInstances, maxInstances }: ScalingPolicy): string {

@@ -1,5 +1,5 @@
-// What a fleet owes, and how many instances that takes: the sums that the embedded control loop, the queue pulse and
-// AWS's policies have in common. Owns: demand and the numbers that follow from it. Pure and total: it cannot fail.
+// What a fleet owes, and how many instances that takes. The local control loop and the queue pulse on AWS share these
+// sums; AWS's own policies act on the pulse's result. Owns: demand and the numbers that follow from it. Pure and total: it cannot fail.
 import { clampInstances, targetBacklog, type ScalingPolicy } from './policy.ts'
 
 /** What the fleet owes at this moment, in messages. Deferred mail is not owed yet: it would buy useless instances. */
@@ -8,8 +8,13 @@ export type Demand = {
   ready: number
   /** Leased by an instance. */
   inFlight: number
-  /** Refused with 4xx because of load within the policy's window: their senders will be back. */
+  /** Refused within the policy's window for sessions, backlog or memory: another instance could have taken them. */
   refusedForLoad: number
+}
+
+/** Whether every figure is a number that can be counted. Anything else is missing data. */
+export function isCounted({ ready, inFlight, refusedForLoad }: Demand): boolean {
+  return [ready, inFlight, refusedForLoad].every((figure) => Number.isFinite(figure) && figure >= 0)
 }
 
 /** Demand in messages: ready + in flight + refused for load. */
@@ -41,14 +46,14 @@ export function enoughInstances(demand: Demand, policy: ScalingPolicy): number {
 }
 
 /**
- * Instances that the group could do without; never negative. None while any is on its way: as in the embedded
- * fleet, a group that still grows is not made smaller.
+ * Instances that the group could do without; never negative. As in the local fleet there is none while an instance is
+ * on its way, or while mail is refused because something is full or broken.
  */
 export function surplusInstances(
   demand: Demand,
-  group: { inService: number; pending: number },
+  group: { inService: number; pending: number; refusedForFault: number },
   policy: ScalingPolicy,
 ): number {
-  if (group.pending > 0) return 0
+  if (group.pending > 0 || group.refusedForFault > 0) return 0
   return Math.max(0, group.inService - enoughInstances(demand, policy))
 }

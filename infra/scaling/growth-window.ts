@@ -14,7 +14,7 @@ export const emptyWindow: GrowthWindow = { counters: {}, growth: [] }
 /**
  * Adds one observation.
  * @param counters the totals so far, by instance id: a key for every instance that lives, undefined for one that
- *   did not answer this time (its last value is kept). Instances without a key are forgotten.
+ *   did not answer this time, or not with a number (its last value is kept). Instances without a key are forgotten.
  * @param windowMs what is older than this is forgotten
  * @returns the new window and the growth within it
  */
@@ -28,7 +28,7 @@ export function observeGrowth(
   const known: Record<string, number> = {}
   for (const [id, counter] of Object.entries(counters)) {
     const before = window.counters[id] ?? 0
-    const total = counter ?? before
+    const total = counter !== undefined && Number.isFinite(counter) ? counter : before
     grown += total >= before ? total - before : total
     known[id] = total
   }

@@ -9,6 +9,12 @@ const durationMs = v.pipe(
   v.minValue(0, 'a duration in ms, 0 or more'),
   v.finite('a finite duration in ms'),
 )
+const windowMs = v.pipe(
+  v.number(),
+  v.integer('whole ms, 100 to 3600000'),
+  v.minValue(100, 'whole ms, 100 to 3600000'),
+  v.maxValue(3_600_000, 'whole ms, 100 to 3600000'),
+)
 const positiveMs = v.pipe(
   v.number(),
   v.gtValue(0, 'a duration in ms, above 0'),
@@ -18,8 +24,8 @@ const positiveMs = v.pipe(
 /**
  * Defaults are for a real fleet with a signal every 10 s:
  * - `acceptableDelayMs` 10 s: what forwarded mail may wait without anyone noticing.
- * - `surge` at three targets of backlog, 4 instances at once: a retry storm multiplies the arrivals several times
- *   within one period, so proportional steps run behind it.
+ * - `surge` at three targets of backlog, 4 instances at once, for a fleet of one: a retry storm multiplies the arrivals
+ *   several times within one period. From two warm instances on the target rule asks for as many or more.
  * - `scaleIn` below half a target for 30 periods of 10 s, so 5 minutes of evidence an instance. AWS target
  *   tracking waits for 15 one-minute samples; a forwarder's instances hold no state, hence the third of it.
  * - `warmupMs` 30 s: launch to first forwarded mail, from the boot test, rounded up.
@@ -34,8 +40,8 @@ export const scalingPolicySchema = v.pipe(
     deliveryMs: v.optional(positiveMs, 1_000),
     /** Deliveries an instance runs at once. */
     concurrency: v.optional(count, 10),
-    /** How long a refused message counts as demand. */
-    refusedWindowMs: v.optional(positiveMs, 60_000),
+    /** How long a refused message counts as demand. The instances are told. */
+    refusedWindowMs: v.optional(windowMs, 60_000),
     /** How long a launched instance, once in service, is not yet counted as capacity that has shown its effect. */
     warmupMs: v.optional(durationMs, 30_000),
     surge: v.optional(
@@ -86,7 +92,11 @@ export function targetBacklog(policy: ScalingPolicy): number {
   return Math.max(1, policy.acceptableDelayMs / messageMs)
 }
 
-/** Clamps to the group's bounds. Never an error: a wish above the maximum still launches up to the maximum. */
+/**
+ * Clamps to the group's bounds. Never an error: a wish above the maximum still launches up to the maximum, and what is
+ * no number is the minimum.
+ */
 export function clampInstances(instances: number, policy: ScalingPolicy): number {
+  if (Number.isNaN(instances)) return policy.minInstances
   return Math.min(policy.maxInstances, Math.max(policy.minInstances, instances))
 }

@@ -1,4 +1,5 @@
-// What only an instance knows and the queue pulse needs: messages refused for load, and entries of unknown versions.
+// What only an instance knows and the queue pulse needs: refusals that are demand, refusals that are faults, and entries
+// of unknown versions.
 // Owns: one item in the fleet's table for each instance, written only while there is something to tell, and once more
 // when that is over. A report that cannot be stored is counted and logged, never more: the next one says the same.
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
@@ -6,9 +7,6 @@ import { dynamoClient, type AwsSettings } from '../aws/clients.ts'
 import { troubleFields } from '../aws/trouble.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from './metrics.ts'
-
-/** How long a refused message counts as demand: what the policy of scaling has by default. */
-const WINDOW_MS = 60_000
 
 /** A report that nobody renews is old after a minute, and of no use to anyone after an hour. */
 const KEPT_SECONDS = 3_600
@@ -19,7 +17,9 @@ export type LoadReportOptions = {
   /** How often there may be a report. */
   reportMs: number
   instanceId: () => Promise<string>
-  metrics: Pick<Metrics, 'refused' | 'errors'>
+  /** How long a refusal counts. */
+  windowMs: number
+  metrics: Pick<Metrics, 'refusedDemand' | 'refusedFaults' | 'errors'>
   /** Entries of unknown versions in the queue, as last seen. */
   unknownVersion: () => number
   log: Log
@@ -28,7 +28,8 @@ export type LoadReportOptions = {
 /** @returns what stops it. */
 export function startLoadReport(options: LoadReportOptions): () => void {
   const { metrics, reportMs, unknownVersion, log } = options
-  const counts: Count[] = []
+  const refused = countWithin(metrics.refusedDemand, options.windowMs)
+  const faults = countWithin(metrics.refusedFaults, options.windowMs)
   let told = false
   let busy = false
   const client = dynamoClient(options.aws)
@@ -36,10 +37,11 @@ export function startLoadReport(options: LoadReportOptions): () => void {
   async function report(): Promise<void> {
     const nowMs = Date.now()
     const load = {
-      refused: refusedWithin(counts, { atMs: nowMs, total: await refusedForLoad(metrics) }),
+      refused: await refused(nowMs),
+      faults: await faults(nowMs),
       unknownVersion: unknownVersion(),
     }
-    const loaded = load.refused > 0 || load.unknownVersion > 0
+    const loaded = load.refused > 0 || load.faults > 0 || load.unknownVersion > 0
     if (!loaded && !told) return
     await store(await client, options.table, { ...load, nowMs, instanceId: await options.instanceId() })
     told = loaded
@@ -67,24 +69,31 @@ type Count = { atMs: number; total: number }
  * How far a counter has grown within the window. `counts`: what it showed before, oldest first; the newest that is as
  * old as the window is what it has grown from, or the start, when it was 0.
  */
-export function refusedWithin(counts: Count[], now: Count): number {
+export function refusedWithin(counts: Count[], now: Count, windowMs: number): number {
   counts.push(now)
-  while ((counts[1]?.atMs ?? Infinity) <= now.atMs - WINDOW_MS) counts.shift()
+  while ((counts[1]?.atMs ?? Infinity) <= now.atMs - windowMs) counts.shift()
   const [oldest] = counts
-  const before = oldest !== undefined && oldest.atMs <= now.atMs - WINDOW_MS ? oldest.total : 0
+  const before = oldest !== undefined && oldest.atMs <= now.atMs - windowMs ? oldest.total : 0
   return now.total - before
 }
 
-async function refusedForLoad({ refused }: Pick<Metrics, 'refused'>): Promise<number> {
-  const { values } = await refused.get()
-  return values.find(({ labels }) => labels.reason === 'load')?.value ?? 0
+/** @returns how far `counter` has grown within the window, each time it is asked. */
+function countWithin(
+  counter: Metrics['refusedDemand'],
+  windowMs: number,
+): (nowMs: number) => Promise<number> {
+  const counts: Count[] = []
+  return async (nowMs) => {
+    const { values } = await counter.get()
+    return refusedWithin(counts, { atMs: nowMs, total: values[0]?.value ?? 0 }, windowMs)
+  }
 }
 
-type Report = { refused: number; unknownVersion: number; nowMs: number; instanceId: string }
+type Report = { refused: number; faults: number; unknownVersion: number; nowMs: number; instanceId: string }
 
 async function store(client: DynamoDBClient, table: string, report: Report): Promise<void> {
   const { PutItemCommand } = await import('@aws-sdk/client-dynamodb')
-  const { refused, unknownVersion, nowMs, instanceId } = report
+  const { refused, faults, unknownVersion, nowMs, instanceId } = report
   await client.send(
     new PutItemCommand({
       TableName: table,
@@ -93,6 +102,7 @@ async function store(client: DynamoDBClient, table: string, report: Report): Pro
         sk: { S: instanceId },
         atMs: { N: `${nowMs}` },
         refused: { N: `${refused}` },
+        faults: { N: `${faults}` },
         unknownVersion: { N: `${unknownVersion}` },
         ttl: { N: `${Math.ceil(nowMs / 1_000) + KEPT_SECONDS}` },
       },

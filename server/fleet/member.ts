@@ -113,6 +113,14 @@ function reportLoad(
 ): () => void {
   const { aws, queue } = config
   if (queue.engine !== 'aws') return () => {}
-  const unknownVersion = () => watch.load.stats?.unknownVersion ?? 0
-  return startLoadReport({ aws, table: queue.table, reportMs, instanceId, metrics, unknownVersion, log })
+  return startLoadReport({
+    aws,
+    table: queue.table,
+    reportMs,
+    instanceId,
+    windowMs: config.limits.refusedWindowMs,
+    metrics,
+    unknownVersion: () => watch.load.stats?.unknownVersion ?? 0,
+    log,
+  })
 }

@@ -4,9 +4,15 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { QueueStats } from '../queue/entry.ts'
 import { QUEUE_PROBLEMS, type QueueProblem } from '../queue/queue.ts'
 
-/** Why a message was refused. 'load' counts toward demand: it would have been work had there been room. */
+/** Why a message was refused. */
 export type RefusalReason =
-  | 'load'
+  // Another instance could have taken it: demand, see smtp/refused-demand.ts.
+  | 'sessions'
+  | 'backlog'
+  | 'memory'
+  // Something is full or broken, which no instance mends: see FAULTS.
+  | 'queue-full'
+  | 'queue'
   | 'client-connections'
   | 'relay'
   | 'unknown-alias'
@@ -16,9 +22,16 @@ export type RefusalReason =
   | 'malformed'
   | 'recipients'
   | 'draining'
-  | 'queue'
   | 'canary'
   | 'error'
+
+/** Refusals for these reasons alarm and hold capacity. They are no demand: no instance helps. */
+const FAULTS: ReadonlySet<RefusalReason> = new Set(['queue-full', 'queue', 'routes-unavailable', 'error'])
+
+/** Whether `reason` is a fault of ours that no instance mends. */
+export function isFault(reason: RefusalReason): boolean {
+  return FAULTS.has(reason)
+}
 
 export type Metrics = ReturnType<typeof createMetrics>
 
@@ -74,8 +87,18 @@ function createCounters(registers: Registry[]) {
     }),
     refused: new Counter({
       name: 'mailfleet_refused_total',
-      help: 'Messages, recipients or connections refused, by reason; "load" counts toward demand.',
+      help: 'Messages, recipients or connections refused, by reason; each attempt counts.',
       labelNames: ['reason'] as const,
+      registers,
+    }),
+    refusedDemand: new Counter({
+      name: 'mailfleet_refused_demand_total',
+      help: 'Messages refused that another instance could have taken; each counts once a window. This is demand.',
+      registers,
+    }),
+    refusedFaults: new Counter({
+      name: 'mailfleet_refused_faults_total',
+      help: 'Refusals because something is full or broken. They hold the number of instances.',
       registers,
     }),
     deliveries: new Counter({
@@ -110,7 +133,8 @@ function createCounters(registers: Registry[]) {
   }
   // Series that exist from the start: a rate over a counter that appears late misses its first event.
   for (const result of ['delivered', 'deferred', 'failed']) counters.deliveries.inc({ result }, 0)
-  counters.refused.inc({ reason: 'load' }, 0)
+  for (const reason of ['sessions', 'backlog', 'memory', 'queue-full'] as const)
+    counters.refused.inc({ reason }, 0)
   for (const direction of ['back', 'forward']) counters.clockSteps.inc({ direction }, 0)
   return counters
 }

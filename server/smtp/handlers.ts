@@ -1,11 +1,12 @@
 // smtp-server's options: the transactions behind its handlers, what it may offer, and how refusals are counted.
 // Owns: that whatever a handler throws becomes a 451 and a metric, never a crash and never a 5xx.
-import type { SMTPServerOptions, SMTPServerSession } from 'smtp-server'
+import type { SMTPServerAddress, SMTPServerOptions, SMTPServerSession } from 'smtp-server'
 import type { Config } from '../config.ts'
 import type { TlsFiles } from '../load-config.ts'
-import type { Metrics } from '../fleet/metrics.ts'
+import { isFault, type Metrics } from '../fleet/metrics.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
 import { admitConnection, clientOf } from './admission.ts'
+import type { Refused, RefusedDemand } from './refused-demand.ts'
 import { refusalError, refusals, type Refusal } from './refusal.ts'
 import type { Transactions } from './transaction.ts'
 
@@ -26,8 +27,14 @@ export type HandlerOptions = {
   log: Log
 }
 
+/** What a refusal was about, for the log and for the count. */
+type About = { reversePath?: string; sizeBytes?: number; recipient?: string }
+
+/** What the listener adds: it knows how many sessions are sending a message. */
+type WithDemand = HandlerOptions & { demand: RefusedDemand }
+
 /** The options of an SMTPServer that answers as `transactions` decide. */
-export function serverOptions(options: HandlerOptions, connected: Connected): SMTPServerOptions {
+export function serverOptions(options: WithDemand, connected: Connected): SMTPServerOptions {
   const { config, tls, transactions } = options
   const { decide, receive } = guard(options)
   const rejected = new WeakMap<SMTPServerSession, number>()
@@ -50,7 +57,7 @@ export function serverOptions(options: HandlerOptions, connected: Connected): SM
       callback(decide(session, 'connect', () => admitConnection(counts, config.limits), {}))
     },
     onMailFrom(address, session, callback) {
-      const about = { reversePath: address.address }
+      const about = messageOf(address)
       callback(decide(session, 'mail', () => transactions.mail(address, session), about))
     },
     onRcptTo(address, session, callback) {
@@ -90,12 +97,14 @@ function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
 }
 
 /** Runs decisions so that a refusal is counted and logged, and an error nobody expected is a refusal too. */
-function guard({ metrics, log: unlimited }: HandlerOptions) {
+function guard({ metrics, demand, log: unlimited }: WithDemand) {
   const log = limitLog(unlimited, REFUSALS_LOGGED)
 
-  function note(refusal: Refusal, session: SMTPServerSession, about: object): Error {
+  function note(refusal: Refusal, session: SMTPServerSession, about: About): Error {
     const { reason, code, text } = refusal
     metrics.refused.inc({ reason })
+    if (isFault(reason)) metrics.refusedFaults.inc()
+    if (demand.counts(reason, refusedOf(session, about))) metrics.refusedDemand.inc()
     log('refused', { reason, code, text, client: session.remoteAddress, ...about })
     return refusalError(refusal)
   }
@@ -106,7 +115,7 @@ function guard({ metrics, log: unlimited }: HandlerOptions) {
     return refusals.internal
   }
 
-  function decide(session: SMTPServerSession, where: string, decision: () => Refusal | null, about: object) {
+  function decide(session: SMTPServerSession, where: string, decision: () => Refusal | null, about: About) {
     let refusal: Refusal | null
     try {
       refusal = decision()
@@ -120,20 +129,30 @@ function guard({ metrics, log: unlimited }: HandlerOptions) {
   async function receive(session: SMTPServerSession, take: () => Promise<{ id: string } | Refusal>) {
     try {
       const result = await take()
-      return 'id' in result ? result.id : note(result, session, { reversePath: senderOf(session) })
+      return 'id' in result ? result.id : note(result, session, messageOf(session.envelope.mailFrom))
     } catch (error) {
       // A client that left in the middle of its message hears nothing.
       if ((error as NodeJS.ErrnoException).code === 'ECONNECTION') {
         log('client-left', { client: session.remoteAddress })
         return refusalError(refusals.internal)
       }
-      return note(unexpected('data', error), session, { reversePath: senderOf(session) })
+      return note(unexpected('data', error), session, messageOf(session.envelope.mailFrom))
     }
   }
 
   return { decide, receive }
 }
 
-function senderOf({ envelope }: SMTPServerSession): string {
-  return envelope.mailFrom === false ? '' : envelope.mailFrom.address
+/** What MAIL says of a message. */
+function messageOf(mailFrom: SMTPServerAddress | false): About {
+  if (mailFrom === false) return { reversePath: '' }
+  const { address, args } = mailFrom
+  return { reversePath: address, sizeBytes: Number((args === false ? {} : args)['SIZE'] ?? 0) }
+}
+
+function refusedOf(
+  { remoteAddress }: SMTPServerSession,
+  { reversePath = '', sizeBytes = 0 }: About,
+): Refused {
+  return { clientAddress: remoteAddress, reversePath, sizeBytes }
 }

@@ -1,7 +1,9 @@
 // The SMTP listener: smtp-server bound to an address or an inherited socket.
 // Owns: connection counts, and draining without a reset: transactions under way finish, everyone else is told 421.
-// Where others serve the same socket, this process closes its own copy of it first; an instance of a group, which is
-// alone with its port, goes on answering until it is closed. Fails at start only, when the socket cannot be had.
+// Where others hold the same socket, this process closes its own copy of it first. A server that bound its port itself
+// first answers every client that waits in the accept queue. An instance of a group, which is alone with its port, goes
+// on answering until it is closed. Under a full table of connections, slow clients are ended early.
+// Fails at start only, when the socket cannot be had.
 import type { Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
@@ -9,6 +11,7 @@ import type { Config } from '../config.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
 import { clientOf } from './admission.ts'
 import { serverOptions, type HandlerOptions } from './handlers.ts'
+import { createRefusedDemand } from './refused-demand.ts'
 import { sessionClass, useSessions, type Session } from './session.ts'
 
 /** Connections the kernel may hold for us before they are accepted; Linux caps it at net.core.somaxconn, 4,096. */
@@ -20,6 +23,18 @@ const ERRORS_LOGGED = 10
 /** How often a drain looks for sessions that have become idle. */
 const DRAIN_LOOK_MS = 50
 
+/** The longest wait between two looks at a full table of connections. */
+const FULL_LOOK_MS = 1_000
+
+/** The table is no longer full once so many of its connections are left: not at each one that ends. */
+const FULL_UNTIL_SHARE = 0.9
+
+/** The accept queue is empty once so long has passed without a client. */
+const ACCEPT_QUIET_MS = 50
+
+/** How long clients may keep the accept queue of a draining server busy. */
+const ACCEPT_QUIET_BOUND_MS = 2_000
+
 export type Listener = {
   /** Where it listens: host and port, or the descriptor it was given. */
   address: { host: string; port: number } | { fd: number }
@@ -30,13 +45,18 @@ export type Listener = {
   close: () => void
 }
 
-type State = { draining: boolean; connections: number; fromClient: Map<string, number> }
+type State = { draining: boolean; connections: number; accepted: number; fromClient: Map<string, number> }
 
 /** Starts listening; resolves once connections are taken. @throws when the address is in use or not ours to bind. */
 export async function startListener(options: HandlerOptions): Promise<Listener> {
   const { config, metrics, log } = options
-  const state: State = { draining: false, connections: 0, fromClient: new Map() }
-  const server = new SMTPServer(serverOptions(options, state))
+  const state: State = { draining: false, connections: 0, accepted: 0, fromClient: new Map() }
+  const demand = createRefusedDemand({
+    windowMs: config.limits.refusedWindowMs,
+    transactions: () => transactionsOf(server),
+    nowMs: () => performance.now(),
+  })
+  const server = new SMTPServer(serverOptions({ ...options, demand }, state))
   const logError = limitLog(log, ERRORS_LOGGED)
   server.on('error', (error: Error) => logError('session-error', errorFields(error)))
   const { dataMs, commandsMs } = config.limits
@@ -45,13 +65,17 @@ export async function startListener(options: HandlerOptions): Promise<Listener> 
   await listen(server, config.listen.smtp)
   metrics.beforeScrape.push(() => {
     metrics.smtpConnections.set(state.connections)
-    metrics.smtpTransactions.set(sessionsOf(server).filter((session) => session.inTransaction()).length)
+    metrics.smtpTransactions.set(transactionsOf(server))
   })
+  watchTable(server, state, config.limits, log)
   return {
     address: boundAddress(server.server, config.listen.smtp),
     isOpen: () => server.server.listening && !state.draining,
     drain: async (timeoutMs) => {
       state.draining = true
+      dismissIdle(server)
+      const ownPort = config.listen.smtp.fd === undefined && config.fleet === undefined
+      if (ownPort) await emptyAcceptQueue(state, timeoutMs)
       await drainSessions(server, timeoutMs, { log, stayOpen: config.fleet !== undefined })
     },
     close: () => {
@@ -70,11 +94,47 @@ function sessionsOf(server: SMTPServer): Session[] {
   return [...server.connections] as Session[]
 }
 
+/** Sessions that are sending a message. */
+function transactionsOf(server: SMTPServer): number {
+  return sessionsOf(server).filter((session) => session.inTransaction()).length
+}
+
+/**
+ * Shorter time-outs while the table of connections is full, as Postfix's stress mode has them: clients that bring no
+ * message make room for those that do (http://www.postfix.org/STRESS_README.html).
+ */
+function watchTable(server: SMTPServer, state: State, limits: Config['limits'], log: Log): void {
+  const { connections, fullIdleMs: idleMs, fullCommandsMs: commandsMs } = limits
+  let full = false
+  const timer = setInterval(
+    () => {
+      const wasFull = full
+      full = state.connections >= connections * (wasFull ? FULL_UNTIL_SHARE : 1)
+      if (full !== wasFull)
+        log(full ? 'connections-full' : 'connections-free', { connections: state.connections })
+      if (full) for (const session of sessionsOf(server)) session.endIfSlow({ idleMs, commandsMs })
+    },
+    Math.min(FULL_LOOK_MS, Math.ceil(idleMs / 4)),
+  )
+  timer.unref()
+}
+
+/** Clients that the kernel has connected are accepted and told 421. Closing the socket now would reset them. */
+async function emptyAcceptQueue(state: State, timeoutMs: number): Promise<void> {
+  const deadlineMs = Date.now() + Math.min(ACCEPT_QUIET_BOUND_MS, timeoutMs)
+  let accepted = -1
+  while (accepted !== state.accepted && Date.now() < deadlineMs) {
+    accepted = state.accepted
+    await sleep(ACCEPT_QUIET_MS)
+  }
+}
+
 function countConnection(session: Session, state: State): void {
   const { fromClient } = state
   const client = clientOf(session.remoteAddress)
   fromClient.set(client, (fromClient.get(client) ?? 0) + 1)
   state.connections++
+  state.accepted++
   session.once('close', () => {
     const left = (fromClient.get(client) ?? 1) - 1
     if (left === 0) fromClient.delete(client)

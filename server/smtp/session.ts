@@ -1,7 +1,8 @@
 // One SMTP session: smtp-server's connection with what the library leaves out. The only file that touches members
 // the library keeps for itself (typed, but undocumented): recheck it at every update of smtp-server.
-// Owns: a greeting without the library's 100 ms wait, replies to a client that has closed its side, no new transaction while draining, bounds on how long one
-// message may take and how long a session may go without one, and whether a session is idle.
+// Owns: a greeting without the library's 100 ms wait, replies to a client that has closed its side, no new transaction
+// while draining, bounds on how long one message may take and how long a session may go without one (shorter for a full
+// table of connections), and whether a session is idle.
 import type { SMTPServer } from 'smtp-server'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection'
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream'
@@ -29,6 +30,8 @@ export type Session = SMTPConnection & {
   isIdle: () => boolean
   /** Between an accepted MAIL and the last reply of its transaction. */
   inTransaction: () => boolean
+  /** Ends the session if its client owes us input for longer than this. For a full table of connections. */
+  endIfSlow: (limits: { idleMs: number; commandsMs: number }) => void
   /** Says 421 and closes; what the client still sends is read and ignored, so nothing is reset. */
   dismiss: () => void
 }
@@ -71,9 +74,49 @@ class ExactConnection extends SMTPConnection {
   }
 }
 
+/** The connection as the listener looks at it: what it is doing, and for how long its client has been silent. */
+class WatchedConnection extends ExactConnection {
+  /** Bytes read when the client was last looked at, and when it was last heard. Monotonic, ms. */
+  #bytesRead = 0
+  #heardMs = performance.now()
+  /** Since when it has sent no message. */
+  awaitedMs = performance.now()
+  /** Ends a message that is being received. */
+  endMessage: (() => void) | undefined
+
+  endIfSlow({ idleMs, commandsMs }: { idleMs: number; commandsMs: number }): void {
+    const nowMs = performance.now()
+    const { bytesRead } = this._socket
+    if (bytesRead !== this.#bytesRead || this.#waitsForUs()) this.#heardMs = nowMs
+    this.#bytesRead = bytesRead
+    if (this._closing || this._closed) return
+    const silent = nowMs - this.#heardMs >= idleMs
+    if (silent && this.endMessage !== undefined) this.endMessage()
+    else if (silent || (this.endMessage === undefined && nowMs - this.awaitedMs >= commandsMs))
+      this.send(refusals.tableFull.code, refusals.tableFull.text)
+  }
+
+  /** The client waits for our reply: nothing to hold against it. */
+  #waitsForUs(): boolean {
+    return this._handlerPending || (Boolean(this._dataStream) && !(this._parser && this._parser._dataMode))
+  }
+
+  isIdle(): boolean {
+    return this._ready && !this.inTransaction() && !this._handlerPending && !this._upgrading
+  }
+
+  dismiss(): void {
+    this.send(refusals.draining.code, refusals.draining.text)
+  }
+
+  inTransaction(): boolean {
+    return Boolean(this._dataStream) || Boolean(this.session.envelope?.mailFrom)
+  }
+}
+
 /** Makes the class of sessions that `options` holds for. */
 export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions) {
-  return class extends ExactConnection implements Session {
+  return class extends WatchedConnection implements Session {
     /** Runs while a message comes, or while none does. */
     #timer: NodeJS.Timeout | undefined
 
@@ -86,6 +129,8 @@ export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions)
     /** The library's time-out begins anew with every byte, so that a few bytes an hour would hold a connection. */
     #awaitMessage(): void {
       clearTimeout(this.#timer)
+      this.endMessage = undefined
+      this.awaitedMs = performance.now()
       this.#timer = setTimeout(() => this.send(refusals.noMessage.code, refusals.noMessage.text), commandsMs)
       this.#timer.unref()
     }
@@ -109,26 +154,15 @@ export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions)
       const receiving = this._dataStream
       if (!receiving) return
       clearTimeout(this.#timer)
-      this.#timer = setTimeout(() => {
+      this.endMessage = () => {
         this.send(refusals.tooSlow.code, refusals.tooSlow.text)
         receiving.destroy(Object.assign(new Error('message took too long'), { code: 'ECONNECTION' }))
-      }, dataMs)
+      }
+      this.#timer = setTimeout(this.endMessage, dataMs)
       this.#timer.unref()
       receiving.once('close', () => {
         if (!this._closed) this.#awaitMessage()
       })
-    }
-
-    isIdle(): boolean {
-      return this._ready && !this.inTransaction() && !this._handlerPending && !this._upgrading
-    }
-
-    dismiss(): void {
-      this.send(refusals.draining.code, refusals.draining.text)
-    }
-
-    inTransaction(): boolean {
-      return Boolean(this._dataStream) || Boolean(this.session.envelope?.mailFrom)
     }
   }
 }

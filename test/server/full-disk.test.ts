@@ -48,7 +48,7 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
     }
   }
   assert.equal(refused, 5)
-  assert.ok(((await instance.metric('mailfleet_refused_total{reason="load"}')) ?? 0) >= 5)
+  assert.ok(((await instance.metric('mailfleet_refused_total{reason="queue-full"}')) ?? 0) >= 5)
   assert.equal((await instance.admin('/healthz')).status, 200)
   const sink = await startSink({ port })
   const mail = await sink.received(accepted.size)

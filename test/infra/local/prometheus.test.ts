@@ -63,8 +63,8 @@ suite('an observation', () => {
     assert.deepEqual(seen.queue, { ready: 5, inFlight: 2, deferred: 1, oldestReadySeconds: 0 })
   })
 
-  test('refusals for load are summed over instances, others do not count', () => {
-    const refused = 'mailfleet_refused_total{reason="load"} 3\nmailfleet_refused_total{reason="relay"} 9\n'
+  test('refusals that are demand are summed over instances, other refusals do not count', () => {
+    const refused = 'mailfleet_refused_demand_total 3\nmailfleet_refused_total{reason="backlog"} 9\n'
     const seen = observe([scrape('a', queue + refused), scrape('b', queue + refused)], noMemory, 60_000, 0)
     assert.equal(seen.refusedForLoad, 6)
   })

@@ -9,6 +9,7 @@ function row(second: number, changes: Partial<TimelineRow> = {}): TimelineRow {
     deferred: 0,
     oldestReadySeconds: 0,
     refusedForLoad: 0,
+    refusedForFault: 0,
     demand: 2,
     acceptedPerSecond: 10,
     desired: 1,

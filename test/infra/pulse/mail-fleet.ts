@@ -88,10 +88,9 @@ export async function reportLoad(
   { dynamo }: Clients,
   table: string,
   instance: string,
-  { ageMs, refused, unknownVersion }: { ageMs: number; refused?: number; unknownVersion?: number },
+  { ageMs, ...given }: { ageMs: number; refused?: number; faults?: number; unknownVersion?: number },
 ): Promise<void> {
-  const figures = { ...(refused === undefined ? {} : { refused }), unknownVersion: unknownVersion ?? 0 }
-  const numbers = Object.entries({ atMs: Date.now() - ageMs, ...figures })
+  const numbers = Object.entries({ atMs: Date.now() - ageMs, unknownVersion: 0, ...given })
   const attributes = Object.fromEntries(numbers.map(([key, value]) => [key, { N: String(value) }]))
   const Item = { pk: { S: 'load' }, sk: { S: instance }, ...attributes }
   await dynamo.send(new PutItemCommand({ TableName: table, Item }))
@@ -104,6 +103,7 @@ const METRICS = [
   'InFlight',
   'Deferred',
   'RefusedForLoad',
+  'RefusedForFault',
   'Capacity',
   'Surplus',
   'UnknownVersion',

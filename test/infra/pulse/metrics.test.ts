@@ -15,6 +15,7 @@ const measured = {
   deferred: 5000,
   inService: 2,
   pending: 1,
+  refusedForFault: 0,
   unknownVersion: 0,
 }
 
@@ -36,6 +37,8 @@ test('a group of none still has a demand an instance', () => {
 test('surplus is what the policy could do without', () => {
   const idle = { ...measured, demand: { ready: 0, inFlight: 0, refusedForLoad: 0 }, inService: 4, pending: 0 }
   assert.equal(measuredValues(idle, policy).Surplus, 3)
+  const full = measuredValues({ ...idle, refusedForFault: 1 }, policy)
+  assert.deepEqual([full.Surplus, full.Demand, full.RefusedForFault], [0, 0, 1])
 })
 
 test('a failure publishes itself and not one zero', () => {

@@ -21,7 +21,12 @@ test('a slot: every metric with its value, under the time of the slot', { skip }
     instances: 3,
   })
   await reportLoad(clients, settings.TABLE, 'i-1', { ageMs: 0, refused: 30 })
-  await reportLoad(clients, settings.TABLE, 'i-2', { ageMs: 5_000, refused: 12, unknownVersion: 2 })
+  await reportLoad(clients, settings.TABLE, 'i-2', {
+    ageMs: 5_000,
+    refused: 12,
+    faults: 3,
+    unknownVersion: 2,
+  })
   await reportLoad(clients, settings.TABLE, 'i-gone', { ageMs: 3_600_000, refused: 999, unknownVersion: 9 })
 
   const report = await workSlot(clients, settings, slot)
@@ -35,7 +40,8 @@ test('a slot: every metric with its value, under the time of the slot', { skip }
     Deferred: 1 + 1 + 3 + 1,
     RefusedForLoad: 42,
     Capacity: 3,
-    Surplus: 2,
+    RefusedForFault: 3,
+    Surplus: 0,
     UnknownVersion: 2,
     PulseFailed: 0,
   }

@@ -23,10 +23,10 @@ const policy: ScalingPolicy = {
 function signal(
   ready: number,
   warm: number,
-  more: { inFlight?: number; refused?: number; pending?: number } = {},
+  more: { inFlight?: number; refused?: number; faults?: number; pending?: number } = {},
 ): Signal {
-  const { inFlight = 0, refused = 0, pending = 0 } = more
-  return { demand: { ready, inFlight, refusedForLoad: refused }, warm, pending }
+  const { inFlight = 0, refused = 0, faults = 0, pending = 0 } = more
+  return { demand: { ready, inFlight, refusedForLoad: refused }, refusedForFault: faults, warm, pending }
 }
 
 /** Runs one signal a second from `state` on. */
@@ -60,8 +60,8 @@ const table: [name: string, from: number, signal: Signal, to: number, rule: Scal
   ['desired above the maximum', 12, signal(0, 12), 10, 'bounds'],
   ['desired below the minimum', 0, signal(0, 0), 1, 'bounds'],
   ['no instance at all and mail waiting', 1, signal(150, 0), 2, 'target'],
-  ['no data keeps what there is', 4, { demand: undefined, warm: 4, pending: 0 }, 4, 'missing-data'],
-  ['no data still obeys the bounds', 0, { demand: undefined, warm: 0, pending: 0 }, 1, 'bounds'],
+  ['no data keeps what there is', 4, { ...signal(0, 4), demand: undefined }, 4, 'missing-data'],
+  ['no data still obeys the bounds', 0, { ...signal(0, 0), demand: undefined }, 1, 'bounds'],
 ]
 for (const [name, from, given, to, rule] of table) {
   test(name, () => {
@@ -130,7 +130,7 @@ test('one busy period starts the count anew', () => {
 })
 
 test('missing data never scales in, and starts the count anew', () => {
-  const missing: Signal = { demand: undefined, warm: 2, pending: 0 }
+  const missing: Signal = { ...signal(0, 2), demand: undefined }
   assert.ok(run(initialState(2), repeat(100, missing)).every(({ desired }) => desired === 2))
   const broken = run(initialState(2), [signal(0, 2), signal(0, 2), missing, signal(0, 2), signal(0, 2)])
   assert.equal(broken.at(-1)?.desired, 2)
@@ -214,4 +214,56 @@ test('a maximum below the minimum names the key', () => {
     () => checkInput('fleet.yaml', scalingPolicySchema, { minInstances: 3, maxInstances: 2 }),
     /maxInstances: expected at least minInstances/,
   )
+})
+
+test('a fleet whose backlog grows is never scaled in, though a smaller one would still do', () => {
+  // 1 more each period: even at 99 messages 2 instances of 50 would do.
+  const growing = Array.from({ length: 100 }, (_, period) => signal(period, 5))
+  assert.ok(run(initialState(5), growing).every(({ rule }) => rule === 'hold'))
+  // With ups and downs on the way up as well.
+  const jagged = Array.from({ length: 100 }, (_, period) => signal(period + (period % 2) * 2, 5))
+  assert.ok(run(initialState(5), jagged).every(({ rule }) => rule === 'hold'))
+  const refused = Array.from({ length: 100 }, (_, period) => signal(0, 5, { refused: period }))
+  assert.ok(run(initialState(5), refused).every(({ rule }) => rule === 'hold'))
+})
+
+test('a backlog that fell and rises again is not scaled in while it rises', () => {
+  const turning = [200, 50, 60, 70, 80, 90].map((ready) => signal(ready, 5))
+  assert.ok(run(initialState(5), turning).every(({ rule }) => rule === 'hold'))
+})
+
+test('a backlog that has stopped growing is scaled in', () => {
+  const rising = Array.from({ length: 10 }, (_, period) => signal(period, 5))
+  assert.equal(run(initialState(5), [...rising, ...repeat(6, signal(10, 5))]).at(-1)?.desired, 4)
+})
+
+test('a fleet that refuses mail because something is full or broken keeps its size, and does not grow', () => {
+  const faulty = run(initialState(3), repeat(50, signal(0, 3, { faults: 1_000 })))
+  assert.ok(faulty.every(({ desired, rule }) => desired === 3 && rule === 'hold'))
+})
+
+test('figures that are no numbers are missing data, and do no harm later', () => {
+  for (const bad of [NaN, Infinity, -1]) {
+    for (const broken of [
+      signal(bad, 3),
+      signal(0, 3, { inFlight: bad }),
+      signal(0, 3, { refused: bad }),
+      signal(0, bad),
+      signal(0, 3, { pending: bad }),
+    ]) {
+      const [first, ...later] = run(initialState(3), [broken, ...repeat(3, signal(0, 3))])
+      assert.deepEqual([first?.desired, first?.rule], [3, 'missing-data'])
+      assert.equal(later.at(-1)?.desired, 2)
+    }
+  }
+  assert.equal(decide(initialState(NaN), signal(0, 3), policy, 0).desired, 1)
+})
+
+test('with the default policy the surge can win only with 0 or 1 warm instances', () => {
+  const defaults = { ...v.parse(scalingPolicySchema, {}), maxInstances: 1_000 }
+  const winners = new Set<number>()
+  for (let warm = 0; warm <= 10; warm += 1)
+    for (let ready = 0; ready <= 6_000; ready += 50)
+      if (decide(initialState(1), signal(ready, warm), defaults, 0).rule === 'surge') winners.add(warm)
+  assert.deepEqual([...winners], [0, 1])
 })

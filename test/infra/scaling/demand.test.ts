@@ -44,15 +44,23 @@ for (const [name, demand, instances] of enough) {
   test(`enough: ${name}`, () => assert.equal(enoughInstances(demand, policy), instances))
 }
 
-const surplus: [name: string, demand: Demand, inService: number, pending: number, instances: number][] = [
-  ['idle, down to the minimum', owed(0), 4, 0, 3],
-  ['just enough', owed(100), 2, 0, 0],
-  ['too few is no negative surplus', owed(900), 2, 0, 0],
-  ['none while an instance is on its way', owed(0), 4, 1, 0],
-  ['none at the minimum', owed(0), 1, 0, 0],
+type Group = Parameters<typeof surplusInstances>[1]
+const group = (inService: number, pending = 0, refusedForFault = 0): Group => ({
+  inService,
+  pending,
+  refusedForFault,
+})
+
+const surplus: [name: string, demand: Demand, group: Group, instances: number][] = [
+  ['idle, down to the minimum', owed(0), group(4), 3],
+  ['just enough', owed(100), group(2), 0],
+  ['too few is no negative surplus', owed(900), group(2), 0],
+  ['none while an instance is on its way', owed(0), group(4, 1), 0],
+  ['none while mail is refused because something is full or broken', owed(0), group(4, 0, 1), 0],
+  ['none at the minimum', owed(0), group(1), 0],
 ]
-for (const [name, demand, inService, pending, instances] of surplus) {
+for (const [name, demand, size, instances] of surplus) {
   test(`surplus: ${name}`, () => {
-    assert.equal(surplusInstances(demand, { inService, pending }, policy), instances)
+    assert.equal(surplusInstances(demand, size, policy), instances)
   })
 }

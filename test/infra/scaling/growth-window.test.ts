@@ -34,3 +34,11 @@ test('instances that are gone are forgotten, their refusals are not', () => {
   assert.equal(seen.grown, 8)
   assert.deepEqual(Object.keys(seen.window.counters), ['b'])
 })
+
+test('a counter that is no number counts nothing, then or later', () => {
+  let seen = observeGrowth(emptyWindow, { a: 3 }, 60_000, 0)
+  seen = observeGrowth(seen.window, { a: NaN }, 60_000, 1000)
+  assert.equal(seen.grown, 3)
+  seen = observeGrowth(seen.window, { a: 5 }, 60_000, 2000)
+  assert.equal(seen.grown, 5)
+})

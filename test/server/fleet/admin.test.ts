@@ -22,7 +22,9 @@ const GAUGES = [
 
 const COUNTERS = [
   'mailfleet_messages_accepted_total',
-  'mailfleet_refused_total{reason="load"}',
+  'mailfleet_refused_total{reason="backlog"}',
+  'mailfleet_refused_demand_total',
+  'mailfleet_refused_faults_total',
   'mailfleet_deliveries_total{result="delivered"}',
   'mailfleet_deliveries_total{result="deferred"}',
   'mailfleet_deliveries_total{result="failed"}',

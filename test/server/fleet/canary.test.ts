@@ -113,7 +113,7 @@ test('behind a backlog beyond the bound it becomes ready, and its canary is not 
     },
   })
   await instance.logged('ready')
-  assert.equal(await instance.metric('mailfleet_refused_total{reason="load"}'), 0)
+  assert.equal(await instance.metric('mailfleet_refused_demand_total'), 0)
   assert.equal(await instance.stop(), 0)
 })
 

@@ -27,6 +27,7 @@ async function reported(table: string) {
   const number = (name: string) => Number(Item[name]?.N)
   return {
     refused: number('refused'),
+    faults: number('faults'),
     unknownVersion: number('unknownVersion'),
     keptSeconds: number('ttl') - number('atMs') / 1_000,
   }
@@ -53,6 +54,7 @@ async function reporting(over: Partial<LoadReportOptions> = {}) {
     aws,
     table: queue.table,
     reportMs: 20,
+    windowMs: 60_000,
     instanceId: () => {
       asked++
       return Promise.resolve(INSTANCE)
@@ -68,7 +70,8 @@ async function reporting(over: Partial<LoadReportOptions> = {}) {
 
 test('refused within the last minute, from a counter', () => {
   const counts: { atMs: number; total: number }[] = []
-  const at = (seconds: number, total: number) => refusedWithin(counts, { atMs: seconds * 1_000, total })
+  const at = (seconds: number, total: number) =>
+    refusedWithin(counts, { atMs: seconds * 1_000, total }, 60_000)
   assert.equal(at(0, 0), 0)
   assert.equal(at(10, 5), 5)
   assert.equal(at(20, 5), 5)
@@ -80,6 +83,13 @@ test('refused within the last minute, from a counter', () => {
   assert.ok(counts.length < 4)
 })
 
+test('a report counts what was refused within its window, no longer', async () => {
+  const { table, metrics } = await reporting({ windowMs: 200 })
+  metrics.refusedDemand.inc(7)
+  await until(table, (report) => report?.refused === 7)
+  await until(table, (report) => report?.refused === 0)
+})
+
 test('nothing to tell: nothing is written', async () => {
   const { table, metrics, asked } = await reporting()
   metrics.refused.inc({ reason: 'relay' })
@@ -88,14 +98,15 @@ test('nothing to tell: nothing is written', async () => {
   assert.equal(await reported(table), undefined)
 })
 
-test('refused for load, or an unknown version: a report; and one more when it is over', async () => {
+test('refused as demand or for a fault, or an unknown version: a report; and one more when it is over', async () => {
   let unknown = 2
   const { table, metrics, asked } = await reporting({ unknownVersion: () => unknown })
   const first = await until(table, (report) => report !== undefined)
   assert.equal(first?.unknownVersion, 2)
   assert.ok(Math.abs(first.keptSeconds - 3_600) <= 1, `${first.keptSeconds}`)
-  metrics.refused.inc({ reason: 'load' }, 7)
-  await until(table, (report) => report?.refused === 7)
+  metrics.refusedDemand.inc(7)
+  metrics.refusedFaults.inc(3)
+  await until(table, (report) => report?.refused === 7 && report.faults === 3)
   unknown = 0
   await until(table, (report) => report?.unknownVersion === 0)
   assert.ok(asked() > 0)

@@ -1,4 +1,4 @@
-// When the answer is "later", as a table; and the same over a real socket, counted as refused for load.
+// When the answer is "later", as a table; and the same over a real socket, counted as demand or as a fault.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
@@ -28,18 +28,18 @@ const QUEUE = { maxEntries: 100, maxBytes: 10_000 }
 const MESSAGES: [name: string, load: Partial<Load>, sizeBytes: number, expected: string | null][] = [
   ['room for it', {}, 1_000, null],
   ['the queue does not answer', { stats: null }, 0, '451 queue'],
-  ['the queue is full of entries', { stats: { ...STATS, entries: 100 } }, 0, '452 load'],
+  ['the queue is full of entries', { stats: { ...STATS, entries: 100 } }, 0, '452 queue-full'],
   [
     'the queue is full counting what came since',
     { stats: { ...STATS, entries: 98 }, acceptedSince: 2 },
     0,
-    '452 load',
+    '452 queue-full',
   ],
-  ['the queue has no room for its bytes', { stats: { ...STATS, bytes: 9_500 } }, 501, '452 load'],
-  ['the backlog is at its bound', { stats: { ...STATS, ready: 20 } }, 0, '451 load'],
-  ['the backlog is counting what came since', { acceptedSince: 10 }, 0, '451 load'],
+  ['the queue has no room for its bytes', { stats: { ...STATS, bytes: 9_500 } }, 501, '452 queue-full'],
+  ['the backlog is at its bound', { stats: { ...STATS, ready: 20 } }, 0, '451 backlog'],
+  ['the backlog is counting what came since', { acceptedSince: 10 }, 0, '451 backlog'],
   ['a large deferred queue is no backlog', { stats: { ...STATS, deferred: 80, entries: 90 } }, 0, null],
-  ['too many messages are arriving', { bufferedBytes: 4_500 }, 501, '452 load'],
+  ['too many messages are arriving', { bufferedBytes: 4_500 }, 501, '452 memory'],
 ]
 
 for (const [name, load, sizeBytes, expected] of MESSAGES) {
@@ -54,7 +54,7 @@ test('a connection: within both bounds, or 421', () => {
   const decide = (connections: number, fromClient: number, draining = false) =>
     admitConnection({ connections, fromClient, draining }, bounds)?.reason ?? null
   assert.equal(decide(10, 3), null)
-  assert.equal(decide(11, 1), 'load')
+  assert.equal(decide(11, 1), 'sessions')
   assert.equal(decide(5, 4), 'client-connections')
   assert.equal(decide(1, 1, true), 'draining')
 })
@@ -79,7 +79,7 @@ test('a queue that cannot be asked is noticed and reported', async () => {
   watch.stop()
 })
 
-test('a backlog beyond its bound refuses MAIL with 451 and is counted as load', async () => {
+test('a backlog beyond its bound refuses MAIL with 451; a message tried again is demand once', async () => {
   const sink = await startSink({ data: () => new Promise<null>(() => {}) })
   const instance = await startInstance({
     config: {
@@ -93,7 +93,11 @@ test('a backlog beyond its bound refuses MAIL with 451 and is counted as load', 
     replies.push((await sendMail(talk, { to: ['info@example.org'] }))[0] ?? '')
   const refused = replies.filter((reply) => reply.startsWith('451 4.3.2')).length
   assert.ok(refused >= 2, replies.join('\n'))
-  assert.equal(await instance.metric('mailfleet_refused_total{reason="load"}'), refused)
+  assert.equal(await instance.metric('mailfleet_refused_total{reason="backlog"}'), refused)
+  assert.equal(await instance.metric('mailfleet_refused_demand_total'), 1)
+  await sendMail(talk, { from: 'bob@sender.example', to: ['info@example.org'] })
+  assert.equal(await instance.metric('mailfleet_refused_demand_total'), 2)
+  assert.equal(await instance.metric('mailfleet_refused_faults_total'), 0)
   assert.equal(await instance.metric('mailfleet_messages_accepted_total'), 6 - refused)
   instance.signal('SIGKILL')
   await sink.close()
@@ -109,12 +113,14 @@ test('a full queue refuses with 452 and keeps what it has', async () => {
   assert.match(await last(), /^250 /)
   assert.match((await talk.say('MAIL FROM:<a@sender.example>')) ?? '', /^452 4\.3\.1/)
   const metrics = await (await instance.admin('/metrics')).text()
-  assert.match(metrics, /^mailfleet_refused_total\{reason="load"\} 1$/m)
+  assert.match(metrics, /^mailfleet_refused_total\{reason="queue-full"\} 1$/m)
+  assert.match(metrics, /^mailfleet_refused_faults_total 1$/m)
+  assert.match(metrics, /^mailfleet_refused_demand_total 0$/m)
   talk.end()
   assert.equal(await instance.stop(), 0)
 })
 
-test('one connection too many hears 421, counted as load; closing one makes room', async () => {
+test('one connection too many hears 421; closing one makes room', async () => {
   const instance = await startInstance({ config: { limits: { connections: 2 } } })
   const [one, two] = [await greeted(instance.port), await greeted(instance.port)]
   const third = await talkTo(instance.port)
@@ -122,7 +128,7 @@ test('one connection too many hears 421, counted as load; closing one makes room
   assert.equal(await third.line(), null)
   assert.equal(third.failure(), null)
   third.end()
-  assert.equal(await instance.metric('mailfleet_refused_total{reason="load"}'), 1)
+  assert.equal(await instance.metric('mailfleet_refused_total{reason="sessions"}'), 1)
   await one.say('QUIT')
   one.end()
   const again = await talkTo(instance.port)

@@ -6,6 +6,7 @@ import { createMetrics } from '../../../server/fleet/metrics.ts'
 import { serverOptions } from '../../../server/smtp/handlers.ts'
 import { sessionClass, useSessions } from '../../../server/smtp/session.ts'
 import type { Transactions } from '../../../server/smtp/transaction.ts'
+import { createRefusedDemand } from '../../../server/smtp/refused-demand.ts'
 import { SMTPServer } from 'smtp-server'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -60,9 +61,9 @@ test('TypeErrors in every handler, one after the other', async () => {
   }
   const metrics = createMetrics(() => STATS)
   const connected = { draining: false, connections: 1, fromClient: new Map<string, number>() }
-  const server = new SMTPServer(
-    serverOptions({ config: config(), tls: null, transactions, metrics, log: () => {} }, connected),
-  )
+  const demand = createRefusedDemand({ windowMs: 60_000, transactions: () => 0, nowMs: () => 0 })
+  const options = { config: config(), tls: null, transactions, metrics, demand, log: () => {} }
+  const server = new SMTPServer(serverOptions(options, connected))
   const Class = sessionClass({ isDraining: () => false, dataMs: 60_000, commandsMs: 60_000 })
   useSessions(server, Class, () => {})
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -90,6 +91,8 @@ test('TypeErrors in every handler, one after the other', async () => {
   for (const where of ['mail', 'rcpt', 'data'])
     assert.match(text, new RegExp(`mailfleet_errors_total\\{where="${where}"\\} 1`))
   assert.match(text, /mailfleet_refused_total\{reason="error"\} 3/)
+  assert.match(text, /mailfleet_refused_faults_total 3/)
+  assert.match(text, /mailfleet_refused_demand_total 0/)
   await new Promise<void>((resolve) => server.close(resolve))
 })
 
