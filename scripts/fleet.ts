@@ -77,6 +77,11 @@ function checkServerPart(file: string, { server, directory, routesFile }: FleetC
     const expected = 'embedded: instances on one machine share its disk'
     problems.push({ key: 'server.queue.engine', found: shown(engine), expected })
   }
+  const { refusedWindowMs } = (server['limits'] ?? {}) as { refusedWindowMs?: unknown }
+  if (refusedWindowMs !== undefined) {
+    const expected = 'no such key in a fleet: policy.refusedWindowMs decides'
+    problems.push({ key: 'server.limits.refusedWindowMs', found: 'this key', expected })
+  }
   let config: Config | null = null
   try {
     config = checkConfig(file, {

@@ -5,6 +5,7 @@ import type { Config } from './config.ts'
 import { loadConfig, loadInstanceConfig, type Loaded } from './load-config.ts'
 import type { Log } from './log.ts'
 import { troubleFields } from './aws/trouble.ts'
+import { checkOpenFiles } from './open-files.ts'
 import { persist, type Patience } from './persist.ts'
 import { fillSecrets } from './secrets.ts'
 import { refuseAligned } from './srs-alignment.ts'
@@ -16,7 +17,9 @@ export type ConfigSource = { file: string } | 'instance'
 export async function readConfig(source: ConfigSource, patience: Patience): Promise<Loaded> {
   const loaded = source === 'instance' ? await loadInstanceConfig(patience) : loadConfig(source.file)
   const { hostname, srs } = loaded.config
-  await refuseAligned(source === 'instance' ? 'configuration of the instance' : source.file, srs, [hostname])
+  const place = source === 'instance' ? 'configuration of the instance' : source.file
+  checkOpenFiles(place, loaded.config)
+  await refuseAligned(place, srs, [hostname])
   return loaded
 }
 

@@ -2,7 +2,7 @@
 // Owns: its schema and what relative paths mean (relative to the file). Fails with InputError, all problems at once.
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
-import { checkInput, readInput } from '../../input/problems.ts'
+import { checkInput, InputError, readInput, shown } from '../../input/problems.ts'
 import { scalingPolicySchema } from '../scaling/policy.ts'
 
 const port = v.pipe(
@@ -39,7 +39,29 @@ export type FleetConfig = v.InferOutput<typeof schema>
 
 /** @throws {InputError} naming every key that does not fit. */
 export function readFleetConfig(file: string): FleetConfig {
-  const config = checkInput(file, schema, readInput(file))
+  const value = readInput(file)
+  const config = withConcurrency(file, checkInput(file, schema, value), value)
   const from = (path: string) => resolve(dirname(file), path)
   return { ...config, directory: from(config.directory), routesFile: from(config.routesFile) }
+}
+
+/**
+ * One number for both: the policy reckons with it, the server runs with it. It may be in either place.
+ * @throws {InputError} when the places differ
+ */
+function withConcurrency(file: string, config: FleetConfig, value: unknown): FleetConfig {
+  const { policy } = value as { policy?: { concurrency?: number } }
+  const delivery = config.server['delivery'] as { concurrency?: unknown } | undefined
+  const inServer = delivery?.concurrency
+  if (inServer === undefined || typeof delivery !== 'object') {
+    const { concurrency } = config.policy
+    return { ...config, server: { ...config.server, delivery: { ...delivery, concurrency } } }
+  }
+  // The server's own schema judges it.
+  if (typeof inServer !== 'number') return config
+  if (policy?.concurrency !== undefined && policy.concurrency !== inServer) {
+    const expected = `${inServer}, as in server.delivery.concurrency, or no such key`
+    throw new InputError(file, [{ key: 'policy.concurrency', found: shown(policy.concurrency), expected }])
+  }
+  return { ...config, policy: { ...config.policy, concurrency: inServer } }
 }

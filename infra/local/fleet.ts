@@ -10,7 +10,7 @@ import { createFleetFiles, type FleetFiles, type Routes, type ServerConfig } fro
 import { createGroup, type Group } from './group.ts'
 import { launchInstance, type InstanceView } from './instance.ts'
 import type { Launcher } from './launcher.ts'
-import { bindListeningSocket } from './listening-socket.ts'
+import { bindListeningSocket, type ListeningSocket } from './listening-socket.ts'
 import { createScraper } from './scraper.ts'
 import { firstInService } from './start-up.ts'
 
@@ -51,8 +51,10 @@ export type Fleet = {
 
 /** A cold start on a loaded 2-core machine takes 3 s; ten times that is a hang. */
 const READY_TIMEOUT_MS = 30_000
-/** The server's default drain bound of 30 s, and 5 s for its exit. */
-const DRAIN_TIMEOUT_MS = 35_000
+/** The server's default drain bound. */
+const DRAIN_TIMEOUT_MS = 30_000
+/** What an exit takes beyond the server's own bound. */
+const EXIT_MS = 5_000
 /** An hour of one-second periods. */
 const MAX_ROWS = 3600
 
@@ -65,8 +67,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   options.signal?.throwIfAborted()
   const startedMs = performance.now()
   const nowMs = () => Math.round(performance.now() - startedMs)
-  const socket = bindListeningSocket(host, options.port ?? 0)
   const files = createFleetFiles(options.directory, serverConfigOf(options), options.routes, launcher.inside)
+  const socket = bindSocket(host, options.port ?? 0, files)
   const events = new EventEmitter<FleetEvents>()
   const group = groupOf(options, socket.fd, files, events)
   const record = recordOf(events)
@@ -74,8 +76,9 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   let stopping: Promise<void> | undefined
   const stop = () =>
     (stopping ??= (async () => {
+      socket.answer()
       await Promise.all([loop.stop(), group.stop()])
-      socket.close()
+      await socket.close()
       files.close()
     })())
   options.signal?.addEventListener('abort', () => void stop(), { once: true })
@@ -107,6 +110,20 @@ function serverConfigOf({ serverConfig, policy }: FleetOptions): ServerConfig {
   return { ...serverConfig, limits: { ...serverConfig.limits, refusedWindowMs: policy.refusedWindowMs } }
 }
 
+function bindSocket(host: string, port: number, files: FleetFiles): ListeningSocket {
+  try {
+    return bindListeningSocket(host, port)
+  } catch (error) {
+    files.close()
+    throw error
+  }
+}
+
+/** The server's own bound on its drain. */
+function drainMs({ drain }: ServerConfig): number {
+  return drain?.timeoutMs ?? DRAIN_TIMEOUT_MS
+}
+
 function groupOf(
   options: FleetOptions,
   listenFd: number,
@@ -122,11 +139,14 @@ function groupOf(
         command: options.launcher.command(own),
         listenFd,
         readyTimeoutMs: options.readyTimeoutMs ?? READY_TIMEOUT_MS,
-        drainTimeoutMs: options.drainTimeoutMs ?? DRAIN_TIMEOUT_MS,
+        drainTimeoutMs: options.drainTimeoutMs ?? drainMs(options.serverConfig) + EXIT_MS,
         onState,
       })
     },
-    onInstance: (view) => events.emit('instance', view),
+    onInstance: (view) => {
+      if (view.state === 'Terminated') files.ended(view.id)
+      events.emit('instance', view)
+    },
   })
 }
 

@@ -143,8 +143,23 @@ test('an inherited socket: instances come and go, and no connection is reset', a
   assert.equal(await current.stop(), 0)
   assert.deepEqual(failures, [])
   assert.ok(accepted > 10, `${accepted} accepted`)
-  shared.close()
+  await shared.close()
   await sink.close()
+})
+
+test('clients in the accept queue hear 421 at a drain, none is reset', async () => {
+  const instance = await startInstance({ config: { limits: { connectionsPerClient: 1_000 } } })
+  instance.signal('SIGSTOP')
+  const waiting = await Promise.all(Array.from({ length: 300 }, () => talkTo(instance.port)))
+  instance.signal('SIGTERM')
+  instance.signal('SIGCONT')
+  const heard = await Promise.all(waiting.map((talk) => talk.reply()))
+  assert.deepEqual(
+    heard.filter((reply) => reply?.startsWith('421 ') !== true),
+    [],
+  )
+  for (const talk of waiting) talk.end()
+  assert.equal(await instance.exited(), 0)
 })
 
 test('a signal while it starts ends it like any other', async () => {

@@ -24,7 +24,7 @@ test('paths are relative to the file, the rest has defaults', (t) => {
   assert.equal(config.routesFile, '/etc/routes.yaml')
   assert.deepEqual(config.listen, { host: '127.0.0.1', port: 2525 })
   assert.equal(config.policy.maxInstances, 10)
-  assert.deepEqual(config.server, { hostname: 'a.example' })
+  assert.deepEqual(config.server, { hostname: 'a.example', delivery: { concurrency: 10 } })
 })
 
 test('all problems are named at once, with file and key', (t) => {
@@ -49,5 +49,21 @@ test('all problems are named at once, with file and key', (t) => {
       )
       return true
     },
+  )
+})
+
+test('concurrency may be in either place, and holds for both; two that differ are refused', (t) => {
+  const read = (policy: string, server: string) => {
+    const text = `directory: d\nroutesFile: r\npolicy: { ${policy} }\nserver: { ${server} }\n`
+    const config = readFleetConfig(configFile(t, text).file)
+    return [config.policy.concurrency, config.server['delivery']]
+  }
+  const inServer = 'delivery: { concurrency: 40, mxPort: 26 }'
+  assert.deepEqual(read('', inServer), [40, { concurrency: 40, mxPort: 26 }])
+  assert.deepEqual(read('concurrency: 30', 'delivery: { mxPort: 26 }'), [30, { concurrency: 30, mxPort: 26 }])
+  assert.deepEqual(read('concurrency: 40', inServer), [40, { concurrency: 40, mxPort: 26 }])
+  assert.throws(
+    () => read('concurrency: 30', inServer),
+    /policy\.concurrency: expected 40, as in server\.delivery\.concurrency, or no such key, found 30/,
   )
 })

@@ -117,16 +117,14 @@ test('back-off: the first failed launch is replaced at once, then half a second,
   )
 })
 
-test('instances that served and were killed are replaced at once, every time', () => {
+test('instances that served and are killed all at once are all replaced at once', () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
-  group.setDesired(1)
-  for (let killed = 1; killed <= 20; killed += 1) {
-    const id = ids().at(-1) ?? ''
-    actor(id).become('InService')
-    actor(id).become('Terminated')
-    assert.equal(ids().length, killed + 1)
-  }
+  group.setDesired(5)
+  const serving = ids()
+  for (const id of serving) actor(id).become('InService')
+  for (const id of serving) actor(id).become('Terminated')
+  assert.equal(ids().length, 10)
 })
 
 test('a killed instance gets no drain, and its replacement is launched at once', () => {

@@ -51,7 +51,24 @@ test('the supervisor binds but never accepts', async () => {
   child.kill('SIGCONT')
   assert.equal(await waiting, String(child.pid))
   await drain(child)
-  socket.close()
+  await socket.close()
+})
+
+test('clients that wait when the last instance goes hear 421, none is reset', async () => {
+  const socket = bindListeningSocket(HOST, 0)
+  const child = await acceptor(socket.fd)
+  child.kill('SIGSTOP')
+  const waiting = Array.from({ length: 50 }, () => ask(socket.port))
+  await sleep(200)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  socket.answer()
+  await socket.close()
+  assert.deepEqual(
+    [...new Set(await Promise.all(waiting))],
+    ['421 4.3.2 This server is going down, try another'],
+  )
+  assert.equal(await ask(socket.port), 'ECONNREFUSED')
 })
 
 test('two share it, and draining one after the other resets and refuses none of 50 clients', async () => {
@@ -78,7 +95,7 @@ test('two share it, and draining one after the other resets and refuses none of 
   going = false
   await Promise.all(clients)
   await drain(fourth)
-  socket.close()
+  await socket.close()
 
   const pids = [first, second, third, fourth].map(({ pid }) => String(pid))
   assert.deepEqual(
