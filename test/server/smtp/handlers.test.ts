@@ -101,8 +101,9 @@ test('the limits on size and silence reach the SMTP library', () => {
   const connected = { draining: false, connections: 1, fromClient: new Map<string, number>() }
   const limits = { messageBytes: 12_345, idleMs: 6_789 }
   const metrics = createMetrics(() => STATS)
+  const demand = createRefusedDemand({ windowMs: 60_000, transactions: () => 0, nowMs: () => 0 })
   const options = serverOptions(
-    { config: config(limits), tls: null, transactions, metrics, log: () => {} },
+    { config: config(limits), tls: null, transactions, metrics, demand, log: () => {} },
     connected,
   )
   assert.equal(options.size, 12_345)
