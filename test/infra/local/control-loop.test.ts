@@ -135,6 +135,21 @@ suite('asking the instances', () => {
     assert.deepEqual(await killed([good, slow], 30), [])
   })
 
+  test('a supervisor that was stopped itself does not blame the first answers it misses', async () => {
+    const good = inService('good', await adminSocket(() => page(3)))
+    const silent = inService('silent', join(scratch.make(), 'none.sock'))
+    const kills: string[] = []
+    let nowMs = 0
+    const kill = (id: string) => void kills.push(id)
+    const scrape = createScraper({ living: () => [good, silent], kill }, 5_000, () => nowMs)
+    await scrape()
+    nowMs += 60_000
+    await scrape()
+    assert.deepEqual(kills, [])
+    await scrape()
+    assert.deepEqual(kills, ['silent'])
+  })
+
   test('when none answers, they get 20 s, and then one is killed at a time', async () => {
     const silent = ['one', 'two'].map((id) => inService(id, join(scratch.make(), 'none.sock')))
     assert.deepEqual(await killed(silent, 19), [])

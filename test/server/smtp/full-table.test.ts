@@ -1,6 +1,7 @@
 // A full table of connections: silent clients are ended early and count nothing; who sends mail is left alone.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startInstance } from '../instance.ts'
 import { greeted, sendMail, talkTo, type Talk } from '../talk.ts'
 
@@ -15,14 +16,20 @@ async function open(port: number, count: number): Promise<Talk[]> {
   return Promise.all(Array.from({ length: count }, () => greeted(port)))
 }
 
+/** Far more than either test needs, so that a session that is never ended fails the test instead of hanging it. */
+const TRIES = 200
+const PAUSE_MS = 50
+
 /** Tries until a session is granted. */
 async function admitted(port: number): Promise<Talk> {
-  for (;;) {
+  for (let tries = 0; tries < TRIES; tries++) {
     const talk = await talkTo(port)
     const greeting = await talk.reply()
     if (greeting?.startsWith('220') === true) return talk
     talk.end()
+    await sleep(PAUSE_MS)
   }
+  assert.fail(`no session within ${TRIES} tries`)
 }
 
 test(
@@ -46,9 +53,13 @@ test(
 test('a client that keeps talking without a message is ended as well', { timeout: 60_000 }, async () => {
   const instance = await startInstance({ config: config({ fullIdleMs: 10_000, fullCommandsMs: 500 }) })
   const busy = await open(instance.port, CONNECTIONS)
-  const chatter = setInterval(() => busy[0]!.write('NOOP\r\n'), 50)
+  const chatter = setInterval(() => busy[0]!.write('NOOP\r\n'), PAUSE_MS)
   let last: string | null = null
-  for (let line = await busy[0]!.line(); line !== null; line = await busy[0]!.line()) last = line
+  for (let lines = 0; lines < TRIES; lines++) {
+    const line = await busy[0]!.line()
+    if (line === null) break
+    last = line
+  }
   clearInterval(chatter)
   assert.equal(last, '421 4.3.2 Too many connections to wait for a message')
   for (const each of busy) each.end()
