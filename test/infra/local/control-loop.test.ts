@@ -158,14 +158,14 @@ suite('asking the instances', () => {
       ['two', 21],
     ])
   })
+})
 
-  test('no socket, no answer in time, an endless answer: undefined', async () => {
-    assert.equal(await askAdmin(join(scratch.make(), 'none.sock'), '/metrics', 1000), undefined)
-    assert.equal(await askAdmin(await adminSocket(() => null), '/metrics', 20), undefined)
-    const endless = await adminSocket(() => 'x'.repeat(2 * 1024 * 1024))
-    assert.equal(await askAdmin(endless, '/metrics', 5000), undefined)
-    const file = join(scratch.make(), 'file')
-    writeFileSync(file, '')
-    assert.equal(await askAdmin(file, '/metrics', 1000), undefined)
-  })
+test('no socket, no answer in time, an endless answer: undefined', async () => {
+  assert.equal(await askAdmin(join(scratch.make(), 'none.sock'), '/metrics', 1000), undefined)
+  assert.equal(await askAdmin(await adminSocket(() => null), '/metrics', 20), undefined)
+  const endless = await adminSocket(() => 'x'.repeat(2 * 1024 * 1024))
+  assert.equal(await askAdmin(endless, '/metrics', 5000), undefined)
+  const file = join(scratch.make(), 'file')
+  writeFileSync(file, '')
+  assert.equal(await askAdmin(file, '/metrics', 1000), undefined)
 })
