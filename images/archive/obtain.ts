@@ -32,6 +32,9 @@ const GIVE_UP_AFTER = 3
 /** The cache's own disk, not the place, is the reason: no other place can help. */
 const LOCAL_DISK = /^(ENOSPC|EDQUOT|EROFS|EFBIG)$/
 
+/** A whole file with another hash: the place has other content, and gives it again when asked again. */
+class OtherContentError extends Error {}
+
 /** Asks places in order. Remembers, over many files, which of them do not answer. */
 export function asker(places: readonly Place[], o: Obtaining) {
   const asked = places.map((place) => ({ place, ask: patiently(place, o) }))
@@ -75,6 +78,7 @@ async function tries(place: Place, file: LockedFile, o: Obtaining): Promise<Said
     } catch (error) {
       if (LOCAL_DISK.test((error as NodeJS.ErrnoException).code ?? '')) throw error
       const said = reasonOf(error)
+      if (error instanceof OtherContentError) return { said, gone: false }
       const wantedMs = error instanceof PlaceError ? (error.retryAfterMs ?? 0) : 0
       if (wantedMs > MAX_RETRY_AFTER_MS)
         return { said: `${said}, come back in ${Math.ceil(wantedMs / 1000)} s`, gone: false }
@@ -100,7 +104,7 @@ async function store(stream: Readable, object: ObjectName, o: Obtaining): Promis
       createWriteStream(path, { flush: true }),
     )
     const found = hash.digest('hex')
-    if (found !== hex) throw new Error(`${algorithm.toUpperCase()} is ${found}, locked is ${hex}`)
+    if (found !== hex) throw new OtherContentError(`${algorithm.toUpperCase()} is ${found}, locked is ${hex}`)
     await publish(path, objectPath(o.cacheDir, algorithm, hex))
   } finally {
     await rm(path, { force: true })

@@ -84,7 +84,6 @@ const misbehaviours: Record<string, Handler> = {
     response.writeHead(200, { 'content-length': '1000' })
     response.write('half', () => response.destroy())
   },
-  'a body of the right length and the wrong content': (_, response) => response.end('xxxxx 1.0-1'),
 }
 for (const [name, misbehave] of Object.entries(misbehaviours)) {
   test(`${name} is tried again`, async () => {
@@ -97,16 +96,16 @@ for (const [name, misbehave] of Object.entries(misbehaviours)) {
   })
 }
 
-test('tries are bounded; the error names package, address and reason; nothing wrong enters the cache', async () => {
+test('a file of another hash is asked for once, named with address and reason, and never enters the cache', async () => {
   const lock = lockOf({ root: [debOf('zstd')] })
   const cacheDir = newCache(lock)
   handler = (request, response) =>
     request.url?.includes('zstd') ? response.end('poison') : serveAll(request, response)
   await assert.rejects(
     fetchLocked(lock, options(cacheDir)),
-    /1 locked package could not be fetched:\n {2}zstd 1\.0-1 .*\n {4}mirror http:\/\/127.*: SHA256 is [0-9a-f]{64}, locked is.*4 times/,
+    /1 locked package could not be fetched:\n {2}zstd 1\.0-1 .*\n {4}mirror http:\/\/127.*: SHA256 is [0-9a-f]{64}, locked is [0-9a-f]{64}\n/,
   )
-  assert.equal(requests.filter((url) => url.includes('zstd')).length, 4)
+  assert.equal(requests.filter((url) => url.includes('zstd')).length, 1)
   assert.deepEqual(leftInTmp(cacheDir), [])
   handler = serveAll
   await fetchLocked(lock, options(cacheDir))
