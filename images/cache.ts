@@ -7,6 +7,7 @@ import { mkdir, open, rename, rm, utimes } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { makeFolder } from './folders.ts'
 import { runHost } from './host.ts'
 
 /** After a day a folder in tmp/ belongs to nobody, whatever its name says: a whole bake takes minutes. */
@@ -34,7 +35,7 @@ export type TemporaryFolder = { path: string } & AsyncDisposable
 export async function temporaryFolder(cacheDir: string, name: string): Promise<TemporaryFolder> {
   const suffix = randomBytes(4).toString('hex')
   const path = join(cacheDir, 'tmp', `${pidNamespace()}.${process.pid}.${name}.${suffix}`)
-  await mkdir(path, { recursive: true })
+  await makeFolder(path)
   return { path, [Symbol.asyncDispose]: () => removeTree(path) }
 }
 
@@ -85,7 +86,7 @@ function stageKey({ name, inputs, code }: StageRun): string {
 
 /** Gives a finished file or folder its final name; keeps what already stands there. */
 export async function publish(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true })
+  await makeFolder(dirname(to))
   try {
     await rename(from, to)
   } catch (error) {

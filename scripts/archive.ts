@@ -1,5 +1,5 @@
 // `mailfleet image archive push|pull`: parse, call one function of images/archive/, print.
-import { archivePlace, openArchive } from '../images/archive/archive.ts'
+import { onlyArchive, openArchive } from '../images/archive/archive.ts'
 import { pullLocked, pushLocked, type Transfer } from '../images/archive/transfer.ts'
 import { fetchLocked } from '../images/fetch.ts'
 import { readLock } from '../images/lock/lock.ts'
@@ -24,7 +24,10 @@ export async function archivePush(o: ArchiveCommand): Promise<number> {
   const lock = readLock(lockFile)
   const archive = await openArchive(targetOf(o))
   const pushing = async () => {
-    if (!o.dryRun) await fetchLocked(lock, { cacheDir, onProgress })
+    if (!o.dryRun) {
+      await archive.prepare()
+      await fetchLocked(lock, { cacheDir, onProgress })
+    }
     return pushLocked(lock, archive, { cacheDir, dryRun: o.dryRun, onProgress })
   }
   print(o, await untilAborted(pushing(), o.signal), `into ${archive.name}`)
@@ -35,7 +38,7 @@ export async function archivePush(o: ArchiveCommand): Promise<number> {
 export async function archivePull(o: ArchiveCommand): Promise<number> {
   const { lockFile, cacheDir } = o.project
   const lock = readLock(lockFile)
-  const archive = await archivePlace(targetOf(o))
+  const archive = await onlyArchive(targetOf(o))
   const pulling = pullLocked(lock, archive, { cacheDir, dryRun: o.dryRun, onProgress })
   print(o, await untilAborted(pulling, o.signal), `from ${archive.name}`)
   return 0

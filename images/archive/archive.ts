@@ -1,6 +1,7 @@
 // An archive of one's own: the files of locks by their hash, in a directory, below a web address, or in a bucket.
 // Owns: telling these apart, and the one layout they share with the cache: sha256/ab/<hex>, sha512/ab/<hex>,
-// locks/<hex>.json. Fails with InputError when a target is none of these.
+// locks/<hex>.json. Fails with InputError when a target is none of these, or is to be read and not there.
+import { existsSync } from 'node:fs'
 import { InputError } from '../../input/problems.ts'
 import { directoryArchive } from './directory.ts'
 import { openHttp } from './http.ts'
@@ -10,6 +11,8 @@ import { objectKey, objectOf, type ObjectName, type Place } from './place.ts'
 export type Archive = Place & {
   /** True when it holds the object; with the right content where that can be told cheaply, else with the right size. */
   has: (object: ObjectName, sizeBytes: number) => Promise<boolean>
+  /** Makes sure that it can be written to. @throws {InputError} */
+  prepare: () => Promise<void>
   put: (object: ObjectName, content: Uint8Array) => Promise<void>
   /** Keeps a lock's text under the text's own SHA-256. */
   putLock: (hex: string, text: string) => Promise<void>
@@ -51,6 +54,15 @@ export async function archivePlace(text: string): Promise<Place> {
     name: `archive ${target.at}`,
     open: (file) => openHttp(`${target.at}/${objectKey(objectOf(file))}`),
   }
+}
+
+/** The one archive to read from: unlike among several places, it must be there. @throws {InputError} */
+export async function onlyArchive(text: string): Promise<Place> {
+  const target = parseTarget(text)
+  if (target.kind !== 'directory' || existsSync(target.at)) return archivePlace(text)
+  throw new InputError('the archive', [
+    { key: 'target', found: `${target.at}, which is not there`, expected: 'a directory that has an archive' },
+  ])
 }
 
 /** An archive to read and add to. @throws {InputError} for a web address, which can only be read. */

@@ -1,10 +1,12 @@
 // An archive in a directory: a disk of one's own, a share, a folder that a web server shows. Owns: that a file stands
-// under its name whole or not at all. Fails with the file system's error.
+// under its name whole or not at all. Fails with the file system's error; with InputError where nothing can be written.
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { access, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { InputError } from '../../input/problems.ts'
 import { hashFile } from '../cache.ts'
+import { makeFolder } from '../folders.ts'
 import type { Archive } from './archive.ts'
 import { objectKey, objectOf } from './place.ts'
 
@@ -25,6 +27,7 @@ export function directoryArchive(folder: string): Archive {
       if ((await stat(path)).size !== sizeBytes) return false
       return (await hashFile(path, object.algorithm)) === object.hex
     },
+    prepare: () => requireWritable(root),
     put: (object, content) => writeWhole(join(root, objectKey(object)), content),
     putLock: (hex, text) => writeWhole(join(root, 'locks', `${hex}.json`), Buffer.from(text)),
   }
@@ -47,8 +50,21 @@ async function isAbsent(path: string): Promise<boolean> {
   }
 }
 
+/** Writes a file and removes it: root may write by every mode, and still not below /proc. */
+async function requireWritable(root: string): Promise<void> {
+  const probe = join(root, `${randomBytes(4).toString('hex')}.tmp`)
+  try {
+    await writeWhole(probe, Buffer.of())
+    await rm(probe)
+  } catch (cause) {
+    const found = `${(cause as NodeJS.ErrnoException).code ?? String(cause)} for ${root}`
+    const expected = 'a directory that can be written to'
+    throw new InputError('the archive', [{ key: 'target', found, expected }], { cause })
+  }
+}
+
 async function writeWhole(path: string, content: Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolder(dirname(path))
   const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`
   try {
     await using file = await open(temporary, 'wx')

@@ -35,6 +35,8 @@ export function s3Archive(bucket: string, prefix: string, env: NodeJS.ProcessEnv
       const found = await orNull(client.send(new HeadObjectCommand(at(objectKey(object)))))
       return found?.ContentLength === sizeBytes
     },
+    // The first question about an object fails at once where the bucket cannot be used.
+    prepare: async () => {},
     put: async (object, content) => {
       // Checked by S3 before the object stands under its name ("Checking object integrity" of the S3 user guide).
       const checksum =

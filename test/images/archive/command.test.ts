@@ -1,7 +1,7 @@
 // `mailfleet image archive` and `image lock` as commands: what is wrong with their words, and dry runs.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -38,9 +38,11 @@ test('dry runs count every file of the lock, and write nothing', () => {
   assert.equal(push.status, 0, push.stderr)
   const { moved, dryRun } = JSON.parse(push.stdout) as { moved: number; dryRun: boolean }
   assert.deepEqual({ moved, dryRun }, { moved: files, dryRun: true })
+  assert.equal(existsSync(archive), false)
+  mkdirSync(archive)
   const pull = image('archive', 'pull', archive, '--dry-run')
   assert.match(pull.stdout, new RegExp(`^${files} of ${files} files would be copied from archive `))
-  assert.equal(existsSync(archive), false)
+  assert.deepEqual(readdirSync(archive), [])
 })
 
 test('a lock is checked or updated, not both', () => {
