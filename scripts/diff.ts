@@ -1,5 +1,6 @@
 // `mailfleet image diff`: parse, compare, print; the answer is no when a policy forbids what changes.
-import { renameSync, writeFileSync } from 'node:fs'
+import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { compareImages, readSide } from '../images/diff/compare.ts'
 import { diffPage } from '../images/diff/html.ts'
 import { readPolicy, violations } from '../images/diff/policy.ts'
@@ -20,6 +21,7 @@ type DiffCommand = {
 /** Compares two baked images. @throws {InputError} when one cannot be read, or the policy does not fit. */
 export function imageDiff({ project, before, after, json, html, gate }: DiffCommand): number {
   const policy = gate === undefined ? undefined : readPolicy(gate)
+  if (html !== undefined) requireFolderOf(html)
   const diff = compareImages(...sidesOf(project, before, after))
   const violated = policy && violations(diff, policy)
   if (html !== undefined) {
@@ -32,14 +34,15 @@ export function imageDiff({ project, before, after, json, html, gate }: DiffComm
   return violated !== undefined && violated.length > 0 ? 1 : 0
 }
 
+/** Asked before the comparison. @throws {InputError} */
+function requireFolderOf(file: string): void {
+  const folder = dirname(resolve(file))
+  if (existsSync(folder)) return
+  const expected = 'a file in a folder that is there'
+  throw new InputError('the command', [{ key: '--html', found: file, expected }])
+}
+
 function sidesOf(project: Project, before: string, after: string) {
-  const side = (key: string, name: string) => {
-    try {
-      return bakedImage(project, name).folder
-    } catch (cause) {
-      const expected = 'the folder or the digest of a baked image, or latest'
-      throw new InputError('the command', [{ key, found: name, expected }], { cause })
-    }
-  }
-  return [readSide(side('before', before)), readSide(side('after', after))] as const
+  const side = (key: string, name: string) => readSide(bakedImage(project, name, key).folder)
+  return [side('before', before), side('after', after)] as const
 }

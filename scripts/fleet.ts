@@ -1,11 +1,9 @@
 // `mailfleet fleet up`: a fleet of the newest boot-tested image on this machine, until it is told to stop.
 // Owns: checking everything before anything starts, and one line for each thing that happens.
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readSignedReceipt } from '../images/boot/receipt.ts'
 import { trustedReceiptKeys } from '../images/boot/receipt-key.ts'
-import { readManifest } from '../images/manifest.ts'
 import { extractRoot } from '../images/root.ts'
 import { readFleetConfig, type FleetConfig } from '../infra/local/fleet-config.ts'
 import { startFleet, type Fleet } from '../infra/local/fleet.ts'
@@ -16,6 +14,7 @@ import { checkRoutes } from '../server/routing/check.ts'
 import { openFileSource } from '../server/routing/file-source.ts'
 import type { Routes } from '../server/routing/table.ts'
 import { refuseAligned } from '../server/srs-alignment.ts'
+import { bakedImage } from './image.ts'
 import type { Project } from './project.ts'
 
 /** Resolves when the fleet has been told to stop and every instance has drained. */
@@ -99,12 +98,8 @@ function checkServerPart(file: string, { server, directory, routesFile }: FleetC
 }
 
 /** The newest image, which must have a receipt signed by a trusted key: an image that was not booted is not run. */
-function testedImage({ imagesDir }: Project): { digest: string; folder: string } {
-  const latest = join(imagesDir, 'latest')
-  if (!existsSync(latest))
-    throw new Error('no image is baked yet: npx mailfleet image build && npx mailfleet image test')
-  const { digest } = readManifest(latest)
-  const folder = join(imagesDir, digest)
+function testedImage(project: Project): { digest: string; folder: string } {
+  const { digest, folder } = bakedImage(project)
   readSignedReceipt(folder, digest, trustedReceiptKeys(process.env))
   return { digest, folder }
 }

@@ -7,6 +7,7 @@ import type { Accel } from '../images/boot/qemu-arguments.ts'
 import { buildImage } from '../images/build.ts'
 import type { SecureBootFiles } from '../images/secure-boot.ts'
 import { readManifest } from '../images/manifest.ts'
+import { InputError } from '../input/problems.ts'
 import type { Project } from './project.ts'
 import { untilAborted } from './steps.ts'
 
@@ -52,15 +53,18 @@ export async function imageTest(
   return 0
 }
 
-/** A baked image by its folder or digest; the newest when nothing is named. */
-export function bakedImage({ imagesDir, latest }: Project, name = latest): Image {
+/**
+ * A baked image by its folder or digest; the newest when nothing is named.
+ * @param key what names it on the command line
+ * @throws {InputError} when there is no such image
+ */
+export function bakedImage({ imagesDir, latest }: Project, name = latest, key = 'image'): Image {
   const folder = [join(imagesDir, name), resolve(name)].find((path) =>
     existsSync(join(path, 'manifest.json')),
   )
   if (folder === undefined) {
-    throw new Error(
-      `no image ${name}: expected a folder or a digest below ${imagesDir}. Bake one: npx mailfleet image build`,
-    )
+    const expected = `a folder or a digest below ${imagesDir} (npx mailfleet image build makes one)`
+    throw new InputError('the command', [{ key, found: name, expected }])
   }
   const { digest } = readManifest(folder)
   return {

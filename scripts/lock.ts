@@ -8,6 +8,7 @@ import { readLock, writeLock, type Lock } from '../images/lock/lock.ts'
 import { resolveLock } from '../images/lock/resolve.ts'
 import { describeUpdate, updateText } from '../images/lock/update.ts'
 import { readSpec } from '../images/spec.ts'
+import { InputError } from '../input/problems.ts'
 import type { Project } from './project.ts'
 import { untilAborted } from './steps.ts'
 
@@ -45,10 +46,20 @@ export async function lockUpdate(o: LockCommand): Promise<number> {
   return 0
 }
 
-/** Says whether the mirror has moved on from the lock: exit 1 when it has. Writes no lock. */
+/** Nothing is known: the mirror cannot be reached, or its answer cannot be read. */
+const COULD_NOT_TELL = 3
+
+/** Says whether the mirror has moved on from the lock: exit 1 when it has, 3 when it cannot tell. Writes no lock. */
 export async function lockCheck(o: LockCommand): Promise<number> {
   const lock = readLock(o.project.lockFile)
-  const fresh = await resolved(o)
+  const fresh = await resolved(o).catch((error: unknown) => {
+    if (error instanceof InputError || o.signal.aborted) throw error
+    console.error((error as Error).message)
+  })
+  if (fresh === undefined) {
+    console.error('could not tell whether the mirror has moved on')
+    return COULD_NOT_TELL
+  }
   const { differences, lost } = await untilAborted(checkLock(lock, fresh, fetching(o)), o.signal)
   const upToDate = differences.length === 0
   if (o.json) {

@@ -1,5 +1,5 @@
 // The command line. Owns: the commands' names, options and help, the exit codes (0 done, 1 it ran and the
-// answer is no, 2 bad input or usage, 128+n ended by signal n), and stopping in order when told to.
+// answer is no, 2 bad input or usage, 3 it could not tell, 128+n ended by signal n), and stopping in order when told to.
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -11,7 +11,7 @@ import { addBenchCommands } from './cli/bench.ts'
 import { addDiffCommands } from './cli/diff.ts'
 import { addImageCommands } from './cli/image.ts'
 import { addPromoteCommands } from './cli/promote.ts'
-import { positiveNumber } from './cli/context.ts'
+import { seconds } from './cli/context.ts'
 import { addPruneCommands } from './cli/prune.ts'
 import { addPublishCommands } from './cli/publish.ts'
 import { addTestCommands } from './cli/tests.ts'
@@ -38,12 +38,7 @@ program
   )
   .option('--json', 'print the report as JSON on standard output, progress on standard error')
   .option('--retest', 'boot-test the image again even if it has a receipt')
-  .option(
-    '--timeout <seconds>',
-    'give up a boot after this long, even if it makes progress',
-    positiveNumber,
-    1800,
-  )
+  .option('--timeout <seconds>', 'give up a boot after this long, even if it makes progress', seconds, 1800)
   .action(async (options: { json?: true; retest?: true; timeout: number }) => {
     const { start } = await import('./start.ts')
     process.exitCode = await start({

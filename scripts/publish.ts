@@ -11,6 +11,8 @@ import { planPublish, type PublishPlan } from '../images/publish/plan.ts'
 import type { ParentChoice } from '../images/publish/parent.ts'
 import { publish, type PublishResult } from '../images/publish/publish.ts'
 import type { Verify } from '../images/publish/read-back.ts'
+import { checkRegionOfEnvironment } from '../images/publish/region-name.ts'
+import { checkSharing } from '../images/publish/share.ts'
 import { InputError } from '../input/problems.ts'
 import { bakedImage } from './image.ts'
 import type { Project } from './project.ts'
@@ -74,15 +76,15 @@ function parentChoice(found = 'auto'): ParentChoice {
  * Says what publishing would take, without AWS; bakes the image first if there is none.
  * @param o.parent folder or digest of an image that is here: the upload is counted as over a snapshot of it
  */
-export async function imagePublishPlan(
-  o: Common & Exceptions & { verify: Verify; parent?: string },
-): Promise<number> {
+export async function imagePublishPlan(o: PublishCommand): Promise<number> {
+  if (o.region === undefined) checkRegionOfEnvironment(process.env)
+  checkSharing(o.share, o)
   const baked = o.image !== undefined || existsSync(join(o.project.imagesDir, 'latest'))
   if (!baked) await bake(o)
   const image = await surveyImage(bakedImage(o.project, o.image).folder, o.signal)
   const { parent: name, ...rest } = o
   const isNone = name === undefined || name === 'none' || name === 'auto'
-  const parent = isNone ? null : await surveyImage(bakedImage(o.project, name).folder, o.signal)
+  const parent = isNone ? null : await surveyImage(bakedImage(o.project, name, '--parent').folder, o.signal)
   const receiptKeys = trustedReceiptKeys(process.env, o.receiptKey)
   const plan = planPublish(image, {
     ...rest,

@@ -7,6 +7,7 @@ import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { InputError } from '../input/problems.ts'
 import { endProcesses } from './processes.ts'
 import { untilAborted } from './steps.ts'
 
@@ -29,6 +30,7 @@ const FILE_TIMEOUT_MS = 15 * 60_000
  * Runs every test under test/ (or those whose path contains one of `only`).
  * When `signal` aborts, the test file under way is ended, with every process that it started.
  * @returns the process exit code: 0 when nothing failed and something ran.
+ * @throws {InputError} when `only` fits no file
  */
 export async function runTests(o: {
   root: string
@@ -40,6 +42,10 @@ export async function runTests(o: {
     .sort()
     .filter((file) => o.full || !FULL_ONLY.test(file))
     .filter((file) => o.only.length === 0 || o.only.some((part) => file.includes(part)))
+  if (files.length === 0 && o.only.length > 0) {
+    const expected = 'part of the path of a test file; some run only with --full'
+    throw new InputError('the command', [{ key: 'path', found: o.only.join(' '), expected }])
+  }
   const phases = [
     { files: files.filter((file) => !ALONE.test(file)), concurrency: 2 },
     { files: files.filter((file) => ALONE.test(file)), concurrency: 1 },

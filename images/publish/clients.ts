@@ -4,6 +4,7 @@ import { EBSClient } from '@aws-sdk/client-ebs'
 import { EC2Client } from '@aws-sdk/client-ec2'
 import { SSMClient } from '@aws-sdk/client-ssm'
 import { InputError } from '../../input/problems.ts'
+import { checkRegionOfEnvironment } from './region-name.ts'
 
 export type AwsConfig = {
   region?: string
@@ -24,6 +25,7 @@ export async function awsClients(
   config: AwsConfig = {},
   timeoutMs = REQUEST_TIMEOUT_MS,
 ): Promise<AwsClients> {
+  if (config.region === undefined) checkRegionOfEnvironment(process.env)
   const requestHandler = {
     requestTimeout: timeoutMs,
     throwOnRequestTimeout: true,

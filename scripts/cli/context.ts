@@ -1,5 +1,6 @@
 // What every command of the command line is given, and how it parses its options' values.
 import { InvalidArgumentError } from 'commander'
+import { isRegionName } from '../../images/publish/region-name.ts'
 import type { Project } from '../project.ts'
 
 /** `signal` is aborted when the command is told to stop. */
@@ -11,11 +12,27 @@ export const RECEIPT_KEY = [
   'public keys (PEM) whose receipts count; your own by default',
 ] as const
 
+/** Far longer than a boot takes, and far below the 24 days that a timer of Node holds. */
+const MAX_SECONDS = 86_400
+
 /** @throws {InvalidArgumentError} */
-export function positiveNumber(text: string): number {
+export function seconds(text: string): number {
   const value = Number(text)
-  if (!(value > 0)) throw new InvalidArgumentError('expected a number above 0.')
-  return value
+  if (value > 0 && value <= MAX_SECONDS) return value
+  throw new InvalidArgumentError(`expected seconds above 0, at most ${MAX_SECONDS}.`)
+}
+
+/** @throws {InvalidArgumentError} */
+export function regionName(text: string): string {
+  if (isRegionName(text)) return text
+  throw new InvalidArgumentError('expected a region such as eu-west-1.')
+}
+
+/** Regions with commas between them. @throws {InvalidArgumentError} */
+export function regionNames(text: string): string[] {
+  const names = listed(text)
+  if (names.every(isRegionName)) return names
+  throw new InvalidArgumentError('expected regions such as eu-west-1, with commas between them.')
 }
 
 /** A channel's name, which becomes part of a parameter's path. @throws {InvalidArgumentError} */
@@ -32,10 +49,15 @@ export function listed(text: string): string[] {
 }
 
 const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 }
+/** No image is kept for longer, and a date so far ahead can still be written. */
+const MAX_DAYS = 3650
 
 /** A length of time in ms. @throws {InvalidArgumentError} */
 export function duration(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)([mhd])$/.exec(text) ?? []
-  if (number !== undefined) return Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS]
-  throw new InvalidArgumentError('expected minutes, hours or days, as in 90m, 12h or 3d.')
+  if (number === undefined)
+    throw new InvalidArgumentError('expected minutes, hours or days, as in 90m, 12h or 3d.')
+  const ms = Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS]
+  if (ms <= MAX_DAYS * UNIT_MS.d) return ms
+  throw new InvalidArgumentError(`expected at most ${MAX_DAYS}d.`)
 }

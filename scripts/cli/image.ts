@@ -2,7 +2,7 @@
 import { Option, type Command } from 'commander'
 import type { Accel } from '../../images/boot/qemu-arguments.ts'
 import { ARCHITECTURES, forArchitecture, type Architecture } from '../project.ts'
-import { positiveNumber, type Context } from './context.ts'
+import { seconds, type Context } from './context.ts'
 
 const ARCHIVE = 'where packages are looked for before the mirror: a directory, an address, s3://bucket/prefix'
 const architectureOption = () =>
@@ -57,7 +57,10 @@ function addLock(image: Command, context: Context): void {
     .addOption(
       new Option('--update', 'also say what each change brings: changelogs, CVEs').conflicts('check'),
     )
-    .option('--check', 'write nothing; exit 1 if the mirror has moved on, and say what is gone from it')
+    .option(
+      '--check',
+      'write no lock; exit 1 if the mirror has moved on, and say what is gone from it; exit 3 if that cannot be told',
+    )
     .addOption(architectureOption())
     .option('--archive <where>', ARCHIVE)
     .option('--json', 'print the differences as JSON')
@@ -79,12 +82,7 @@ function addTest(image: Command, context: Context): void {
     .argument('[image]', 'its folder or digest; the newest by default')
     .addOption(architectureOption())
     .addOption(new Option('--accel <name>', 'accelerator').choices(['auto', 'kvm', 'tcg']).default('auto'))
-    .option(
-      '--timeout <seconds>',
-      'give up a boot after this long, even if it makes progress',
-      positiveNumber,
-      1800,
-    )
+    .option('--timeout <seconds>', 'give up a boot after this long, even if it makes progress', seconds, 1800)
     .option('--sign <key>', 'sign its receipt with this private key (PEM), not with your own')
     .option('--json', 'print the receipt as JSON')
     .action(async (name: string | undefined, flags: TestFlags) => {

@@ -1,6 +1,6 @@
 // `mailfleet image promote|revert|history`: names, options and help of the commands that move a channel in AWS.
 import type { Command } from 'commander'
-import { channelName, duration, listed, RECEIPT_KEY, type Context } from './context.ts'
+import { channelName, duration, regionName, regionNames, RECEIPT_KEY, type Context } from './context.ts'
 
 type Flags = { channel: string; region?: string[]; json?: true }
 
@@ -16,7 +16,11 @@ export function addPromoteCommands(image: Command, { project, signal }: Context)
     .description('point a channel at a published image, which deploys then take; in every region or in none')
     .argument('[image]', 'its folder or digest; the newest by default')
     .requiredOption(...CHANNEL)
-    .option('--region <names>', 'only these, with commas; by default all that it was published to', listed)
+    .option(
+      '--region <names>',
+      'only these, with commas; by default all that it was published to',
+      regionNames,
+    )
     .option('--after <channel>', 'only if it was this channel’s image before', channelName)
     .option('--soak <time>', 'and for so long: 90m, 12h, 3d', duration)
     .option(...RECEIPT_KEY)
@@ -44,7 +48,7 @@ export function addPromoteCommands(image: Command, { project, signal }: Context)
     .description('point a channel back at the image before, in every region of its last promotion or in none')
     .requiredOption(...CHANNEL)
     .option('--to <image>', 'not the one before, but this AMI or digest of the channel’s history')
-    .option('--region <names>', 'only these, with commas; known from AWS_REGION’s by default', listed)
+    .option('--region <names>', 'only these, with commas; known from AWS_REGION’s by default', regionNames)
     .option(...JSON_OUT)
     .action(async ({ to, ...flags }: Flags & { to?: string }) => {
       const { imageRevert } = await import('../promote.ts')
@@ -55,13 +59,15 @@ export function addPromoteCommands(image: Command, { project, signal }: Context)
     .command('history')
     .description('print what a channel was at, newest first')
     .requiredOption(...CHANNEL)
-    .option('--region <name>', 'the region; by default AWS_REGION, or the profile’s', listed)
+    .option('--region <name>', 'the region; by default AWS_REGION, or the profile’s', oneRegion)
     .option('--json', 'print it as JSON')
     .action(async (flags: Flags) => {
       const { imageHistory } = await import('../promote.ts')
       process.exitCode = await imageHistory({ signal, ...common(flags) })
     })
 }
+
+const oneRegion = (text: string) => [regionName(text)]
 
 const common = ({ channel, region, json }: Flags) => ({
   ...{ channel, json: json ?? false },

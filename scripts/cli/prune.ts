@@ -1,8 +1,9 @@
 // `mailfleet image prune`: name, options and help of the command that removes old images from AWS.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { duration, listed, type Context } from './context.ts'
+import { duration, regionNames, type Context } from './context.ts'
 
 const DAY_MS = 86_400_000
+const GRACE_DAYS = 14
 
 /** Adds the command to `mailfleet image`. */
 export function addPruneCommands(image: Command, { signal }: Context): void {
@@ -12,13 +13,12 @@ export function addPruneCommands(image: Command, { signal }: Context): void {
       'say which images of ours in AWS nothing needs, and why each is kept; with --apply remove them',
     )
     .option('--keep <number>', 'images of each channel that were good last, at least 1', keepNumber, 3)
-    .option(
-      '--grace <time>',
-      'that an image stays once made, and again once deprecated',
-      duration,
-      14 * DAY_MS,
+    .addOption(
+      new Option('--grace <time>', 'that an image stays once made, and again once deprecated')
+        .argParser(duration)
+        .default(GRACE_DAYS * DAY_MS, `${GRACE_DAYS} days`),
     )
-    .option('--region <names>', 'with commas; by default AWS_REGION, or the profile’s', listed)
+    .option('--region <names>', 'with commas; by default AWS_REGION, or the profile’s', regionNames)
     .option('--apply', 'deprecate what nothing needs, and delete what was deprecated for the time of grace')
     .addOption(new Option('--dry-run', 'change nothing, as without --apply').conflicts('apply'))
     .option('--json', 'print it as JSON')

@@ -1,7 +1,7 @@
 // `mailfleet image publish`: names, options and help of the command that brings an image to AWS.
 import { InvalidArgumentError, type Command } from 'commander'
 import type { Verify } from '../../images/publish/read-back.ts'
-import { listed, RECEIPT_KEY, type Context } from './context.ts'
+import { listed, RECEIPT_KEY, regionName, regionNames, type Context } from './context.ts'
 
 type PublishFlags = {
   region?: string
@@ -26,8 +26,8 @@ export function addPublishCommands(image: Command, { project, signal }: Context)
       'make AMIs of a boot-tested image in regions of AWS; what is there already is not made again',
     )
     .argument('[image]', 'its folder or digest; the newest by default')
-    .option('--region <name>', 'where it is uploaded to; by default AWS_REGION, or the profile’s')
-    .option('--copy-to <regions>', 'regions that AWS copies it to, with commas', perhapsListed)
+    .option('--region <name>', 'where it is uploaded to; by default AWS_REGION, or the profile’s', regionName)
+    .option('--copy-to <regions>', 'regions that AWS copies it to, with commas', perhapsRegions)
     .option('--share <accounts>', 'accounts that may launch it, with commas', perhapsListed)
     .option(
       '--parent <ami>',
@@ -65,6 +65,7 @@ export function addPublishCommands(image: Command, { project, signal }: Context)
 
 /** A pipeline's variable may be empty. */
 const perhapsListed = (text: string) => (text === '' ? [] : listed(text))
+const perhapsRegions = (text: string) => (text === '' ? [] : regionNames(text))
 
 function verify(text: string): Verify {
   if (text === 'all' || text === 'sample' || text === 'none') return text

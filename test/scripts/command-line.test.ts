@@ -80,20 +80,6 @@ test('bad input is exit 2, all problems at once, in the words of the file, and n
   )
 })
 
-test('an image that does not exist is named, with what to do', () => {
-  for (const args of [
-    ['test', 'no-such-image'],
-    ['publish', 'no-such-image'],
-    ['publish', 'no-such-image', '--dry-run', '--json'],
-    ['promote', 'no-such-image', '--channel', 'prod'],
-  ]) {
-    const { status, stdout, stderr } = mailfleet('image', ...args)
-    assert.equal(status, 1, args.join(' '))
-    assert.equal(stdout, '')
-    assert.match(stderr, /no image no-such-image.*npx mailfleet image build/)
-  }
-})
-
 /** `image build` with an empty cache, held up by a mirror that never answers; resolves once it has asked. */
 async function heldUp(
   t: TestContext,

@@ -38,7 +38,8 @@ test('a dry run needs no account; it writes the plan, and says whether the image
   const { folder, digest } = madeUpImage('dry', { locked: false })
   const printed = t.mock.method(console, 'log', () => {})
   const signal = new AbortController().signal
-  const o = { project: projectAt(root), json: false, signal, image: folder, ...STRICT }
+  const wish = { copyTo: [], share: [], encrypt: false, ...STRICT }
+  const o = { project: projectAt(root), json: false, signal, image: folder, ...wish }
   assert.equal(await imagePublishPlan(o), 0)
   const file = join(root, 'build/reports/publish-plan.json')
   const plan = JSON.parse(readFileSync(file, 'utf8')) as ReturnType<typeof planPublish>
