@@ -79,13 +79,15 @@ export function requireWritable({ cacheDir, outDir }: Folders): void {
 /** The error to show for what ended a bake: `error` itself unless the disk is behind it. */
 export function bakeTrouble(error: unknown, folders: Folders): unknown {
   if (!(error instanceof Error) || error instanceof InputError || error instanceof FetchError) return error
-  const { code, path } = error as NodeJS.ErrnoException
+  const { code, path, syscall } = error as NodeJS.ErrnoException
   if (
     /^(ENOSPC|EDQUOT)$/.test(code ?? '') ||
     /No space left on device|Disk quota exceeded/.test(error.message)
   )
     return new Error(fullText(folders), { cause: error })
-  const refused = /^(EACCES|EPERM|EROFS|ENOTDIR)$/.test(code ?? '') && path !== undefined
+  // Below /proc a folder cannot be made though the one above it is there.
+  const noFolder = code === 'ENOENT' && syscall === 'mkdir'
+  const refused = (noFolder || /^(EACCES|EPERM|EROFS|ENOTDIR)$/.test(code ?? '')) && path !== undefined
   const folder = refused ? folderOf(path, folders) : undefined
   if (folder === undefined || path === undefined) return error
   if (isRead(error, path))

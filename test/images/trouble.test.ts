@@ -77,6 +77,15 @@ test('a cache below something that is no folder', async () => {
   })
 })
 
+test('a cache where no folder can be made, below /proc', async () => {
+  const cacheDir = '/proc/mailfleet/cache'
+  await assert.rejects(buildImage({ ...newBuild(), cacheDir }), {
+    // Root gets ENOENT, another user EACCES.
+    message:
+      /^the cache \/proc\/mailfleet\/cache cannot be written to \((ENOENT|EACCES)\): .*MAILFLEET_CACHE\.$/,
+  })
+})
+
 test('a cache on a read-only disk', async (t) => {
   const unable = noSmallDisks()
   if (unable !== undefined) return t.skip(unable)
