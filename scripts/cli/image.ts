@@ -1,5 +1,6 @@
 // `mailfleet image build|lock|test`: names, options and help of the commands that make an image.
 import { Option, type Command } from 'commander'
+import { parseTarget } from '../../images/archive/archive.ts'
 import type { Accel } from '../../images/boot/qemu-arguments.ts'
 import { ARCHITECTURES, forArchitecture, type Architecture } from '../project.ts'
 import { seconds, type Context } from './context.ts'
@@ -7,6 +8,12 @@ import { seconds, type Context } from './context.ts'
 const ARCHIVE = 'where packages are looked for before the mirror: a directory, an address, s3://bucket/prefix'
 const architectureOption = () =>
   new Option('--arch <name>', 'the architecture of the image').choices(ARCHITECTURES).default('amd64')
+
+/** Checked even when nothing is fetched. @throws {InputError} */
+function archiveTarget(text: string): string {
+  parseTarget(text)
+  return text
+}
 
 type Flags = { arch: Architecture; archive?: string; json?: true }
 
@@ -29,7 +36,7 @@ function addBuild(image: Command, context: Context): void {
     .command('build')
     .description('bake the image from the lock; unchanged inputs are not baked again')
     .addOption(architectureOption())
-    .option('--archive <where>', ARCHIVE)
+    .option('--archive <where>', ARCHIVE, archiveTarget)
     .option('--sign <key>', 'sign its provenance with this private key (PEM: Ed25519 or ECDSA P-256)')
     .option(
       '--secure-boot-key <key>',
@@ -62,7 +69,7 @@ function addLock(image: Command, context: Context): void {
       'write no lock; exit 1 if the mirror has moved on, and say what is gone from it; exit 3 if that cannot be told',
     )
     .addOption(architectureOption())
-    .option('--archive <where>', ARCHIVE)
+    .option('--archive <where>', ARCHIVE, archiveTarget)
     .option('--json', 'print the differences as JSON')
     .action(async (flags: Flags & { update?: true; check?: true }) => {
       const { lockCheck, lockUpdate, lockWrite } = await import('../lock.ts')
