@@ -4,7 +4,8 @@
 import { constants, type Stats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { InputError } from '../../input/problems.ts'
-import { MOST_BYTES, parseRoutesText, tooLarge } from './routes-text.ts'
+import { loadRoutes } from './load.ts'
+import { MOST_BYTES, tooLarge } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
 /** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
@@ -39,8 +40,15 @@ export async function openFileSource({
   check,
   onReload,
 }: FileSourceOptions): Promise<RouteSource> {
+  const closing = new AbortController()
+  async function readRoutes(): Promise<Routes> {
+    const routes = await loadRoutes(file, await readBytes(file), closing.signal)
+    await check(file, routes)
+    return routes
+  }
+
   let loadedMark = await markOf(file)
-  let routes: Routes = await readRoutes(file, check)
+  let routes = await readRoutes()
   let seenMark = loadedMark
 
   async function look(): Promise<void> {
@@ -50,19 +58,19 @@ export async function openFileSource({
     if (!settled || mark === loadedMark) return
     loadedMark = mark
     try {
-      routes = await readRoutes(file, check)
+      routes = await readRoutes()
       onReload({ result: 'loaded', domains: routes.size })
     } catch (error) {
+      if (closing.signal.aborted) return
       onReload({ result: 'broken', error: error instanceof Error ? error.message : String(error) })
     }
   }
 
   let timer: NodeJS.Timeout
-  let closed = false
   const schedule = () => {
     timer = setTimeout(() => {
       void look().finally(() => {
-        if (!closed) schedule()
+        if (!closing.signal.aborted) schedule()
       })
     }, pollMs)
     timer.unref()
@@ -71,33 +79,25 @@ export async function openFileSource({
   return {
     current: () => routes,
     close: () => {
-      closed = true
+      closing.abort()
       clearTimeout(timer)
     },
   }
 }
 
-async function readRoutes(file: string, check: RoutesCheck): Promise<Routes> {
-  const routes = await parseFile(file)
-  await check(file, routes)
-  return routes
-}
-
 /** Opened without blocking: a fifo that nobody writes to would otherwise hold the reader for ever. */
-async function parseFile(file: string): Promise<Routes> {
+async function readBytes(file: string): Promise<Uint8Array> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw unreadable(file, (cause as NodeJS.ErrnoException).code ?? 'an error')
   })
-  let text: string
   try {
     const about = await handle.stat()
     if (!about.isFile()) throw unreadable(file, kindOf(about))
     if (about.size > MOST_BYTES) throw tooLarge(file, about.size)
-    text = await handle.readFile('utf8')
+    return await handle.readFile()
   } finally {
     await handle.close()
   }
-  return parseRoutesText(file, text)
 }
 
 function unreadable(file: string, found: string): InputError {

@@ -1,31 +1,34 @@
-// The text of a routes table, wherever it is kept, turned into routes. Owns: how large it may be, that a large table is
-// checked in steps between which mail goes on, and that no error repeats what is in it: it may be any file by mistake.
-// Fails with InputError, which names the place and all that is wrong.
-import { setImmediate as nextTurn } from 'node:timers/promises'
+// The text of a routes table, wherever it is kept, turned into routes. Owns: how large it may be, how many problems one
+// error lists, and that no error repeats what is in it: it may be any file by mistake.
+// Fails with InputError, which names the place and what is wrong.
 import { InputError, parseInput, type Problem } from '../../input/problems.ts'
-import { routesStepwise, type Routes } from './table.ts'
+import { parseRoutes, type Routes } from './table.ts'
 
-/** 32 MiB of JSON, some 700,000 aliases, take about 5 s in steps; the longest is JSON.parse, some tenths of one. */
+/** 32 MiB of JSON, some 700,000 aliases, take a few seconds of a thread of their own. */
 export const MOST_BYTES = 33_554_432
 
-/** About 10 s, see below. */
+/** About 10 s of such a thread, see below. */
 const MOST_YAML_CHARS = 2_097_152
 
 /** From this size on JSON is read as JSON: as YAML, 1 MB takes seconds. */
 const LARGE_CHARS = 262_144
 
+/** Problems that one error lists. A table with the wrong separator has as many as it has aliases. */
+const PROBLEMS_LISTED = 100
+
 /** Parses JSON or YAML that came from `name`. Smaller JSON is read as YAML, which notices a key given twice. */
-export async function parseRoutesText(name: string, text: string): Promise<Routes> {
+export function parseRoutesText(name: string, text: string): Routes {
   try {
-    const steps = routesStepwise(name, parseText(name, text))
-    for (;;) {
-      const step = steps.next()
-      if (step.done === true) return step.value
-      await nextTurn()
-    }
+    return parseRoutes(name, parseText(name, text))
   } catch (error) {
-    throw error instanceof InputError ? new InputError(name, error.problems.map(withoutContent)) : error
+    throw error instanceof InputError ? new InputError(name, listed(error.problems)) : error
   }
+}
+
+function listed(problems: readonly Problem[]): Problem[] {
+  const first = problems.slice(0, PROBLEMS_LISTED).map(withoutContent)
+  const more = problems.length - first.length
+  return more > 0 ? [...first, { key: '', found: `${more} more problems`, expected: 'none' }] : first
 }
 
 /** Keys that say where something is: below the one key of a routes table, or a place in the text. */

@@ -5,7 +5,8 @@ import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { InputError } from '../../input/problems.ts'
 import { troubleFields } from '../aws/trouble.ts'
 import type { ReloadReport, RoutesCheck, RouteSource } from './file-source.ts'
-import { MOST_BYTES, parseRoutesText, tooLarge } from './routes-text.ts'
+import { loadRoutes } from './load.ts'
+import { MOST_BYTES, tooLarge } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
 type S3SourceOptions = {
@@ -43,10 +44,10 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
     })
     const found = await client.send(command, { abortSignal: closing.signal }).catch(unlessUnchanged)
     if (found === null) return
-    const text = await readBody(name, found)
+    const bytes = await readBody(name, found)
     etag = found.ETag
-    if (text instanceof InputError) throw text
-    const parsed = await parseRoutesText(name, text)
+    if (bytes instanceof InputError) throw bytes
+    const parsed = await loadRoutes(name, bytes, closing.signal)
     await check(name, parsed)
     routes = parsed
     onReload({ result: 'loaded', domains: routes.size })
@@ -89,7 +90,7 @@ function unlessUnchanged(error: unknown): null {
   throw error
 }
 
-/** The object's text, or what is wrong with its size; more than the bound is not read. */
+/** The object's content, or what is wrong with its size; more than the bound is not read. */
 async function readBody(name: string, { Body, ContentLength = 0 }: GetObjectCommandOutput) {
   const stream = Body as AsyncIterable<Uint8Array> & { destroy: () => void }
   const chunks: Uint8Array[] = []
@@ -102,7 +103,7 @@ async function readBody(name: string, { Body, ContentLength = 0 }: GetObjectComm
       chunks.push(chunk)
     }
   }
-  if (bytes <= MOST_BYTES) return Buffer.concat(chunks).toString()
+  if (bytes <= MOST_BYTES) return Buffer.concat(chunks)
   stream.destroy()
   return tooLarge(name, bytes)
 }

@@ -75,18 +75,6 @@ export type Resolution =
  * @throws {InputError} naming every key that is not a domain, an alias or a mailbox, and names given twice.
  */
 export function parseRoutes(file: string, value: unknown): Routes {
-  const steps = routesStepwise(file, value)
-  for (;;) {
-    const step = steps.next()
-    if (step.done === true) return step.value
-  }
-}
-
-/** Aliases that are checked in one step: a few milliseconds. */
-const STEP_ALIASES = 500
-
-/** As {@link parseRoutes}, in steps between which a caller may do something else. */
-export function* routesStepwise(file: string, value: unknown): Generator<undefined, Routes> {
   const parsing: Parsing = { problems: [], routes: new Map() }
   for (const slice of slicesOf(value)) {
     try {
@@ -95,11 +83,13 @@ export function* routesStepwise(file: string, value: unknown): Generator<undefin
       if (!(error instanceof InputError)) throw error
       parsing.problems.push(...error.problems)
     }
-    yield undefined
   }
   if (parsing.problems.length > 0) throw new InputError(file, parsing.problems)
   return new Map([...parsing.routes].map(([domain, { aliases }]) => [domain, aliases]))
 }
+
+/** Aliases that the schema checks, and copies, at a time. */
+const SLICE_ALIASES = 500
 
 type Parsing = {
   problems: Problem[]
@@ -107,7 +97,7 @@ type Parsing = {
   routes: Map<string, { name: string; aliases: Map<string, Address[]> }>
 }
 
-/** The same content in parts of at most {@link STEP_ALIASES} aliases; whatever has another shape in one part. */
+/** The same content in parts of at most {@link SLICE_ALIASES} aliases; whatever has another shape in one part. */
 function* slicesOf(value: unknown): Generator<unknown, void> {
   const { domains, ...others } = isRecord(value) ? value : {}
   if (!isRecord(domains)) {
@@ -120,8 +110,8 @@ function* slicesOf(value: unknown): Generator<unknown, void> {
     if (!isRecord(aliases)) yield { domains: { [name]: domain } }
     else {
       const all = Object.entries(aliases)
-      for (let from = 0; from === 0 || from < all.length; from += STEP_ALIASES) {
-        const some = Object.fromEntries(all.slice(from, from + STEP_ALIASES))
+      for (let from = 0; from === 0 || from < all.length; from += SLICE_ALIASES) {
+        const some = Object.fromEntries(all.slice(from, from + SLICE_ALIASES))
         yield { domains: { [name]: from === 0 ? { ...rest, aliases: some } : { aliases: some } } }
       }
     }

@@ -78,6 +78,19 @@ test('what is loaded later is what it is without a bundle: its names can be take
   )
 })
 
+test('a thread starts from the bundle: it loads a large routes table', async () => {
+  const load = JSON.stringify(join(root, 'server/routing/load.ts'))
+  const text = `import { loadRoutes } from ${load}
+    const aliases = Object.fromEntries(Array.from({ length: 5000 }, (_, n) => ['a' + n, ['a@b.example']]))
+    const bytes = Buffer.from(JSON.stringify({ domains: { 'example.org': { aliases } } }))
+    loadRoutes('routes', bytes, new AbortController().signal)
+      .then((routes) => console.log(routes.get('example.org').size))`
+  const { files } = await bundleServer(spec, entryOf(text))
+  const folder = mkdtempSync(join(tmpdir(), 'mailfleet-bundle-'))
+  for (const file of files) writeFileSync(join(folder, file.name), file.text)
+  assert.equal(execFileSync(process.execPath, [join(folder, 'server.mjs')], { encoding: 'utf8' }), '5000\n')
+})
+
 test('a server that is not there, and an import that leads nowhere, are named', async () => {
   await assert.rejects(bundleServer(spec, '/nonexistent/main.ts'), /\/nonexistent\/main\.ts does not exist/)
   await assert.rejects(bundleServer(spec, entryOf("import './gone.ts'")), /gone\.ts/)

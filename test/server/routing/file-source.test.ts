@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InputError } from '../../../input/problems.ts'
 import { openFileSource, type ReloadReport } from '../../../server/routing/file-source.ts'
-import { parseRoutesText } from '../../../server/routing/routes-text.ts'
+import { loadRoutes } from '../../../server/routing/load.ts'
 import { testFolder } from '../instance.ts'
 
 const POLL_MS = 15
@@ -154,20 +154,46 @@ test('no report of a broken table repeats what is in the file', async () => {
   routes.close()
 })
 
-test('other work goes on while a large table is loaded', async () => {
-  const aliases = Object.fromEntries(
-    Array.from({ length: 50_000 }, (_alias, index) => [`a${index}`, ['a@b.example']]),
-  )
-  const text = JSON.stringify({ domains: { 'example.org': { aliases } } })
+const manyAliases = (mailbox: string) =>
+  JSON.stringify({
+    domains: {
+      'example.org': {
+        aliases: Object.fromEntries(Array.from({ length: 50_000 }, (_, n) => [`a${n}`, [mailbox]])),
+      },
+    },
+  })
+
+test('a large table is parsed on another thread and taken over in parts', async (context) => {
+  const bytes = Buffer.from(manyAliases('a@b.example'))
+  const parse = context.mock.method(JSON, 'parse')
   let turns = 0
-  let loaded = false
-  const count = () => {
+  let counted = setImmediate(function count() {
     turns++
-    if (!loaded) setImmediate(count)
-  }
-  setImmediate(count)
-  const parsed = await parseRoutesText('routes', text)
-  loaded = true
-  assert.equal(parsed.get('example.org')?.size, 50_000)
+    counted = setImmediate(count)
+  })
+  const routes = await loadRoutes('routes', bytes, new AbortController().signal)
+  clearImmediate(counted)
+  assert.equal(routes.get('example.org')?.size, 50_000)
+  assert.deepEqual(routes.get('example.org')?.get('a49999'), [{ local: 'a', domain: 'b.example' }])
+  assert.ok(!parse.mock.calls.some((call) => String(call.arguments[0]).length > 100_000))
   assert.ok(turns >= 50, `${turns} turns of the event loop`)
+})
+
+test('a large broken table has the same error as a small one, and lists a bounded number of problems', async () => {
+  const { signal } = new AbortController()
+  await assert.rejects(loadRoutes('routes', Buffer.from(manyAliases('HUSH')), signal), (error: unknown) => {
+    assert.ok(error instanceof InputError)
+    assert.equal(error.problems.length, 101)
+    assert.match(error.message, /a0.*expected a mailbox such as.*found 49900 more problems$/s)
+    assert.doesNotMatch(error.message, /HUSH/)
+    return true
+  })
+})
+
+test('a source that is closed ends the thread of a load', async () => {
+  const closing = new AbortController()
+  const load = loadRoutes('routes', Buffer.from(manyAliases('a@b.example')), closing.signal)
+  setImmediate(() => closing.abort(new Error('closed')))
+  await assert.rejects(load, /closed/)
+  assert.ok(!process.getActiveResourcesInfo().includes('MessagePort'))
 })
