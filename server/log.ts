@@ -1,6 +1,7 @@
-// The log: one JSON object a line on stdout, each with `event`.
-// Owns: the bounds on what a line may hold and on how many lines a second one event may write. Never throws, never
-// waits: a reader that went away, or stands still, loses lines, not mail.
+// The log: one JSON object a line on stdout, each with `event`. For systemd's journal each line begins with its level.
+// Owns: the levels, and the bounds on what a line may hold and on how many lines a second one event may write. Never
+// throws, never waits: a reader that went away, or stands still, loses lines, not mail.
+import { fstatSync } from 'node:fs'
 
 /** Longest string value in a line: a whole SMTP reply line (RFC 5321 section 4.5.3.1.5: 512 octets). */
 const FIELD_CHARS = 512
@@ -14,14 +15,50 @@ const LIST_ITEMS = 20
 export type Fields = Record<string, unknown>
 export type Log = (event: string, fields?: Fields) => void
 
+/** Levels of syslog(3). */
+const [ERROR, WARNING, INFO] = [3, 4, 6]
+
+/** Events that an operator has to hear of, or waits for, beside those whose name ends in `-failed`. */
+const LEVELS: ReadonlyMap<string, number> = new Map([
+  ['uncaught', ERROR],
+  ['start-failed', ERROR],
+  ['clock-step', WARNING],
+  ['connections-full', WARNING],
+  ['deliveries-cut', WARNING],
+  ['launch-overdue', WARNING],
+  ['lease-lost', WARNING],
+  ['routes-broken', WARNING],
+  ['secrets-changed', WARNING],
+  ['sessions-cut', WARNING],
+  ['termination-not-awaited', WARNING],
+  ['waiting', WARNING],
+])
+
+/** The level of an event's lines. What became of a message is information, whatever it was. */
+export function levelOf(event: string): number {
+  return LEVELS.get(event) ?? (event.endsWith('-failed') ? WARNING : INFO)
+}
+
 /** A log that writes to stdout, every line stamped with the time. */
 export function createLog(): Log {
   process.stdout.on('error', () => {})
+  const toJournal = isJournal(1, process.env)
   return (event, fields = {}) => {
     if (process.stdout.writableLength > WAITING_BYTES) return
     const line = { event, time: new Date().toISOString(), ...fields }
-    process.stdout.write(`${JSON.stringify(line, short)}\n`)
+    const level = toJournal ? `<${levelOf(event)}>` : ''
+    process.stdout.write(`${level}${JSON.stringify(line, short)}\n`)
   }
+}
+
+/**
+ * Whether a descriptor of this process leads to the journal, which takes a level at the start of each line.
+ * Sources: systemd.exec(5), "JOURNAL_STREAM"; sd-daemon(3).
+ */
+export function isJournal(descriptor: number, { JOURNAL_STREAM: stream }: NodeJS.ProcessEnv): boolean {
+  if (stream === undefined) return false
+  const { dev, ino } = fstatSync(descriptor, { bigint: true })
+  return stream === `${dev}:${ino}`
 }
 
 /** A log that writes at most `perSecond` lines a second of each event, and then says how many it left out. */

@@ -86,6 +86,16 @@ const RELAY = fileURLToPath(new URL('./guest-relay.mjs', import.meta.url))
 /** QEMU separates the parts of an option by commas; a comma in a value is written twice. */
 const quoted = (value: string) => value.replaceAll(',', ',,')
 
+/**
+ * An image prints only warnings on its console (journald.conf.d). What boots it here also reads events such as
+ * `listening` there, so the kernel command line raises the level (systemd-stub(7), "SMBIOS type 11 strings"). A machine
+ * that names its maker shows what EC2 would.
+ */
+const CONSOLE_ARGUMENTS = [
+  '-smbios',
+  'type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.journald.max_level_console=info',
+]
+
 /** @param folder where the machine's private copy of the firmware variables is. */
 export function qemuArguments(machine: Machine, folder: string): string[] {
   const { accel, disks, network, credentials = {}, memoryMiB = MEMORY_MIB, readTraceFile } = machine
@@ -107,6 +117,7 @@ export function qemuArguments(machine: Machine, folder: string): string[] {
     ...['-device', 'virtio-rng-pci'],
     ...(machine.maker === undefined ? [] : ['-smbios', `type=1,manufacturer=${quoted(machine.maker)}`]),
     ...Object.entries(credentials).flatMap(([name, content]) => credentialArguments(name, content)),
+    ...(machine.maker === undefined ? CONSOLE_ARGUMENTS : []),
     ...['-chardev', `socket,id=control,fd=${QMP_FD}`],
     ...['-mon', 'chardev=control,mode=control'],
     ...['-chardev', 'stdio,id=console,signal=off'],

@@ -151,6 +151,8 @@ export async function bootInstance(t: TestContext, region: Region, image: { disk
   return {
     port: running.ports.get(SMTP_PORT) ?? 0,
     seconds: () => Math.round(running.seconds()),
+    /** What it has printed on its serial console. */
+    console: () => running.console.lines().map(({ text }) => text),
     until,
     status: async (path: string): Promise<number | null> => {
       try {

@@ -68,6 +68,11 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   release()
   await guest.until('it is done', () => region.autoScaling.state.state === 'Terminating:Proceed')
 
+  const told = guest
+    .console()
+    .filter((line) => /"event":"(listening|accepted|delivered|ready|draining)"/.test(line))
+  assert.deepEqual(told, [], 'its console has warnings only')
+
   const left = region.count()
   t.diagnostic(`${beats().length} heartbeats; left: ${JSON.stringify(left)}`)
   assert.equal(left.inFlight, 0, 'nothing is left leased')

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { fstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { errorFields, limitFailures, limitLog, type Fields } from '../../server/log.ts'
+import { errorFields, isJournal, levelOf, limitFailures, limitLog, type Fields } from '../../server/log.ts'
 
 test('an event beyond its lines a second is left out, and said so when the next second begins', () => {
   const lines: [string, Fields | undefined][] = []
@@ -61,4 +62,33 @@ test('for a reader that stands still little is kept, and nothing waits', async (
   await once(child, 'exit')
   child.stdout.destroy()
   assert.ok(Number(kept) > 1_000_000 && Number(kept) < 5_000_000, kept)
+})
+
+test('failures are warnings, what became of mail is information, a crash is an error', () => {
+  const events = ['uncaught', 'queue-failed', 'routes-broken', 'accepted', 'failed', 'listening']
+  assert.deepEqual(events.map(levelOf), [3, 4, 4, 6, 6, 6])
+})
+
+/** What a process logs to its standard output, a pipe. `named` gives JOURNAL_STREAM, from that pipe's device and inode. */
+async function logged(named: string): Promise<string> {
+  const program = `
+    const { fstatSync } = await import('node:fs')
+    const { dev, ino } = fstatSync(1, { bigint: true })
+    process.env.JOURNAL_STREAM = ${named}
+    const { createLog } = await import(process.argv[1])
+    createLog()('queue-failed')`
+  const module = join(import.meta.dirname, '../../server/log.ts')
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program, module])
+  let text = ''
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  await once(child, 'close')
+  return text
+}
+
+test('a line begins with its level when standard output is the journal, and only then', async () => {
+  assert.match(await logged('`${dev}:${ino}`'), /^<4>\{"event":"queue-failed"/)
+  assert.match(await logged('`${dev}:${ino + 1n}`'), /^\{"event":"queue-failed"/)
+  const { dev, ino } = fstatSync(0, { bigint: true })
+  assert.equal(isJournal(0, { JOURNAL_STREAM: `${dev}:${ino}` }), true)
+  assert.equal(isJournal(0, {}), false)
 })

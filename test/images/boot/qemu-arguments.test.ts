@@ -74,6 +74,13 @@ test('credentials are SMBIOS strings in base64', () => {
   assert.equal(value, 'type=11,value=io.systemd.credential.binary:mailfleet.config=YTogMQo=')
 })
 
+test('the console shows information, except on a machine that passes for one of EC2', () => {
+  const extra = /kernel-cmdline-extra=systemd\.journald\.max_level_console=info/
+  assert.match(valuesOf(qemuArguments(machine, '/run/m'), '-smbios').join('\n'), extra)
+  const asOnEc2 = qemuArguments({ ...machine, maker: 'Amazon EC2' }, '/run/m')
+  assert.doesNotMatch(valuesOf(asOnEc2, '-smbios').join('\n'), extra)
+})
+
 test('reads are traced only on demand', () => {
   assert.deepEqual(valuesOf(qemuArguments(machine, '/run/m'), '-trace'), [])
   assert.deepEqual(valuesOf(qemuArguments({ ...machine, readTraceFile: '/run/t,1' }, '/m'), '-trace'), [
