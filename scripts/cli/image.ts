@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander'
 import { parseTarget } from '../../images/archive/archive.ts'
 import type { Accel } from '../../images/boot/qemu-arguments.ts'
+import { InputError } from '../../input/problems.ts'
 import { ARCHITECTURES, forArchitecture, type Architecture } from '../project.ts'
 import { seconds, type Context } from './context.ts'
 
@@ -72,6 +73,10 @@ function addLock(image: Command, context: Context): void {
     .option('--archive <where>', ARCHIVE, archiveTarget)
     .option('--json', 'print the differences as JSON')
     .action(async (flags: Flags & { update?: true; check?: true }) => {
+      if (flags.archive !== undefined && !flags.update && !flags.check)
+        throw new InputError('image lock', [
+          { key: '--archive', found: flags.archive, expected: '--update or --check beside it' },
+        ])
       const { lockCheck, lockUpdate, lockWrite } = await import('../lock.ts')
       const run = flags.check ? lockCheck : flags.update ? lockUpdate : lockWrite
       process.exitCode = await run(common(context, flags))

@@ -55,6 +55,7 @@ const MISTAKES: Record<string, [string, RegExp][]> = {
   'options that do not go together': [
     ['image build --secure-boot-key k', /--secure-boot-key and --secure-boot-cert go together/],
     ['image lock --check --update', /cannot be used with/],
+    ['image lock --archive build', /--archive: expected --update or --check beside it/],
     ['image prune --apply --dry-run', /cannot be used with/],
     ['image promote --channel prod --soak 1d', /--soak needs --after/],
   ],
