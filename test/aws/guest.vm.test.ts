@@ -20,6 +20,8 @@ const message = (subject: string, size = 0) =>
 const subjects = (mail: readonly { message: string }[]) =>
   mail.map(({ message: text }) => /^Subject: (.*)\r$/m.exec(text)?.[1]).sort()
 
+const SUBJECTS = ['one destination', 'too large for a queue message', 'two destinations']
+
 test('the image runs on AWS: ready by its canary, forwards, drains when it is to be terminated', async (t) => {
   let holding = false
   let release = () => {}
@@ -41,11 +43,7 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   await send('two destinations', 'team@example.org')
   await send('too large for a queue message', 'info@example.org', 400_000)
   await guest.until('all of it arrives', () => sink.mail.length >= 3)
-  assert.deepEqual(subjects(sink.mail), [
-    'one destination',
-    'too large for a queue message',
-    'two destinations',
-  ])
+  assert.deepEqual(subjects(sink.mail), SUBJECTS)
   assert.deepEqual(sink.mail.find(({ to }) => to.length > 1)?.to, ['a@b.example', 'c@d.example'])
   const large = sink.mail.find(({ message: text }) => text.length > 400_000)
   assert.ok(large, 'its body came back from S3 whole')
