@@ -10,7 +10,7 @@ import type { Routes } from './table.ts'
 /** Aliases in one message: few, since other work waits while the main thread takes them over. */
 const PART_ALIASES = 500
 
-/** 32 MiB of JSON with 700,000 aliases load within it. */
+/** 32 MiB of JSON with 2,000,000 short aliases load within it. Node may end the whole process at a limit, so it has room. */
 const HEAP_MB = 1_024
 
 type Part = { domain: string; aliases: [alias: string, mailboxes: readonly Address[]][] }[]

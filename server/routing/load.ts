@@ -1,5 +1,5 @@
 // Loads a routes table of any size. Owns: which tables are parsed here, and which on a thread of their own, whose code is
-// loaded only then. Fails with InputError; nothing that happens to the thread ends the server.
+// loaded only then. Fails with InputError.
 import { parseRoutesText } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
