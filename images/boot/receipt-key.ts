@@ -10,7 +10,7 @@ import { draftOf, flushFolder } from '../durable-file.ts'
 
 /** A private key: a file, or the PEM itself. */
 export const PRIVATE_VARIABLE = 'MAILFLEET_RECEIPT_KEY'
-/** Public keys that are trusted in place of one's own: a file, or the PEM itself. */
+/** Public keys that are trusted instead of the user's own: a file, or the PEM itself. */
 export const PUBLIC_VARIABLE = 'MAILFLEET_RECEIPT_PUBLIC_KEY'
 
 /** The user's own key: below $XDG_CONFIG_HOME, which must be absolute, or ~/.config (XDG Base Directory). */
