@@ -7,8 +7,8 @@ import { mkdir, open, rename, rm, utimes } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { makeFolder } from './folders.ts'
-import { runHost } from './host.ts'
+import { makeFolder } from '../platform/make-folder.ts'
+import { runHost } from '../platform/run-program.ts'
 
 /** After a day a folder in tmp/ belongs to nobody, whatever its name says: a whole bake takes minutes. */
 const TEMPORARY_MAX_AGE_MS = 24 * 60 * 60 * 1000

@@ -1,8 +1,8 @@
 // `mailfleet image archive push|pull`: parse, call one function of images/archive/, print.
 import { onlyArchive, openArchive } from '../images/archive/archive.ts'
 import { pullLocked, pushLocked, type Transfer } from '../images/archive/transfer.ts'
-import { fetchLocked } from '../images/fetch.ts'
-import { readLock } from '../images/lock/lock.ts'
+import { fetchLocked } from '../images/archive/fetch.ts'
+import { readLock } from '../images/lock-file.ts'
 import { InputError } from '../input/problems.ts'
 import type { Project } from './project.ts'
 import { untilAborted } from './steps.ts'

@@ -1,13 +1,13 @@
 // `mailfleet bench …`: run one benchmark, print its figures, write build/reports/bench-*.json.
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { benchBake, type BakeBench } from '../images/bench/bake.ts'
+import { benchBake, type BakeBench } from '../images/bench/bake/bench.ts'
 import { benchFolder, bootBench, prepareBoots, type Prepared } from '../images/bench/boot/bench.ts'
 import { shortfalls } from '../images/bench/boot/report.ts'
 import { bootMarkdown, bootText } from '../images/bench/boot/report-text.ts'
-import { bakeMarkdown, bakeText } from '../images/bench/bake-text.ts'
+import { bakeMarkdown, bakeText } from '../images/bench/bake/report-text.ts'
 import { documentSection } from '../images/bench/document.ts'
-import { buildImage, type BuiltImage } from '../images/build.ts'
+import { buildImage, type BuiltImage } from '../images/bake/bake.ts'
 import type { Project } from './project.ts'
 import { runSteps, untilAborted, type Progress } from './steps.ts'
 

@@ -1,10 +1,10 @@
 // `mailfleet image lock`, `--update` and `--check`: parse, call one function of images/lock/, print.
 import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
-import { fetchDebs, objectFile, type FetchOptions } from '../images/fetch.ts'
+import { fetchDebs, objectFile, type FetchOptions } from '../images/archive/fetch.ts'
 import { diffLocks, lockChanges } from '../images/lock/changes.ts'
 import { checkLock } from '../images/lock/check.ts'
-import { readLock, writeLock, type Lock } from '../images/lock/lock.ts'
+import { readLock, writeLock, type Lock } from '../images/lock-file.ts'
 import { resolveLock } from '../images/lock/resolve.ts'
 import { describeUpdate, updateText } from '../images/lock/update.ts'
 import { readSpec } from '../images/spec.ts'

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { buildImage } from '../images/build.ts'
+import { buildImage } from '../images/bake/bake.ts'
 import { trustedReceiptKeys } from '../images/boot/receipt-key.ts'
 import { awsClients } from '../images/publish/clients.ts'
 import { surveyImage, type Exceptions } from '../images/publish/gate.ts'

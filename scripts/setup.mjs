@@ -25,7 +25,7 @@ const stop = (line) => {
 /** The environment of Python packages, and in it the hash of the requirements that it was made for. */
 const venv = join(root, 'build/venv')
 const venvStamp = join(venv, 'requirements.sha256')
-const requirements = join(root, 'test/aws/requirements.txt')
+const requirements = join(root, 'test/kit/aws/requirements.txt')
 const requirementsHash = createHash('sha256').update(readFileSync(requirements)).digest('hex')
 const lacksVenv = forTests && !hasVenv()
 

@@ -1,5 +1,5 @@
 // What `mailfleet start` says at its end. Owns: which figures are on the screen, and what makes a run fail.
-import type { StormReport } from '../infra/local/report.ts'
+import type { StormReport } from '../storm/report.ts'
 
 /** build/reports/start.json. The key names are a contract; more may come, none may go. */
 export type FullReport = StormReport & {

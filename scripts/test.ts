@@ -135,9 +135,9 @@ function count({ type, data }: TestEvent, root: string, report: Report): void {
 /** What a test needs or proves, where its name says so: a machine, a baked image, the AWS emulator, Pulumi's mocks. */
 const KIND = /\.(vm|image|moto|mocks)(\.full)?\.test\.ts$/
 /** The same cases on each engine of the queue. */
-const CONTRACT = /^test\/server\/queue\/contract\/(embedded|aws)\.test\.ts$/
+const CONTRACT = /^test\/server\/queue\/(embedded|aws)\/engine\.contract\.test\.ts$/
 
-/** test/server/smtp/drain.test.ts → server; anything.vm.test.ts → vm; …/contract/aws.test.ts → contractAws. */
+/** test/server/smtp/drain.test.ts → server; anything.vm.test.ts → vm; …/aws/engine.contract.test.ts → contractAws. */
 function groupOf(file: string): string {
   const engine = CONTRACT.exec(file)?.[1]
   if (engine !== undefined) return engine === 'aws' ? 'contractAws' : 'contractEmbedded'

@@ -1,7 +1,7 @@
 // The bytes of one message: line endings made CRLF, the header section looked at, our trace fields put in front.
 // Owns: what is refused as SMTP smuggling, and that everything else is only ever prepended to, so that DKIM
 // signatures survive. Pure but for what it is given.
-import { bounded } from './names.ts'
+import { bounded } from './address.ts'
 
 const CR = 0x0d
 const LF = 0x0a

@@ -2,7 +2,7 @@
 // InputError: a server that ran out of descriptors in a storm could accept neither clients nor its own files.
 import { readFileSync } from 'node:fs'
 import { InputError } from '../input/problems.ts'
-import type { Config } from './config.ts'
+import type { Config } from './config/schema.ts'
 
 /** Admin connections (64), the queue's files, routes, log, DNS, and clients that are being told 421. */
 const OTHER_FILES = 200

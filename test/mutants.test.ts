@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { readMutants } from '../scripts/mutate/mutants.ts'
-import { checkConfig } from '../server/config.ts'
+import { checkConfig } from '../server/config/schema.ts'
 
 const root = join(import.meta.dirname, '..')
 const mutants = readMutants(root)

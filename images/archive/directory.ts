@@ -6,7 +6,7 @@ import { access, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { InputError } from '../../input/problems.ts'
 import { hashFile } from '../cache.ts'
-import { makeFolder } from '../folders.ts'
+import { makeFolder } from '../../platform/make-folder.ts'
 import type { Archive } from './archive.ts'
 import { objectKey, objectOf } from './place.ts'
 

@@ -2,7 +2,7 @@
 // that the host's apt is set to use. Fails with PlaceError or with fetch's own error, whose cause says why.
 import http from 'node:http'
 import { Readable } from 'node:stream'
-import { runHost } from '../host.ts'
+import { runHost } from '../../platform/run-program.ts'
 import { PlaceError } from './place.ts'
 
 /** A connection that gives no byte for this long is dead: slow lines are slow, but not silent. */

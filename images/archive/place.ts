@@ -1,7 +1,7 @@
 // A place that may hold what a lock names: the archive of one's own, the mirror, the snapshot archive, npm. Owns: the
 // contract between those who have the files and those who fetch them, and a file's name in a cache or an archive.
 import type { Readable } from 'node:stream'
-import type { LockedDeb, LockedNpm } from '../lock/lock.ts'
+import type { LockedDeb, LockedNpm } from '../lock-file.ts'
 
 /** A file that a lock names. */
 export type LockedFile = LockedDeb | LockedNpm

@@ -1,6 +1,6 @@
 // Where a lock's files are looked for, in order: the archive of one's own, the mirror, the snapshot archive. Owns: the
 // order, and each package's addresses. Fails with InputError when the archive's setting is wrong.
-import type { Lock, LockedDeb } from '../lock/lock.ts'
+import type { Lock, LockedDeb } from '../lock-file.ts'
 import { findMirrors, type Mirrors } from '../lock/mirrors.ts'
 import { archivePlace } from './archive.ts'
 import { openHttp } from './http.ts'

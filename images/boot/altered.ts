@@ -3,9 +3,9 @@
 import { closeSync, constants, copyFileSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'
-import { findEvent } from './console.ts'
-import { startMachine } from './qemu.ts'
-import type { Machine } from './qemu-arguments.ts'
+import { findEvent } from './qemu/console.ts'
+import { startMachine } from './qemu/machine.ts'
+import type { Machine } from './qemu/arguments.ts'
 import { failure } from './watch.ts'
 
 /** dm-verity names the block, and the kernel ends (Documentation/admin-guide/device-mapper/verity.rst, panic_on_corruption). */

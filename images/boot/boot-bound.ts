@@ -2,7 +2,7 @@
 // what counts as a sign, and the words for a guest that went beyond a bound. Signs are looked for once a second and
 // counted, so a machine that slept or stood still is not blamed on the guest.
 import { statSync } from 'node:fs'
-import type { RunningMachine } from './qemu.ts'
+import type { RunningMachine } from './qemu/machine.ts'
 
 /**
  * `timeoutMs` bounds one boot: emulated on two idle cores the longest takes about a minute, on a busy machine many

@@ -1,8 +1,8 @@
 // The mail that a boot test sends through a guest after the first message: of every kind, many at once, and the last
 // before its power is cut. Owns: the numbers. Fails with what came out wrong, or by the caller's signal.
 import { randomUUID } from 'node:crypto'
-import type { Mailbox } from './mailbox.ts'
-import { openSession, type Session } from './submit.ts'
+import type { Mailbox } from '../../mailkit/mailbox.ts'
+import { openSession, type Session } from '../../mailkit/smtp-client.ts'
 import { ALIAS, eightBitMessage, forwardProblems, largeMessage, SENDER, testMessage } from './test-message.ts'
 import { TLS_CERTIFICATE, TLS_NAME } from './test-tls.ts'
 import { refuse } from './watch.ts'

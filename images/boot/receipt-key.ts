@@ -5,8 +5,8 @@ import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeF
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { InputError } from '../../input/problems.ts'
-import { parseKey, readKey } from '../dsse.ts'
-import { draftOf, flushFolder } from '../durable-file.ts'
+import { parseKey, readKey } from '../formats/dsse.ts'
+import { draftOf, flushFolder } from '../../platform/atomic-file.ts'
 
 /** A private key: a file, or the PEM itself. */
 export const PRIVATE_VARIABLE = 'MAILFLEET_RECEIPT_KEY'

@@ -5,8 +5,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { checkInput, InputError, parseInput, readInput } from '../../input/problems.ts'
-import { envelopeOf, isSignedBy, keyId } from '../dsse.ts'
-import { writeDurably } from '../durable-file.ts'
+import { envelopeOf, isSignedBy, keyId } from '../formats/dsse.ts'
+import { writeDurably } from '../../platform/atomic-file.ts'
 import { PUBLIC_VARIABLE } from './receipt-key.ts'
 
 const digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hexadecimal'))

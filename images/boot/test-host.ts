@@ -1,9 +1,9 @@
 // What the boot test needs outside the guest, and the guest as it is described to QEMU. Owns: that all of it goes away.
 import { join } from 'node:path'
 import { factsCredentials, FACTS_PORT } from './guest-facts.ts'
-import { openMailbox, type Mailbox } from './mailbox.ts'
+import { openMailbox, type Mailbox } from '../../mailkit/mailbox.ts'
 import { openLiveListener, type LiveListener } from './network-cut.ts'
-import type { Accel, Architecture, Machine } from './qemu-arguments.ts'
+import type { Accel, Architecture, Machine } from './qemu/arguments.ts'
 import { ADMIN_PORT, RELAY_FROM_GUEST, serverCredentials, SMTP_PORT } from './server-credentials.ts'
 import { makeSpoolDisk } from './spool-disk.ts'
 import { makeWorkFolder, removeWorkFolder } from './work-folder.ts'

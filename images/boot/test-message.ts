@@ -1,5 +1,5 @@
 // The message of the boot test, and what must be true of it when it has been forwarded. Pure.
-import type { Received } from './sink.ts'
+import type { Received } from '../../mailkit/sink.ts'
 
 export const ALIAS = 'info@alias.example'
 export const DESTINATION = 'person@mailbox.example'

@@ -1,7 +1,7 @@
 // What ends the wait for a guest: its work done, the time up, the guest gone by itself, or the caller's wish. Owns: the
 // words of a failure, with the guest's last console lines.
 import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'
-import { powerDown, TAIL_LINES, type RunningMachine } from './qemu.ts'
+import { powerDown, TAIL_LINES, type RunningMachine } from './qemu/machine.ts'
 
 /** The server's own bound for draining is 30 s here. */
 const POWER_DOWN_MS = 300_000

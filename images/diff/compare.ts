@@ -5,7 +5,7 @@ import { diffLines } from 'diff'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readReceipt, type Receipt } from '../boot/receipt.ts'
-import { readDescription, type Description } from '../manifest.ts'
+import { readDescription, type Description } from '../describe/manifest.ts'
 
 /** Each compares one thing, key by key. The last three are what a boot showed. */
 export const SECTIONS = {

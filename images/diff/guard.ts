@@ -1,7 +1,7 @@
 // What a gate forbids without being told: changes that widen rights, ports, units, setuid files or listeners. Owns: which
 // sections are guarded, and what of them is harmless. A policy lets a change through by name. Pure.
 import { basename } from 'node:path'
-import { UNIT_FOLDERS } from '../units.ts'
+import { UNIT_FOLDERS } from '../describe/units.ts'
 import type { Change, Diff, SectionName } from './compare.ts'
 
 type Guard = {

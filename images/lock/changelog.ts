@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { temporaryFolder } from '../cache.ts'
-import { runHost } from '../host.ts'
+import { runHost } from '../../platform/run-program.ts'
 import { compareVersions } from './version.ts'
 
 /** One version's entry. `lines`: its points, each in one line. */

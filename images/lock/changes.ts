@@ -1,5 +1,5 @@
 // What differs between two locks: package by package, in lines for people, in bytes. Pure.
-import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from './lock.ts'
+import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
 
 export type Part = 'root' | 'kernel' | 'tools' | 'target' | 'node' | 'native'
 

@@ -1,8 +1,8 @@
 // Whether a lock is still what the mirror gives, and whether what it names can still be had. Owns: bringing into the
 // cache what the mirror is about to lose, while some place still has it. Fails with the disk's error only.
-import { fetchDebs, FetchError, type FetchOptions } from '../fetch.ts'
+import { fetchDebs, FetchError, type FetchOptions } from '../archive/fetch.ts'
 import { diffLocks, lockChanges } from './changes.ts'
-import type { Lock } from './lock.ts'
+import type { Lock } from '../lock-file.ts'
 
 export type LockCheck = {
   /** What the mirror gives in place of the locked packages; empty: the lock is up to date. */

@@ -4,14 +4,14 @@
 // host's debian-archive-keyring.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runHost } from '../host.ts'
-import type { Progress } from '../progress.ts'
+import { runHost } from '../../platform/run-program.ts'
+import type { Progress } from '../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../spec.ts'
 import { temporaryFolder } from '../cache.ts'
-import { TARGET_PROGRAMS } from '../tools.ts'
+import { TARGET_PROGRAMS } from '../bake/tools-tree.ts'
 import { findMirrors, type Mirrors } from './mirrors.ts'
 import { lockedNpm } from './npm.ts'
-import { HOST_ARCHITECTURE, type Lock, type LockedDeb } from './lock.ts'
+import { HOST_ARCHITECTURE, type Lock, type LockedDeb } from '../lock-file.ts'
 
 export type ResolveOptions = {
   cacheDir: string

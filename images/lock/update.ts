@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { changelogOf, entriesSince, sourceOf, type Entry } from './changelog.ts'
 import { bytesChanged, lockChanges, type Change } from './changes.ts'
-import type { Lock, LockedDeb, LockedNpm } from './lock.ts'
+import type { Lock, LockedDeb, LockedNpm } from '../lock-file.ts'
 
 type Named = { name: string; parts: string[]; version: string }
 /** Packages of one source that went from one version to another. `lines`: points of the changelog, newest first. */

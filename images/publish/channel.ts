@@ -11,7 +11,7 @@ import {
   type SSMClient,
 } from '@aws-sdk/client-ssm'
 import * as v from 'valibot'
-import { eventually, type Patience } from './patience.ts'
+import { eventually, type Patience } from './retry.ts'
 
 /** Why the parameter was written: a promotion, one taken back by hand, or one that failed elsewhere. */
 export type Reason = 'promote' | 'revert' | 'rollback'

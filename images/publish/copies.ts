@@ -2,8 +2,8 @@
 // for, not made again, and is compared with the disk like an upload. Fails with AWS's error, or NotTheDisk.
 import { CopySnapshotCommand, type Snapshot, type Tag } from '@aws-sdk/client-ec2'
 import { InputError } from '../../input/problems.ts'
-import type { ImageInRegion, RegionOptions } from './region.ts'
-import { eventually } from './patience.ts'
+import type { ImageInRegion, RegionOptions } from './publish-region.ts'
+import { eventually } from './retry.ts'
 import { NotTheDisk, verifyBlocks } from './read-back.ts'
 import {
   deleteSnapshot,

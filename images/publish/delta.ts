@@ -5,9 +5,9 @@
 import type { Block, EBSClient } from '@aws-sdk/client-ebs'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Progress } from '../progress.ts'
+import type { Progress } from '../../platform/progress.ts'
 import { changedBlocks, surveyDisk, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './blocks.ts'
-import type { Patience } from './patience.ts'
+import type { Patience } from './retry.ts'
 import { listBlocks, readBlocks } from './read-back.ts'
 
 export type Parent = {

@@ -4,7 +4,7 @@ import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { InputError, shown, type Problem } from '../../input/problems.ts'
 import { readSignedReceipt, RECEIPT, type Receipt } from '../boot/receipt.ts'
-import { readManifest, type Manifest } from '../manifest.ts'
+import { readManifest, type Manifest } from '../describe/manifest.ts'
 import { surveyDisk, type DiskSurvey } from './blocks.ts'
 
 export type Exceptions = {

@@ -3,15 +3,15 @@
 // at any point, it leaves what the next run finishes. Fails with InputError (the image, credentials), or with one
 // sentence about AWS's refusal.
 import { InputError } from '../../input/problems.ts'
-import type { Progress } from '../progress.ts'
+import type { Progress } from '../../platform/progress.ts'
 import { explained, type AwsClients } from './clients.ts'
 import { encryptionIn, ensureCopy } from './copies.ts'
 import { passGate, surveyImage, type Gate, type SurveyedImage } from './gate.ts'
 import type { ParentChoice } from './parent.ts'
-import { PATIENCE, type Patience } from './patience.ts'
+import { PATIENCE, type Patience } from './retry.ts'
 import { recordPublished } from './published.ts'
 import type { Verify } from './read-back.ts'
-import { imageIn, type ImageInRegion, type RegionOptions } from './region.ts'
+import { imageIn, type ImageInRegion, type RegionOptions } from './publish-region.ts'
 import { checkSharing, shareImage } from './share.ts'
 import { ensureSnapshot } from './snapshot.ts'
 import { RECEIPT_TAG, type Encryption } from './snapshots.ts'

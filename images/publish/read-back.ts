@@ -8,8 +8,8 @@ import {
 } from '@aws-sdk/client-ebs'
 import { randomInt } from 'node:crypto'
 import { checksumOf, ZERO_CHECKSUM, type DiskBlock } from './blocks.ts'
-import { inParallel } from './parallel.ts'
-import { patiently, type Patience } from './patience.ts'
+import { inParallel } from '../../platform/parallel.ts'
+import { patiently, type Patience } from './retry.ts'
 
 /** The most that one page may hold (EBS direct APIs, ListSnapshotBlocks: MaxResults). */
 const PAGE_BLOCKS = 10_000

@@ -10,8 +10,8 @@ import {
   type RegisterImageCommandInput,
   type Tag,
 } from '@aws-sdk/client-ec2'
-import type { Progress } from '../progress.ts'
-import { eventually, type Patience } from './patience.ts'
+import type { Progress } from '../../platform/progress.ts'
+import { eventually, type Patience } from './retry.ts'
 import { DIGEST_TAG } from './snapshots.ts'
 
 /** What instances find their root on; /dev/xvda is what EC2 calls it, inside it is an NVMe device. */

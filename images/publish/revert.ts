@@ -4,8 +4,8 @@
 import { channelHistory, type Move } from './channel.ts'
 import { explained, type AwsClients } from './clients.ts'
 import { goodStays, previousGood, type Stay } from './history.ts'
-import { moveChannel, type Moved } from './move.ts'
-import { PATIENCE, type Patience } from './patience.ts'
+import { moveChannel, type Moved } from './move-channel.ts'
+import { PATIENCE, type Patience } from './retry.ts'
 import { availableImage } from './register.ts'
 
 export type RevertOptions = {

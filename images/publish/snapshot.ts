@@ -4,11 +4,11 @@
 import { CompleteSnapshotCommand, StartSnapshotCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import type { EC2Client, Snapshot, Tag } from '@aws-sdk/client-ec2'
 import { createHash } from 'node:crypto'
-import type { Progress } from '../progress.ts'
+import type { Progress } from '../../platform/progress.ts'
 import { linearChecksum, volumeGiB, type DiskBlock, type DiskSurvey } from './blocks.ts'
 import { deltaOver, type Parent } from './delta.ts'
 import { chooseParent, type ParentChoice } from './parent.ts'
-import { isMissing, patiently, type Patience } from './patience.ts'
+import { isMissing, patiently, type Patience } from './retry.ts'
 import { uploadText } from './plan.ts'
 import { NotTheDisk, verifyBlocks, type Verify } from './read-back.ts'
 import {

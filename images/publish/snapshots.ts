@@ -7,8 +7,8 @@ import {
   type Snapshot,
   type Tag,
 } from '@aws-sdk/client-ec2'
-import type { Progress } from '../progress.ts'
-import { eventually, type Patience } from './patience.ts'
+import type { Progress } from '../../platform/progress.ts'
+import { eventually, type Patience } from './retry.ts'
 
 /** SHA-256 of disk.raw: what snapshot and image of a disk are found by. */
 export const DIGEST_TAG = 'mailfleet:digest'

@@ -3,8 +3,8 @@
 import { PutSnapshotBlockCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import { open } from 'node:fs/promises'
 import { BLOCK_BYTES, readBlock, type DiskBlock } from './blocks.ts'
-import { inParallel } from './parallel.ts'
-import { patiently, type Patience } from './patience.ts'
+import { inParallel } from '../../platform/parallel.ts'
+import { patiently, type Patience } from './retry.ts'
 import type { UploadRecord } from './upload-record.ts'
 
 export type Upload = {

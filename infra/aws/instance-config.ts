@@ -3,7 +3,7 @@
 // Owns: how a stack's configuration becomes the server's. Fails when it does not fit into user data.
 import type { StackConfig } from '../stack-config.ts'
 import { ADMIN_PORT } from './mail-load-balancer.ts'
-import { ROUTES_KEY } from './storage-names.ts'
+import { ROUTES_KEY } from '../../contract/storage-names.ts'
 
 export const LAUNCH_HOOK = 'launch'
 export const TERMINATE_HOOK = 'terminate'

@@ -3,7 +3,7 @@
 // server's log and 4xx to its senders, never as lost mail.
 import * as iam from '@pulumi/aws/iam/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { BODIES_PREFIX, ROUTES_KEY } from './storage-names.ts'
+import { BODIES_PREFIX, ROUTES_KEY } from '../../contract/storage-names.ts'
 
 export type InstanceRoleArgs = {
   region: string

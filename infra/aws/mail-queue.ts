@@ -6,7 +6,7 @@ import * as dynamodb from '@pulumi/aws/dynamodb/index.js'
 import * as s3 from '@pulumi/aws/s3/index.js'
 import * as sqs from '@pulumi/aws/sqs/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { BODIES_PREFIX, ROUTES_KEY } from './storage-names.ts'
+import { BODIES_PREFIX, ROUTES_KEY } from '../../contract/storage-names.ts'
 
 const DAY_SECONDS = 86_400
 /** SQS's longest. */

@@ -7,9 +7,9 @@ import * as iam from '@pulumi/aws/iam/index.js'
 import * as lambda from '@pulumi/aws/lambda/index.js'
 import * as scheduler from '@pulumi/aws/scheduler/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { BUNDLE_FILE, BUNDLE_HANDLER, writePulseBundle } from '../pulse/bundle.ts'
-import { fleetMetric, METRIC_NAMESPACE } from '../pulse/metric-names.ts'
-import { INVOCATION_MS, INVOCATIONS_AT_ONCE } from '../pulse/slots.ts'
+import { BUNDLE_FILE, BUNDLE_HANDLER, writePulseBundle } from '../lambda/bundle.ts'
+import { fleetMetric, METRIC_NAMESPACE } from '../../contract/metric-names.ts'
+import { INVOCATION_MS, INVOCATIONS_AT_ONCE } from '../../contract/pulse-slots.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 
 /** The function holds 90 MB; Lambda gives processor time by memory, and four TLS handshakes have to fit in a slot. */

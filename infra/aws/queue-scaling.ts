@@ -5,8 +5,8 @@
 import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { fleetMetric } from '../pulse/metric-names.ts'
-import { SLOT_MS } from '../pulse/slots.ts'
+import { fleetMetric } from '../../contract/metric-names.ts'
+import { SLOT_MS } from '../../contract/pulse-slots.ts'
 import { alarmWindow } from '../scaling/alarm-window.ts'
 import { targetBacklog, type ScalingPolicy } from '../scaling/policy.ts'
 

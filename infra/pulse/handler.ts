@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { awsClients, reasonOf, workSlot, type SlotReport } from './pulse.ts'
 import { readSettings } from './settings.ts'
-import { slotsUntil } from './slots.ts'
+import { slotsUntil } from '../../contract/pulse-slots.ts'
 
 const settings = readSettings(process.env)
 const clients = awsClients()

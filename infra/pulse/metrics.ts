@@ -4,7 +4,7 @@
 import { PutMetricDataCommand, type CloudWatchClient, type MetricDatum } from '@aws-sdk/client-cloudwatch'
 import { demandOf, demandPerInstance, surplusInstances, type Demand } from '../scaling/demand.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
-import { METRIC_NAMESPACE, type PulseMetric } from './metric-names.ts'
+import { METRIC_NAMESPACE, type PulseMetric } from '../../contract/metric-names.ts'
 
 export type Measurement = {
   demand: Demand

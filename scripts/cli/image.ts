@@ -1,7 +1,7 @@
 // `mailfleet image build|lock|test`: names, options and help of the commands that make an image.
 import { Option, type Command } from 'commander'
 import { parseTarget } from '../../images/archive/archive.ts'
-import type { Accel } from '../../images/boot/qemu-arguments.ts'
+import type { Accel } from '../../images/boot/qemu/arguments.ts'
 import { InputError } from '../../input/problems.ts'
 import { ARCHITECTURES, forArchitecture, type Architecture } from '../project.ts'
 import { seconds, type Context } from './context.ts'

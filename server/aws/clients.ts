@@ -2,7 +2,7 @@
 // The SDK is loaded when the first client of its kind is asked for: an instance that uses none does not pay for it.
 // Credentials come from the SDK's own chain, on an instance from its metadata. A call fails with the SDK's error within
 // maxAttempts times the time-outs, and the pauses between the attempts (the SDK's: 20 s each at most).
-import type { Config } from '../config.ts'
+import type { Config } from '../config/schema.ts'
 
 export type AwsSettings = Config['aws']
 

@@ -3,11 +3,11 @@
 // attempt (removal, next attempt, DSN) is one commit. A lost lease ends the attempt: another process has the entry now.
 import type { Destination, Entry, Lease, NewEntry } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
-import { parseAddress } from '../names.ts'
+import { parseAddress } from '../address.ts'
 import { buildDsn } from './dsn.ts'
-import { failed, type Outcome } from './outcome.ts'
-import { leastAttempts, nextAttempt, type RetrySchedule } from './retry.ts'
-import type { Hold } from './hold.ts'
+import { failed, type Outcome } from './delivery-result.ts'
+import { leastAttempts, nextAttempt, type RetrySchedule } from './retry-schedule.ts'
+import type { Hold } from './lease-keeper.ts'
 import { LeaseLostError, type Envelope, type Outcomes } from './send.ts'
 import { rewriteSrs, type Srs } from './srs.ts'
 

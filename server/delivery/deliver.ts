@@ -1,11 +1,11 @@
 // Delivery to a domain or by the relay: finds the hops and sends.
 // Owns: the outgoing connections, the DNS resolver, and a short memory of what DNS said. Fails only by outcomes.
-import type { Config } from '../config.ts'
+import type { Config } from '../config/schema.ts'
 import type { AttemptContext } from './attempt.ts'
-import { createConnections } from './connections.ts'
-import { createResolver, mxHops, relayHop, type DnsResolver, type Hops } from './resolve.ts'
+import { createConnections } from './connection-pool.ts'
+import { createResolver, mxHops, relayHop, type DnsResolver, type Hops } from './mx-hosts.ts'
 import { send } from './send.ts'
-import { createUnanswering } from './unanswering.ts'
+import { createUnanswering } from './host-back-off.ts'
 
 export type Deliverer = { deliver: AttemptContext['deliver']; close: () => void }
 

@@ -1,12 +1,12 @@
 // The forwarder: takes due entries off the shared queue and has them delivered, a bounded number at a time.
 // Owns: slots, polling, and stopping. Leases no more than it has slots for, so that work spreads over instances. Trouble with the queue makes it wait; the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { troubleFields } from '../aws/trouble.ts'
+import { troubleFields } from '../aws/errors.ts'
 import { errorFields } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
-import { keepHold } from './hold.ts'
-import { workOn, type WorkOptions } from './work.ts'
+import { keepHold } from './lease-keeper.ts'
+import { workOn, type WorkOptions } from './deliver-lease.ts'
 
 export type Forwarder = {
   /** There is new work: look at once. */

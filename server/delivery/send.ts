@@ -4,11 +4,11 @@
 // transaction before DATA and before the dot; after the dot the reply is waited for.
 import { Readable } from 'node:stream'
 import type SMTPConnection from 'nodemailer/lib/smtp-connection'
-import { connectionEnded, type Connection, type Connections } from './connections.ts'
-import { deferred, delivered, outcomeOfError, type Outcome, type SendError } from './outcome.ts'
-import type { Hold } from './hold.ts'
-import type { Hop } from './resolve.ts'
-import type { Unanswering } from './unanswering.ts'
+import { connectionEnded, type Connection, type Connections } from './connection-pool.ts'
+import { deferred, delivered, outcomeOfError, type Outcome, type SendError } from './delivery-result.ts'
+import type { Hold } from './lease-keeper.ts'
+import type { Hop } from './mx-hosts.ts'
+import type { Unanswering } from './host-back-off.ts'
 
 export type Envelope = {
   reversePath: string

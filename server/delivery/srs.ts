@@ -3,7 +3,7 @@
 // of our secrets, or is too old, reverses to null: nobody gets mail through here by making one up.
 // Format after Shevek, "The Sender Rewriting Scheme" (2004): SRS0=HASH=TT=domain=local and SRS1=HASH=first-hop=rest.
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { addressKey, formatAddress, parseAddress, type Address } from '../names.ts'
+import { addressKey, formatAddress, parseAddress, type Address } from '../address.ts'
 
 export type Srs = {
   domain: string

@@ -4,7 +4,7 @@
 import { constants } from 'node:fs'
 import { access, unlink } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/schema.ts'
 import { errorFields, type Log } from '../log.ts'
 
 /** Scrapers and the control loop are a handful; more is a mistake or an attack on a port nobody should reach. */

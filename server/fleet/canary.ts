@@ -3,13 +3,13 @@
 // A new instance in a storm must not wait behind the backlog. So the way out counts as proved, too, once the own
 // forwarder has taken any entry off the queue; and a queue that is full has at least been asked.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createConnections } from '../delivery/connections.ts'
-import { troubleFields } from '../aws/trouble.ts'
+import { createConnections } from '../delivery/connection-pool.ts'
+import { troubleFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { CanaryGate } from '../smtp/canary.ts'
 import type { Listener } from '../smtp/listener.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../metrics.ts'
 
 type CanaryOptions = {
   /** Our name in EHLO. */

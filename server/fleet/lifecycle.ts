@@ -5,13 +5,13 @@
 // Source: Amazon EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata"; Amazon
 // EC2 user guide, "Spot Instance interruption notices".
 import { setTimeout as sleep } from 'node:timers/promises'
-import { troubleFields } from '../aws/trouble.ts'
-import type { Config } from '../config.ts'
+import { troubleFields } from '../aws/errors.ts'
+import type { Config } from '../config/schema.ts'
 import type { Log } from '../log.ts'
 import type { AutoScaling } from './auto-scaling.ts'
 import type { LeaveReason } from './drain.ts'
 import type { Metadata } from './metadata.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../metrics.ts'
 
 export type Lifecycle = {
   /** Looks now: the instance has become ready. */

@@ -4,9 +4,9 @@
 // when that is over. A report that cannot be stored is counted and logged, never more: the next one says the same.
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamoClient, type AwsSettings } from '../aws/clients.ts'
-import { troubleFields } from '../aws/trouble.ts'
+import { troubleFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../metrics.ts'
 
 /** A report that nobody renews is old after a minute, and of no use to anyone after an hour. */
 const KEPT_SECONDS = 3_600

@@ -1,7 +1,7 @@
 // An instance as a member of a fleet: what it does beside its mail. Owns: which of these parts there are. Without
 // `fleet` in the configuration there are none, and it is ready once it has routes. None of them fails.
-import { troubleFields } from '../aws/trouble.ts'
-import type { Config } from '../config.ts'
+import { troubleFields } from '../aws/errors.ts'
+import type { Config } from '../config/schema.ts'
 import type { Log } from '../log.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
@@ -14,7 +14,7 @@ import type { Stop } from './drain.ts'
 import { startLifecycle } from './lifecycle.ts'
 import { startLoadReport } from './load-report.ts'
 import { createMetadata } from './metadata.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../metrics.ts'
 import { watchReadiness, type Readiness } from './readiness.ts'
 
 export type MemberOptions = {

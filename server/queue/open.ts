@@ -1,10 +1,10 @@
 // Opens the queue that the configuration names. Owns: which engine that is.
 // The engine for AWS, and the SDK with it, is loaded only where it is used.
-import type { Config } from '../config.ts'
-import type { CommitTimes } from './durable.ts'
-import { longestWait } from '../delivery/retry.ts'
-import { openQueue } from './embedded.ts'
-import { openLate } from './late.ts'
+import type { Config } from '../config/schema.ts'
+import type { CommitTimes } from './embedded/durable.ts'
+import { longestWait } from '../delivery/retry-schedule.ts'
+import { openQueue } from './embedded/engine.ts'
+import { openLate } from './embedded/late-spool.ts'
 import type { Queue } from './queue.ts'
 
 export type QueueListener = {

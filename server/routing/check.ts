@@ -1,8 +1,8 @@
 // Whether a routes table goes with the rest of the configuration. Owns: the rules that need both.
 // Fails with InputError: at the start the table is refused, later the last good table stays in force.
 import { InputError } from '../../input/problems.ts'
-import type { Config } from '../config.ts'
-import { refuseAligned } from '../srs-alignment.ts'
+import type { Config } from '../config/schema.ts'
+import { refuseAligned } from '../config/srs-alignment.ts'
 import { resolve, roleMailbox, type Routes } from './table.ts'
 
 /** @throws {InputError} if the SRS domain is aligned with a routed domain, or no mailbox is behind `postmaster`. */

@@ -3,7 +3,7 @@
 // thread dies. One file is both ends, because a bundle keeps it as a file of its own only if one import() names it.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { InputError, type Problem } from '../../input/problems.ts'
-import type { Address } from '../names.ts'
+import type { Address } from '../address.ts'
 import { parseRoutesText } from './routes-text.ts'
 import type { Routes } from './table.ts'
 

@@ -1,8 +1,8 @@
 // Opens the routes that the configuration names. Owns: which source that is, and that every load is counted and logged.
 // The SDK is loaded only for S3.
 import { s3Client } from '../aws/clients.ts'
-import type { Config } from '../config.ts'
-import type { Metrics } from '../fleet/metrics.ts'
+import type { Config } from '../config/schema.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Log } from '../log.ts'
 import { checkRoutes } from './check.ts'
 import { openFileSource, type ReloadReport, type RouteSource } from './file-source.ts'

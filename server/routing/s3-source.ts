@@ -3,7 +3,7 @@
 // fails: until the first table is there, nobody can say an alias is unknown (451), and it goes on asking.
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { InputError } from '../../input/problems.ts'
-import { troubleFields } from '../aws/trouble.ts'
+import { troubleFields } from '../aws/errors.ts'
 import type { ReloadReport, RoutesCheck, RouteSource } from './file-source.ts'
 import { loadRoutes } from './load.ts'
 import { MOST_BYTES, tooLarge } from './routes-text.ts'

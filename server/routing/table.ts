@@ -3,7 +3,7 @@
 // Pure: given the same table and address, the same answer; no answer is ever an error thrown.
 import * as v from 'valibot'
 import { checkInput, InputError, type Problem } from '../../input/problems.ts'
-import { addressKey, formatAddress, parseAddress, parseDomain, type Address } from '../names.ts'
+import { addressKey, formatAddress, parseAddress, parseDomain, type Address } from '../address.ts'
 
 /** Aliases of aliases followed before giving up. Nobody's intended chain is longer; a longer one is a mistake. */
 const CHAIN_LENGTH = 10

@@ -2,7 +2,7 @@
 // Owns: the decisions, as pure functions of counts, and the snapshot of the shared queue they are made on.
 // At a bound the answer is 4xx before DATA; a queue that cannot be asked is answered 451 as well, never 5xx.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/schema.ts'
 import type { QueueStats } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
 import { refusals, type Refusal } from './refusal.ts'

@@ -2,7 +2,7 @@
 // mail. Only a connection of this host with itself may send one, and only with the nonce that was given out last; to
 // everyone else its address is one like any other. Pure but for the random nonce.
 import { randomBytes } from 'node:crypto'
-import { parseAddress } from '../names.ts'
+import { parseAddress } from '../address.ts'
 import type { NewEntry } from '../queue/entry.ts'
 import type { Refusal } from './refusal.ts'
 

@@ -1,9 +1,9 @@
 // smtp-server's options: the transactions behind its handlers, what it may offer, and how refusals are counted.
 // Owns: that whatever a handler throws becomes a 451 and a metric, never a crash and never a 5xx.
 import type { SMTPServerAddress, SMTPServerOptions, SMTPServerSession } from 'smtp-server'
-import type { Config } from '../config.ts'
-import type { TlsFiles } from '../load-config.ts'
-import { isFault, type Metrics } from '../fleet/metrics.ts'
+import type { Config } from '../config/schema.ts'
+import type { TlsFiles } from '../config/load.ts'
+import { isFault, type Metrics } from '../metrics.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
 import { admitConnection, clientOf } from './admission.ts'
 import type { Refused, RefusedDemand } from './refused-demand.ts'

@@ -7,7 +7,7 @@
 import type { Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/schema.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
 import { clientOf } from './admission.ts'
 import { serverOptions, type HandlerOptions } from './handlers.ts'

@@ -1,7 +1,7 @@
 // Takes in the bytes of one message. Owns: how much memory messages may hold, all of them together and one by itself,
 // from their first byte until they are stored or refused, and that they hold hardly more than their bytes.
 // Past a bound it answers by a refusal; it throws only when the client goes away in the middle.
-import type { Config } from '../config.ts'
+import type { Config } from '../config/schema.ts'
 import { createNormaliser } from '../message.ts'
 import type { LoadWatch } from './admission.ts'
 import { refusals, type Refusal } from './refusal.ts'

@@ -1,7 +1,7 @@
 // Who a recipient address is for us: an alias, a bounce coming back, or none of our business.
 // Owns: that this is no open relay. An address is accepted only if it resolves through our own routes, or is a bounce
 // address that we signed. Pure: a decision, or the refusal to give.
-import { formatAddress, parseAddress, type Address } from '../names.ts'
+import { formatAddress, parseAddress, type Address } from '../address.ts'
 import { reverseSrs, type Srs } from '../delivery/srs.ts'
 import { isRole, resolve, type RoleMailbox, type Routes } from '../routing/table.ts'
 import { refusals, type Refusal } from './refusal.ts'

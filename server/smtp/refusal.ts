@@ -1,7 +1,7 @@
 // A refusal as a value: the reply to give and the reason to count.
 // Owns: every reply text that is not the SMTP library's own. 4xx says "come back", and is all that load, a missing
 // dependency or a bug of ours may ever cause; 5xx says "this will never be accepted".
-import type { RefusalReason } from '../fleet/metrics.ts'
+import type { RefusalReason } from '../metrics.ts'
 
 export type Refusal = { code: number; text: string; reason: RefusalReason }
 

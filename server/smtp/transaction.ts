@@ -7,12 +7,12 @@ import type {
   SMTPServerEnvelope,
   SMTPServerSession,
 } from 'smtp-server'
-import type { Config } from '../config.ts'
-import type { Metrics } from '../fleet/metrics.ts'
-import { troubleFields } from '../aws/trouble.ts'
+import type { Config } from '../config/schema.ts'
+import type { Metrics } from '../metrics.ts'
+import { troubleFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
 import { readTrace, receivedField } from '../message.ts'
-import { addressKey, formatAddress, parseAddress } from '../names.ts'
+import { addressKey, formatAddress, parseAddress } from '../address.ts'
 import { isOurs } from '../delivery/srs.ts'
 import type { Destination, NewEntry } from '../queue/entry.ts'
 import { QueueFullError, SlowCommitError, type Queue } from '../queue/queue.ts'

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { InputError } from '../../input/problems.ts'
-import { architectureProblems, readLock } from '../../images/lock/lock.ts'
+import { architectureProblems, readLock } from '../../images/lock-file.ts'
 import { lockedNpm } from '../../images/lock/npm.ts'
 import { lockedPartDigest, readSpec, type Spec } from '../../images/spec.ts'
 

@@ -3,10 +3,10 @@
 // set by hand. Runs without a network, in namespaces that end with us. Fails with mmdebstrap's last lines.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { namespaces, writeRepository } from '../../base.ts'
+import { namespaces, writeRepository } from '../../bake/base-layer.ts'
 import { runStage, temporaryFolder, type StageResult } from '../../cache.ts'
-import { runHost } from '../../host.ts'
-import type { Progress } from '../../progress.ts'
+import { runHost } from '../../../platform/run-program.ts'
+import type { Progress } from '../../../platform/progress.ts'
 import type { Spec } from '../../spec.ts'
 import type { Conventional } from './conventional.ts'
 

@@ -3,10 +3,10 @@
 // suite, kernel and Node are the golden image's. Fails as locking and fetching do.
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fetchLocked, type Fetched } from '../../fetch.ts'
-import { readLock, writeLock, type Lock, type LockedNpm } from '../../lock/lock.ts'
+import { fetchLocked, type Fetched } from '../../archive/fetch.ts'
+import { readLock, writeLock, type Lock, type LockedNpm } from '../../lock-file.ts'
 import { resolveLock } from '../../lock/resolve.ts'
-import type { Progress } from '../../progress.ts'
+import type { Progress } from '../../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../../spec.ts'
 
 /** Without recommended packages, unattended upgrades and a cloud's agent: less than such images start. */

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runHost } from '../../host.ts'
+import { runHost } from '../../../platform/run-program.ts'
 
 /** The package's name in the repository. */
 export const NODE_PACKAGE = 'nodejs'

@@ -1,6 +1,6 @@
 // What the benchmark of boots says: the figures of each image, and how they compare. Pure. Owns: the arithmetic and the
 // report's shape.
-import type { Accel } from '../../boot/qemu-arguments.ts'
+import type { Accel } from '../../boot/qemu/arguments.ts'
 import type { Measured, NeverServed } from './measure.ts'
 
 export type Figures = Measured & {

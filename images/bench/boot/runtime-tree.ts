@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { build } from 'esbuild'
-import type { LockedNpm } from '../../lock/lock.ts'
+import type { LockedNpm } from '../../lock-file.ts'
 import { lockedNpm } from '../../lock/npm.ts'
 import type { Spec } from '../../spec.ts'
 

@@ -3,20 +3,20 @@
 // An entry of one destination that is delivered at once costs three calls of SQS and nothing else.
 // Nothing is asked of AWS when the queue is opened: it may be down. Every call fails with the SDK's error while it is.
 import type { AwsSettings } from '../../aws/clients.ts'
-import type { Config } from '../../config.ts'
+import type { Config } from '../../config/schema.ts'
 import type { Destination, Lease, NewEntry } from '../entry.ts'
 import { newEntry } from '../new-entry.ts'
 import { QueueFullError, type Dsn, type Outcome, type Queue } from '../queue.ts'
 import { openBodies, type Bodies } from './bodies.ts'
-import { openChannel, type Channel } from './channel.ts'
-import { createCensus, type Census } from './census.ts'
-import { bodyOf, extend, record, release, stillHeld } from './holding.ts'
+import { openChannel, type Channel } from './sqs.ts'
+import { createCensus, type Census } from './counters.ts'
+import { bodyOf, extend, record, release, stillHeld } from './lease-state.ts'
 import { lease } from './leasing.ts'
 import { pack, type Parcel } from './message.ts'
 import { startMover } from './mover.ts'
-import { createPost, type Post } from './post.ts'
+import { createPost, type Post } from './sender.ts'
 import { settle } from './settling.ts'
-import { openStates, type States } from './state.ts'
+import { openStates, type States } from './delivery-state.ts'
 
 export type AwsQueueConfig = Extract<Config['queue'], { engine: 'aws' }>
 

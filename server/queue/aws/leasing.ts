@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Lease } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
-import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './channel.ts'
+import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './sqs.ts'
 import type { Engine } from './engine.ts'
 import { labelOf, unpack, withText, type Label } from './message.ts'
 import { finish } from './settling.ts'

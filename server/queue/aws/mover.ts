@@ -3,7 +3,7 @@
 // in is deleted: at worst there are two of one generation, of which one is worked on. After an error it waits, longer
 // each time; it never ends by one.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './channel.ts'
+import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './sqs.ts'
 import type { Engine } from './engine.ts'
 import { withText } from './message.ts'
 

@@ -7,9 +7,9 @@ import type { Lease } from '../entry.ts'
 import { assertTime, newEntry } from '../new-entry.ts'
 import type { Dsn, Outcome } from '../queue.ts'
 import type { Engine, Held } from './engine.ts'
-import { stillHeld, track } from './holding.ts'
+import { stillHeld, track } from './lease-state.ts'
 import { laterCopy, pack, type Parcel } from './message.ts'
-import type { Settled, Unfinished } from './state.ts'
+import type { Settled, Unfinished } from './delivery-state.ts'
 
 /** A DSN waits in the item of its entry, which takes 400 KB with everything in it. */
 const NOTICE_INLINE_BYTES = 65_536

@@ -11,9 +11,9 @@ import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { snapshotAddress } from '../../../images/archive/places.ts'
 import { objectPath } from '../../../images/cache.ts'
-import { FetchError, fetchLocked, MissingPackagesError } from '../../../images/fetch.ts'
-import type { Lock } from '../../../images/lock/lock.ts'
-import { debOf, lockOf } from '../locks.ts'
+import { FetchError, fetchLocked, MissingPackagesError } from '../../../images/archive/fetch.ts'
+import type { Lock } from '../../../images/lock-file.ts'
+import { debOf, lockOf } from '../../kit/images/fake-locks.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 

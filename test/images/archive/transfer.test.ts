@@ -10,9 +10,9 @@ import { startFauxqs, type FauxqsServer } from 'fauxqs'
 import { openArchive } from '../../../images/archive/archive.ts'
 import { objectKey, objectOf } from '../../../images/archive/place.ts'
 import { pullLocked, pushLocked } from '../../../images/archive/transfer.ts'
-import { fetchLocked, objectFile } from '../../../images/fetch.ts'
-import { lockedDebs, lockText } from '../../../images/lock/lock.ts'
-import { debOf, lockOf, npmOf } from '../locks.ts'
+import { fetchLocked, objectFile } from '../../../images/archive/fetch.ts'
+import { lockedDebs, lockText } from '../../../images/lock-file.ts'
+import { debOf, lockOf, npmOf } from '../../kit/images/fake-locks.ts'
 
 const names = Array.from({ length: 12 }, (_, index) => `p${index}`)
 const lock = lockOf({ root: names.map((name) => debOf(name)), native: [npmOf('lmdb')] })

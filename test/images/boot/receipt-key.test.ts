@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { ownKeyFile, receiptSigningKey, trustedReceiptKeys } from '../../../images/boot/receipt-key.ts'
-import { folderFor } from '../../server/queue/setting.ts'
+import { folderFor } from '../../kit/queue/embedded-harness.ts'
 
 const publicPem = (key: KeyObject) => createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString()
 const pem = (key: KeyObject) => key.export({ type: 'spki', format: 'pem' }).toString()

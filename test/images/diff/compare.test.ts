@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { compareImages } from '../../../images/diff/compare.ts'
 import { diffPage } from '../../../images/diff/html.ts'
 import { diffText } from '../../../images/diff/text.ts'
-import { receipt, side } from './made-up.ts'
+import { receipt, side } from '../../kit/images/fake-sides.ts'
 
 const kernel = (name: string, release: string, version: string) => ({
   packages: [{ name, version, architecture: 'amd64' }],

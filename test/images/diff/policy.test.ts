@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { compareImages } from '../../../images/diff/compare.ts'
 import { readPolicy, violations } from '../../../images/diff/policy.ts'
-import { receipt, side } from './made-up.ts'
+import { receipt, side } from '../../kit/images/fake-sides.ts'
 
-const policy = readPolicy(join(import.meta.dirname, '../../../images/diff-policy.yaml'))
+const policy = readPolicy(join(import.meta.dirname, '../../../images/diff/policy.yaml'))
 const booted = { receipt: receipt() }
 const service = (properties: Record<string, string[]>) => ({
   unitProperties: { 'mailfleet.service': properties },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bytesChanged, diffLocks, lockChanges } from '../../../images/lock/changes.ts'
-import { debOf, lockOf, npmOf } from '../locks.ts'
+import { debOf, lockOf, npmOf } from '../../kit/images/fake-locks.ts'
 
 test('differences name part, package and versions', () => {
   const before = lockOf({

@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { objectFile } from '../../../images/fetch.ts'
+import { objectFile } from '../../../images/archive/fetch.ts'
 import { checkLock } from '../../../images/lock/check.ts'
-import { debOf, lockOf } from '../locks.ts'
+import { debOf, lockOf } from '../../kit/images/fake-locks.ts'
 
 /** Still has zstd 1, and bash no more. */
 const server = createServer((request, response) => {

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { entriesSince, parseChangelog } from '../../../images/lock/changelog.ts'
-import type { Lock } from '../../../images/lock/lock.ts'
+import type { Lock } from '../../../images/lock-file.ts'
 import { describeUpdate, updateText } from '../../../images/lock/update.ts'
-import { debOf, lockOf, npmOf } from '../locks.ts'
-import { madeDeb, type Made } from '../made-debs.ts'
+import { debOf, lockOf, npmOf } from '../../kit/images/fake-locks.ts'
+import { madeDeb, type Made } from '../../kit/images/fake-debs.ts'
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'mailfleet-update-'))
 

@@ -11,7 +11,7 @@ import {
   surveyDisk,
   volumeGiB,
 } from '../../../images/publish/blocks.ts'
-import { BLOCK, madeUpImage, STORED } from './made-up.ts'
+import { BLOCK, madeUpImage, STORED } from '../../kit/images/fake-image.ts'
 
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest()
 

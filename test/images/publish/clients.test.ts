@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { awsClients } from '../../../images/publish/clients.ts'
 import { verifyBlocks } from '../../../images/publish/read-back.ts'
 import { checksumOf } from '../../../images/publish/blocks.ts'
-import { BLOCK, IMPATIENCE } from './made-up.ts'
+import { BLOCK, IMPATIENCE } from '../../kit/images/fake-image.ts'
 
 test('a block whose answer stops in the middle is read again, not waited for for ever', async (t) => {
   const block = Buffer.alloc(BLOCK, 7)

@@ -14,9 +14,9 @@ import { test } from 'node:test'
 import { publish } from '../../../images/publish/publish.ts'
 import { tagOf } from '../../../images/publish/snapshots.ts'
 import { InputError } from '../../../input/problems.ts'
-import { startMoto } from '../../aws/moto.ts'
-import { madeUpImage, STORED } from './made-up.ts'
-import { publishing } from './publishing.ts'
+import { startMoto } from '../../kit/aws/moto.ts'
+import { madeUpImage, STORED } from '../../kit/images/fake-image.ts'
+import { publishing } from '../../kit/images/publishing.ts'
 
 const moto = await startMoto()
 const { skip } = moto

@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { publish } from '../../../images/publish/publish.ts'
-import { startMoto } from '../../aws/moto.ts'
-import { BLOCK, madeUpImage, STORED, type MadeUpImage } from './made-up.ts'
-import { publishing } from './publishing.ts'
+import { startMoto } from '../../kit/aws/moto.ts'
+import { BLOCK, madeUpImage, STORED, type MadeUpImage } from '../../kit/images/fake-image.ts'
+import { publishing } from '../../kit/images/publishing.ts'
 
 const moto = await startMoto()
 const { skip } = moto

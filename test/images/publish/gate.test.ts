@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { passGate, surveyImage, type Gate } from '../../../images/publish/gate.ts'
 import { InputError } from '../../../input/problems.ts'
-import { madeUpImage, RECEIPT_KEYS, type MadeUpImage } from './made-up.ts'
+import { madeUpImage, RECEIPT_KEYS, type MadeUpImage } from '../../kit/images/fake-image.ts'
 
 const STRICT: Gate = { allowUnlocked: false, allowVolatile: false, receiptKeys: RECEIPT_KEYS }
 const gate = async ({ folder }: MadeUpImage, exceptions = STRICT) =>

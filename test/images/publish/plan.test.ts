@@ -8,7 +8,7 @@ import { surveyImage, type SurveyedImage } from '../../../images/publish/gate.ts
 import { planPublish } from '../../../images/publish/plan.ts'
 import { projectAt } from '../../../scripts/project.ts'
 import { imagePublishPlan } from '../../../scripts/publish.ts'
-import { BLOCK, madeUpImage, RECEIPT_KEYS, STORED } from './made-up.ts'
+import { BLOCK, madeUpImage, RECEIPT_KEYS, STORED } from '../../kit/images/fake-image.ts'
 
 const STRICT = {
   ...{ allowUnlocked: false, allowVolatile: false, verify: 'none' as const },

@@ -9,9 +9,9 @@ import { promote } from '../../../images/publish/promote.ts'
 import { publish } from '../../../images/publish/publish.ts'
 import { recordPublished } from '../../../images/publish/published.ts'
 import { InputError } from '../../../input/problems.ts'
-import { startMoto } from '../../aws/moto.ts'
-import { IMPATIENCE, madeUpImage, RECEIPT_KEYS } from './made-up.ts'
-import { publishing } from './publishing.ts'
+import { startMoto } from '../../kit/aws/moto.ts'
+import { IMPATIENCE, madeUpImage, RECEIPT_KEYS } from '../../kit/images/fake-image.ts'
+import { publishing } from '../../kit/images/publishing.ts'
 
 const moto = await startMoto()
 const { skip } = moto

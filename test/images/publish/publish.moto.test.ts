@@ -8,10 +8,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { publish } from '../../../images/publish/publish.ts'
-import { startMoto } from '../../aws/moto.ts'
-import { DEFAULT_KEY } from '../../fakes/ebs-proxy.ts'
-import { BLOCK, IMPATIENCE, madeUpImage, STORED } from './made-up.ts'
-import { publishing } from './publishing.ts'
+import { startMoto } from '../../kit/aws/moto.ts'
+import { DEFAULT_KEY } from '../../kit/aws/ebs-proxy.ts'
+import { BLOCK, IMPATIENCE, madeUpImage, STORED } from '../../kit/images/fake-image.ts'
+import { publishing } from '../../kit/images/publishing.ts'
 
 const moto = await startMoto()
 const { skip } = moto

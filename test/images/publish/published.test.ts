@@ -4,7 +4,7 @@ import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { readPublished, recordPublished } from '../../../images/publish/published.ts'
-import { madeUpImage } from './made-up.ts'
+import { madeUpImage } from '../../kit/images/fake-image.ts'
 
 const receipt = 'd'.repeat(64)
 const entry = (region: string, number: number) => ({

@@ -2,7 +2,7 @@
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runStack, type Inputs } from './mocked-stack.ts'
+import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const dev = await runStack('dev')

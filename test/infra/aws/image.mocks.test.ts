@@ -1,8 +1,8 @@
 // What must stop a preview before anything is registered: an image that may not run, a secret that is not there.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DIGEST, IMAGE_ID, madeUpAccount, type Account } from '../../fakes/made-up-aws.ts'
-import { refusal, runStack } from './mocked-stack.ts'
+import { DIGEST, IMAGE_ID, madeUpAccount, type Account } from '../../kit/aws/fake-aws.ts'
+import { refusal, runStack } from '../../kit/pulumi/mocked-stack.ts'
 
 /** The account after `change`. */
 function account(change: (account: Account) => void): Account {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ROOT } from './example-stack.ts'
-import { runStack, type Inputs } from './mocked-stack.ts'
+import { ROOT } from '../../kit/pulumi/example-stack.ts'
+import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const { Statement: statements } = JSON.parse(

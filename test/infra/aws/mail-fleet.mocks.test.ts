@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { instanceConfig, userData } from '../../../infra/aws/instance-config.ts'
 import { readStackConfig } from '../../../infra/stack-config.ts'
-import { checkConfig } from '../../../server/config.ts'
-import { DIGEST, IMAGE_ID } from '../../fakes/made-up-aws.ts'
-import { exampleConfig, ROOT } from './example-stack.ts'
-import { runStack, type Inputs } from './mocked-stack.ts'
+import { checkConfig } from '../../../server/config/schema.ts'
+import { DIGEST, IMAGE_ID } from '../../kit/aws/fake-aws.ts'
+import { exampleConfig, ROOT } from '../../kit/pulumi/example-stack.ts'
+import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const dev = await runStack('dev')
 const prod = await runStack('prod')

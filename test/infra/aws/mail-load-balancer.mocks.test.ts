@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runStack, type Inputs } from './mocked-stack.ts'
+import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const targets = prod.one('lb/targetGroup:TargetGroup')

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type * as pulumi from '@pulumi/pulumi'
-import { runStack, type Inputs } from './mocked-stack.ts'
+import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const dev = await runStack('dev')

@@ -2,8 +2,8 @@
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { madeUpAccount } from '../../fakes/made-up-aws.ts'
-import { refusal, runStack, type Inputs } from './mocked-stack.ts'
+import { madeUpAccount } from '../../kit/aws/fake-aws.ts'
+import { refusal, runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const dev = await runStack('dev')
 const prod = await runStack('prod')

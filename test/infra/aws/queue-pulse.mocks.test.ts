@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import * as pulumi from '@pulumi/pulumi'
 import { QueuePulse } from '../../../infra/aws/queue-pulse.ts'
 import { readSettings } from '../../../infra/pulse/settings.ts'
-import { assertAlarmsPossible, policyOf, registered, type Inputs } from './queue-resources.ts'
+import { assertAlarmsPossible, policyOf, registered, type Inputs } from '../../kit/pulumi/queue-resources.ts'
 
 const TOPIC = 'arn:aws:sns:eu-west-1:123456789012:alarms'
 const FUNCTION = 'lambda/function:Function'

@@ -10,7 +10,7 @@ import {
   registered,
   type Inputs,
   type Registered,
-} from './queue-resources.ts'
+} from '../../kit/pulumi/queue-resources.ts'
 
 const POLICY = 'autoscaling/policy:Policy'
 const ALARM = 'cloudwatch/metricAlarm:MetricAlarm'

@@ -1,8 +1,8 @@
 // The preview's warning about the key of the instances' disks: a customer-managed one needs a grant for Auto Scaling.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { madeUpAccount, type Account } from '../../fakes/made-up-aws.ts'
-import { runHost } from './pulumi-host.ts'
+import { madeUpAccount, type Account } from '../../kit/aws/fake-aws.ts'
+import { runHost } from '../../kit/pulumi/host.ts'
 
 const OWN_KEY = 'arn:aws:kms:eu-west-1:123456789012:key/mine'
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { after, test } from 'node:test'
 import { boundedLog } from '../../../infra/local/bounded-log.ts'
-import { scratchDirectories } from './small-fleet.ts'
+import { scratchDirectories } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
 after(scratch.remove)

@@ -11,8 +11,8 @@ import type { Instance, InstanceView } from '../../../infra/local/instance.ts'
 import type { Scrape } from '../../../infra/local/observation.ts'
 import { parsePrometheus } from '../../../infra/local/prometheus.ts'
 import { createScraper } from '../../../infra/local/scraper.ts'
-import { shortScenario } from '../../../infra/local/storm/scenario.ts'
-import { scratchDirectories } from './small-fleet.ts'
+import { shortScenario } from '../../../storm/scenario.ts'
+import { scratchDirectories } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
 const servers: Server[] = []

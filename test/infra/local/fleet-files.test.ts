@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { createFleetFiles, type FleetFiles } from '../../../infra/local/fleet-files.ts'
-import { scratchDirectories } from './small-fleet.ts'
+import { scratchDirectories } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
 after(scratch.remove)

@@ -12,9 +12,9 @@ import type { FleetEvents } from '../../../infra/local/fleet-events.ts'
 import { startFleet, type Fleet, type FleetOptions } from '../../../infra/local/fleet.ts'
 import type { InstanceView } from '../../../infra/local/instance.ts'
 import type { Launcher } from '../../../infra/local/launcher.ts'
-import { serverConfigOf, shortScenario } from '../../../infra/local/storm/scenario.ts'
-import { greeted, sendMail } from '../../server/talk.ts'
-import { sandboxed, scratchDirectories, smallFleet, source } from './small-fleet.ts'
+import { serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
+import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { sandboxed, scratchDirectories, smallFleet, source } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
 after(scratch.remove)
@@ -146,7 +146,7 @@ suite('the death of the supervisor', () => {
   for (const name of ['source', 'bubblewrap']) {
     test(`SIGKILL leaves no instance behind (${name})`, async () => {
       const directory = scratch.make()
-      const program = join(import.meta.dirname, 'supervisor.ts')
+      const program = join(import.meta.dirname, '../../kit/fleet/supervisor.ts')
       const supervisor = spawn(process.execPath, [program, directory, name], {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...process.env, TMPDIR: directory },

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,7 +12,7 @@ import { bindListeningSocket } from '../../../infra/local/listening-socket.ts'
 const HOST = '127.0.0.1'
 
 async function acceptor(fd: number): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [`${import.meta.dirname}/acceptor.ts`], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../../kit/fleet/acceptor.ts')], {
     stdio: ['ignore', 'inherit', 'inherit', fd, 'ipc'],
   })
   await once(child, 'message')

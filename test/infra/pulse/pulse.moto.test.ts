@@ -5,9 +5,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { awsClients, workSlot } from '../../../infra/pulse/pulse.ts'
-import { slotOf } from '../../../infra/pulse/slots.ts'
-import { startMoto } from '../../aws/moto.ts'
-import { makeFleet, patient, published, reportLoad } from './mail-fleet.ts'
+import { slotOf } from '../../../contract/pulse-slots.ts'
+import { startMoto } from '../../kit/aws/moto.ts'
+import { makeFleet, patient, published, reportLoad } from '../../kit/fleet/mail-fleet.ts'
 
 const moto = await startMoto()
 const { skip } = moto

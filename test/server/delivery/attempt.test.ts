@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { attempt, type AttemptContext } from '../../../server/delivery/attempt.ts'
-import type { Outcome } from '../../../server/delivery/outcome.ts'
-import { openQueue, type EmbeddedQueue } from '../../../server/queue/embedded.ts'
+import type { Outcome } from '../../../server/delivery/delivery-result.ts'
+import { openQueue, type EmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import type { Destination } from '../../../server/queue/entry.ts'
-import { SECRET, testFolder } from '../instance.ts'
+import { SECRET, testFolder } from '../../kit/server/instance.ts'
 
 const LEASE_MS = 5_000
 const LIFETIME_MS = 1_000_000

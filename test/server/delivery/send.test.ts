@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { createConnections } from '../../../server/delivery/connections.ts'
-import type { Hold } from '../../../server/delivery/hold.ts'
+import { createConnections } from '../../../server/delivery/connection-pool.ts'
+import type { Hold } from '../../../server/delivery/lease-keeper.ts'
 import { send } from '../../../server/delivery/send.ts'
-import { createUnanswering } from '../../../server/delivery/unanswering.ts'
-import { answers, described, ENVELOPE, host, MESSAGE, OPTIONS, type Host } from './mx-host.ts'
+import { createUnanswering } from '../../../server/delivery/host-back-off.ts'
+import { answers, described, ENVELOPE, host, MESSAGE, OPTIONS, type Host } from '../../kit/server/mx-host.ts'
 
 /** Longer than a host's silence is borne, shorter than what a host that drips its reply would take. */
 const TRANSACTION_MS = 2_000

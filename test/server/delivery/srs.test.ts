@@ -1,7 +1,7 @@
 // The Sender Rewriting Scheme: a table of rewritings, and what must hold of any sender.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatAddress, parseAddress } from '../../../server/names.ts'
+import { formatAddress, parseAddress } from '../../../server/address.ts'
 import { isOurs, reverseSrs, rewriteSrs, type Srs } from '../../../server/delivery/srs.ts'
 
 const DAY_MS = 86_400_000

@@ -4,8 +4,8 @@ import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { spoolWritable, startAdmin } from '../../../server/fleet/admin.ts'
-import { startInstance, testFolder } from '../instance.ts'
-import { get } from '../unix-socket.ts'
+import { startInstance, testFolder } from '../../kit/server/instance.ts'
+import { get } from '../../kit/server/unix-socket.ts'
 
 const GAUGES = [
   'mailfleet_queue_ready',

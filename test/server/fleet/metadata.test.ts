@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMetadata } from '../../../server/fleet/metadata.ts'
-import { startMetadata } from '../../fakes/metadata.ts'
+import { startMetadata } from '../../kit/aws/metadata.ts'
 
 test('one token for many questions; what is not there is null', async (context) => {
   const fake = await startMetadata({ userData: '{}' })

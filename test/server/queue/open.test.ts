@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { registerHooks } from 'node:module'
 import { test } from 'node:test'
-import { checkConfig } from '../../../server/config.ts'
-import { folderFor } from './setting.ts'
+import { checkConfig } from '../../../server/config/schema.ts'
+import { folderFor } from '../../kit/queue/embedded-harness.ts'
 
 const loaded: string[] = []
 // Else the SDK would look for them on the network.

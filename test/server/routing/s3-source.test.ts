@@ -11,9 +11,9 @@ import { startFauxqs } from 'fauxqs'
 import { s3Client } from '../../../server/aws/clients.ts'
 import type { ReloadReport } from '../../../server/routing/file-source.ts'
 import { openS3Source } from '../../../server/routing/s3-source.ts'
-import { EMULATOR_ENV } from '../../fakes/aws-queue.ts'
-import { startInstance } from '../instance.ts'
-import { greeted } from '../talk.ts'
+import { EMULATOR_ENV } from '../../kit/aws/aws-queue.ts'
+import { startInstance } from '../../kit/server/instance.ts'
+import { greeted } from '../../kit/server/smtp-dialog.ts'
 
 Object.assign(process.env, EMULATOR_ENV)
 const PATIENCE_MS = 30_000

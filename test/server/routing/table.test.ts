@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InputError } from '../../../input/problems.ts'
-import { formatAddress, parseAddress } from '../../../server/names.ts'
+import { formatAddress, parseAddress } from '../../../server/address.ts'
 import { parseRoutes, resolve, roleMailbox } from '../../../server/routing/table.ts'
 
 const roles = roleMailbox({

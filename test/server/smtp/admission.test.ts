@@ -8,9 +8,9 @@ import {
   watchLoad,
   type Load,
 } from '../../../server/smtp/admission.ts'
-import { startInstance } from '../instance.ts'
-import { startSink } from '../sink.ts'
-import { greeted, sendMail, talkTo } from '../talk.ts'
+import { startInstance } from '../../kit/server/instance.ts'
+import { startSink } from '../../kit/server/sink.ts'
+import { greeted, sendMail, talkTo } from '../../kit/server/smtp-dialog.ts'
 
 const STATS = {
   ready: 10,

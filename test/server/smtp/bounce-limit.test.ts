@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { createBounceLimit } from '../../../server/smtp/bounce-limit.ts'
-import { SECRET, startInstance } from '../instance.ts'
-import { greeted } from '../talk.ts'
+import { SECRET, startInstance } from '../../kit/server/instance.ts'
+import { greeted } from '../../kit/server/smtp-dialog.ts'
 
 test('each address has its own hour and count, whatever its case', () => {
   const { admits } = createBounceLimit(2)

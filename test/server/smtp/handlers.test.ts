@@ -1,8 +1,8 @@
 // A handler that throws: 451 and a metric, and the session goes on.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { loadConfig } from '../../../server/load-config.ts'
-import { createMetrics } from '../../../server/fleet/metrics.ts'
+import { loadConfig } from '../../../server/config/load.ts'
+import { createMetrics } from '../../../server/metrics.ts'
 import { serverOptions } from '../../../server/smtp/handlers.ts'
 import { sessionClass, useSessions } from '../../../server/smtp/session.ts'
 import type { Transactions } from '../../../server/smtp/transaction.ts'
@@ -11,8 +11,8 @@ import { SMTPServer } from 'smtp-server'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
-import { SECRET, testFolder } from '../instance.ts'
-import { talkTo } from '../talk.ts'
+import { SECRET, testFolder } from '../../kit/server/instance.ts'
+import { talkTo } from '../../kit/server/smtp-dialog.ts'
 
 const STATS = {
   ready: 0,

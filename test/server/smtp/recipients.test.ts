@@ -1,12 +1,12 @@
 // No open relay: every way to name somebody else's mailbox that servers have fallen for, and bounce addresses.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatAddress } from '../../../server/names.ts'
+import { formatAddress } from '../../../server/address.ts'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { parseRoutes, roleMailbox } from '../../../server/routing/table.ts'
 import { decideRecipient } from '../../../server/smtp/recipients.ts'
-import { startInstance } from '../instance.ts'
-import { greeted } from '../talk.ts'
+import { startInstance } from '../../kit/server/instance.ts'
+import { greeted } from '../../kit/server/smtp-dialog.ts'
 
 const NOW_MS = Date.UTC(2026, 5, 1)
 const srs = { domain: 'srs.example.com', secrets: ['a-secret-of-tests-of-32-characters'] }

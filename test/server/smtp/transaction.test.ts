@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import type { SMTPServerAddress, SMTPServerDataStream, SMTPServerSession } from 'smtp-server'
-import { checkConfig } from '../../../server/config.ts'
-import { createMetrics } from '../../../server/fleet/metrics.ts'
+import { checkConfig } from '../../../server/config/schema.ts'
+import { createMetrics } from '../../../server/metrics.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
 import { parseRoutes } from '../../../server/routing/table.ts'
 import { createTransactions } from '../../../server/smtp/transaction.ts'
-import { SECRET } from '../instance.ts'
+import { SECRET } from '../../kit/server/instance.ts'
 
 const STATS = {
   ready: 0,

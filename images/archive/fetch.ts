@@ -1,0 +1,228 @@
+// Everything a lock names, on this machine and verified: the cache first, then each place that may have it.
+// Owns: the check of each file's hash when it is handed out, npm's packages, and the error that says what is missing,
+// where it was looked for and what helps. Fails with MissingPackagesError or FetchError, or with the disk's error.
+import { existsSync, readdirSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { useHostProxy } from './http.ts'
+import { asker, type Answer } from './obtain.ts'
+import { objectOf, reasonOf, type LockedFile, type Place } from './place.ts'
+import { debPlaces, ownArchive, type PlaceOptions } from './places.ts'
+import { hashFile, objectPath, publish, temporaryFolder } from '../cache.ts'
+import { runHost } from '../../platform/run-program.ts'
+import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
+import type { Progress } from '../../platform/progress.ts'
+
+export type FetchOptions = PlaceOptions & {
+  cacheDir: string
+  onProgress?: Progress
+  /** First pause between two attempts, doubled each time. */
+  retryDelayMs?: number
+}
+
+/** The verified files of a lock. */
+export type Fetched = {
+  /** Path of a locked package's file in the cache. */
+  path: (item: LockedFile) => string
+  downloaded: number
+  downloadedBytes: number
+}
+
+/** Fetches when a stage first needs a file: when every stage is cached, nothing is even looked at. */
+export type Fetch = () => Promise<Fetched>
+
+/** A file that could not be had, and what each place said to it. */
+export type Missing = { file: LockedFile; answers: readonly Answer[] }
+
+/** Mirrors speak HTTP/1.1 and limit a client's connections; 6 fill a 1 Gb/s line with files this small. */
+const PARALLEL = 6
+/** Enough to see what kind of trouble it is. */
+const NAMED = 10
+
+/** Files of a lock that could not be had. */
+export class FetchError extends Error {
+  readonly missing: readonly Missing[]
+
+  constructor(headline: string, missing: readonly Missing[], advice: readonly string[]) {
+    const more = missing.length - NAMED
+    const lines = missing
+      .slice(0, NAMED)
+      .flatMap(({ file, answers }) => [
+        `  ${file.name} ${file.version}${'filename' in file ? ` (${file.filename})` : ''}`,
+        ...answers.map(({ place, said }) => `    ${place}: ${said}`),
+      ])
+    super([headline, ...lines, ...(more > 0 ? [`  and ${more} more`] : []), ...advice].join('\n'))
+    this.name = 'FetchError'
+    this.missing = missing
+  }
+}
+
+/** Locked packages that are gone: the mirror answered that it has them no more. Locking anew helps. */
+export class MissingPackagesError extends FetchError {
+  constructor(missing: readonly Missing[]) {
+    const are = missing.length === 1 ? 'package is' : 'packages are'
+    super(
+      `${missing.length} locked ${are} gone from the mirror and not in the cache, and can no longer be had:`,
+      missing,
+      [
+        'What helps: MAILFLEET_ARCHIVE or --archive, naming an archive or a copy of a cache that has them;',
+        'MAILFLEET_SNAPSHOT, naming a snapshot archive; or newer packages: npx mailfleet image lock --update',
+      ],
+    )
+    this.name = 'MissingPackagesError'
+  }
+}
+
+/**
+ * Brings every file of a lock into the cache.
+ * @throws {MissingPackagesError} when files are gone everywhere; {FetchError} when places do not answer as they should;
+ * {InputError} when a setting names no place.
+ */
+export async function fetchLocked(lock: Lock, options: FetchOptions): Promise<Fetched> {
+  const debs = await fetchDebs(lockedDebs(lock), lock, options)
+  const npm = await fetchNpm([lock.node, ...lock.native], options)
+  return {
+    path: (file) => objectFile(options.cacheDir, file),
+    downloaded: debs.downloaded + npm,
+    downloadedBytes: debs.downloadedBytes,
+  }
+}
+
+/** Brings some of a lock's packages into the cache. @throws as {@link fetchLocked} */
+export async function fetchDebs(
+  debs: readonly LockedDeb[],
+  lock: Pick<Lock, 'sourceDateEpoch'>,
+  options: FetchOptions,
+): Promise<{ downloaded: number; downloadedBytes: number }> {
+  const absent = await absentFiles(debs, options.cacheDir)
+  if (absent.length === 0) return { downloaded: 0, downloadedBytes: 0 }
+  const downloadedBytes = absent.reduce((sum, deb) => sum + deb.sizeBytes, 0)
+  options.onProgress?.(`fetching ${absent.length} packages, ${(downloadedBytes / 1e6).toFixed(0)} MB`)
+  await useHostProxy()
+  const missing = await obtainAll(absent, await debPlaces(lock, options), options)
+  if (missing.length > 0) throw lost(missing)
+  return { downloaded: absent.length, downloadedBytes }
+}
+
+/** Asks `places` for files and returns those that none of them gave. */
+export async function obtainAll<F extends LockedFile>(
+  files: readonly F[],
+  places: readonly Place[],
+  options: Pick<FetchOptions, 'cacheDir' | 'retryDelayMs'> & { onObtained?: (file: F) => void },
+): Promise<(Missing & { file: F })[]> {
+  await using folder = await temporaryFolder(options.cacheDir, 'fetch')
+  const ask = asker(places, { ...options, temporary: folder.path })
+  const missing = new Map<F, Answer[]>()
+  await inParallel(files, async (file) => {
+    const answers = await ask(file)
+    if (answers) missing.set(file, answers)
+    else options.onObtained?.(file)
+  })
+  return files.flatMap((file) => {
+    const answers = missing.get(file)
+    return answers ? [{ file, answers }] : []
+  })
+}
+
+/** Files that the cache lacks. One with other content than its name says is removed, so that it is fetched again. */
+export async function absentFiles<F extends LockedFile>(files: readonly F[], cacheDir: string): Promise<F[]> {
+  const absent: F[] = []
+  await inParallel(files, async (file) => {
+    const path = objectFile(cacheDir, file)
+    const { algorithm, hex } = objectOf(file)
+    if (existsSync(path) && (await hashFile(path, algorithm)) === hex) return
+    await rm(path, { force: true })
+    absent.push(file)
+  })
+  return absent
+}
+
+/** Where a locked file is in the cache, or would be. */
+export function objectFile(cacheDir: string, file: LockedFile): string {
+  const { algorithm, hex } = objectOf(file)
+  return objectPath(cacheDir, algorithm, hex)
+}
+
+/** Gone, when the mirror says so of each; otherwise a place that did not answer may yet have it. */
+function lost(missing: readonly Missing[]): FetchError {
+  const gone = missing.every(({ answers }) => answers.some(({ role, gone }) => gone && role === 'mirror'))
+  if (gone) return new MissingPackagesError(missing)
+  const are = missing.length === 1 ? 'package' : 'packages'
+  return new FetchError(`${missing.length} locked ${are} could not be fetched:`, missing, [
+    'What helps: the network; MAILFLEET_MIRROR, naming another mirror; or MAILFLEET_ARCHIVE, naming an archive that has them.',
+  ])
+}
+
+/** npm's packages: from the archive, then through npm, so that its registry, proxy and credentials hold. */
+async function fetchNpm(items: readonly LockedNpm[], options: FetchOptions): Promise<number> {
+  const absent = await absentFiles(items, options.cacheDir)
+  if (absent.length === 0) return 0
+  options.onProgress?.(`fetching ${absent.length} npm packages`)
+  const archive = await ownArchive(options)
+  const missing =
+    archive.length === 0
+      ? absent.map((file) => ({ file, answers: [] }))
+      : await obtainAll(absent, archive, options)
+  if (missing.length > 0) await packWithNpm(missing, options)
+  return absent.length
+}
+
+async function packWithNpm(
+  missing: readonly (Missing & { file: LockedNpm })[],
+  { cacheDir }: FetchOptions,
+): Promise<void> {
+  await using folder = await temporaryFolder(cacheDir, 'npm')
+  const fail = (said: string, which = missing) => {
+    const answered = which.map(({ file, answers }) => ({
+      file,
+      answers: [...answers, { role: 'npm' as const, place: 'npm', said, gone: false }],
+    }))
+    return new FetchError(
+      `${which.length} locked npm ${which.length === 1 ? 'package' : 'packages'} could not be fetched:`,
+      answered,
+      [
+        'What helps: the registry that npm is set to use; or MAILFLEET_ARCHIVE, naming an archive that has them.',
+      ],
+    )
+  }
+  const names = missing.map(({ file }) => `${file.name}@${file.version}`)
+  try {
+    await runHost([
+      ...['npm', 'pack', ...names],
+      ...['--pack-destination', folder.path],
+      '--prefer-offline',
+      '--ignore-scripts',
+    ])
+  } catch (cause) {
+    if (/ENOSPC|No space left/.test(String(cause))) throw cause
+    throw fail(reasonOf(cause).split('\n').slice(-3).join(' '))
+  }
+  const files = new Map<string, string>()
+  for (const name of readdirSync(folder.path)) {
+    const file = join(folder.path, name)
+    files.set(await hashFile(file, 'sha512'), file)
+  }
+  const wrong = missing.filter(({ file }) => !files.has(objectOf(file).hex))
+  if (wrong.length > 0) throw fail('gave other bytes than the lock has', wrong)
+  for (const { file } of missing) {
+    await publish(files.get(objectOf(file).hex) ?? '', objectFile(cacheDir, file))
+  }
+}
+
+/** Works through `items`, a few at a time; the first failure ends the rest and is thrown once nothing runs any more. */
+export async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  const worker = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+      try {
+        await task(item)
+      } catch (error) {
+        queue.length = 0
+        throw error
+      }
+    }
+  }
+  const results = await Promise.allSettled(Array.from({ length: PARALLEL }, worker))
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
+}

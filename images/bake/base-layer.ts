@@ -1,0 +1,179 @@
+// The base layer: Debian's packages, installed and configured by mmdebstrap from the locked files alone, as a tar.
+// mmdebstrap runs in namespaces of its own without a network, and the kernel ends them with us: killed at any
+// moment it leaves no process and no mount. Fails with mmdebstrap's last lines, or when the set installed is not
+// the set locked.
+import { createHash } from 'node:crypto'
+import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { runStage, temporaryFolder, type StageResult } from '../cache.ts'
+import type { Fetch, Fetched } from '../archive/fetch.ts'
+import { runHost } from '../../platform/run-program.ts'
+import type { Lock, LockedDeb } from '../lock-file.ts'
+import type { Progress } from '../../platform/progress.ts'
+import type { Spec } from '../spec.ts'
+
+/** What is never installed: nobody reads it on an instance. Copyright files stay, licences ask for them. */
+const EXCLUDED = ['/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/man/*']
+const KEPT = ['/usr/share/doc/*/copyright']
+
+export type BaseInputs = { spec: Spec; lock: Lock; obtain: Fetch; cacheDir: string; onProgress: Progress }
+
+/**
+ * Installs the root's packages. The result holds `root.tar`, `status`, dpkg's own list of what is installed, and
+ * `lists/`, its lists of each package's files.
+ */
+export async function baseLayer({
+  spec,
+  lock,
+  obtain,
+  cacheDir,
+  onProgress,
+}: BaseInputs): Promise<StageResult> {
+  return runStage(cacheDir, {
+    name: 'base',
+    inputs: {
+      debs: lock.root.map(({ sha256 }) => sha256).sort(),
+      sourceDateEpoch: lock.sourceDateEpoch,
+      suite: spec.suite,
+      packages: spec.packages,
+      user: spec.user,
+      remove: spec.remove,
+    },
+    code: [import.meta.filename],
+    run: async (folder) => {
+      const fetched = await obtain()
+      onProgress(`installing ${lock.root.length} packages`)
+      await using work = await temporaryFolder(cacheDir, 'mmdebstrap')
+      const repository = join(work.path, 'repository')
+      await writeRepository(repository, spec.suite, lock, fetched)
+      const temporary = join(work.path, 'tmp')
+      mkdirSync(temporary)
+      await mmdebstrap(spec, lock, { repository, temporary, folder })
+      const differences = installedDifferences(readFileSync(join(folder, 'status'), 'utf8'), lock.root)
+      if (differences.length > 0)
+        throw new Error(`the root is not what the lock says:\n${differences.join('\n')}`)
+    },
+  })
+}
+
+/** Compares dpkg's status file with the lock: each package that is missing, unlocked, half-installed or of another version. */
+export function installedDifferences(status: string, locked: readonly LockedDeb[]): string[] {
+  const installed = new Map(
+    status.split('\n\n').flatMap((stanza) => {
+      const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(stanza)?.[1] ?? ''
+      if (field('Package') === '') return []
+      const version = field('Status') === 'install ok installed' ? field('Version') : field('Status')
+      return [[field('Package'), version] as const]
+    }),
+  )
+  const wanted = new Map(locked.map(({ name, version }) => [name, version]))
+  return [...new Set([...installed.keys(), ...wanted.keys()])]
+    .filter((name) => installed.get(name) !== wanted.get(name))
+    .map(
+      (name) => `  ${name}: installed ${installed.get(name) ?? 'not'}, locked ${wanted.get(name) ?? 'not'}`,
+    )
+}
+
+/** A repository of nothing but the locked files. Unsigned: their hashes have just been checked against the lock. */
+export async function writeRepository(
+  folder: string,
+  suite: string,
+  lock: Pick<Lock, 'root' | 'sourceDateEpoch'>,
+  fetched: Fetched,
+): Promise<void> {
+  mkdirSync(folder)
+  const stanzas: string[] = []
+  for (const deb of lock.root) {
+    const name = basename(deb.filename)
+    linkSync(fetched.path(deb), join(folder, name))
+    stanzas.push(await stanza(deb, fetched.path(deb), name))
+  }
+  const packages = stanzas.join('\n')
+  const hash = createHash('sha256').update(packages).digest('hex')
+  writeFileSync(join(folder, 'Packages'), packages)
+  const date = new Date(lock.sourceDateEpoch * 1000).toUTCString().replace('GMT', 'UTC')
+  writeFileSync(
+    join(folder, 'Release'),
+    [
+      `Suite: ${suite}`,
+      `Codename: ${suite}`,
+      `Date: ${date}`,
+      'SHA256:',
+      ` ${hash} ${Buffer.byteLength(packages)} Packages`,
+      '',
+    ].join('\n'),
+  )
+}
+
+async function stanza(deb: LockedDeb, file: string, name: string): Promise<string> {
+  const fields = await runHost(['dpkg-deb', '--field', file])
+  return `${fields.trim()}\nFilename: ./${name}\nSize: ${deb.sizeBytes}\nSHA256: ${deb.sha256}\n`
+}
+
+type Places = { repository: string; temporary: string; folder: string }
+
+async function mmdebstrap(spec: Spec, lock: Lock, places: Places): Promise<void> {
+  await runHost([...namespaces(), ...mmdebstrapArguments(spec, places)], {
+    env: {
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      LC_ALL: 'C.UTF-8',
+      TZ: 'UTC',
+      TMPDIR: places.temporary,
+      SOURCE_DATE_EPOCH: String(lock.sourceDateEpoch),
+    },
+  })
+}
+
+/** Namespaces that end with this process. Not as root they need subordinate ids: package uidmap, /etc/subuid. */
+export function namespaces(): string[] {
+  const isRoot = process.getuid?.() === 0
+  return [
+    'unshare',
+    ...(isRoot ? [] : ['--map-root-user', '--map-auto']),
+    '--mount',
+    '--pid',
+    '--net',
+    '--ipc',
+    '--uts',
+    '--fork',
+    '--kill-child=KILL',
+    '--mount-proc',
+    '--',
+  ]
+}
+
+function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string[] {
+  const { name, id } = spec.user
+  const account = [
+    `echo '${name}:x:${id}:${id}:${name}:/nonexistent:/usr/sbin/nologin' >> "$1/etc/passwd"`,
+    `echo '${name}:x:${id}:' >> "$1/etc/group"`,
+    `echo '${name}:!*:::::::' >> "$1/etc/shadow"`,
+    `echo '${name}:!*::' >> "$1/etc/gshadow"`,
+  ]
+  const lists = join(folder, 'lists')
+  const patterns = spec.remove.map((path) => `"$1"/${path}`).join(' ')
+  return [
+    'mmdebstrap',
+    ...['--mode', 'root'],
+    ...['--variant', 'essential'],
+    ...['--format', 'tar'],
+    ...['--architectures', spec.architecture],
+    ...['--include', spec.packages.join(',')],
+    ...['--aptopt', 'APT::Install-Recommends "false"'],
+    ...['--dpkgopt', 'force-unsafe-io'],
+    ...EXCLUDED.flatMap((path) => ['--dpkgopt', `path-exclude=${path}`]),
+    ...KEPT.flatMap((path) => ['--dpkgopt', `path-include=${path}`]),
+    // The last hook leaves nothing of apt's and mmdebstrap's to clean; devices are the kernel's to make.
+    ...['--skip', 'cleanup/apt,cleanup/mmdebstrap,output/dev'],
+    ...['--customize-hook', account.join(' && ')],
+    ...['--customize-hook', `cp "$1/var/lib/dpkg/status" '${join(folder, 'status')}'`],
+    ...['--customize-hook', `mkdir '${lists}' && cp "$1"/var/lib/dpkg/info/*.list '${lists}'`],
+    ...['--customize-hook', `rm -rf ${patterns}`],
+    // Nobody on an instance may become somebody else.
+    ...['--customize-hook', 'find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +'],
+    spec.suite,
+    join(folder, 'root.tar'),
+    // Escaped, since a blank would end the address (sources.list(5)).
+    `deb [trusted=yes] copy:${encodeURI(repository)} ./`,
+  ]
+}

@@ -1,0 +1,254 @@
+// The disk image: the unified kernel image (kernel, initrd, command line with the root's hash) on an EFI system
+// partition, the root and its verity tree, in a GPT. Owns: sizes, places and identifiers, all derived from the
+// contents. Written sparsely and without root's privileges.
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { hashFile, runStage, type StageResult } from '../cache.ts'
+import type { Lock } from '../lock-file.ts'
+import { readVerity, uuidFrom, type Verity } from './root-filesystem.ts'
+import type { SecureBootKey } from './secure-boot.ts'
+import type { Spec } from '../spec.ts'
+import { runTool } from './tools-tree.ts'
+
+const MIB = 1024 * 1024
+const SECTOR_BYTES = 512
+
+/** GPT partition types: UEFI's, and those of the Discoverable Partitions Specification for the architecture. */
+export const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
+export const ROOT_TYPES = {
+  amd64: { root: '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', verity: '2c7357ed-ebd2-46d9-aec1-23d437ec2bf5' },
+  arm64: { root: 'b921b045-1df0-41c3-af44-4c6f280d3fae', verity: 'df3300ce-d69f-4c92-978c-9bfb0f38d820' },
+}
+/** UEFI's default loader name and systemd's stub, by architecture. */
+const EFI = {
+  amd64: { loader: 'BOOTX64.EFI', stub: 'linuxx64.efi.stub', name: 'x64' },
+  arm64: { loader: 'BOOTAA64.EFI', stub: 'linuxaa64.efi.stub', name: 'aa64' },
+}
+
+/** Where the signing tool finds them in its sandbox. */
+const [KEY, CERTIFICATE] = ['/secure-boot/key.pem', '/secure-boot/certificate.pem']
+
+export type UkiInputs = {
+  spec: Spec
+  lock: Lock
+  tools: StageResult
+  /** Programs of the image's architecture. */
+  target: StageResult
+  kernel: StageResult
+  initrd: StageResult
+  root: StageResult
+  cacheDir: string
+  /** Whose signature the firmware shall find; none by default. */
+  secureBoot?: SecureBootKey
+}
+
+/** The kernel's command line for this root. */
+export function kernelCommandLine(spec: Spec, { rootHash, salt, dataBlocks }: Verity): string {
+  return [...spec.kernelCommandLine, `roothash=${rootHash}`, `mailfleet.verity=${dataBlocks}:${salt}`].join(
+    ' ',
+  )
+}
+
+/** Makes the EFI system partition. The result holds `esp.img` and `uki.efi`. */
+export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
+  const { spec, lock, tools, target, kernel, initrd, root, cacheDir, secureBoot } = inputs
+  const verity = readVerity(root)
+  const commandLine = kernelCommandLine(spec, verity)
+  return runStage(cacheDir, {
+    name: 'esp',
+    inputs: { keys: [tools.key, target.key, kernel.key, initrd.key], commandLine, signedBy: secureBoot?.id },
+    code: [import.meta.filename],
+    run: async (folder) => {
+      const sandbox = {
+        tools: tools.path,
+        sourceDateEpoch: lock.sourceDateEpoch,
+        readOnly: {
+          '/kernel': kernel.path,
+          '/initrd': initrd.path,
+          '/stubs': join(target.path, 'usr/lib/systemd/boot/efi'),
+          ...(secureBoot && { [KEY]: secureBoot.keyFile, [CERTIFICATE]: secureBoot.certificateFile }),
+        },
+        writable: { '/stage': folder },
+        cwd: '/stage',
+      }
+      writeFileSync(join(folder, 'os-release'), osRelease(spec, verity))
+      const { loader, stub, name } = EFI[spec.architecture]
+      await runTool({ ...sandbox, environment: secureBoot ? atTheLocksDate(lock) : {} }, [
+        'python3',
+        '/usr/lib/systemd/ukify',
+        'build',
+        ...['--linux', '/kernel/vmlinuz'],
+        ...['--initrd', '/initrd/initrd.zst'],
+        ...['--cmdline', commandLine],
+        ...['--os-release', '@os-release'],
+        ...['--uname', readFileSync(join(kernel.path, 'release'), 'utf8')],
+        ...['--stub', `/stubs/${stub}`],
+        ...['--efi-arch', name],
+        ...(secureBoot ? ['--secureboot-private-key', KEY, '--secureboot-certificate', CERTIFICATE] : []),
+        ...['--output', 'uki.efi'],
+      ])
+      // The image never changes in place, so the partition holds its one file and the file system's own tables.
+      const megabytes = Math.ceil(statSync(join(folder, 'uki.efi')).size / MIB) + 2
+      writeFileSync(join(folder, 'esp.img'), '')
+      truncateSync(join(folder, 'esp.img'), megabytes * MIB)
+      const volume = verity.rootHash.slice(-8)
+      await runTool(sandbox, [
+        'mkfs.vfat',
+        '--invariant',
+        ...['-F', '16'],
+        ...['-n', 'ESP'],
+        ...['-i', volume],
+        'esp.img',
+      ])
+      await runTool(sandbox, ['mmd', ...['-i', 'esp.img'], '::/EFI', '::/EFI/BOOT'])
+      await runTool(sandbox, ['mcopy', ...['-i', 'esp.img'], 'uki.efi', `::/EFI/BOOT/${loader}`])
+    },
+  })
+}
+
+/** sbsign writes the time into its signature and takes it from nowhere but the clock. */
+function atTheLocksDate({ sourceDateEpoch }: Lock): Record<string, string> {
+  const date = new Date(sourceDateEpoch * 1000).toISOString().slice(0, 19).replace('T', ' ')
+  return {
+    LD_PRELOAD: '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
+    FAKETIME: date,
+    NO_FAKE_STAT: '1',
+  }
+}
+
+function osRelease(spec: Spec, { rootHash }: Verity): string {
+  return `ID=${spec.name}\nNAME=${spec.name}\nVERSION_ID=${rootHash.slice(0, 12)}\nPRETTY_NAME="${spec.name} ${rootHash.slice(0, 12)}"\n`
+}
+
+/** What goes into a partition, and its GPT type and identifier. */
+export type Partition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
+
+/** Where a partition lies on the disk, in bytes. */
+export type Placed = { name: string; uuid: string; startBytes: number; sizeBytes: number }
+export type Disk = { digest: string; bytes: number; partitions: Placed[] }
+
+/** What a disk is put together from. */
+export type DiskParts = { spec: Spec; lock: Lock; tools: StageResult; root: StageResult; esp: StageResult }
+
+/** Puts the partitions into a disk image at `file` and returns its SHA-256, size in bytes and layout. */
+export async function writeDisk(file: string, parts: DiskParts): Promise<Disk> {
+  const { spec, lock, tools, root, esp } = parts
+  const { rootHash } = readVerity(root)
+  const types = ROOT_TYPES[spec.architecture]
+  const id = rootHash.slice(0, 16)
+  const seed = createHash('sha256').update(rootHash).digest('hex')
+  const partitions: Partition[] = [
+    {
+      file: join(esp.path, 'esp.img'),
+      type: ESP_TYPE,
+      uuid: uuidFrom(seed.slice(32)),
+      name: 'esp',
+      readOnly: false,
+    },
+    {
+      file: join(root.path, 'root.erofs'),
+      type: types.root,
+      uuid: uuidFrom(rootHash),
+      name: `root-${id}`,
+      readOnly: true,
+    },
+    {
+      file: join(root.path, 'root.verity'),
+      type: types.verity,
+      uuid: uuidFrom(rootHash.slice(32)),
+      name: `verity-${id}`,
+      readOnly: true,
+    },
+  ]
+  const uuid = uuidFrom(seed)
+  const { sourceDateEpoch } = lock
+  const layout = await writePartitions(file, partitions, { uuid, tools: tools.path, sourceDateEpoch })
+  return { digest: await hashFile(file, 'sha256'), ...layout }
+}
+
+/** Makes `file` a GPT disk of these partitions, one after another on whole MiB. @returns its size in bytes and layout. */
+export async function writePartitions(
+  file: string,
+  partitions: readonly Partition[],
+  { uuid, tools, sourceDateEpoch }: { uuid: string; tools: string; sourceDateEpoch: number },
+): Promise<Pick<Disk, 'bytes' | 'partitions'>> {
+  const placed = place(partitions)
+  const last = placed.at(-1)
+  // One MiB more for the second copy of the partition table.
+  const bytes = (last ? last.startBytes + roundUp(last.sizeBytes) : MIB) + MIB
+  writeFileSync(file, '')
+  truncateSync(file, bytes)
+  await runTool(
+    { tools, sourceDateEpoch, writable: { '/disk': file } },
+    ['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '/disk'],
+    partitionTable(uuid, partitions, placed),
+  )
+  for (const [index, partition] of partitions.entries())
+    copySparsely(partition.file, file, placed[index]?.startBytes ?? 0)
+  return { bytes, partitions: placed }
+}
+
+function place(partitions: readonly Partition[]): Placed[] {
+  let startBytes = MIB
+  return partitions.map(({ file, name, uuid }) => {
+    const placed = { name, uuid, startBytes, sizeBytes: statSync(file).size }
+    startBytes += roundUp(placed.sizeBytes)
+    return placed
+  })
+}
+
+const roundUp = (bytes: number) => Math.ceil(bytes / MIB) * MIB
+
+/** A script for sfdisk(8). Attribute bit 60 is the Discoverable Partitions Specification's "read-only". */
+function partitionTable(
+  diskUuid: string,
+  partitions: readonly Partition[],
+  placed: readonly Placed[],
+): string {
+  const lines = partitions.map(({ type, uuid, name, readOnly }, index) => {
+    const at = placed[index] ?? { startBytes: 0, sizeBytes: 0 }
+    const fields = [
+      `start=${at.startBytes / SECTOR_BYTES}`,
+      `size=${Math.ceil(at.sizeBytes / SECTOR_BYTES)}`,
+      `type=${type}`,
+      `uuid=${uuid}`,
+      `name="${name}"`,
+      ...(readOnly ? ['attrs="GUID:60"'] : []),
+    ]
+    return fields.join(', ')
+  })
+  return [`label: gpt`, `label-id: ${diskUuid}`, 'unit: sectors', 'first-lba: 2048', '', ...lines, ''].join(
+    '\n',
+  )
+}
+
+function copySparsely(from: string, to: string, startBytes: number): void {
+  const [input, output] = [openSync(from, 'r'), openSync(to, 'r+')]
+  try {
+    const chunk = Buffer.alloc(64 * 1024)
+    const zeros = Buffer.alloc(chunk.length)
+    for (let at = 0; ;) {
+      const read = readSync(input, chunk, 0, chunk.length, at)
+      if (read === 0) break
+      if (!chunk.subarray(0, read).equals(zeros.subarray(0, read))) {
+        // A disk that is filling up takes a part, and says that it is full the next time (write(2)).
+        for (let done = 0; done < read;)
+          done += writeSync(output, chunk, done, read - done, startBytes + at + done)
+      }
+      at += read
+    }
+  } finally {
+    closeSync(input)
+    closeSync(output)
+  }
+}

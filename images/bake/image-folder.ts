@@ -1,0 +1,96 @@
+// The folder of an image, `<outDir>/<digest>/`: the disk, its manifest, its lock. Owns: that it appears whole or not at
+// all, that what is found there is what was made, and `latest`. Fails when a cache says one thing and the disk another.
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { hashFile, publish, runStage, type StageResult } from '../cache.ts'
+import { writeDisk, type Disk, type DiskParts } from './disk.ts'
+import { runHost } from '../../platform/run-program.ts'
+import type { Progress } from '../../platform/progress.ts'
+
+export type FolderInputs = {
+  parts: DiskParts
+  /** Files that lie beside a disk: name → text. */
+  describe: (disk: Disk) => Record<string, string>
+  cacheDir: string
+  outDir: string
+  onProgress: Progress
+}
+
+/**
+ * Puts the disk together, unless it is there already and intact, and points `latest` at it.
+ * The disk goes straight to the output; the cache keeps only what came out, to know it again.
+ */
+export async function imageFolder(
+  inputs: FolderInputs,
+): Promise<{ disk: Disk; folder: string; cached: boolean }> {
+  const { parts, describe, cacheDir, outDir } = inputs
+  const stage = await runStage(cacheDir, {
+    name: 'disk',
+    inputs: [parts.tools.key, parts.root.key, parts.esp.key],
+    code: [join(import.meta.dirname, 'disk.ts')],
+    run: async (folder) => {
+      writeFileSync(join(folder, 'disk.json'), JSON.stringify(await assemble(inputs)))
+    },
+  })
+  const disk = readDisk(stage)
+  const folder = join(outDir, disk.digest)
+  if (!(await isIntact(folder, disk))) {
+    await rm(folder, { recursive: true, force: true })
+    const again = await assemble(inputs)
+    if (again.digest !== disk.digest) {
+      throw new Error(
+        `the disk came out as ${again.digest}, before as ${disk.digest}: remove ${cacheDir}/stages`,
+      )
+    }
+  }
+  // The same disk may have been made from another lock before.
+  for (const [name, text] of Object.entries(describe(disk))) writeWhole(join(folder, name), text)
+  pointLatest(outDir, parts.spec.architecture, disk.digest)
+  return { disk, folder, cached: stage.cached }
+}
+
+const readDisk = (stage: StageResult) =>
+  JSON.parse(readFileSync(join(stage.path, 'disk.json'), 'utf8')) as Disk
+
+async function isIntact(folder: string, { digest }: Disk): Promise<boolean> {
+  const file = join(folder, 'disk.raw')
+  return existsSync(file) && (await hashFile(file, 'sha256')) === digest
+}
+
+async function assemble({ parts, describe, outDir, onProgress }: FolderInputs): Promise<Disk> {
+  onProgress('putting the disk together')
+  await mkdir(outDir, { recursive: true })
+  const work = join(outDir, `.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+  try {
+    await mkdir(work)
+    const disk = await writeDisk(join(work, 'disk.raw'), parts)
+    for (const [name, text] of Object.entries(describe(disk))) writeFileSync(join(work, name), text)
+    await runHost(['sync', '--file-system', work])
+    await publish(work, join(outDir, disk.digest))
+    return disk
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
+function writeWhole(file: string, text: string): void {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
+  const temporary = `${file}.${process.pid}.tmp`
+  try {
+    writeFileSync(temporary, text, { flush: true })
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+}
+
+/** `latest`, and for another architecture than amd64 `latest-arm64`. */
+function pointLatest(outDir: string, architecture: string, digest: string): void {
+  const name = architecture === 'amd64' ? 'latest' : `latest-${architecture}`
+  const temporary = join(outDir, `.latest.${process.pid}.${randomBytes(4).toString('hex')}`)
+  symlinkSync(digest, temporary)
+  renameSync(temporary, join(outDir, name))
+}

@@ -1,0 +1,71 @@
+// Signing the kernel image for UEFI Secure Boot, with a key of one's own. Owns: what key and certificate must be. The key
+// is read where it lies, by the signing tool in its sandbox; it is copied nowhere. Fails with InputError, all problems at
+// once, before anything is baked.
+import { createHash, createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { InputError, type Problem } from '../../input/problems.ts'
+
+export type SecureBootFiles = {
+  /** Private key, PEM. */
+  keyFile: string
+  /** Its X.509 certificate, PEM. */
+  certificateFile: string
+}
+
+/** Absolute paths, and the certificate's SHA-256: an image signed by another key is another image. */
+export type SecureBootKey = SecureBootFiles & { id: string }
+
+/**
+ * Checks key and certificate. UEFI's firmware verifies RSA (UEFI specification, section 32.5.3.3); 2048 bits is what all of it does.
+ * @throws {InputError} when one cannot be used, or they do not belong together.
+ */
+export function readSecureBootKey(files: SecureBootFiles): SecureBootKey {
+  const problems: Problem[] = []
+  const key = attempt(files.keyFile, createPrivateKey)
+  const certificate = attempt(files.certificateFile, (pem) => new X509Certificate(pem))
+  if (key instanceof Error || !isUsable(key))
+    problems.push({
+      key: 'key',
+      found: foundOf(key),
+      expected: 'an RSA key of at least 2048 bits in PEM, without a passphrase',
+    })
+  if (certificate instanceof Error)
+    problems.push({
+      key: 'certificate',
+      found: foundOf(certificate),
+      expected: 'an X.509 certificate in PEM',
+    })
+  if (!(key instanceof Error) && !(certificate instanceof Error) && !certificate.checkPrivateKey(key))
+    problems.push({
+      key: 'certificate',
+      found: "another key's",
+      expected: `the certificate of ${files.keyFile}`,
+    })
+  if (certificate instanceof Error || problems.length > 0)
+    throw new InputError(`${files.keyFile} and ${files.certificateFile}`, problems)
+  return {
+    keyFile: resolve(files.keyFile),
+    certificateFile: resolve(files.certificateFile),
+    id: createHash('sha256').update(certificate.raw).digest('hex'),
+  }
+}
+
+function attempt<T>(file: string, read: (pem: Buffer) => T): T | Error {
+  try {
+    return read(readFileSync(file))
+  } catch (error) {
+    return error as Error
+  }
+}
+
+function isUsable({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+  return asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048
+}
+
+function foundOf(value: KeyObject | X509Certificate | Error): string {
+  if (value instanceof Error) return (value as NodeJS.ErrnoException).code ?? 'something else'
+  return 'asymmetricKeyType' in value
+    ? `a key of the kind ${value.asymmetricKeyType ?? 'secret'}`
+    : 'a certificate'
+}

@@ -1,0 +1,47 @@
+// Which way a machine runs: hardware acceleration if it really works here, else emulation. A /dev/kvm that can be
+// opened proves little (nested or paravirtual hosts offer one that no firmware boots on), so the probe starts the
+// firmware and waits for its first word. Fails only if KVM is demanded and does not work.
+import { accessSync, constants } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startMachine } from './machine.ts'
+import type { Accel } from './arguments.ts'
+
+/** The firmware clears the screen about a second after power-on under KVM. */
+const FIRST_WORD_MS = 10_000
+const LOOK_EVERY_MS = 50
+
+/**
+ * Settles what `wanted` means on this machine.
+ * @param probe whether KVM works; asked only when it matters.
+ * @throws {Error} if `kvm` is demanded and does not work.
+ */
+export async function chooseAccel(wanted: Accel | 'auto', probe: () => Promise<boolean>): Promise<Accel> {
+  if (wanted === 'tcg') return 'tcg'
+  if (await probe()) return 'kvm'
+  if (wanted === 'auto') return 'tcg'
+  throw new Error('KVM is demanded, but /dev/kvm cannot be used or the firmware does not start under it')
+}
+
+/** Whether the firmware comes up under KVM. Takes about a second where it does, less where it cannot. */
+export async function probeKvm(workDir: string): Promise<boolean> {
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
+  } catch {
+    return false
+  }
+  // A virtual CPU that the host cannot go on with stops; nothing else stops a machine this young.
+  let stopped = false
+  const onEvent = (name: string) => (stopped ||= name === 'STOP')
+  try {
+    const running = await startMachine({ accel: 'kvm', disks: [], memoryMiB: 256 }, { workDir, onEvent })
+    const deadline = performance.now() + FIRST_WORD_MS
+    while (running.console.silent() && !stopped && !running.hasEnded() && performance.now() < deadline) {
+      await sleep(LOOK_EVERY_MS)
+    }
+    const spoke = !running.console.silent()
+    await running.kill()
+    return spoke
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,103 @@
+// Starts and ends one QEMU. Owns: its process, its folder (private firmware variables), its console and its control
+// channel. QEMU runs inside a bubblewrap PID namespace that the kernel ends with this process, so that not even
+// SIGKILL of this process leaves it, or a relay that it started, behind. Fails with what QEMU and the guest said last.
+import { copyFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { execa } from 'execa'
+import { createConsole, type Console, type ConsoleLine } from './console.ts'
+import { HARDWARE, qemuArguments, VARS_NAME, type Machine } from './arguments.ts'
+import { openQmp, type Qmp } from './qmp.ts'
+import { makeWorkFolder, removeWorkFolder } from '../work-folder.ts'
+
+/** How many console lines an error repeats: a screen and a half, enough for a kernel's last words. */
+export const TAIL_LINES = 40
+
+export type RunOptions = {
+  /** A folder for the machines' own folders; created if missing. Those of killed processes are removed. */
+  workDir: string
+  onLine?: (line: ConsoleLine) => void
+  onEvent?: (name: string) => void
+}
+
+export type Ending = { exitCode: number | undefined; signal: string | undefined }
+
+export type RunningMachine = {
+  /** The sandbox's process; QEMU ends with it. */
+  pid: number
+  console: Console
+  qmp: Qmp
+  /** Seconds since QEMU was started. */
+  seconds: () => number
+  /** Port of the guest → port on the host's loopback. */
+  ports: ReadonlyMap<number, number>
+  /** Resolves when the process and everything in its sandbox are gone; never rejects. */
+  ended: Promise<Ending>
+  hasEnded: () => boolean
+  /** Cuts the power: SIGKILL, then waits until all is gone. No effect on one that has ended. */
+  kill: () => Promise<void>
+}
+
+/**
+ * Starts a machine; resolves when QEMU runs and the forwarded ports are known, long before the guest is up.
+ * @throws {Error} with QEMU's words if it cannot be started so.
+ */
+export async function startMachine(machine: Machine, options: RunOptions): Promise<RunningMachine> {
+  const folder = makeWorkFolder(options.workDir)
+  const { program, firmware } = HARDWARE[machine.architecture ?? 'amd64']
+  copyFileSync(firmware.vars, join(folder, VARS_NAME))
+  const startedMs = performance.now()
+  const seconds = () => (performance.now() - startedMs) / 1000
+  const subprocess = execa('bwrap', [...SANDBOX, program, ...qemuArguments(machine, folder)], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    buffer: false,
+    reject: false,
+    encoding: 'latin1',
+  })
+  const console = createConsole(seconds, options.onLine)
+  const complaints = createConsole(seconds)
+  subprocess.stdout.setEncoding('latin1').on('data', (chunk: string) => console.push(chunk))
+  subprocess.stderr.setEncoding('latin1').on('data', (chunk: string) => complaints.push(chunk))
+  // Node makes every extra pipe of a child a socket pair: it goes both ways.
+  const qmp = openQmp(subprocess.stdio[3] as Duplex, options.onEvent)
+  let over = false
+  const ended = subprocess.then(({ exitCode, signal }) => {
+    over = true
+    removeWorkFolder(folder)
+    return { exitCode, signal }
+  })
+  const kill = async () => {
+    subprocess.kill('SIGKILL')
+    await ended
+  }
+  try {
+    await qmp.negotiate()
+    const ports = machine.network ? await qmp.forwardedPorts() : new Map<number, number>()
+    return { pid: subprocess.pid ?? 0, console, qmp, seconds, ports, ended, hasEnded: () => over, kill }
+  } catch (cause) {
+    await kill()
+    throw new Error(`QEMU did not start: ${complaints.tail(10).join('\n') || String(cause)}`, { cause })
+  }
+}
+
+/**
+ * Presses the power button and waits for the guest to turn itself off.
+ * @returns whether it did so within `timeoutMs`; if not it still runs.
+ */
+export async function powerDown(running: RunningMachine, timeoutMs: number): Promise<boolean> {
+  await running.qmp.execute('system_powerdown')
+  const timer = Promise.withResolvers<null>()
+  const timeout = setTimeout(() => timer.resolve(null), timeoutMs)
+  const ending = await Promise.race([running.ended, timer.promise])
+  clearTimeout(timeout)
+  return ending?.exitCode === 0
+}
+
+/** The file system is the host's; processes see only their own, and end with the first, which ends with us. */
+const SANDBOX = [
+  '--die-with-parent',
+  '--unshare-pid',
+  ...['--dev-bind', '/', '/'],
+  ...['--proc', '/proc'],
+  '--',
+]

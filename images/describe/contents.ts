@@ -1,0 +1,210 @@
+// What a root file system holds: every file with its hash and the package it is of, the settings that its units and
+// its kernel run with, and what would give somebody more rights. Owns: reading that out of the very erofs that
+// goes onto the disk. Fails with the tools' own words.
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { filesBelow } from '../bake/application.ts'
+import { hashFile, runStage, temporaryFolder, type StageResult } from '../cache.ts'
+import { configuration } from './configuration.ts'
+import { listErofs, type ErofsNode } from '../formats/erofs-reader.ts'
+import type { Lock } from '../lock-file.ts'
+import type { Spec } from '../spec.ts'
+import { effectiveSysctls, SYSCTL_FOLDERS } from './sysctls.ts'
+import { runTool } from '../bake/tools-tree.ts'
+import { startedUnits, UNIT_FOLDERS, type UnitFiles, type UnitProperties } from './units.ts'
+
+export type ContentFile = {
+  path: string
+  type: ErofsNode['type']
+  /** Octal, as chmod(1) takes it. */
+  mode: string
+  uid: number
+  gid: number
+  /** The Debian or npm package (`npm:name`) it is of, the image's own name, or `(installation)`: made by packages' scripts. */
+  package: string
+  /** In bytes; of files only. */
+  size?: number
+  sha256?: string
+  /** Of symlinks only. */
+  target?: string
+}
+
+export type Contents = {
+  files: ContentFile[]
+  /** Package → bytes of its files, before compression. */
+  sizesByPackage: Record<string, number>
+  units: Record<string, UnitProperties>
+  sysctls: Record<string, string>
+  /** Paths that are setuid, setgid or have extended attributes (capabilities are one). */
+  setuid: string[]
+  /** What configures the system, path → text; see images/describe/configuration.ts. */
+  texts: Record<string, string>
+}
+
+export type ContentsInputs = {
+  spec: Spec
+  lock: Lock
+  tools: StageResult
+  base: StageResult
+  root: StageResult
+  cacheDir: string
+}
+
+type Owners = { ours: ReadonlySet<string>; packages: ReadonlyMap<string, string> }
+
+const SYSTEM = join(import.meta.dirname, '../system')
+const SETID = 0o6000
+/** Of files that belong to no package. */
+const INSTALLATION = '(installation)'
+
+/** Reads the root's contents, or finds them read. The result holds `contents.json` ({@link Contents}). */
+export async function rootContents(inputs: ContentsInputs): Promise<StageResult> {
+  const { spec, lock, tools, base, root, cacheDir } = inputs
+  const names = [
+    'describe/contents',
+    'describe/configuration',
+    'formats/erofs-reader',
+    'describe/sysctls',
+    'describe/units',
+  ]
+  return runStage(cacheDir, {
+    name: 'contents',
+    inputs: {
+      keys: [tools.key, base.key, root.key],
+      kernel: lock.kernel.name,
+      node: lock.node.name,
+      name: spec.name,
+    },
+    code: names.map((name) => join(import.meta.dirname, '..', `${name}.ts`)),
+    run: async (folder) => {
+      await using work = await temporaryFolder(cacheDir, 'contents')
+      const erofs = join(root.path, 'root.erofs')
+      await extract(inputs, work.path)
+      const tree = join(work.path, 'root')
+      const owners = { ours: new Set(filesBelow(SYSTEM)), packages: packageOwners(base.path) }
+      const nodes = listErofs(erofs)
+      makeReadable(tree, nodes)
+      const files: ContentFile[] = []
+      for (const node of nodes) {
+        const { path, type, mode, uid, gid, size, target } = node
+        files.push({
+          ...{ path: `/${path}`, type, mode: mode.toString(8).padStart(4, '0'), uid, gid },
+          package: ownerOf(path, owners, inputs),
+          ...(type === 'file' ? { size, sha256: await hashFile(join(tree, path), 'sha256') } : {}),
+          ...(target === undefined ? {} : { target }),
+        })
+      }
+      const privileged = nodes.filter(
+        ({ type, mode, hasXattrs }) => type === 'file' && (hasXattrs || (mode & SETID) !== 0),
+      )
+      const contents: Contents = {
+        files,
+        sizesByPackage: sizesByPackage(files),
+        units: startedUnits(unitFiles(tree)),
+        sysctls: effectiveSysctls(textsOf(tree, SYSCTL_FOLDERS)),
+        setuid: privileged.map(({ path }) => `/${path}`),
+        texts: configuration(tree, files),
+      }
+      writeFileSync(join(folder, 'contents.json'), JSON.stringify(contents))
+    },
+  })
+}
+
+/** Reads back what {@link rootContents} wrote. */
+export function readContents(stage: StageResult): Contents {
+  return JSON.parse(readFileSync(join(stage.path, 'contents.json'), 'utf8')) as Contents
+}
+
+/** Debian's release number, out of /usr/lib/os-release (os-release(5)). */
+export function debianRelease({ texts }: Pick<Contents, 'texts'>): string {
+  const release = /^VERSION_ID="?([^"\n]+)"?$/m.exec(texts['/usr/lib/os-release'] ?? '')?.[1]
+  if (release === undefined) throw new Error('the root names no VERSION_ID in /usr/lib/os-release')
+  return release
+}
+
+async function extract({ tools, lock, root }: ContentsInputs, to: string): Promise<void> {
+  await runTool(
+    {
+      ...{ tools: tools.path, sourceDateEpoch: lock.sourceDateEpoch },
+      ...{ readOnly: { '/root.erofs': join(root.path, 'root.erofs') }, writable: { '/stage': to } },
+    },
+    ['fsck.erofs', '--extract=/stage/root', '--no-preserve', '/root.erofs'],
+  )
+}
+
+/**
+ * Lets the owner read every extracted file and folder. fsck.erofs gives them the image's modes, and /etc/gshadow has the
+ * mode 0000: only root reads such a file. The modes that are recorded come from the erofs itself.
+ */
+function makeReadable(tree: string, nodes: readonly ErofsNode[]): void {
+  // Sorted by path, so a folder comes before what it holds.
+  for (const { path, type, mode } of nodes) {
+    if (type === 'directory' && (mode & 0o500) !== 0o500) chmodSync(join(tree, path), 0o700)
+    if (type === 'file' && (mode & 0o400) === 0) chmodSync(join(tree, path), 0o600)
+  }
+}
+
+/** dpkg's own lists: path → package. A path with the old name of a merged folder (/bin, /lib) is found under /usr. */
+function packageOwners(base: string): Map<string, string> {
+  const owners = new Map<string, string>()
+  const lists = join(base, 'lists')
+  for (const list of readdirSync(lists).sort()) {
+    const name = list.replace(/(:[a-z0-9]+)?\.list$/, '')
+    for (const path of readFileSync(join(lists, list), 'utf8').split('\n'))
+      owners.set(path.replace(/^\/(bin|sbin|lib|lib64)\//, '/usr/$1/').slice(1), name)
+  }
+  return owners
+}
+
+/** Our own files come before a package's, as they do on the disk. */
+function ownerOf(path: string, owners: Owners, { spec, lock }: ContentsInputs): string {
+  if (path.startsWith('usr/lib/modules/')) return lock.kernel.name
+  if (path === 'usr/lib/mailfleet/node') return `npm:${lock.node.name}`
+  const native = /^usr\/lib\/mailfleet\/node_modules\/(@[^/]+\/[^/]+|[^@/][^/]*)/.exec(path)?.[1]
+  if (native !== undefined) return `npm:${native}`
+  const isOurs = owners.ours.has(path) || /^(usr\/lib\/mailfleet|etc\/systemd\/system)(\/|$)/.test(path)
+  return isOurs ? spec.name : (owners.packages.get(path) ?? INSTALLATION)
+}
+
+function sizesByPackage(files: readonly ContentFile[]): Record<string, number> {
+  const sizes: Record<string, number> = {}
+  for (const { package: name, type, size = 0 } of files)
+    if (type === 'file') sizes[name] = (sizes[name] ?? 0) + size
+  return Object.fromEntries(Object.entries(sizes).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function unitFiles(tree: string): UnitFiles {
+  const files = new Map<string, { text: string } | { link: string }>()
+  for (const path of pathsBelow(tree, UNIT_FOLDERS)) {
+    const file = join(tree, path)
+    if (lstatSync(file).isSymbolicLink()) files.set(path, { link: readlinkSync(file) })
+    else if (lstatSync(file).isFile()) files.set(path, { text: readFileSync(file, 'utf8') })
+  }
+  return files
+}
+
+const textsOf = (tree: string, folders: readonly string[]) =>
+  new Map(
+    pathsBelow(tree, folders)
+      .filter((path) => lstatSync(join(tree, path)).isFile())
+      .map((path) => [path, readFileSync(join(tree, path), 'utf8')] as const),
+  )
+
+function pathsBelow(tree: string, folders: readonly string[]): string[] {
+  return folders
+    .filter((folder) => existsSync(join(tree, folder)))
+    .flatMap((folder) =>
+      readdirSync(join(tree, folder), { recursive: true, encoding: 'utf8' }).map((path) =>
+        join(folder, path),
+      ),
+    )
+    .sort()
+}

@@ -1,0 +1,65 @@
+// What a bill of materials says of each .deb beyond its name: the source package, and the licences in its copyright file.
+// Owns: reading both out of the locked .debs. Fails with dpkg-deb's own words.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runStage, type StageResult } from '../cache.ts'
+import type { Fetch } from '../archive/fetch.ts'
+import { runHost } from '../../platform/run-program.ts'
+import type { LockedDeb } from '../lock-file.ts'
+
+export type SourcePackage = { name: string; version: string }
+/** `licenses`: the short names of its copyright file, if that is machine-readable. */
+export type DebFacts = { source: SourcePackage; licenses: string[] }
+
+const FORMAT = '${source:Package}\n${source:Version}\n${Built-Using}'
+
+/** Reads the facts, or finds them read. The result holds `facts.json`: SHA-256 of a .deb → {@link DebFacts}. */
+export async function debFacts(
+  debs: readonly LockedDeb[],
+  { obtain, cacheDir }: { obtain: Fetch; cacheDir: string },
+): Promise<StageResult> {
+  return runStage(cacheDir, {
+    name: 'deb-facts',
+    inputs: debs.map(({ sha256 }) => sha256).sort(),
+    code: [import.meta.filename],
+    run: async (folder) => {
+      const fetched = await obtain()
+      const facts: Record<string, DebFacts> = {}
+      for (const deb of debs) {
+        const file = fetched.path(deb)
+        const fields = await runHost(['dpkg-deb', '--showformat', FORMAT, '--show', file])
+        facts[deb.sha256] = { source: sourceOf(fields), licenses: licensesIn(await copyrightOf(file)) }
+      }
+      writeFileSync(join(folder, 'facts.json'), JSON.stringify(facts))
+    },
+  })
+}
+
+/** Reads back what {@link debFacts} wrote. */
+export function readDebFacts(stage: StageResult): Record<string, DebFacts> {
+  return JSON.parse(readFileSync(join(stage.path, 'facts.json'), 'utf8')) as Record<string, DebFacts>
+}
+
+/** The source of a signed kernel holds signatures alone. Vulnerabilities are filed against the one it was built of. */
+export function sourceOf(fields: string): SourcePackage {
+  const [name = '', version = '', builtUsing = ''] = fields.split('\n')
+  const [, original, itsVersion] = /^(\S+) \(= ([^)]+)\)/.exec(builtUsing) ?? []
+  if (/-signed(-|$)/.test(name) && original !== undefined && itsVersion !== undefined)
+    return { name: original, version: itsVersion }
+  return { name, version }
+}
+
+/** Empty when it has none of its own, as in packages that link to another's folder. */
+async function copyrightOf(file: string): Promise<string> {
+  // tar says that it failed when nothing matches.
+  const pattern = './usr/share/doc/*/copyright'
+  const script = `dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout --wildcards '${pattern}' 2>/dev/null || :`
+  return runHost(['sh', '-c', script, 'sh', file])
+}
+
+/** Short names in a copyright file of https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/. */
+export function licensesIn(copyright: string): string[] {
+  if (!/^Format: /m.test(copyright.split('\n\n', 1)[0] ?? '')) return []
+  const names = [...copyright.matchAll(/^License:[ \t]*(\S.*)$/gm)].map(([, name = '']) => name.trim())
+  return [...new Set(names)].sort()
+}

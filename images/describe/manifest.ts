@@ -1,0 +1,245 @@
+// What an image is made of, manifest.json beside its disk: for people, for the boot test and for publishing.
+// Owns: its contents and layout. Equal images have equal manifests, save `locked` and `lock`, which tell how the
+// packages were chosen.
+import { createHash } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { checkInput, InputError, readInput } from '../../input/problems.ts'
+import type { Bundle } from '../bake/application.ts'
+import type { StageResult } from '../cache.ts'
+import type { ContentFile, Contents } from './contents.ts'
+import { kernelCommandLine, type Disk } from '../bake/disk.ts'
+import { lockText, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
+import { pcrValues } from './pcr.ts'
+import { readVerity } from '../bake/root-filesystem.ts'
+import type { Spec } from '../spec.ts'
+
+/** The lock an image was made from, kept beside its disk: what it takes to make it, or to read it, again. */
+export const IMAGE_LOCK = 'image.lock.json'
+
+/** Every file of the root, beside the disk: too long a list for the manifest, which has its hash. */
+export const FILES = 'files.json'
+/** What configures the system, path → text, beside the disk. */
+export const TEXTS = 'texts.json'
+/** The kernel's configuration, beside the disk. */
+export const KERNEL_CONFIG = 'kernel.config'
+
+const hex256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hexadecimal'))
+const whole = v.pipe(v.number(), v.integer('a whole number'), v.minValue(0, 'a whole number'))
+const texts = v.array(v.string())
+const versions = v.array(v.strictObject({ name: v.string(), version: v.string() }))
+
+const hex = v.pipe(v.string(), v.regex(/^[0-9a-f]+$/, 'lower-case hexadecimal'))
+const pcrs = v.strictObject({ '4': hex, '7': hex, '12': hex })
+
+const manifestSchema = v.strictObject({
+  format: v.literal(3, '3, as this version bakes it; bake the image again'),
+  name: v.string(),
+  /** SHA-256 of disk.raw. */
+  digest: hex256,
+  architecture: v.string(),
+  /** False when the packages were chosen anew because a locked one was gone. */
+  locked: v.boolean(),
+  /** SHA-256 of the lock as text. */
+  lock: hex256,
+  sourceDateEpoch: whole,
+  rootHash: hex256,
+  kernel: v.strictObject({
+    package: v.string(),
+    version: v.string(),
+    release: v.string(),
+    commandLine: v.string(),
+    /** SHA-256 of {@link KERNEL_CONFIG}. */
+    config: hex256,
+  }),
+  node: v.string(),
+  packages: v.array(v.strictObject({ name: v.string(), version: v.string(), architecture: v.string() })),
+  npm: versions,
+  /** npm packages whose code is in the server's bundle. */
+  bundled: versions,
+  units: v.strictObject({ enabled: texts, masked: texts }),
+  /** Unit → `Section.Key` → values in force after all drop-ins, of every unit that a boot starts. */
+  unitProperties: v.record(v.string(), v.record(v.string(), texts)),
+  sysctls: v.record(v.string(), v.string()),
+  /** Files of the root that are setuid, setgid or have extended attributes. */
+  setuid: texts,
+  /** {@link FILES}: how many, and its SHA-256. */
+  files: v.strictObject({ count: whole, sha256: hex256 }),
+  /** {@link TEXTS}: how many, and its SHA-256. */
+  texts: v.strictObject({ count: whole, sha256: hex256 }),
+  /** What a boot may read and how large disk.raw may be, as the spec has it; see its schema for the units. */
+  budget: v.strictObject({ maxBootBlocks: whole, maxImageBytes: whole }),
+  /** Package → bytes of its files in the root, before compression. */
+  sizesByPackage: v.record(v.string(), whole),
+  /** What the TPM's registers hold after a boot without Secure Boot's keys, in hex by bank; see images/describe/pcr.ts. */
+  pcr: v.strictObject({ sha256: pcrs, sha384: pcrs }),
+  partitions: v.array(
+    v.strictObject({ name: v.string(), uuid: v.string(), startBytes: whole, sizeBytes: whole }),
+  ),
+  sizes: v.strictObject({
+    disk: whole,
+    root: whole,
+    verity: whole,
+    uki: whole,
+    initrd: whole,
+    server: whole,
+  }),
+})
+
+export type Manifest = v.InferOutput<typeof manifestSchema>
+
+export type ManifestInputs = {
+  spec: Spec
+  lock: Lock
+  locked: boolean
+  disk: Disk
+  kernel: StageResult
+  initrd: StageResult
+  root: StageResult
+  esp: StageResult
+  bundle: Bundle
+  contents: Contents
+}
+
+/** Describes an image. Sizes are in bytes. */
+function makeManifest(inputs: ManifestInputs): Manifest {
+  const { spec, lock, locked, disk, kernel, initrd, root, esp, bundle, contents } = inputs
+  const verity = readVerity(root)
+  const ukiImage = readFileSync(join(esp.path, 'uki.efi'))
+  const size = (stage: StageResult, name: string) => statSync(join(stage.path, name)).size
+  return {
+    format: 3,
+    name: spec.name,
+    digest: disk.digest,
+    architecture: spec.architecture,
+    locked,
+    lock: sha256(lockText(lock)),
+    sourceDateEpoch: lock.sourceDateEpoch,
+    rootHash: verity.rootHash,
+    kernel: {
+      package: lock.kernel.name,
+      version: lock.kernel.version,
+      release: readFileSync(join(kernel.path, 'release'), 'utf8'),
+      commandLine: kernelCommandLine(spec, verity),
+      config: sha256(readFileSync(join(kernel.path, 'config'))),
+    },
+    node: lock.node.version,
+    packages: [...lock.root, lock.kernel].map(({ name, version, architecture }: LockedDeb) => ({
+      name,
+      version,
+      architecture,
+    })),
+    npm: lock.native.map(({ name, version }: LockedNpm) => ({ name, version })),
+    bundled: versionsOf(bundle),
+    units: { enabled: Object.values(spec.units.enable).flat().sort(), masked: [...spec.units.mask].sort() },
+    unitProperties: contents.units,
+    sysctls: contents.sysctls,
+    setuid: contents.setuid,
+    files: { count: contents.files.length, sha256: sha256(filesText(contents)) },
+    texts: { count: Object.keys(contents.texts).length, sha256: sha256(textsText(contents)) },
+    budget: spec.budget,
+    sizesByPackage: contents.sizesByPackage,
+    partitions: disk.partitions,
+    pcr: { sha256: pcrValues(ukiImage, 'sha256'), sha384: pcrValues(ukiImage, 'sha384') },
+    sizes: {
+      disk: disk.bytes,
+      root: size(root, 'root.erofs'),
+      verity: size(root, 'root.verity'),
+      uki: size(esp, 'uki.efi'),
+      initrd: size(initrd, 'initrd.zst'),
+      server: bundle.files.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+    },
+  }
+}
+
+const sha256 = (content: string | Uint8Array) => createHash('sha256').update(content).digest('hex')
+
+/** One file a line, so that text tools can compare two lists. */
+function filesText({ files }: Contents): string {
+  return `[\n${files.map((file) => JSON.stringify(file)).join(',\n')}\n]\n`
+}
+
+const textsText = ({ texts }: Contents) => `${JSON.stringify(texts, null, 1)}\n`
+
+/** Each version of a package once: it may be installed in several folders. */
+function versionsOf({ packages }: Bundle): { name: string; version: string }[] {
+  const each = new Map(packages.map(({ name, version }) => [`${name} ${version}`, { name, version }]))
+  return [...each].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item)
+}
+
+/** Texts of the files that describe an image and lie beside its disk, by name. */
+export function manifestTexts(inputs: ManifestInputs): Record<string, string> {
+  return {
+    'manifest.json': `${JSON.stringify(makeManifest(inputs), null, 2)}\n`,
+    [FILES]: filesText(inputs.contents),
+    [TEXTS]: textsText(inputs.contents),
+    [KERNEL_CONFIG]: readFileSync(join(inputs.kernel.path, 'config'), 'utf8'),
+  }
+}
+
+/**
+ * Reads the manifest of an image's folder.
+ * @throws {InputError} naming every key that does not fit, or an earlier format
+ */
+export function readManifest(imageFolder: string): Manifest {
+  const file = join(imageFolder, 'manifest.json')
+  const found = readInput(file)
+  // Of another format one thing is wrong, not every key.
+  checkInput(file, v.object({ format: manifestSchema.entries.format }), found)
+  return checkInput(file, manifestSchema, found)
+}
+
+const filesSchema = v.array(
+  v.strictObject({
+    ...{ path: v.string(), mode: v.string(), uid: whole, gid: whole, package: v.string() },
+    type: v.picklist(['file', 'directory', 'symlink', 'other']),
+    ...{ size: v.optional(whole), sha256: v.optional(hex256), target: v.optional(v.string()) },
+  }),
+)
+
+export type Description = {
+  manifest: Manifest
+  files: ContentFile[]
+  texts: Record<string, string>
+  kernelConfig: string
+}
+
+/**
+ * Reads all that describes an image: manifest, list of files, texts, kernel configuration.
+ * @throws {InputError} naming what does not fit, or is not what the manifest says
+ */
+export function readDescription(imageFolder: string): Description {
+  const manifest = readManifest(imageFolder)
+  const beside = (name: string, expected: string) => {
+    const text = readText(join(imageFolder, name))
+    if (sha256(text) === expected) return text
+    const problem = {
+      key: '',
+      found: sha256(text),
+      expected: `the SHA-256 that the manifest names, ${expected}`,
+    }
+    throw new InputError(join(imageFolder, name), [problem])
+  }
+  const list = join(imageFolder, FILES)
+  const files = checkInput(
+    list,
+    filesSchema,
+    JSON.parse(beside(FILES, manifest.files.sha256)),
+  ) as ContentFile[]
+  const texts = checkInput(
+    join(imageFolder, TEXTS),
+    v.record(v.string(), v.string()),
+    JSON.parse(beside(TEXTS, manifest.texts.sha256)),
+  )
+  return { manifest, files, texts, kernelConfig: beside(KERNEL_CONFIG, manifest.kernel.config) }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    const found = (cause as NodeJS.ErrnoException).code ?? String(cause)
+    throw new InputError(file, [{ key: '', found, expected: 'a readable file' }], { cause })
+  }
+}

@@ -1,0 +1,75 @@
+// Signatures in DSSE envelopes, and the keys for them. Owns: the envelope's format, and which keys are taken (Ed25519,
+// ECDSA P-256). The payload's type is part of what is signed. Fails with InputError on a key that cannot be used.
+import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { InputError } from '../../input/problems.ts'
+
+/** A key, and the type of the payload that it signs. */
+export type Signer = { type: string; key: KeyObject }
+
+export type Envelope = { payloadType: string; payload: string; signatures: { keyid: string; sig: string }[] }
+
+/** A DSSE envelope, https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md */
+export function envelopeOf(text: string, { type, key }: Signer): Envelope {
+  const payload = Buffer.from(text)
+  const sig = sign(hashOf(key), preAuthentication(payload, type), key).toString('base64')
+  const keyid = keyId(createPublicKey(key))
+  return { payloadType: type, payload: payload.toString('base64'), signatures: [{ keyid, sig }] }
+}
+
+/** Whether one of the envelope's signatures is the key's, over exactly this text. */
+export function isSignedBy(envelope: Envelope, text: string, { type, key }: Signer): boolean {
+  const payload = Buffer.from(envelope.payload, 'base64')
+  if (envelope.payloadType !== type || payload.toString() !== text) return false
+  return envelope.signatures.some(({ sig }) =>
+    verify(hashOf(key), preAuthentication(payload, type), key, Buffer.from(sig, 'base64')),
+  )
+}
+
+/** DSSE's protocol.md: what is signed is the type and the body, each with its length in bytes before it. */
+function preAuthentication(payload: Buffer, type: string): Buffer {
+  const head = `DSSEv1 ${Buffer.byteLength(type)} ${type} ${payload.length} `
+  return Buffer.concat([Buffer.from(head), payload])
+}
+
+/** Ed25519 hashes by itself. */
+const hashOf = (key: KeyObject) => (key.asymmetricKeyType === 'ed25519' ? null : 'sha256')
+
+/** SHA-256 of the public key. */
+export const keyId = (key: KeyObject) =>
+  createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('hex')
+
+/** @throws {InputError} unless the file holds a key that we sign with. */
+export function readKey(file: string, kind: 'private' | 'public'): KeyObject {
+  let pem: Buffer
+  try {
+    pem = readFileSync(file)
+  } catch (cause) {
+    const found = (cause as NodeJS.ErrnoException).code ?? 'something else'
+    throw new InputError(file, [{ key: '', found, expected: expectedKey(kind) }], { cause })
+  }
+  return parseKey(file, pem, kind)
+}
+
+/**
+ * A key from its PEM. Error messages never print what was found.
+ * @param place where the PEM came from, for the error
+ */
+export function parseKey(place: string, pem: string | Buffer, kind: 'private' | 'public'): KeyObject {
+  let key: KeyObject
+  try {
+    key = kind === 'private' ? createPrivateKey(pem) : createPublicKey(pem)
+  } catch (cause) {
+    throw new InputError(place, [{ key: '', found: 'something else', expected: expectedKey(kind) }], {
+      cause,
+    })
+  }
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
+  if (type === 'ed25519' || (type === 'ec' && details?.namedCurve === 'prime256v1')) return key
+  const found = `a key of the kind ${type ?? 'secret'}`
+  throw new InputError(place, [{ key: '', found, expected: expectedKey(kind) }])
+}
+
+const expectedKey = (kind: string) => `a ${kind} key in PEM without a passphrase, Ed25519 or ECDSA P-256`

@@ -1,0 +1,76 @@
+// An image of ours in one region: found by its digest, or registered from a snapshot. Owns: the order (snapshot, AMI,
+// until it can be launched), that running it twice makes nothing twice, and that what is found is compared as well.
+// Fails with one sentence about AWS's refusal.
+import type { Tag } from '@aws-sdk/client-ec2'
+import type { Progress } from '../../platform/progress.ts'
+import { explained, type AwsClients } from './clients.ts'
+import type { SurveyedImage } from './gate.ts'
+import { eventually, type Patience } from './retry.ts'
+import { NotTheDisk, verifyBlocks, type Verify } from './read-back.ts'
+import { availableImage, findImage, isNameTaken, registerImage } from './register.ts'
+import { demandEncryption, type Encryption } from './snapshots.ts'
+
+export type RegionOptions = Encryption & {
+  aws: AwsClients
+  image: SurveyedImage
+  tags: Tag[]
+  verify: Verify
+  patience: Patience
+  signal: AbortSignal
+  onProgress: Progress
+}
+
+export type ImageInRegion = {
+  region: string
+  imageId: string
+  snapshotId: string
+  /** Nothing had to be made: the image was there. */
+  cached: boolean
+}
+
+/** EC2 shows what was made within seconds. */
+const SHOWN_MS = 60_000
+
+/**
+ * The image in the region, ready to be launched.
+ * @param makeSnapshot gives a completed snapshot that was compared with the disk; only called when there is no image
+ */
+export async function imageIn(o: RegionOptions, makeSnapshot: () => Promise<string>): Promise<ImageInRegion> {
+  const { aws, image, patience, signal } = o
+  const { digest, blocks } = image.survey
+  const found = await explained(findImage(aws.ec2, digest, o))
+  const made = found ?? (await explained(register(o, await explained(makeSnapshot()))))
+  if (o.encrypt) await explained(demandEncryption({ ...o, ec2: aws.ec2 }, made))
+  await explained(availableImage(aws.ec2, made.imageId, { patience, signal, shownMs: SHOWN_MS }))
+  if (found !== null && o.verify !== 'none') {
+    o.onProgress(`reading ${o.verify === 'all' ? '' : 'a sample of '}snapshot ${found.snapshotId} back`)
+    const request = { ebs: aws.ebs, snapshotId: found.snapshotId, patience, signal }
+    await explained(verifyBlocks(request, blocks, o.verify)).catch((error: unknown) => {
+      if (!(error instanceof NotTheDisk)) throw error
+      const advice = `deregister ${found.imageId}, delete the snapshot, then publish again`
+      throw new Error(`${error.message}; ${advice}`, { cause: error })
+    })
+  }
+  return { region: aws.region, ...made, cached: found !== null }
+}
+
+async function register(
+  o: RegionOptions,
+  snapshotId: string,
+): Promise<{ snapshotId: string; imageId: string }> {
+  const { manifest, survey, architecture } = o.image
+  o.onProgress(`registering the image in ${o.aws.region}`)
+  const name = `${manifest.name}-${survey.digest}`
+  const request = { name, digest: survey.digest, architecture, snapshotId, tags: o.tags, signal: o.signal }
+  try {
+    return { snapshotId, imageId: await registerImage(o.aws.ec2, request) }
+  } catch (error) {
+    if (!isNameTaken(error)) throw error
+    // The digest is in the name, so it is this image; AWS may take a moment to show it.
+    const patience = { ...o.patience, settleMs: Math.min(o.patience.settleMs, SHOWN_MS) }
+    const look = () => findImage(o.aws.ec2, survey.digest, o)
+    const other = await eventually(`showing image ${name}`, look, { patience, signal: o.signal })
+    o.onProgress(`image ${other.imageId} was registered by another run`)
+    return other
+  }
+}

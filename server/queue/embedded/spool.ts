@@ -1,0 +1,169 @@
+// The directory the embedded queue lives in. Owns: whether it may be used at all (writable, on stable storage, holding
+// either nothing yet or a queue), and that its files exist and are found again after a power cut. Everything that would
+// make lmdb's open fail is found here first: lmdb-js 3.5.6 crashes the process when that call fails.
+// Fails with InputError, all problems at once; with SpoolUnusableError for what may pass: no room, a read-only disk.
+import * as fs from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { InputError, type Problem } from '../../../input/problems.ts'
+
+/** ENOSPC and EDQUOT: there is no room. */
+const NO_ROOM = ['ENOSPC', 'EDQUOT']
+
+/** What ends without a change of the configuration: room is made, the disk is mounted again or replaced. */
+const PASSING = [...NO_ROOM, 'EROFS', 'EIO']
+
+/** The spool cannot be opened now, but may be later. */
+export class SpoolUnusableError extends Error {
+  override readonly name = 'SpoolUnusableError'
+  readonly code: string
+
+  constructor(path: string, code: string, cause: unknown) {
+    super(`the spool ${path} cannot be opened: ${code}`, { cause })
+    this.code = code
+  }
+
+  /** The disk has no room; else it cannot be written at all. */
+  get full(): boolean {
+    return NO_ROOM.includes(this.code)
+  }
+}
+
+/** The data file that is open is no longer the one at its path. */
+export class SpoolGoneError extends Error {
+  override readonly name = 'SpoolGoneError'
+}
+
+/** File systems that forget everything at power-off, by statfs's type (include/uapi/linux/magic.h). */
+const VOLATILE_FILE_SYSTEMS = new Map([
+  [0x01021994, 'tmpfs'],
+  [0x858458f6, 'ramfs'],
+])
+
+/** More than the lock file needs: a page of header and 64 bytes for each reader slot. */
+const LOCK_FILE_BYTES = 4096 + 512 * 64
+
+/** More than a new, empty queue needs: two root pages and a few for each database. */
+const NEW_QUEUE_BYTES = 256 * 1024
+
+/** How lmdb's data file begins: a page header, then this number and version 2 of its format, little-endian. */
+const LMDB_MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe, 2, 0, 0, 0])
+const LMDB_MAGIC_OFFSET = 24
+
+/**
+ * Makes sure that `path` is a directory the queue may use; creates it if it is missing.
+ * @throws {InputError} if it cannot be created or written; if it is on tmpfs or ramfs and not `volatile`; if flushing
+ * is off and not `volatile`; if its data file is not a queue's. @throws {SpoolUnusableError} if that may pass.
+ */
+export function prepareSpool(o: { path: string; volatile: boolean; flush: boolean }): void {
+  const problems: Problem[] = []
+  if (!o.flush && !o.volatile) {
+    const expected = 'true, or volatile: true (accepted mail may then be lost)'
+    problems.push({ key: 'flush', found: 'false', expected })
+  }
+  try {
+    makeDirectory(o.path)
+    fs.readdirSync(o.path)
+    fs.accessSync(o.path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
+    const kind = VOLATILE_FILE_SYSTEMS.get(fs.statfsSync(o.path).type)
+    if (kind !== undefined && !o.volatile) {
+      const expected = 'a directory on stable storage, or volatile: true (accepted mail may then be lost)'
+      problems.push({ key: 'path', found: kind, expected })
+    }
+    if (problems.length === 0) prepareFiles(o.path, problems)
+  } catch (error) {
+    const found = (error as NodeJS.ErrnoException).code ?? String(error)
+    if (PASSING.includes(found) && problems.length === 0) throw new SpoolUnusableError(o.path, found, error)
+    problems.push({ key: 'path', found, expected: 'a directory that can be created and written' })
+  }
+  if (problems.length > 0) throw new InputError(o.path, problems)
+}
+
+/** Makes the names of the files in `path` durable. Call once they exist. */
+export function syncDirectory(path: string): void {
+  const directory = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+  try {
+    fs.fsyncSync(directory)
+  } finally {
+    fs.closeSync(directory)
+  }
+}
+
+/**
+ * Remembers which file the data file in `path` is. Call once it is open.
+ * @returns what throws SpoolGoneError when another file, or none, is there: removed, moved, or mounted over
+ */
+export function watchDataFile(path: string): () => void {
+  const file = join(path, 'data.mdb')
+  const opened = fs.statSync(file)
+  return () => {
+    const found = fs.statSync(file, { throwIfNoEntry: false })
+    if (found?.dev === opened.dev && found.ino === opened.ino) return
+    throw new SpoolGoneError(`${file} is ${found === undefined ? 'gone' : 'another file than the open one'}`)
+  }
+}
+
+/** Not mkdir's own `recursive`: where a directory cannot be made (/proc) Node 26 never returns from that. */
+function makeDirectory(path: string): void {
+  if (fs.existsSync(path)) return
+  const parent = dirname(resolve(path))
+  makeDirectory(parent)
+  try {
+    fs.mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  syncDirectory(parent)
+}
+
+function prepareFiles(path: string, problems: Problem[]): void {
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    const file = join(path, name)
+    if (fs.existsSync(file)) fs.accessSync(file, fs.constants.R_OK | fs.constants.W_OK)
+  }
+  const start = startOf(join(path, 'data.mdb'))
+  if (start.length === 0) writeAndRemove(join(path, `room.${process.pid}`), NEW_QUEUE_BYTES)
+  else if (!start.subarray(LMDB_MAGIC_OFFSET).equals(LMDB_MAGIC)) {
+    problems.push({ key: 'path', found: 'a data.mdb of another kind', expected: 'a queue, or no data.mdb' })
+    return
+  }
+  reserveLockFile(path)
+}
+
+/** The first bytes of the data file; none if it is missing or empty. */
+function startOf(file: string): Buffer {
+  if (!fs.existsSync(file)) return Buffer.alloc(0)
+  const handle = fs.openSync(file, 'r')
+  try {
+    const start = Buffer.alloc(LMDB_MAGIC_OFFSET + LMDB_MAGIC.length)
+    return start.subarray(0, fs.readSync(handle, start, 0, start.length, 0))
+  } finally {
+    fs.closeSync(handle)
+  }
+}
+
+/** Throws ENOSPC if there is no room for `bytes`. */
+function writeAndRemove(file: string, bytes: number): void {
+  try {
+    fs.writeFileSync(file, Buffer.alloc(bytes), { flush: true })
+  } finally {
+    fs.rmSync(file, { force: true })
+  }
+}
+
+/**
+ * lmdb maps its lock file and writes through the map: on a full disk a hole in that file kills the process (SIGBUS).
+ * So the file is written out before lmdb sees it, and put in place in one step, since another process may be opening.
+ */
+function reserveLockFile(path: string): void {
+  const lock = join(path, 'lock.mdb')
+  if (fs.existsSync(lock)) return
+  const draft = `${lock}.${process.pid}`
+  try {
+    fs.writeFileSync(draft, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600, flush: true })
+    fs.linkSync(draft, lock)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    fs.rmSync(draft, { force: true })
+  }
+}

@@ -1,0 +1,139 @@
+// The books of a storm: every message by its id, from the first attempt to its arrival.
+// Owns: what counts as accepted, forwarded, duplicate, lost, refused and reset, and the figures of each period.
+// It only counts; who talks SMTP tells it.
+import { percentile } from '../platform/percentile.ts'
+
+export type Ledger = ReturnType<typeof createLedger>
+
+/** What happened since the last period was taken. */
+export type Period = {
+  /** New messages, attempts at any message, 250s, arrivals of a message for the first time. */
+  offered: number
+  attempts: number
+  accepted: number
+  forwarded: number
+  /** Of the messages that arrived in this period. */
+  delayP50Ms: number | null
+  delayP99Ms: number | null
+}
+
+export type MailSummary = {
+  /** Messages whose 250 a sender saw. */
+  accepted: number
+  /** Accepted ones that arrived at the sink. */
+  forwarded: number
+  /** Arrivals beyond the first of a message. */
+  duplicates: number
+  /** Accepted, not arrived, and not in the queue either. */
+  lost: number
+  /** Accepted and still queued at the end. */
+  queued: number
+  /** 4xx replies, of them 421 when an instance was draining or full. */
+  refused: number
+  refusedByCode: Record<string, number>
+  /** 5xx replies: the message is given up. */
+  rejected: number
+  /** Connections reset, broken, or closed without a 421. */
+  resets: number
+  resetReasons: Record<string, number>
+  /** Messages that never got a 250. */
+  givenUp: number
+  /** Arrivals of anything that no sender of the storm sent, such as a DSN. */
+  foreign: number
+  /** From the fleet's 250 to the sink's 250. */
+  delayMs: { p50: number; p99: number; max: number }
+}
+
+type Entry = { acceptedMs: number | null; arrivedMs: number | null }
+
+export function createLedger() {
+  const entries = new Map<string, Entry>()
+  const totals = { duplicates: 0, rejected: 0, foreign: 0 }
+  const refusedByCode: Record<string, number> = {}
+  const resetReasons: Record<string, number> = {}
+  let period = { offered: 0, attempts: 0, accepted: 0, forwarded: 0, delaysMs: [] as number[] }
+
+  return {
+    offered: (id: string) => {
+      entries.set(id, { acceptedMs: null, arrivedMs: null })
+      period.offered += 1
+    },
+    attempted: () => {
+      period.attempts += 1
+    },
+    accepted: (id: string, atMs: number) => {
+      const entry = entries.get(id)
+      if (!entry || entry.acceptedMs !== null) return
+      entry.acceptedMs = atMs
+      period.accepted += 1
+    },
+    refused: (code: number) => {
+      refusedByCode[code] = (refusedByCode[code] ?? 0) + 1
+    },
+    rejected: () => {
+      totals.rejected += 1
+    },
+    reset: (reason: string) => {
+      resetReasons[reason] = (resetReasons[reason] ?? 0) + 1
+    },
+    arrived: (id: string, atMs: number) => {
+      const entry = entries.get(id)
+      if (!entry) {
+        totals.foreign += 1
+      } else if (entry.arrivedMs !== null) {
+        totals.duplicates += 1
+      } else {
+        entry.arrivedMs = atMs
+        period.forwarded += 1
+        period.delaysMs.push(delayOf(entry) ?? 0)
+      }
+    },
+    takePeriod: (): Period => {
+      const { delaysMs, ...counts } = period
+      period = { offered: 0, attempts: 0, accepted: 0, forwarded: 0, delaysMs: [] }
+      return { ...counts, delayP50Ms: percentile(delaysMs, 0.5), delayP99Ms: percentile(delaysMs, 0.99) }
+    },
+    /** Accepted messages that have not arrived. */
+    underWay: (): number => [...entries.values()].filter(isUnderWay).length,
+    /** @param queued entries that the queue still holds */
+    summary: (queued: number): MailSummary =>
+      summaryOf([...entries.values()], queued, { ...totals, refusedByCode, resetReasons }),
+  }
+}
+
+type Totals = Pick<MailSummary, 'duplicates' | 'rejected' | 'foreign' | 'refusedByCode' | 'resetReasons'>
+
+function summaryOf(all: readonly Entry[], queued: number, totals: Totals): MailSummary {
+  const accepted = all.filter(({ acceptedMs }) => acceptedMs !== null)
+  const underWay = accepted.filter(isUnderWay).length
+  const delaysMs = accepted.map(delayOf).filter((delayMs) => delayMs !== null)
+  return {
+    ...totals,
+    accepted: accepted.length,
+    forwarded: accepted.length - underWay,
+    lost: Math.max(0, underWay - queued),
+    queued: Math.min(underWay, queued),
+    refused: sum(totals.refusedByCode),
+    resets: sum(totals.resetReasons),
+    givenUp: all.length - accepted.length,
+    delayMs: {
+      p50: percentile(delaysMs, 0.5) ?? 0,
+      p99: percentile(delaysMs, 0.99) ?? 0,
+      max: percentile(delaysMs, 1) ?? 0,
+    },
+  }
+}
+
+function isUnderWay({ acceptedMs, arrivedMs }: Entry): boolean {
+  return acceptedMs !== null && arrivedMs === null
+}
+
+/** A message may arrive before its sender has read the 250: that is no delay at all. */
+function delayOf({ acceptedMs, arrivedMs }: Entry): number | null {
+  if (arrivedMs === null) return null
+  return acceptedMs === null ? 0 : Math.max(0, arrivedMs - acceptedMs)
+}
+
+function sum(counts: Record<string, number>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0)
+}

@@ -1,0 +1,199 @@
+// The report as one self-contained page: what happened, the figures, the time lines, and the same as tables.
+// Owns: the page's order and words. Pure: a report in, HTML out; it loads nothing and needs no script.
+import { clock, duration, escapeHtml, megabytes, percent, whole } from './format.ts'
+import { STYLE } from './style.ts'
+import { timelines } from './timelines.ts'
+import type { StartReport, TimelineRow } from '../report.ts'
+
+type Tile = { name: string; figure: string; note: string }
+
+/** The page for `report`; parts of it that the report lacks (image, boot) are left out. */
+export function renderStartPage(report: StartReport): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mailfleet: a retry storm on the embedded fleet</title>
+<style>
+${STYLE}
+</style>
+</head>
+<body>
+<main>
+${head(report)}
+<dl class="tiles">
+${tiles(report).map(tile).join('\n')}
+</dl>
+<h2>Time lines</h2>
+${timelines(report)}
+<h2>Scale events</h2>
+${scaleEvents(report)}
+<h2>The time lines as a table</h2>
+${timelineTable(report.timeline)}
+${foot(report)}
+</main>
+</body>
+</html>
+`
+}
+
+function head(report: StartReport): string {
+  const { fleet, mail, phases } = report
+  const peak = phases.reduce((highest, phase) => (phase.perSecond > highest.perSecond ? phase : highest), {
+    name: 'load',
+    perSecond: 0,
+    fromMs: 0,
+    toMs: 0,
+  })
+  const times = (peak.perSecond / fleet.capacity.forwardsPerSecond).toFixed(1)
+  const story =
+    `For ${Math.round((peak.toMs - peak.fromMs) / 1000)} s senders brought ${whole(peak.perSecond)} new messages a second, ` +
+    `${times} times what one instance forwards (${fleet.capacity.concurrency} deliveries at once, ${duration(fleet.capacity.meanLatencyMs)} each: ` +
+    `${whole(fleet.capacity.forwardsPerSecond)}/s), and tried again whatever was refused. The fleet grew to ${fleet.maxInstances} instances ` +
+    `and went back to ${fleet.finalInstances}. ${whole(mail.forwarded)} of ${whole(mail.accepted)} accepted messages reached the remote host.`
+  const checks = [
+    {
+      good: mail.lost === 0,
+      text: mail.lost === 0 ? 'nothing accepted was lost' : `${whole(mail.lost)} accepted messages lost`,
+    },
+    {
+      good: mail.resets === 0,
+      text: mail.resets === 0 ? 'no connection was reset' : `${whole(mail.resets)} connections reset`,
+    },
+    scaledCheck(report),
+    ...(report.boot
+      ? [
+          {
+            good: report.boot.networkCut,
+            text: report.boot.networkCut ? 'booted with the network cut' : 'the network was not cut at boot',
+          },
+        ]
+      : []),
+  ]
+  return `<header>
+<p class="when">mailfleet · <time datetime="${escapeHtml(report.startedAt)}">${escapeHtml(readableTime(report.startedAt))}</time></p>
+<h1>A retry storm on the embedded fleet</h1>
+<p>${escapeHtml(story)}</p>
+<ul class="checks">${checks.map(({ good, text }) => `<li class="${good ? 'good' : 'bad'}">${good ? '✓' : '✗'} ${escapeHtml(text)}</li>`).join('')}</ul>
+</header>`
+}
+
+function scaledCheck({ fleet, scaleEvents }: StartReport): { good: boolean; text: string } {
+  const out = scaleEvents.some(({ from, to }) => to > from)
+  const back = scaleEvents.some(({ from, to }) => to < from) && fleet.finalInstances < fleet.maxInstances
+  if (out && back) return { good: true, text: 'the fleet scaled out and in' }
+  return { good: false, text: out ? 'the fleet did not scale in' : 'the fleet did not scale out' }
+}
+
+function tiles({
+  mail,
+  fleet,
+  cpuIdleAtPeak,
+  cpuUsedAtPeak,
+  cpus,
+  image,
+  boot,
+  seconds,
+  stormSeconds,
+}: StartReport): Tile[] {
+  const all: (Tile | undefined)[] = [
+    { name: 'Accepted', figure: whole(mail.accepted), note: 'messages that got a 250' },
+    { name: 'Forwarded', figure: whole(mail.forwarded), note: `${whole(mail.duplicates)} duplicates` },
+    { name: 'Lost', figure: whole(mail.lost), note: `${whole(mail.queued)} still queued` },
+    { name: 'Connections reset', figure: whole(mail.resets), note: 'seen by the senders' },
+    { name: 'Refused', figure: whole(mail.refused), note: `4xx replies; ${whole(mail.givenUp)} never taken` },
+    { name: 'Delay, median', figure: duration(mail.delayMs.p50), note: '250 to arrival' },
+    { name: 'Delay, p99', figure: duration(mail.delayMs.p99), note: `longest ${duration(mail.delayMs.max)}` },
+    {
+      name: 'Instances',
+      figure: `${fleet.maxInstances} → ${fleet.finalInstances}`,
+      note: `most → at the end; ${whole(fleet.crashed)} crashed`,
+    },
+    {
+      name: 'Processors idle',
+      figure: percent(cpuIdleAtPeak),
+      note: `of ${cpus}, over the burst; the storm took ${percent(cpuUsedAtPeak)}`,
+    },
+    image && {
+      name: 'Image',
+      figure: megabytes(image.bytes),
+      note: image.cached ? 'unchanged, from the cache' : 'baked in this run',
+    },
+    boot && {
+      name: 'First forward',
+      figure: `${boot.secondsToFirstForward.toFixed(1)} s`,
+      note: `after launch, ${boot.accel.toUpperCase()}; read ${megabytes(boot.bytesRead)}`,
+    },
+    {
+      name: 'Run',
+      figure: `${whole(seconds ?? stormSeconds)} s`,
+      note: seconds === undefined ? 'the storm' : `the storm ${whole(stormSeconds)} s of it`,
+    },
+  ]
+  return all.filter((each) => each !== undefined)
+}
+
+function tile({ name, figure, note }: Tile): string {
+  return `<div class="tile"><dt>${escapeHtml(name)}</dt><dd class="figure">${escapeHtml(figure)}</dd><dd class="note">${escapeHtml(note)}</dd></div>`
+}
+
+function scaleEvents({ scaleEvents }: StartReport): string {
+  const rows = scaleEvents.map(({ atMs, from, to, rule, reason }, index) => {
+    const direction = to > from ? 'out' : 'in'
+    return `<tr><th scope="row" class="number">${index + 1}</th><td class="number">${clock(atMs)}</td><td class="${direction}-text">${from} → ${to}</td><td>${escapeHtml(rule)}</td><td class="reason">${escapeHtml(reason)}</td></tr>`
+  })
+  const body = rows.length > 0 ? rows.join('\n') : '<tr><td colspan="5">none</td></tr>'
+  return `<div class="table"><table>
+<thead><tr><th scope="col" class="number">No.</th><th scope="col" class="number">Time, s</th><th scope="col">Desired</th><th scope="col">Rule</th><th scope="col">Why</th></tr></thead>
+<tbody>
+${body}
+</tbody>
+</table></div>`
+}
+
+const COLUMNS: readonly { name: string; value: (row: TimelineRow) => string }[] = [
+  { name: 'Time, s', value: (row) => clock(row.tMs) },
+  { name: 'New/s', value: (row) => whole(row.newPerSecond) },
+  { name: 'Offered/s', value: (row) => whole(row.offeredPerSecond) },
+  { name: 'Accepted/s', value: (row) => whole(row.acceptedPerSecond) },
+  { name: 'Forwarded/s', value: (row) => whole(row.forwardedPerSecond) },
+  { name: 'Ready', value: (row) => optional(row.ready) },
+  { name: 'In flight', value: (row) => optional(row.inFlight) },
+  { name: 'Deferred', value: (row) => optional(row.deferred) },
+  { name: 'Demand', value: (row) => optional(row.demand) },
+  { name: 'Desired', value: (row) => whole(row.desired) },
+  { name: 'In service', value: (row) => whole(row.inService) },
+  { name: 'p50', value: (row) => duration(row.delayP50Ms) },
+  { name: 'p99', value: (row) => duration(row.delayP99Ms) },
+  { name: 'CPU idle', value: (row) => percent(row.cpuIdle) },
+]
+
+function timelineTable(timeline: readonly TimelineRow[]): string {
+  const names = COLUMNS.map(({ name }) => `<th scope="col" class="number">${name}</th>`).join('')
+  const rows = timeline.map((row) => {
+    const [time = '', ...figures] = COLUMNS.map(({ value }) => value(row))
+    return `<tr><th scope="row" class="number">${time}</th>${figures.map((figure) => `<td class="number">${figure}</td>`).join('')}</tr>`
+  })
+  return `<div class="table tall" role="region" aria-label="Time lines" tabindex="0"><table>
+<thead><tr>${names}</tr></thead>
+<tbody>
+${rows.join('\n')}
+</tbody>
+</table></div>`
+}
+
+function foot({ image, phases }: StartReport): string {
+  const course = phases.map(({ name, perSecond }) => `${name} ${whole(perSecond)}/s`).join(', ')
+  const digest = image ? `Image <code>${escapeHtml(image.digest)}</code>. ` : ''
+  return `<footer><p>${digest}Course: ${escapeHtml(course)}. Time is compressed: senders retry after seconds instead of minutes, and the control loop decides every second. Figures of one run on one machine.</p></footer>`
+}
+
+/** 2026-08-17 04:09 UTC */
+function readableTime(iso: string): string {
+  return `${iso.slice(0, 16).replace('T', ' ')} UTC`
+}
+
+function optional(value: number | null): string {
+  return value === null ? '–' : whole(value)
+}

@@ -1,0 +1,30 @@
+// Which modules go along, and in which order they can be loaded.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { loadingOrder, parseModulesDep } from '../../../images/bake/kernel-package.ts'
+
+const dependencies = parseModulesDep(`kernel/md/dm-mod.ko.xz:
+kernel/md/dm-bufio.ko.xz: kernel/md/dm-mod.ko.xz
+kernel/md/dm-verity.ko.xz: kernel/lib/reed_solomon.ko.xz kernel/md/dm-bufio.ko.xz kernel/md/dm-mod.ko.xz
+kernel/lib/reed_solomon.ko.xz:
+kernel/net/virtio_net.ko.xz: kernel/net/net_failover.ko.xz kernel/net/failover.ko.xz
+kernel/net/net_failover.ko.xz: kernel/net/failover.ko.xz
+kernel/net/failover.ko.xz:
+`)
+
+test('every module comes after what it depends on, each once', () => {
+  const order = loadingOrder(dependencies, ['dm-verity', 'virtio_net', 'dm_mod'])
+  assert.equal(new Set(order).size, order.length)
+  assert.equal(order.length, 7)
+  for (const [index, path] of order.entries()) {
+    for (const needed of dependencies.get(path) ?? [])
+      assert.ok(order.indexOf(needed) < index, `${path} before ${needed}`)
+  }
+})
+
+test('modules the kernel has not are named together', () => {
+  assert.throws(
+    () => loadingOrder(dependencies, ['dm-verity', 'nvme', 'e1000']),
+    /no such modules: nvme, e1000/,
+  )
+})

@@ -1,0 +1,64 @@
+// An image signed for Secure Boot: its kernel image bears a signature of the key that was given and of no other, the
+// same bytes come out each time, and files that do not fit are refused before anything is baked.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { buildImage } from '../../../images/bake/bake.ts'
+import { readManifest } from '../../../images/describe/manifest.ts'
+import { readSecureBootKey } from '../../../images/bake/secure-boot.ts'
+import { runTool } from '../../../images/bake/tools-tree.ts'
+import { folderFor } from '../../kit/queue/embedded-harness.ts'
+import { bakedImage, project } from '../../kit/images/baked.ts'
+
+const fixtures = join(import.meta.dirname, '../../fixtures/secure-boot')
+const file = (name: string) => join(fixtures, `${name}.pem`)
+const own = { keyFile: file('own.key'), certificateFile: file('own.cert') }
+
+test('the kernel image is signed by the key that was given', async (t) => {
+  const { specFile, lockFile, localLockFile: relockInto, cacheDir, serverEntry } = project
+  const outDir = folderFor(t)
+  const options = { specFile, lockFile, relockInto, cacheDir, serverEntry, outDir, secureBoot: own }
+  const signed = await buildImage(options)
+  const plain = await bakedImage()
+  assert.notEqual(signed.digest, plain.digest)
+  assert.equal(await verdict(t, signed, 'own'), 'OK')
+  assert.equal(await verdict(t, signed, 'other'), 'refused')
+  assert.equal(await verdict(t, plain, 'own'), 'refused')
+  // Authenticode leaves the signature out: the measurement of both is one.
+  assert.equal(readManifest(signed.folder).rootHash, readManifest(plain.folder).rootHash)
+  const secret = readFileSync(own.keyFile, 'utf8').split('\n')[1] ?? ''
+  assert.ok(!readFileSync(signed.disk).includes(secret))
+})
+
+type Image = { folder: string; disk: string; tools: string }
+
+async function verdict(t: TestContext, { folder, disk, tools }: Image, name: string): Promise<string> {
+  const esp = readManifest(folder).partitions.find((partition) => partition.name === 'esp')
+  const sandbox = {
+    ...{ tools, sourceDateEpoch: 1, cwd: '/work' },
+    readOnly: { '/disk': disk, '/certificate.pem': file(`${name}.cert`) },
+    writable: { '/work': folderFor(t) },
+  }
+  const at = `/disk@@${esp?.startBytes ?? 0}`
+  await runTool(sandbox, ['mcopy', '-i', at, '::/EFI/BOOT/BOOTX64.EFI', 'uki.efi'])
+  const checking = runTool(sandbox, ['sbverify', '--cert', '/certificate.pem', 'uki.efi'])
+  const said = await checking.catch(() => 'refused')
+  return said.includes('Signature verification OK') ? 'OK' : said
+}
+
+test('key and certificate that cannot sign are named, all at once', () => {
+  assert.match(readSecureBootKey(own).id, /^[0-9a-f]{64}$/)
+  const problem = (files: typeof own, pattern: RegExp) =>
+    assert.throws(() => readSecureBootKey(files), pattern)
+  problem(
+    { ...own, certificateFile: file('other.cert') },
+    /certificate: expected the certificate of .*, found another key's/,
+  )
+  problem(
+    { keyFile: join(fixtures, 'none'), certificateFile: own.keyFile },
+    /2 problems\n.*key: expected an RSA key .*, found ENOENT\n.*certificate: expected an X\.509 certificate/,
+  )
+  const elliptic = join(import.meta.dirname, '../../fixtures/tls/key.pem')
+  problem({ ...own, keyFile: elliptic }, /key: expected an RSA key .*, found a key of the kind/)
+})

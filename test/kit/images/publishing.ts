@@ -1,0 +1,29 @@
+// Everything it takes to publish a made-up image in a test: the proxy before moto, clients, options, and what was said.
+import { DescribeSnapshotsCommand, type Snapshot } from '@aws-sdk/client-ec2'
+import type { TestContext } from 'node:test'
+import { awsClients } from '../../../images/publish/clients.ts'
+import type { PublishOptions } from '../../../images/publish/publish.ts'
+import type { Moto } from '../aws/moto.ts'
+import { startEbsProxy } from '../aws/ebs-proxy.ts'
+import { IMPATIENCE, RECEIPT_KEYS, type MadeUpImage } from './fake-image.ts'
+
+export async function publishing(moto: Moto, t: TestContext, image: MadeUpImage) {
+  const proxy = await startEbsProxy(moto.client.endpoint)
+  t.after(proxy.close)
+  const aws = await awsClients({ ...moto.client, endpoint: proxy.endpoint })
+  const clientsOf = (region: string) => awsClients({ ...moto.client, endpoint: proxy.endpoint, region })
+  const said: string[] = []
+  const options: PublishOptions = {
+    ...{ folder: image.folder, aws, commit: 'abc123', copyTo: [], share: [], patience: IMPATIENCE },
+    ...{ allowUnlocked: false, allowVolatile: false, encrypt: false, verify: 'sample', parent: 'none' },
+    receiptKeys: RECEIPT_KEYS,
+    ...{ signal: new AbortController().signal, onProgress: (line) => said.push(line), onBytes: () => {} },
+  }
+  /** Those in AWS with the image's digest. */
+  const snapshots = async (): Promise<Snapshot[]> => {
+    const Filters = [{ Name: 'tag:mailfleet:digest', Values: [image.digest] }]
+    const { Snapshots = [] } = await aws.ec2.send(new DescribeSnapshotsCommand({ Filters }))
+    return Snapshots
+  }
+  return { proxy, aws, clientsOf, said, options, snapshots }
+}

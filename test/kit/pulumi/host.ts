@@ -1,0 +1,75 @@
+// Pulumi's own Node host, run as Pulumi's language plugin runs it, against the stand-in for the engine.
+// Owns: that command line, made from Pulumi.yaml as the plugin makes it, and the child's end.
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { parse } from 'yaml'
+import type { Account } from '../aws/fake-aws.ts'
+import { startEngine, type Engine } from './engine.ts'
+import { exampleConfig, ROOT, type StackName } from './example-stack.ts'
+
+/** A run takes 2 s; on a machine with other work many times that. */
+const PATIENCE_MS = 120_000
+
+export type HostRun = { exitCode: number; output: string } & Pick<
+  Engine,
+  'resources' | 'outputs' | 'errors' | 'warnings'
+>
+
+/**
+ * Runs the program for an update or, as every `pulumi up` does before it, for a preview of a stack that is not there yet.
+ * @param nodeOptions switches of the Node that the host runs under
+ */
+export async function runHost(
+  stack: StackName,
+  account: Account,
+  { preview = false, nodeOptions = '' }: { preview?: boolean; nodeOptions?: string } = {},
+): Promise<HostRun> {
+  const engine = await startEngine(account, preview)
+  try {
+    const { file, env } = language()
+    const host = join(ROOT, 'node_modules/@pulumi/pulumi/cmd/run')
+    const argv = [
+      host,
+      ['--project', 'mailfleet'],
+      ['--stack', stack],
+      ['--root-directory', ROOT],
+      ['--pwd', dirname(file)],
+      ['--monitor', engine.address],
+      ['--engine', engine.address],
+      ['--parallel', '16'],
+      preview ? '--dry-run' : [],
+      basename(file),
+    ].flat()
+    const { PATH = '' } = process.env
+    const environment = {
+      PATH,
+      NODE_OPTIONS: nodeOptions,
+      ...env,
+      PULUMI_CONFIG: JSON.stringify(exampleConfig(stack)),
+    }
+    const ended = await new Promise<{ exitCode: number; output: string }>((resolve, reject) => {
+      const options = { env: environment, timeout: PATIENCE_MS, killSignal: 'SIGKILL' } as const
+      const child = execFile(process.execPath, argv, options, (error, stdout, stderr) =>
+        child.exitCode === null
+          ? reject(new Error(`the host did not end: ${stderr}`, { cause: error }))
+          : resolve({ exitCode: child.exitCode, output: stdout + stderr }),
+      )
+    })
+    const { resources, outputs, errors, warnings } = engine
+    return { ...ended, resources, outputs, errors, warnings }
+  } finally {
+    engine.close()
+  }
+}
+
+/** What Pulumi.yaml says of the program: which file, and the plugin's switches as it hands them to the host. */
+function language() {
+  const { main, runtime } = parse(readFileSync(join(ROOT, 'Pulumi.yaml'), 'utf8')) as {
+    main: string
+    runtime: { name: string; options?: { typescript?: boolean } }
+  }
+  // On unless it is said to be off; the host then loads ts-node.
+  const typescript = runtime.options?.typescript ?? true
+  return { file: join(ROOT, main), env: { PULUMI_NODEJS_TYPESCRIPT: String(typescript) } }
+}

@@ -1,0 +1,52 @@
+// What the queue's tests share: a queue on a real disk that is gone afterwards, and entries to put into it.
+// Owns: the folder each test works in. A machine's /tmp may be a tmpfs, which the queue refuses: /var/tmp is not.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { openQueue, type EmbeddedQueue, type QueueOptions } from '../../../server/queue/embedded/engine.ts'
+import type { Destination, NewEntry } from '../../../server/queue/entry.ts'
+
+export const MINUTE_MS = 60_000
+
+/** A time to start test clocks at, with room below for what has long been due. */
+export const START_MS = Date.UTC(2030, 0, 1)
+
+/** A folder on disk for one test. */
+export function folderFor(t: TestContext): string {
+  const folder = mkdtempSync(join('/var/tmp', 'mailfleet-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** A clock that stands still until it is moved. */
+export function stoppedClock() {
+  const clock = { nowMs: START_MS, now: () => clock.nowMs }
+  return clock
+}
+
+/** Opens a queue for one test, closed afterwards. */
+export async function queueFor(t: TestContext, options: Partial<QueueOptions> = {}): Promise<EmbeddedQueue> {
+  const path = options.path ?? folderFor(t)
+  const bounds = { maxEntries: 200_000, maxBytes: 1024 * 1024 * 1024, volatile: false }
+  const queue = await openQueue({ ...bounds, path, ...options })
+  t.after(() => queue.close())
+  return queue
+}
+
+export function destination(address: string, state: Destination['state'] = 'pending'): Destination {
+  return { address, originalRecipient: 'info@example.org', state, reply: '', status: '', remoteHost: '' }
+}
+
+export function newEntry(over: Partial<NewEntry> = {}): NewEntry {
+  return {
+    reversePath: 'sender@example.com',
+    destinations: [destination('a@example.net'), destination('b@example.net')],
+    sizeBytes: 0,
+    acceptedMs: START_MS,
+    dueMs: START_MS,
+    expiresMs: START_MS + 5 * 24 * 60 * MINUTE_MS,
+    eightBit: false,
+    smtpUtf8: false,
+    ...over,
+  }
+}

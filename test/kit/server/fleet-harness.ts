@@ -1,0 +1,49 @@
+// A member of a made-up Auto Scaling group, for tests: the metadata service and the group's API as stand-ins, and the
+// configuration that points a real server process at them. Owns: both, closed when the test ends.
+import type { TestContext } from 'node:test'
+import { EMULATOR_ENV } from '../aws/aws-queue.ts'
+import { startAutoScaling, type GroupState } from '../aws/auto-scaling.ts'
+import { startMetadata, type MetadataState } from '../aws/metadata.ts'
+
+/** No profile, no file, no key of the machine that the test runs on. */
+export const NO_KEYS = {
+  AWS_ACCESS_KEY_ID: undefined,
+  AWS_SECRET_ACCESS_KEY: undefined,
+  AWS_PROFILE: undefined,
+  AWS_REGION: undefined,
+  AWS_CONFIG_FILE: '/nonexistent',
+  AWS_SHARED_CREDENTIALS_FILE: '/nonexistent',
+  CREDENTIALS_DIRECTORY: undefined,
+}
+
+/** Polls so short that a test need not wait for them, and a drain long enough for a machine under load. */
+export const FLEET = {
+  name: 'mailfleet-test',
+  launchHook: 'launch',
+  terminateHook: 'terminate',
+  pollMs: 50,
+  heartbeatMs: 100,
+  reportMs: 50,
+}
+
+export async function memberSetting(
+  context: TestContext,
+  { metadata = {}, group = {} }: { metadata?: Partial<MetadataState>; group?: Partial<GroupState> } = {},
+) {
+  const instance = await startMetadata({ target: 'InService', ...metadata })
+  const autoScaling = await startAutoScaling(group)
+  context.after(() => {
+    instance.close()
+    autoScaling.close()
+  })
+  return {
+    metadata: instance,
+    autoScaling,
+    env: { ...NO_KEYS, ...EMULATOR_ENV, AWS_EC2_METADATA_SERVICE_ENDPOINT: instance.url },
+    config: {
+      fleet: FLEET,
+      aws: { endpoints: { autoscaling: autoScaling.url } },
+      drain: { timeoutMs: 60_000 },
+    },
+  }
+}

@@ -1,0 +1,217 @@
+// Secrets from SSM: filled in before anything is served, waited for, never shown.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { connect as connectPlain } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from 'node:tls'
+import { reverseSrs, rewriteSrs } from '../../../server/delivery/srs.ts'
+import { EMULATOR_ENV } from '../../kit/aws/aws-queue.ts'
+import { startMetadata } from '../../kit/aws/metadata.ts'
+import { startParameters } from '../../kit/aws/parameters.ts'
+import { NO_KEYS } from '../../kit/server/fleet-harness.ts'
+import {
+  beginInstance,
+  ROUTES,
+  SECRET,
+  startInstance,
+  testFolder,
+  type Instance,
+} from '../../kit/server/instance.ts'
+import { startSink } from '../../kit/server/sink.ts'
+import { get } from '../../kit/server/unix-socket.ts'
+import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
+
+const NAME = '/mailfleet/test/srs-secrets'
+const TLS = { keyParameter: '/mailfleet/test/tls-key', certParameter: '/mailfleet/test/tls-cert' }
+const pem = (name: string) =>
+  readFileSync(join(import.meta.dirname, `../../fixtures/tls/${name}.pem`), 'utf8')
+
+async function setting(context: TestContext, values: Record<string, string>, settings: object = {}) {
+  const parameters = await startParameters(values)
+  context.after(parameters.close)
+  return {
+    parameters,
+    options: {
+      env: { ...NO_KEYS, ...EMULATOR_ENV },
+      config: {
+        aws: { region: 'eu-west-1', endpoints: { ssm: parameters.url } },
+        srs: { domain: 'srs.example.com', secrets: [], secretsParameter: NAME },
+        ...settings,
+      },
+    },
+  }
+}
+
+/** A bounce address made with one of the secrets is one the server takes. */
+const bounce = (secrets: string[]) =>
+  rewriteSrs({ domain: 'srs.example.com', secrets }, 'a@sender.example', Date.now())
+
+test('SRS secrets: one a line, the first signs, all verify', async (context) => {
+  const other = `${SECRET}-that-was-signed-with-before`
+  const { options } = await setting(context, { [NAME]: `\n${SECRET}\n${other}\n` })
+  const instance = await startInstance(options)
+  const talk = await greeted(instance.port)
+  await talk.say('MAIL FROM:<>')
+  assert.match((await talk.say(`RCPT TO:<${bounce([SECRET])}>`)) ?? '', /^250/)
+  assert.match((await talk.say(`RCPT TO:<${bounce([other])}>`)) ?? '', /^250/)
+  assert.match((await talk.say(`RCPT TO:<${bounce([`${SECRET}x`])}>`)) ?? '', /^550/)
+  talk.end()
+  assert.equal(await instance.stop(), 0)
+})
+
+test('rotation in two phases: each instance takes what any other signs, at every moment', async (context) => {
+  const next = `${SECRET}-that-comes-next`
+  const srs = { domain: 'srs.example.com', secrets: [], secretsParameter: NAME, secretsPollMs: 50 }
+  const { options, parameters } = await setting(context, { [NAME]: SECRET }, { srs })
+  const sink = await startSink()
+  const delivery = { relay: { host: '127.0.0.1', port: sink.port } }
+  const start = () => startInstance({ ...options, config: { ...options.config, delivery } })
+  const instances = [await start(), await start()] as const
+  const changed = (signsWithAnother: boolean) =>
+    Promise.all(
+      instances.map(({ logged }) =>
+        logged('secrets-changed', (line) => line['signsWithAnother'] === signsWithAnother),
+      ),
+    )
+  const takes = async (secret: string, answer: RegExp) => {
+    for (const { port } of instances) {
+      const talk = await greeted(port)
+      await talk.say('MAIL FROM:<>')
+      assert.match((await talk.say(`RCPT TO:<${bounce([secret])}>`)) ?? '', answer)
+      talk.end()
+    }
+  }
+  /** The local part that this instance signs for a sender. */
+  const signed = async ({ port }: Instance) => {
+    const talk = await greeted(port)
+    const count = sink.mail.length
+    await sendMail(talk, { to: ['info@example.org'] })
+    talk.end()
+    for (let waitedMs = 0; sink.mail.length === count && waitedMs < 20_000; waitedMs += 10) await sleep(10)
+    return (sink.mail.at(-1)?.from ?? '').split('@')[0] ?? ''
+  }
+  const isSignedWith = (secret: string, local: string) =>
+    reverseSrs({ domain: 'srs.example.com', secrets: [secret] }, local, Date.now()) !== null
+
+  await takes(next, /^550/)
+  // Phase one: all verify with the next secret, none signs with it.
+  parameters.state.values[NAME] = `${SECRET}\n${next}`
+  await changed(false)
+  await takes(next, /^250/)
+  assert.ok(isSignedWith(SECRET, await signed(instances[0])))
+  // Phase two: all sign with it, and verify what was signed before.
+  parameters.state.values[NAME] = `${next}\n${SECRET}`
+  await changed(true)
+  await takes(SECRET, /^250/)
+  await takes(next, /^250/)
+  assert.ok(isSignedWith(next, await signed(instances[0])))
+  // A mistake, then an outage: the last good secrets stay, and no value is shown.
+  parameters.state.values[NAME] = 'too-short'
+  await instances[0].logged('secrets-failed', ({ error }) => /at least 32/.test(String(error)))
+  parameters.state.trouble = 'down'
+  await instances[1].logged('secrets-failed', ({ code }) => code === 'ECONNRESET')
+  await takes(next, /^250/)
+  for (const instance of instances) {
+    assert.doesNotMatch(JSON.stringify(instance.log), /too-short|that-comes-next/)
+    assert.equal(await instance.stop(), 0)
+  }
+})
+
+test('a TLS key and its certificate: STARTTLS works with them', async (context) => {
+  const values = { [NAME]: SECRET, [TLS.keyParameter]: pem('key'), [TLS.certParameter]: pem('cert') }
+  const { options } = await setting(context, values, { tls: TLS })
+  const instance = await startInstance(options)
+  const socket = connectPlain(instance.port, '127.0.0.1')
+  const say = async (line: string) => {
+    if (line !== '') socket.write(`${line}\r\n`)
+    return String(await new Promise((resolve) => socket.once('data', resolve)))
+  }
+  await say('')
+  assert.match(await say('EHLO client.example'), /STARTTLS/)
+  await say('STARTTLS')
+  const secure = connect({ socket, rejectUnauthorized: false })
+  await new Promise((resolve, reject) => secure.once('secureConnect', resolve).once('error', reject))
+  secure.destroy()
+  assert.equal(await instance.stop(), 0)
+})
+
+test('SSM down: waits, not ready, healthy, a line in the log; then goes on', async (context) => {
+  const socket = join(testFolder(), 'admin.sock')
+  const listen = { admin: { socket, port: undefined } }
+  const { options, parameters } = await setting(context, { [NAME]: SECRET }, { listen })
+  parameters.state.trouble = 'down'
+  const starting = beginInstance(options)
+  const line = await starting.logged('waiting')
+  assert.equal(line['for'], `SSM parameter ${NAME}`)
+  assert.equal(
+    starting.log.some(({ event }) => event === 'listening'),
+    false,
+  )
+  assert.deepEqual(await get(socket, '/readyz'), { status: 503, text: 'starting\n' })
+  assert.equal((await get(socket, '/healthz')).status, 200)
+  assert.equal((await get(socket, '/metrics')).status, 200)
+  parameters.state.trouble = null
+  await starting.logged('listening')
+  assert.equal((await get(socket, '/readyz')).status, 200)
+  starting.child.kill('SIGTERM')
+  assert.equal(await starting.exited(), 0)
+})
+
+test('not allowed to read it, then it is not there: says so and keeps trying', async (context) => {
+  const { options, parameters } = await setting(context, {})
+  parameters.state.trouble = 'denied'
+  const starting = beginInstance(options)
+  const denied = await starting.logged('waiting')
+  assert.match(String(denied['error']), /^the instance's role does not allow this: /)
+  parameters.state.trouble = null
+  await starting.logged('waiting', ({ error }) => error === 'ParameterNotFound')
+  parameters.state.values[NAME] = SECRET
+  await starting.logged('listening')
+  starting.child.kill('SIGTERM')
+  assert.equal(await starting.exited(), 0)
+})
+
+test('a value that will not do: exit 2, the parameter and the reason, not the value', async (context) => {
+  const short = 'short-secret'
+  const { options } = await setting(context, { [NAME]: `${SECRET}\n${short}` })
+  const starting = beginInstance(options)
+  assert.equal(await starting.exited(), 2)
+  assert.match(
+    starting.errors(),
+    new RegExp(`^${NAME}: 1 problem\\n {2}secrets\\.1: expected a secret of at least 32`),
+  )
+  assert.doesNotMatch(starting.errors(), new RegExp(`${short}|${SECRET}`))
+})
+
+test('a key that is none: exit 2, and nothing of it', async (context) => {
+  const values = { [NAME]: SECRET, [TLS.keyParameter]: 'no-key-at-all', [TLS.certParameter]: pem('cert') }
+  const { options } = await setting(context, values, { tls: TLS })
+  const starting = beginInstance(options)
+  assert.equal(await starting.exited(), 2)
+  assert.match(
+    starting.errors(),
+    /tls-key, .*tls-cert: 1 problem\n {2}tls: expected a PEM certificate and its key/,
+  )
+  assert.doesNotMatch(starting.errors(), /no-key-at-all/)
+})
+
+test('no credentials: one sentence in the log, no stack trace; a role attached late is enough', async (context) => {
+  const metadata = await startMetadata()
+  context.after(metadata.close)
+  const { options } = await setting(context, { [NAME]: SECRET })
+  const starting = beginInstance({
+    ...options,
+    routes: ROUTES,
+    env: { ...NO_KEYS, AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url },
+  })
+  const line = await starting.logged('aws-credentials')
+  assert.match(String(line['error']), /^no AWS credentials: /)
+  await starting.logged('waiting', ({ code }) => code === 'CredentialsProviderError')
+  assert.equal(starting.errors(), '')
+  metadata.state.role = 'mailfleet'
+  await starting.logged('listening')
+  starting.child.kill('SIGTERM')
+  assert.equal(await starting.exited(), 0)
+})

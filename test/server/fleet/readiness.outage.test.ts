@@ -1,0 +1,147 @@
+// A server on SQS, S3 and DynamoDB through an outage, at its start and later: 4xx to senders, never unhealthy, ready
+// only after its canary and from then on, and well again without a restart.
+import assert from 'node:assert/strict'
+import { after, test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startAwsProxy, THROTTLED, UNAVAILABLE, type AwsProxy } from '../../kit/aws/aws-proxy.ts'
+import { startAwsQueue } from '../../kit/aws/aws-queue.ts'
+import { startInstance, type Instance } from '../../kit/server/instance.ts'
+import { startSink } from '../../kit/server/sink.ts'
+import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { memberSetting } from '../../kit/server/fleet-harness.ts'
+
+const PATIENCE_MS = 60_000
+const LAUNCH_HEARTBEAT = 'RecordLifecycleActionHeartbeat launch'
+
+const emulators = await startAwsQueue()
+after(() => emulators.stop())
+
+/** A member on stores of its own, behind a proxy that lets calls fail. */
+async function setting(context: TestContext, fault: AwsProxy['fault'] = () => null) {
+  const member = await memberSetting(context)
+  const proxy = await startAwsProxy(emulators.endpoints)
+  context.after(() => proxy.stop())
+  proxy.fault = fault
+  const sink = await startSink()
+  const stores = await emulators.createStores()
+  const options = {
+    env: member.env,
+    config: {
+      ...member.config,
+      aws: { endpoints: { ...member.config.aws.endpoints, ...proxy.endpoints } },
+      queue: { ...stores.queue, path: undefined, volatile: undefined, waitSeconds: 0, statsMs: 50 },
+      delivery: { relay: { host: '127.0.0.1', port: sink.port } },
+    },
+  }
+  return { ...member, proxy, sink, stores, options }
+}
+
+const statusOf = async (instance: Instance, path: string) => (await instance.admin(path)).status
+
+/** Waits until `path` of the admin endpoint says `text`. */
+async function says(instance: Instance, path: string, text: RegExp): Promise<void> {
+  const deadlineMs = Date.now() + PATIENCE_MS
+  for (let said = ''; !text.test(said); await sleep(20)) {
+    said = await (await instance.admin(path)).text()
+    assert.ok(Date.now() < deadlineMs, said)
+  }
+}
+
+/** The reply to MAIL, in a session of its own. */
+async function mailReply(instance: Instance): Promise<string> {
+  const talk = await greeted(instance.port)
+  const reply = (await talk.say('MAIL FROM:<a@sender.example>')) ?? ''
+  talk.end()
+  return reply
+}
+
+async function mailReplies(instance: Instance, expected: RegExp): Promise<void> {
+  const deadlineMs = Date.now() + PATIENCE_MS
+  for (let reply = ''; !expected.test(reply); await sleep(20)) {
+    reply = await mailReply(instance)
+    assert.ok(Date.now() < deadlineMs, reply)
+  }
+}
+
+test('SQS down at the start: 451, healthy, not ready and says why; then ready, and mail goes through', async (context) => {
+  const { proxy, options, sink, autoScaling } = await setting(context, ({ service }) =>
+    service === 'sqs' ? UNAVAILABLE : null,
+  )
+  const instance = await startInstance(options)
+  assert.match(await mailReply(instance), /^451 4\.3\.0 Queue not available/)
+  await instance.logged('canary-failed')
+  await says(instance, '/readyz', /^canary not back: .*451/)
+  assert.equal(await statusOf(instance, '/readyz'), 503)
+  assert.equal(await statusOf(instance, '/healthz'), 200)
+  await instance.logged(
+    'heartbeat',
+    ({ outage, waiting }) => /^queue: /.test(String(outage)) && waiting === true,
+  )
+  assert.ok(autoScaling.calls.includes(LAUNCH_HEARTBEAT))
+  proxy.fault = () => null
+  await instance.logged('launch-completed')
+  assert.equal(await statusOf(instance, '/readyz'), 200)
+  await mailReplies(instance, /^250/)
+  const talk = await greeted(instance.port)
+  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
+  talk.end()
+  await instance.logged('delivered')
+  assert.equal(sink.mail.length, 1)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('the canary goes into the queue and does not come back: not ready, says so, and is not kept', async (context) => {
+  const { proxy, options, autoScaling, metadata } = await setting(context, ({ name }) =>
+    name === 'ReceiveMessage' ? THROTTLED : null,
+  )
+  const instance = await startInstance(options)
+  await says(instance, '/readyz', /^canary not back yet/)
+  await instance.logged('lease-failed')
+  const looks = metadata.asked.length
+  while (metadata.asked.length < looks + 20) await sleep(20)
+  assert.ok(!autoScaling.calls.includes(LAUNCH_HEARTBEAT), 'whatever it asks answers')
+  assert.equal(await statusOf(instance, '/readyz'), 503)
+  assert.equal(await statusOf(instance, '/healthz'), 200)
+  proxy.fault = () => null
+  await instance.logged('ready')
+  assert.equal(await instance.stop(), 0)
+})
+
+test('all of it down once it is ready: stays ready and healthy, says 451, and recovers', async (context) => {
+  const { proxy, options } = await setting(context)
+  const instance = await startInstance(options)
+  await instance.logged('ready')
+  proxy.fault = () => 'cut'
+  await mailReplies(instance, /^451/)
+  assert.equal(await statusOf(instance, '/readyz'), 200)
+  assert.equal(await statusOf(instance, '/healthz'), 200)
+  proxy.fault = () => null
+  await mailReplies(instance, /^250/)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('no credentials: one sentence, 451, healthy; a role attached late is enough', async (context) => {
+  const { metadata, options } = await setting(context)
+  const env = { ...options.env, AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined }
+  const instance = await startInstance({ ...options, env })
+  assert.match(String((await instance.logged('aws-credentials'))['error']), /^no AWS credentials: /)
+  assert.match(await mailReply(instance), /^451/)
+  assert.equal(await statusOf(instance, '/healthz'), 200)
+  metadata.state.role = 'mailfleet'
+  await instance.logged('launch-completed')
+  assert.equal(instance.log.filter(({ event }) => event === 'aws-credentials').length, 1)
+  assert.equal(await instance.stop(), 0)
+})
+
+test('terminated on AWS: nothing is left leased', async (context) => {
+  const { metadata, autoScaling, options, stores } = await setting(context)
+  const instance = await startInstance(options)
+  await instance.logged('launch-completed')
+  autoScaling.state.state = 'Terminating:Wait'
+  metadata.state.target = 'Terminated'
+  assert.equal(await instance.exited(), 0)
+  assert.equal(autoScaling.state.state, 'Terminating:Proceed')
+  for (const name of [stores.names.ready, stores.names.deferred])
+    assert.equal(emulators.fauxqs.inspectQueue(name)?.messages.inflight.length, 0)
+  assert.equal(emulators.deadLetters(stores), 0)
+})

@@ -1,0 +1,93 @@
+// Plays the SMTP dialogs of test/dialogs/ against a real server. A dialog reads like a session:
+//   config: {…}   laid over the base config (first line, optional)
+//   C: line       the client says; C: alone is an empty line
+//   C! "text"     the client sends exactly this JSON string, no line ending added
+//   S: regex      the server answers one whole line
+//   S closes      the server closes the connection
+//   ---           a new connection
+//   F: regex      one whole line of what the next host was then sent: MAIL, RCPT, and the message
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { startInstance, type Instance } from '../kit/server/instance.ts'
+import { startSink } from '../kit/server/sink.ts'
+import { talkTo } from '../kit/server/smtp-dialog.ts'
+
+/** The class of the enhanced code is that of the reply (RFC 2034 section 4). */
+const ENHANCED_CODE = /^([245])\d\d[ -]\1\.\d{1,3}\.\d{1,3} \S/
+/** RFC 2034 section 3: none in the greeting, in the replies to HELO and EHLO, and in 354. */
+const NO_ENHANCED_CODE =
+  /^(220 mx1\.example\.net ESMTP mailfleet|250[ -](mx1\.example\.net greets you|PIPELINING|8BITMIME|ENHANCEDSTATUSCODES|SIZE \d+)|354 .*)$/
+
+const folder = join(import.meta.dirname, '../dialogs')
+const instances = new Map<
+  string,
+  Promise<{ instance: Instance; sink: Awaited<ReturnType<typeof startSink>> }>
+>()
+
+after(async () => {
+  for (const started of instances.values()) {
+    const { instance, sink } = await started
+    await instance.stop()
+    await sink.close()
+  }
+})
+
+for (const file of readdirSync(folder).sort()) {
+  test(file.replace('.txt', '').replaceAll('-', ' '), async () => {
+    const lines = readFileSync(join(folder, file), 'utf8').split('\n')
+    const config = lines[0]?.startsWith('config: ') ? (lines.shift()?.slice(8) ?? '{}') : '{}'
+    if (!instances.has(config)) instances.set(config, start(config))
+    const { instance, sink } = await instances.get(config)!
+    const before = sink.mail.length
+    await converse(instance.port, lines)
+    const expected = lines.filter((line) => line.startsWith('F: ')).map((line) => line.slice(3))
+    const messages = expected.filter((line) => line.startsWith('MAIL FROM')).length
+    const forwarded = (await sink.received(before + messages))
+      .slice(before)
+      .sort((a, b) => a.to.join().localeCompare(b.to.join()))
+      .flatMap(({ from, to, message }) => [
+        `MAIL FROM:<${from}>`,
+        ...to.map((address) => `RCPT TO:<${address}>`),
+        ...message.replace(/\r\n$/, '').split('\r\n'),
+      ])
+    expected.forEach((pattern, index) => match(forwarded[index] ?? '(nothing)', pattern))
+    assert.equal(forwarded.length, expected.length, forwarded.join('\n'))
+  })
+}
+
+async function start(config: string) {
+  const sink = await startSink()
+  const settings = JSON.parse(config) as { delivery?: object }
+  const relay = { host: '127.0.0.1', port: sink.port }
+  const instance = await startInstance({ config: { ...settings, delivery: { relay, ...settings.delivery } } })
+  return { instance, sink }
+}
+
+async function converse(port: number, lines: readonly string[]): Promise<void> {
+  let talk = await talkTo(port)
+  for (const [index, line] of lines.entries()) {
+    const at = `line ${index + 1}`
+    if (line.startsWith('C: ') || line === 'C:') talk.write(`${line.slice(3)}\r\n`)
+    else if (line.startsWith('C! ')) talk.write(JSON.parse(line.slice(3)) as string)
+    else if (line.startsWith('S: ')) {
+      const reply = (await talk.line()) ?? '(closed)'
+      match(reply, line.slice(3), at)
+      assert.ok(
+        NO_ENHANCED_CODE.test(reply) || ENHANCED_CODE.test(reply),
+        `${at} has no enhanced code: ${reply}`,
+      )
+    } else if (line === 'S closes') assert.equal(await talk.line(), null, at)
+    else if (line === '---') {
+      talk.end()
+      talk = await talkTo(port)
+    } else assert.match(line, /^(#.*|F: .*|)$/, `${at} is no line of a dialog`)
+  }
+  assert.equal(talk.failure(), null)
+  talk.end()
+}
+
+function match(actual: string, pattern: string, at = 'forwarded'): void {
+  assert.match(actual, new RegExp(`^(?:${pattern})$`), at)
+}

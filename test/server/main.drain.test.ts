@@ -1,0 +1,194 @@
+// Draining: nothing is reset, what is in progress ends, and the rest is left to others.
+import assert from 'node:assert/strict'
+import { readdirSync, readlinkSync } from 'node:fs'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bindListeningSocket } from '../../infra/local/listening-socket.ts'
+import { spawnServer, startInstance, testFolder, type Instance } from '../kit/server/instance.ts'
+import { startSink } from '../kit/server/sink.ts'
+import { greeted, sendMail, talkTo } from '../kit/server/smtp-dialog.ts'
+
+/** Waits until one delivery is in progress. */
+async function inProgress(instance: Instance): Promise<void> {
+  while ((await instance.metric('mailfleet_deliveries_in_progress')) !== 1) await sleep(10)
+}
+
+test('idle sessions hear 421; a transaction in progress ends with its 250; then the process does, with 0', async () => {
+  const sink = await startSink()
+  const instance = await startInstance({
+    config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },
+  })
+  const idle = await greeted(instance.port)
+  const fresh = await talkTo(instance.port)
+  await fresh.reply()
+  const busy = await greeted(instance.port)
+  await busy.say('MAIL FROM:<a@sender.example>')
+  await busy.say('RCPT TO:<info@example.org>')
+  await busy.say('DATA')
+  busy.write('Subject: in progress\r\n\r\nfirst half\r\n')
+  instance.signal('SIGTERM')
+  for (const talk of [idle, fresh]) {
+    assert.match((await talk.reply()) ?? '', /^421 4\.3\.2/)
+    assert.equal(await talk.line(), null)
+    // Whatever a client still sends is read and ignored: no reset.
+    talk.write('MAIL FROM:<late@sender.example>\r\n')
+    talk.end()
+  }
+  assert.equal((await instance.admin('/readyz')).status, 503)
+  assert.equal((await instance.admin('/healthz')).status, 200)
+  busy.write('second half\r\n.\r\n')
+  assert.match((await busy.reply()) ?? '', /^250 2\.0\.0 queued as /)
+  assert.match((await busy.reply()) ?? '', /^421 /)
+  assert.equal(await busy.line(), null)
+  busy.end()
+  assert.equal(await instance.exited(), 0)
+  for (const talk of [idle, fresh, busy]) assert.equal(talk.failure(), null)
+  await sink.close()
+})
+
+test('a new transaction during the drain hears 421, one before DATA may end', async () => {
+  const instance = await startInstance({ config: { delivery: { relay: { host: '127.0.0.1', port: 1 } } } })
+  const early = await greeted(instance.port)
+  await early.say('MAIL FROM:<a@sender.example>')
+  instance.signal('SIGTERM')
+  await instance.logged('draining')
+  assert.match((await early.say('RCPT TO:<info@example.org>')) ?? '', /^250/)
+  assert.match((await early.say('RSET')) ?? '', /^250/)
+  assert.match((await early.reply()) ?? '', /^421 /)
+  early.end()
+  assert.equal(await instance.exited(), 0)
+})
+
+test('deliveries in progress end; entries not begun stay due for others', async () => {
+  let release = () => {}
+  const gate = new Promise<null>((resolve) => {
+    release = () => resolve(null)
+  })
+  const slow = await startSink({ data: () => gate })
+  const folder = testFolder()
+  const queue = { path: `${folder}/spool`, volatile: true }
+  const config = { queue, delivery: { concurrency: 1, relay: { host: '127.0.0.1', port: slow.port } } }
+  const instance = await startInstance({ config })
+  const talk = await greeted(instance.port)
+  for (let sent = 0; sent < 3; sent++) await sendMail(talk, { to: ['info@example.org'] })
+  talk.end()
+  await inProgress(instance)
+  instance.signal('SIGTERM')
+  await instance.logged('draining')
+  instance.signal('SIGTERM')
+  instance.signal('SIGINT')
+  await instance.logged('still-draining')
+  release()
+  assert.equal(await instance.exited(), 0)
+  assert.equal(slow.mail.length, 1)
+  const other = await startInstance({ config })
+  await slow.received(3)
+  assert.equal(await other.stop(), 0)
+  assert.equal(slow.mail.length, 3)
+  await slow.close()
+})
+
+test('a client and a next host that never end do not hold it beyond its bound', async () => {
+  const sink = await startSink({ data: () => new Promise<null>(() => {}) })
+  const config = { drain: { timeoutMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
+  const instance = await startInstance({ config })
+  const talk = await greeted(instance.port)
+  await sendMail(talk, { to: ['info@example.org'] })
+  await inProgress(instance)
+  await talk.say('MAIL FROM:<a@sender.example>')
+  instance.signal('SIGTERM')
+  assert.match((await talk.reply()) ?? '', /^421 /)
+  assert.equal(await instance.exited(), 0)
+  assert.equal((await instance.logged('deliveries-cut'))['count'], 1)
+  talk.end()
+  await sink.close()
+})
+
+test('an inherited socket: instances come and go, and no connection is reset', async () => {
+  const sink = await startSink()
+  const shared = bindListeningSocket('127.0.0.1', 0)
+  const folder = testFolder()
+  const queue = { path: `${folder}/spool`, volatile: true }
+  const config = {
+    queue,
+    delivery: { relay: { host: '127.0.0.1', port: sink.port } },
+  }
+  let current = await startInstance({ config, listenFd: shared.fd })
+  const results: string[] = []
+  const failures: unknown[] = []
+  let sending = true
+  const sender = async (): Promise<void> => {
+    while (sending) {
+      const talk = await talkTo(shared.port)
+      const greeting = await talk.reply()
+      if (greeting?.startsWith('220') === true) {
+        await talk.say('EHLO client.example')
+        results.push((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? 'closed')
+        await talk.say('QUIT')
+      }
+      if (talk.failure() !== null) failures.push(talk.failure())
+      talk.end()
+    }
+  }
+  const senders = [sender(), sender(), sender()]
+  for (let round = 0; round < 2; round++) {
+    const next = await startInstance({ config, listenFd: shared.fd })
+    assert.equal(await current.stop(), 0)
+    current = next
+  }
+  sending = false
+  await Promise.all(senders)
+  const accepted = results.filter((reply) => reply.startsWith('250')).length
+  await sink.received(accepted)
+  assert.equal(await current.stop(), 0)
+  assert.deepEqual(failures, [])
+  assert.ok(accepted > 10, `${accepted} accepted`)
+  await shared.close()
+  await sink.close()
+})
+
+test('clients in the accept queue hear 421 at a drain, none is reset', async () => {
+  const instance = await startInstance({ config: { limits: { connectionsPerClient: 1_000 } } })
+  instance.signal('SIGSTOP')
+  const waiting = await Promise.all(Array.from({ length: 300 }, () => talkTo(instance.port)))
+  instance.signal('SIGTERM')
+  instance.signal('SIGCONT')
+  const heard = await Promise.all(waiting.map((talk) => talk.reply()))
+  assert.deepEqual(
+    heard.filter((reply) => reply?.startsWith('421 ') !== true),
+    [],
+  )
+  for (const talk of waiting) talk.end()
+  assert.equal(await instance.exited(), 0)
+})
+
+test('a signal while it starts ends it like any other', async () => {
+  const sink = await startSink()
+  const folder = testFolder()
+  const config = { delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
+  assert.equal(await (await startInstance({ folder, config })).stop(), 0)
+  const child = spawnServer(`${folder}/config.json`)
+  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+  let output = ''
+  child.stdout!.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  // Its spool is locked open once it has begun to start; before that Node's own start-up cannot be told to wait.
+  while (!openFiles(child.pid!).some((file) => file.endsWith('.mdb'))) await sleep(2)
+  child.kill('SIGTERM')
+  assert.equal(await ended, 0)
+  assert.match(output, /"event":"drained"/)
+  await sink.close()
+})
+
+function openFiles(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/fd/${fd}`)]
+      } catch {
+        return []
+      }
+    })
+  } catch {
+    return []
+  }
+}

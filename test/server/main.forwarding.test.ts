@@ -1,0 +1,207 @@
+// Forwarding through a real server to a real next host: what is repeated, what is not, and what the sender hears.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startInstance, testFolder, type InstanceOptions } from '../kit/server/instance.ts'
+import { startSink, type Answer } from '../kit/server/sink.ts'
+import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+
+const RETRY = { firstMs: 50, maxMs: 200, jitter: 0 }
+
+function throughRelay(port: number, over: object = {}): NonNullable<InstanceOptions['config']> {
+  return { retry: RETRY, delivery: { relay: { host: '127.0.0.1', port } }, ...over }
+}
+
+async function send(port: number, message: Parameters<typeof sendMail>[1]): Promise<string> {
+  const talk = await greeted(port)
+  const last = (await sendMail(talk, message)).at(-1) ?? ''
+  talk.end()
+  return last
+}
+
+test('the next host is down: the message is deferred, and delivered when it is back', async () => {
+  const sink = await startSink()
+  const { port } = sink
+  await sink.close()
+  const instance = await startInstance({ config: throughRelay(port) })
+  assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250 2\.0\.0/)
+  const deferral = await instance.logged('deferred')
+  assert.equal(deferral['why'], 'connect')
+  assert.match(String(deferral['until']), /^\d{4}-/)
+  const again = await startSink({ port })
+  const [mail] = await again.received(1)
+  assert.deepEqual(mail?.to, ['a@b.example'])
+  await instance.logged('delivered')
+  assert.ok(((await instance.metric('mailfleet_deliveries_total{result="deferred"}')) ?? 0) >= 1)
+  assert.equal(await instance.metric('mailfleet_deliveries_total{result="delivered"}'), 1)
+  assert.equal(await instance.stop(), 0)
+  await again.close()
+})
+
+test('a refusal for good: the sender, an alias of ours, gets a DSN with the null reverse path', async () => {
+  const sink = await startSink({
+    rcpt: (address) => (address === 'a@b.example' ? '550 5.1.1 no <a@b.example>' : null),
+  })
+  const instance = await startInstance({ config: throughRelay(sink.port) })
+  assert.match(await send(instance.port, { from: 'hello@catch.example', to: ['info@example.org'] }), /^250/)
+  const [dsn] = await sink.received(1)
+  assert.equal(dsn?.from, '')
+  assert.deepEqual(dsn?.to, ['all@b.example'])
+  assert.match(dsn?.message ?? '', /^Delivered-To: hello@catch\.example\r\n/)
+  assert.match(dsn?.message ?? '', /Content-Type: multipart\/report; report-type=delivery-status/)
+  assert.match(
+    dsn?.message ?? '',
+    /Final-Recipient: rfc822; info@example\.org\r\nAction: failed\r\nStatus: 5\.1\.1\r\n/,
+  )
+  assert.doesNotMatch(dsn?.message ?? '', /a@b\.example/)
+  assert.equal(await instance.metric('mailfleet_deliveries_total{result="failed"}'), 1)
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})
+
+test('a null reverse path never gets a DSN: the bounce that cannot be delivered ends', async () => {
+  const sink = await startSink({ rcpt: () => '550 5.1.1 no' })
+  const instance = await startInstance({ config: throughRelay(sink.port) })
+  assert.match(await send(instance.port, { from: '', to: ['info@example.org'] }), /^250/)
+  assert.equal((await instance.logged('dsn'))['dsn'], 'no-return-path')
+  assert.equal(await instance.metric('mailfleet_queue_bytes'), 0)
+  assert.equal(await instance.stop(), 0)
+  assert.equal(sink.mail.length, 0)
+  await sink.close()
+})
+
+test('time is up: a DSN that says so and gives the last reply', async () => {
+  const refuse = (address: string): Answer => (address === 'a@b.example' ? '451 4.2.1 come back later' : null)
+  const sink = await startSink({ rcpt: refuse })
+  const config = throughRelay(sink.port, { retry: { ...RETRY, lifetimeMs: 300 } })
+  const instance = await startInstance({ config })
+  assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250/)
+  const [dsn] = await sink.received(1)
+  assert.deepEqual(dsn?.to, ['alice@sender.example'])
+  assert.doesNotMatch(dsn?.message ?? '', /^Delivered-To/)
+  assert.match(dsn?.message ?? '', /Status: 5\.4\.7/)
+  assert.match(dsn?.message ?? '', /last reply: 451\s+4\.2\.1\s+come back later/)
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})
+
+test('one destination’s trouble repeats nobody else’s delivery, and each is told once', async () => {
+  let tries = 0
+  const rcpt = (address: string): Answer => {
+    if (address === 'c@d.example') return '550 5.1.1 no such user'
+    if (address === 'e@f.example') return ++tries < 4 ? '451 4.3.0 later' : null
+    return null
+  }
+  const sink = await startSink({ rcpt })
+  const instance = await startInstance({ config: throughRelay(sink.port) })
+  assert.match(await send(instance.port, { to: ['team@example.org'] }), /^250/)
+  const mail = await sink.received(3)
+  assert.deepEqual(mail.map(({ to }) => to.join()).sort(), [
+    'a@b.example',
+    'alice@sender.example',
+    'e@f.example',
+  ])
+  await instance.logged('delivered', ({ destination }) => destination === 'e@f.example')
+  assert.equal(await instance.metric('mailfleet_queue_bytes'), 0)
+  assert.equal(await instance.stop(), 0)
+  assert.equal(sink.mail.length, 3)
+  await sink.close()
+})
+
+test('a failure of two aliases in turn: what the first host took is on record before the second is asked', async () => {
+  const sink = await startSink({ rcpt: (address) => (address === 'all@b.example' ? '451 later' : null) })
+  const config = throughRelay(sink.port, { retry: { ...RETRY, firstMs: 60_000, maxMs: 60_000 } })
+  const folder = testFolder()
+  const instance = await startInstance({ config, folder })
+  assert.match(await send(instance.port, { to: ['info@example.org', 'x@catch.example'] }), /^250/)
+  await instance.logged('deferred')
+  assert.equal(sink.mail.length, 1)
+  assert.equal(await instance.metric('mailfleet_queue_deferred'), 1)
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})
+
+test('a restart, and a kill -9 after the 250, keep the mail', async () => {
+  const folder = testFolder()
+  const config = throughRelay(1, { retry: { ...RETRY, maxMs: 50 } })
+  const leased = { leaseMs: 1_000, relay: { host: '127.0.0.1', port: 1 } }
+  const first = await startInstance({ config: { ...config, delivery: leased }, folder })
+  const talk = await greeted(first.port)
+  for (let sent = 0; sent < 5; sent++) {
+    assert.match(
+      (await sendMail(talk, { to: ['info@example.org'], message: `Subject: ${sent}\r\n\r\nx\r\n` })).at(-1) ??
+        '',
+      /^250/,
+    )
+  }
+  first.signal('SIGKILL')
+  await first.exited()
+  const sink = await startSink()
+  const delivery = { ...leased, relay: { host: '127.0.0.1', port: sink.port } }
+  const second = await startInstance({ config: { ...config, delivery }, folder })
+  const mail = await sink.received(5)
+  const subjects = mail.map(({ message }) => /^Subject: (\d)/m.exec(message)?.[1]).sort()
+  assert.deepEqual(subjects, ['0', '1', '2', '3', '4'])
+  assert.equal(await second.stop(), 0)
+  await sink.close()
+})
+
+test('many messages share few connections', async () => {
+  const sink = await startSink()
+  const instance = await startInstance({ config: throughRelay(sink.port) })
+  const talk = await greeted(instance.port)
+  for (let sent = 0; sent < 40; sent++) await sendMail(talk, { to: ['info@example.org'] })
+  talk.end()
+  await sink.received(40)
+  assert.ok(sink.counts.connections <= 10, `${sink.counts.connections} connections`)
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})
+
+test('a host that closes idle connections costs no message a retry', async () => {
+  const sink = await startSink({ idleMs: 400 })
+  const instance = await startInstance({
+    config: throughRelay(sink.port, { retry: { firstMs: 60_000, maxMs: 60_000 } }),
+  })
+  for (let sent = 1; sent <= 3; sent++) {
+    assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250/)
+    await sink.received(sent)
+    await new Promise((resolve) => setTimeout(resolve, 450))
+  }
+  assert.equal(await instance.metric('mailfleet_deliveries_total{result="deferred"}'), 0)
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})
+
+test('a bounce to our reverse path reaches the original sender', async () => {
+  const sink = await startSink()
+  const instance = await startInstance({ config: throughRelay(sink.port) })
+  assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250/)
+  const [forwarded] = await sink.received(1)
+  assert.match(forwarded?.from ?? '', /^SRS0=/)
+  assert.match(await send(instance.port, { from: '', to: [forwarded!.from] }), /^250/)
+  const bounce = (await sink.received(2))[1]
+  assert.equal(bounce?.from, '')
+  assert.deepEqual(bounce?.to, ['alice@sender.example'])
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})
+
+test('two instances share the queue: either delivers what the other accepted', async () => {
+  const sink = await startSink({ data: () => new Promise((resolve) => setTimeout(() => resolve(null), 50)) })
+  const folder = testFolder()
+  const delivery = { concurrency: 2, relay: { host: '127.0.0.1', port: sink.port } }
+  const spool = { path: `${folder}/spool`, volatile: true }
+  const one = await startInstance({ config: { queue: spool, delivery } })
+  const two = await startInstance({ config: { queue: spool, delivery } })
+  const talk = await greeted(one.port)
+  for (let sent = 0; sent < 40; sent++) await sendMail(talk, { to: ['info@example.org'] })
+  talk.end()
+  await sink.received(40)
+  const delivered = (name: typeof one) => name.metric('mailfleet_deliveries_total{result="delivered"}')
+  const shares = [(await delivered(one)) ?? 0, (await delivered(two)) ?? 0]
+  assert.ok(Math.min(...shares) >= 5, shares.join())
+  assert.equal(await one.stop(), 0)
+  assert.equal(await two.stop(), 0)
+  assert.equal(sink.mail.length, 40)
+  await sink.close()
+})

@@ -1,0 +1,67 @@
+// The disk under the spool is full: senders hear 452, what was accepted is delivered, and then there is room again.
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startInstance, testFolder } from '../kit/server/instance.ts'
+import { startSink } from '../kit/server/sink.ts'
+import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+
+const DISK_BYTES = 8_388_608
+
+const BODY = `${'x'.repeat(998)}\r\n`.repeat(60)
+
+test('a full disk: 452 before anything is lost, no crash, and mail flows again', async () => {
+  const folder = testFolder()
+  const spool = join(folder, 'spool')
+  mkdirSync(spool)
+  const { port } = await startSink().then(async (sink) => {
+    await sink.close()
+    return sink
+  })
+  const instance = await startInstance({
+    folder,
+    config: {
+      queue: { path: spool },
+      retry: { firstMs: 300, maxMs: 300, jitter: 0 },
+      delivery: { relay: { host: '127.0.0.1', port } },
+    },
+    within: [
+      ...['bwrap', '--die-with-parent'],
+      ...['--dev-bind', '/', '/'],
+      ...['--size', String(DISK_BYTES)],
+      ...['--tmpfs', spool],
+      ...['--'],
+    ],
+  })
+  const talk = await greeted(instance.port)
+  const accepted = new Set<string>()
+  let refused = 0
+  for (let sent = 0; sent < 200 && refused < 5; sent++) {
+    const message = `Subject: number ${sent}\r\n\r\n${BODY}`
+    const last = (await sendMail(talk, { to: ['info@example.org'], message })).at(-1) ?? ''
+    if (last.startsWith('250')) accepted.add(`number ${sent}`)
+    else {
+      assert.match(last, /^452 4\.3\.1/)
+      refused++
+    }
+  }
+  assert.equal(refused, 5)
+  assert.ok(((await instance.metric('mailfleet_refused_total{reason="queue-full"}')) ?? 0) >= 5)
+  assert.equal((await instance.admin('/healthz')).status, 200)
+  const sink = await startSink({ port })
+  const mail = await sink.received(accepted.size)
+  const arrived = new Set(mail.map(({ message }) => /^Subject: (.*)$/m.exec(message)?.[1]?.trim() ?? ''))
+  assert.deepEqual(
+    [...accepted].filter((subject) => !arrived.has(subject)),
+    [],
+  )
+  // What was delivered leaves the disk a moment after it has arrived.
+  while ((await sendMail(talk, { to: ['info@example.org'] })).at(-1)?.startsWith('250') !== true)
+    await sleep(20)
+  await sink.received(accepted.size + 1)
+  talk.end()
+  assert.equal(await instance.stop(), 0)
+  await sink.close()
+})

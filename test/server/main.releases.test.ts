@@ -1,0 +1,146 @@
+// Two releases on one queue, as in every rollout and every rollback: neighbours work on each other's entries, and what a
+// release does not know stays queued until one is back that does. Whole servers, on each engine of the queue.
+import assert from 'node:assert/strict'
+import { after, before, test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startAwsQueue, type AwsQueue } from '../kit/aws/aws-queue.ts'
+import { startInstance, testFolder, type Instance } from '../kit/server/instance.ts'
+import { bundleRelease, linkPackages } from '../kit/server/release.ts'
+import { startSink, type Answer, type Sunk } from '../kit/server/sink.ts'
+import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+
+const PATIENCE_MS = 120_000
+/** So few that an entry which is only given back each time would soon be a dead letter. */
+const MAX_RECEIVES = 2
+
+let aws: AwsQueue
+const releases = { today: '', reader: '', writer: '' }
+
+before(async () => {
+  aws = await startAwsQueue()
+  const folder = testFolder()
+  linkPackages(folder)
+  releases.today = await bundleRelease(folder, 'today', { known: [1], makes: 1 })
+  releases.reader = await bundleRelease(folder, 'reader', { known: [1, 2], makes: 1 })
+  releases.writer = await bundleRelease(folder, 'writer', { known: [1, 2], makes: 2 })
+})
+after(() => aws.stop())
+
+type Queue = { settings: Record<string, unknown>; deadLetters: () => number }
+
+const engines: Record<string, () => Promise<Queue>> = {
+  embedded: () =>
+    Promise.resolve({ settings: { queue: { path: `${testFolder()}/spool` } }, deadLetters: () => 0 }),
+  aws: async () => {
+    const stores = await aws.createStores(MAX_RECEIVES)
+    // No path: the base configuration's is the other engine's.
+    const queue = { ...stores.queue, path: undefined, volatile: undefined, waitSeconds: 1, statsMs: 200 }
+    return {
+      settings: { queue, aws: { endpoints: aws.endpoints } },
+      deadLetters: () => aws.deadLetters(stores),
+    }
+  },
+}
+
+for (const [engine, open] of Object.entries(engines)) {
+  test(`${engine}: the release before and the one after share a queue, forward and back`, async (t) => {
+    const fleet = await startFleet(t, await open(), failFirst())
+    const old = await fleet.start(releases.reader)
+    await fleet.send(old, 4)
+    const next = await fleet.start(releases.writer)
+    await Promise.all([fleet.send(old, 4), fleet.send(next, 4)])
+    assert.equal(await old.stop(), 0)
+    await fleet.send(next, 4)
+    const back = await fleet.start(releases.reader)
+    await Promise.all([fleet.send(back, 4), fleet.send(next, 4)])
+    assert.equal(await next.stop(), 0)
+    await fleet.send(back, 4)
+    await fleet.allDelivered()
+    assert.equal(await back.metric('mailfleet_queue_unknown_version'), 0)
+    assert.equal(await back.stop(), 0)
+  })
+
+  test(`${engine}: a release that does not know an entry leaves it queued, for one that does`, async (t) => {
+    let refusing = true
+    const fleet = await startFleet(t, await open(), () => (refusing ? '451 4.3.0 later' : null))
+    const writer = await fleet.start(releases.writer)
+    await fleet.send(writer, 3)
+    while (((await writer.metric('mailfleet_deliveries_total{result="deferred"}')) ?? 0) < 3) await sleep(50)
+    assert.equal(await writer.stop(), 0)
+
+    refusing = false
+    const today = await fleet.start(releases.today)
+    await fleet.send(today, 3)
+    await fleet.delivered(3)
+    const deadline = Date.now() + PATIENCE_MS
+    while ((await today.metric('mailfleet_queue_unknown_version')) !== 3) {
+      assert.ok(Date.now() < deadline, 'all three are counted')
+      await sleep(100)
+    }
+    assert.equal(fleet.sink.mail.length, 3, 'and none of them was touched')
+    assert.equal(await today.stop(), 0)
+
+    const again = await fleet.start(releases.writer)
+    await fleet.allDelivered()
+    assert.equal(await again.stop(), 0)
+  })
+}
+
+/** The third of the messages is deferred once, so that entries live from one release into the next. */
+function failFirst(): (sunk: Sunk) => Answer {
+  const seen = new Set<string>()
+  return ({ message }) => {
+    const number = Number(/^Subject: (\d+)/m.exec(message)?.[1])
+    const key = `${number}`
+    if (number % 3 !== 0 || seen.has(key)) return null
+    seen.add(key)
+    return '451 4.3.0 later'
+  }
+}
+
+async function startFleet(t: TestContext, queue: Queue, data: (sunk: Sunk) => Answer) {
+  const sink = await startSink({ data })
+  t.after(() => sink.close())
+  const sent: number[] = []
+  const arrived = () => sink.mail.map(({ message }) => Number(/^Subject: (\d+)/m.exec(message)?.[1]))
+
+  async function delivered(count: number): Promise<void> {
+    const deadline = Date.now() + PATIENCE_MS
+    while (sink.mail.length < count) {
+      assert.ok(Date.now() < deadline, `${sink.mail.length} of ${count} arrived`)
+      await sleep(50)
+    }
+  }
+
+  return {
+    sink,
+    start: (program: string): Promise<Instance> =>
+      startInstance({
+        program,
+        config: {
+          ...queue.settings,
+          delivery: { relay: { host: '127.0.0.1', port: sink.port }, leaseMs: 5_000 },
+          retry: { firstMs: 1_000, maxMs: 1_000 },
+        },
+      }),
+    send: async (instance: Instance, count: number): Promise<void> => {
+      const talk = await greeted(instance.port)
+      for (let i = 0; i < count; i++) {
+        const number = sent.push(sent.length) - 1
+        const message = `Subject: ${number}\r\n\r\ntext\r\n`
+        assert.match((await sendMail(talk, { to: ['info@example.org'], message })).at(-1) ?? '', /^250/)
+      }
+      talk.end()
+    },
+    delivered,
+    /** Every message, each once, and nothing among the dead letters. */
+    allDelivered: async (): Promise<void> => {
+      await delivered(sent.length)
+      assert.deepEqual(
+        arrived().sort((a, b) => a - b),
+        sent,
+      )
+      assert.equal(queue.deadLetters(), 0)
+    },
+  }
+}

@@ -1,0 +1,111 @@
+// Deferred mail on its way to its time: which queue it waits in, how it is counted, how often AWS is called for it.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
+import type { Channel, Outgoing } from '../../../../server/queue/aws/sqs.ts'
+import type { Parcel } from '../../../../server/queue/aws/message.ts'
+import { createPost } from '../../../../server/queue/aws/sender.ts'
+import { faultOf, UNAVAILABLE, type AwsProxy } from '../../../kit/aws/aws-proxy.ts'
+import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
+import { eventually, holds, leased, leaseOne, LONG_MS } from '../../../kit/queue/harness.ts'
+import { newEntry } from '../../../kit/queue/embedded-harness.ts'
+import { faultyQueue, optionsFor } from '../../../kit/queue/aws-harness.ts'
+
+const small = Buffer.from('Subject: x\r\n\r\nx\r\n')
+const HOUR_MS = 3_600_000
+
+let emulators: AwsQueue
+before(async () => {
+  emulators = await startAwsQueue()
+})
+after(() => emulators.stop())
+
+/** No mover receives anything. */
+const withoutMover: AwsProxy['fault'] = ({ name, body }) =>
+  name === 'ReceiveMessage' && body.includes('-deferred') ? UNAVAILABLE : null
+
+/** The emulator makes visible what is due only when it is asked for messages. */
+async function wakeUp(url: string): Promise<void> {
+  const client = new SQSClient({ endpoint: emulators.endpoints.sqs })
+  await client.send(new ReceiveMessageCommand({ QueueUrl: url, VisibilityTimeout: 0 }))
+  client.destroy()
+}
+
+test('mail is queued, once, though SQS says 503 at first', async (t) => {
+  const { queue, proxy } = await faultyQueue(t, emulators)
+  proxy.fault = faultOf('SendMessage', UNAVAILABLE, { times: 2 })
+  await queue.enqueue(newEntry({ dueMs: 0 }), small)
+  await holds(queue, { ready: 1 })
+})
+
+test('what is visible in the deferred queue is deferred, not ready', async (t) => {
+  const { queue, proxy, stores } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
+  proxy.fault = withoutMover
+  for (let count = 0; count < 3; count++)
+    await queue.enqueue(newEntry({ dueMs: Date.now() + 2 * HOUR_MS }), small)
+  await eventually(async () => {
+    await wakeUp(stores.queue.deferredUrl)
+    assert.equal(emulators.fauxqs.inspectQueue(stores.names.deferred)?.messages.delayed.length, 0)
+  })
+  await holds(queue, { deferred: 3 })
+})
+
+test('an entry can be leased once it is due, also while no mover runs', async (t) => {
+  const { queue, proxy } = await faultyQueue(t, emulators)
+  proxy.fault = withoutMover
+  const dueMs = Date.now() + 4_000
+  await queue.enqueue(newEntry({ dueMs }), small)
+  await holds(queue, { deferred: 1 })
+  assert.equal((await leaseOne(queue)).entry.dueMs, dueMs)
+})
+
+test('the mover sends and deletes what it received in batches', async (t) => {
+  const { queue, proxy } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
+  proxy.fault = withoutMover
+  const dueMs = Date.now() + 3_000
+  for (let count = 0; count < 10; count++) await queue.enqueue(newEntry({ dueMs }), small)
+  proxy.fault = () => null
+  await leased(queue, 10, LONG_MS)
+  const count = (name: string) => proxy.calls.filter((call) => call === `sqs ${name}`).length
+  assert.equal(count('SendMessage'), 10)
+  assert.equal(count('DeleteMessage'), 0)
+  assert.ok(count('DeleteMessageBatch') >= 1 && count('DeleteMessageBatch') < 10)
+  assert.ok(count('SendMessageBatch') >= 1 && count('SendMessageBatch') < 10)
+})
+
+/** What a post hands to its channel, of parcels that wait for `waitMs`. */
+async function sent(waitMs: number, count: number): Promise<(Outgoing & { url: string })[]> {
+  const given: (Outgoing & { url: string })[] = []
+  const channel = {
+    sendAll: (url: string, messages: readonly Outgoing[]) => {
+      given.push(...messages.map((message) => ({ ...message, url })))
+      return Promise.resolve(messages.map(() => undefined))
+    },
+  } as unknown as Channel
+  const stores = await emulators.createStores()
+  const { queue: config } = optionsFor(emulators.endpoints, stores)
+  const post = createPost({
+    channel,
+    config,
+    now: () => 0,
+    maxDelaySeconds: 900,
+    longestWaitMs: () => Infinity,
+  })
+  const number = (value: number) => ({ DataType: 'Number', StringValue: String(value) })
+  const parcel: Parcel = { text: '', attributes: { version: number(1), dueMs: number(waitMs) } }
+  await post.sendAll(Array<Parcel>(count).fill(parcel))
+  return given
+}
+
+test('hops of what was put off together differ in length, and none is longer than SQS delays', async () => {
+  const hops = await sent(2 * HOUR_MS, 200)
+  assert.ok(hops.every(({ url }) => url.endsWith('-deferred')))
+  assert.ok(hops.every(({ delaySeconds }) => delaySeconds >= 675 && delaySeconds <= 900))
+  assert.ok(new Set(hops.map(({ delaySeconds }) => delaySeconds)).size > 20)
+})
+
+test('what is due within the longest delay waits in the ready queue, to the second', async () => {
+  const [last] = await sent(899_001, 1)
+  assert.ok(last?.url.endsWith('-ready'))
+  assert.equal(last?.delaySeconds, 900)
+})

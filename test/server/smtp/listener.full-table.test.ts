@@ -1,0 +1,97 @@
+// A full table of connections: silent clients are ended early and count nothing; who sends mail is left alone.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startInstance } from '../../kit/server/instance.ts'
+import { greeted, sendMail, talkTo, type Talk } from '../../kit/server/smtp-dialog.ts'
+
+const CONNECTIONS = 10
+
+const config = (limits: object) => ({
+  limits: { connections: CONNECTIONS, ...limits },
+  delivery: { relay: { host: '127.0.0.1', port: 1 } },
+})
+
+async function open(port: number, count: number): Promise<Talk[]> {
+  return Promise.all(Array.from({ length: count }, () => greeted(port)))
+}
+
+/** Far more than either test needs, so that a session that is never ended fails the test instead of hanging it. */
+const TRIES = 200
+const PAUSE_MS = 50
+
+/** Tries until a session is granted. */
+async function admitted(port: number): Promise<Talk> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const talk = await talkTo(port)
+    const greeting = await talk.reply()
+    if (greeting?.startsWith('220') === true) return talk
+    talk.end()
+    await sleep(PAUSE_MS)
+  }
+  assert.fail(`no session within ${TRIES} tries`)
+}
+
+test(
+  'under a full table silent clients hear 421 early, and one with a message gets in',
+  { timeout: 60_000 },
+  async () => {
+    const instance = await startInstance({ config: config({ fullIdleMs: 200, idleMs: 3_600_000 }) })
+    const silent = await open(instance.port, CONNECTIONS)
+    const talk = await admitted(instance.port)
+    await talk.say('EHLO client.example')
+    assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250 /)
+    assert.equal(await silent[0]!.reply(), '421 4.3.2 Too many connections to wait for a message')
+    assert.equal(await silent[0]!.line(), null)
+    assert.equal(silent[0]!.failure(), null)
+    await instance.logged('connections-full')
+    for (const each of [talk, ...silent]) each.end()
+    assert.equal(await instance.stop(), 0)
+  },
+)
+
+test('a client that keeps talking without a message is ended as well', { timeout: 60_000 }, async () => {
+  const instance = await startInstance({ config: config({ fullIdleMs: 10_000, fullCommandsMs: 500 }) })
+  const busy = await open(instance.port, CONNECTIONS)
+  const chatter = setInterval(() => busy[0]!.write('NOOP\r\n'), PAUSE_MS)
+  let last: string | null = null
+  for (let lines = 0; lines < TRIES; lines++) {
+    const line = await busy[0]!.line()
+    if (line === null) break
+    last = line
+  }
+  clearInterval(chatter)
+  assert.equal(last, '421 4.3.2 Too many connections to wait for a message')
+  for (const each of busy) each.end()
+  assert.equal(await instance.stop(), 0)
+})
+
+test(
+  'a message that stalls under a full table ends; one that goes on arrives',
+  { timeout: 60_000 },
+  async () => {
+    const instance = await startInstance({ config: config({ fullIdleMs: 1_000, fullCommandsMs: 1_500 }) })
+    const talks = await open(instance.port, CONNECTIONS)
+    const [stalls, goesOn] = talks as [Talk, Talk]
+    for (const talk of [stalls, goesOn]) {
+      await talk.say('MAIL FROM:<a@sender.example>')
+      await talk.say('RCPT TO:<info@example.org>')
+      assert.match((await talk.say('DATA')) ?? '', /^354/)
+    }
+    const more = setInterval(() => goesOn.write('a line\r\n'), 50)
+    assert.match((await stalls.reply()) ?? '', /^421 4\.4\.2/)
+    clearInterval(more)
+    assert.match((await goesOn.say('.')) ?? '', /^250 /)
+    for (const talk of talks) talk.end()
+    assert.equal(await instance.stop(), 0)
+  },
+)
+
+test('with room in the table a silent client stays', { timeout: 60_000 }, async () => {
+  const instance = await startInstance({ config: config({ fullIdleMs: 100, fullCommandsMs: 100 }) })
+  const [first] = await open(instance.port, CONNECTIONS - 1)
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  assert.match((await first!.say('NOOP')) ?? '', /^250 /)
+  first!.end()
+  assert.equal(await instance.stop(), 0)
+})

@@ -1,0 +1,53 @@
+// Clients that are slow on purpose: each byte comes before the idle time-out, and no message ever does.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startInstance } from '../../kit/server/instance.ts'
+import { greeted, sendMail, talkTo } from '../../kit/server/smtp-dialog.ts'
+
+/** The last line before the server closes. */
+async function lastLine(talk: Awaited<ReturnType<typeof talkTo>>): Promise<string | null> {
+  let last = null
+  for (let line = await talk.line(); line !== null; line = await talk.line()) last = line
+  return last
+}
+
+test('a session that brings no message ends, however busy it is', { timeout: 120_000 }, async () => {
+  const instance = await startInstance({ config: { limits: { commandsMs: 1_000, idleMs: 60_000 } } })
+  for (const [open, written] of [
+    [talkTo, 'x'],
+    [greeted, 'NOOP\r\n'],
+    [greeted, 'MAIL FROM:<a@b.example>\r\nRSET\r\n'],
+  ] as const) {
+    const talk = await open(instance.port)
+    const tooLong = Promise.withResolvers<string>()
+    let writes = 0
+    // 1,000 writes take 20 s at least.
+    const trickle = setInterval(() => {
+      if (++writes > 1_000) tooLong.resolve('still open')
+      else talk.write(written)
+    }, 20)
+    const last = await Promise.race([lastLine(talk), tooLong.promise])
+    clearInterval(trickle)
+    assert.equal(last, '421 4.4.2 No message for too long')
+    talk.end()
+  }
+  await instance.stop()
+})
+
+test(
+  'a session that brings messages stays, for longer than it may go without',
+  { timeout: 60_000 },
+  async () => {
+    const instance = await startInstance({
+      config: { limits: { commandsMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: 1 } } },
+    })
+    const talk = await greeted(instance.port)
+    const endMs = Date.now() + 2_500
+    while (Date.now() < endMs) {
+      const replies = await sendMail(talk, { to: ['info@example.org'] })
+      assert.match(replies.at(-1) ?? '(closed)', /^250 /)
+    }
+    talk.end()
+    await instance.stop()
+  },
+)

@@ -1,0 +1,166 @@
+// The baked image as an instance on AWS: booted with nothing but its metadata service, which tells it where everything
+// is. Owns: the made-up region around it (metadata, Auto Scaling, SQS, S3, DynamoDB, mailboxes, all on this machine's
+// loopback) and the guest's only ways out, one address for each. Fails with the guest's last console lines.
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { chooseAccel, probeKvm } from '../../images/boot/qemu/acceleration.ts'
+import { startMachine, TAIL_LINES } from '../../images/boot/qemu/machine.ts'
+import { ADMIN_PORT, SMTP_PORT } from '../../images/boot/server-credentials.ts'
+import { startAutoScaling } from '../kit/aws/auto-scaling.ts'
+import { startAwsQueue } from '../kit/aws/aws-queue.ts'
+import { startMetadata } from '../kit/aws/metadata.ts'
+
+/** Emulated, with the SDK to load, a boot takes most of a minute on a machine with nothing else to do. */
+const PATIENCE_MS = 300_000
+const LOOK_MS = 200
+
+/** QEMU forwards addresses of the guest's own network only: so that is where the metadata service's address is. */
+const SUBNET = '169.254.169.0/24'
+const METADATA = { host: '169.254.169.254', port: 80 }
+const SQS_AND_S3 = { host: '169.254.169.100', port: 4566 }
+const DYNAMODB = { host: '169.254.169.101', port: 8000 }
+const AUTO_SCALING = { host: '169.254.169.102', port: 8001 }
+const MAILBOXES = { host: '169.254.169.103', port: 2526 }
+
+const ROUTES_KEY = 'routes.yaml'
+
+type Address = { host: string; port: number }
+const urlOf = ({ host, port }: Address) => `http://${host}:${port}`
+const portOf = (url: string) => Number(new URL(url).port)
+
+export type Region = Awaited<ReturnType<typeof startRegion>>
+
+/** Starts everything that the instance will look for. */
+export async function startRegion(t: TestContext, settings: { routes: object; sinkPort: number }) {
+  const aws = await startAwsQueue()
+  const autoScaling = await startAutoScaling({ group: 'mailfleet-test' })
+  const stores = await aws.createStores()
+  const { bucket } = stores.queue
+  const s3 = new S3Client({ endpoint: aws.endpoints.s3, forcePathStyle: true })
+  const routes = { Bucket: bucket, Key: ROUTES_KEY, Body: JSON.stringify(settings.routes) }
+  await s3.send(new PutObjectCommand(routes))
+  s3.destroy()
+  const metadata = await startMetadata({
+    target: 'InService',
+    role: 'mailfleet-test',
+    userData: JSON.stringify(instanceConfig(stores.queue)),
+  })
+  t.after(async () => {
+    metadata.close()
+    autoScaling.close()
+    await aws.stop()
+  })
+  const ways = [
+    { ...METADATA, hostPort: portOf(metadata.url) },
+    { ...SQS_AND_S3, hostPort: portOf(aws.endpoints.sqs) },
+    { ...DYNAMODB, hostPort: portOf(aws.endpoints.dynamodb) },
+    { ...AUTO_SCALING, hostPort: portOf(autoScaling.url) },
+    { ...MAILBOXES, hostPort: settings.sinkPort },
+  ]
+  return {
+    metadata,
+    autoScaling,
+    ways,
+    /** Messages by where they are. */
+    count: () => {
+      const of = (name: string) => aws.fauxqs.inspectQueue(name)?.messages
+      const [ready, deferred] = [of(stores.names.ready), of(stores.names.deferred)]
+      return {
+        ready: (ready?.ready.length ?? 0) + (ready?.delayed.length ?? 0),
+        inFlight: (ready?.inflight.length ?? 0) + (deferred?.inflight.length ?? 0),
+        deferred: (deferred?.ready.length ?? 0) + (deferred?.delayed.length ?? 0),
+        dead: aws.deadLetters(stores),
+      }
+    },
+  }
+}
+
+/** As the Pulumi program writes it, with endpoints where AWS would need none. */
+function instanceConfig(
+  queue: Record<string, unknown> & { readyUrl: string; deferredUrl: string; bucket: string },
+) {
+  const inside = (url: string) => `${urlOf(SQS_AND_S3)}${new URL(url).pathname}`
+  return {
+    hostname: 'mx.example.net',
+    postmaster: 'ops@mailbox.example',
+    listen: { smtp: { fd: 3 }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
+    queue: {
+      ...queue,
+      readyUrl: inside(queue.readyUrl),
+      deferredUrl: inside(queue.deferredUrl),
+      waitSeconds: 1,
+    },
+    aws: {
+      endpoints: {
+        sqs: urlOf(SQS_AND_S3),
+        s3: urlOf(SQS_AND_S3),
+        dynamodb: urlOf(DYNAMODB),
+        autoscaling: urlOf(AUTO_SCALING),
+      },
+    },
+    routes: { bucket: queue.bucket, key: ROUTES_KEY },
+    srs: { domain: 'srs.example.com', secrets: ['a secret of this test, which keeps nothing'] },
+    delivery: { relay: MAILBOXES, concurrency: 4 },
+    drain: { timeoutMs: 120_000 },
+    fleet: {
+      name: 'mailfleet-test',
+      launchHook: 'launch',
+      terminateHook: 'terminate',
+      pollMs: 1_000,
+      heartbeatMs: 2_000,
+    },
+  }
+}
+
+/**
+ * Boots the image there. It has to ask for its configuration: on EC2 it takes no credential, so the one that it is given,
+ * which no server accepts, does nothing.
+ */
+export async function bootInstance(t: TestContext, region: Region, image: { disk: string }, workDir: string) {
+  const running = await startMachine(
+    {
+      accel: await chooseAccel('auto', () => probeKvm(workDir)),
+      disks: [{ name: 'image', file: image.disk, writable: false }],
+      network: {
+        subnet: SUBNET,
+        restrict: true,
+        hostToGuest: [SMTP_PORT, ADMIN_PORT],
+        guestToHost: region.ways,
+      },
+      maker: 'Amazon EC2',
+      credentials: { 'mailfleet.config': '{}' },
+    },
+    { workDir },
+  )
+  t.after(() => running.kill())
+  const admin = running.ports.get(ADMIN_PORT) ?? 0
+
+  /** Waits until `holds`. @throws {Error} when the guest goes down, or the time is up. */
+  async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS
+    while (!(await holds())) {
+      if (running.hasEnded() || performance.now() > deadline) {
+        const why = running.hasEnded() ? 'the guest went down' : 'it did not happen'
+        throw new Error(`${what}: ${why}\n${running.console.tail(TAIL_LINES).join('\n')}`)
+      }
+      await sleep(LOOK_MS)
+    }
+  }
+
+  return {
+    port: running.ports.get(SMTP_PORT) ?? 0,
+    seconds: () => Math.round(running.seconds()),
+    /** What it has printed on its serial console. */
+    console: () => running.console.lines().map(({ text }) => text),
+    until,
+    status: async (path: string): Promise<number | null> => {
+      try {
+        return (await fetch(`http://127.0.0.1:${admin}${path}`, { signal: AbortSignal.timeout(5_000) }))
+          .status
+      } catch {
+        return null
+      }
+    },
+  }
+}

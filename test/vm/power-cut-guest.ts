@@ -1,0 +1,129 @@
+// A baked image as a victim: booted with its queue on a spool disk that outlives it, its power cut at will.
+// Owns: the machine, and the gate between it and the mailboxes. Fails with the guest's last console lines.
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startMachine, TAIL_LINES } from '../../images/boot/qemu/machine.ts'
+import type { Accel } from '../../images/boot/qemu/arguments.ts'
+import { openSession } from '../../mailkit/smtp-client.ts'
+import {
+  ADMIN_PORT,
+  RELAY_FROM_GUEST,
+  serverCredentials,
+  SMTP_PORT,
+} from '../../images/boot/server-credentials.ts'
+import { ALIASES } from '../kit/crash/mail.ts'
+
+/** Emulated, a boot takes about half a minute when the machine has nothing else to do. */
+const UP_MS = 240_000
+const GREETING_MS = 2_000
+
+/** A dead guest's leases end soon, and what was put off comes again at once: the test waits for both. */
+const DELIVERY = { leaseMs: 5_000 }
+const RETRY = { firstMs: 200, maxMs: 1_000 }
+
+export type Gate = { port: number; open: () => void; close: () => void }
+
+/** Leads to `port`, once opened. Until then connections are taken and nothing more: deliveries hang, mail piles up. */
+export async function startGate(t: TestContext, port: number): Promise<Gate> {
+  let isOpen = false
+  const server = createServer((guest) => {
+    guest.on('error', () => guest.destroy())
+    // Read, so that its end is noticed.
+    if (!isOpen) return void guest.resume()
+    const mailbox = connect(port, '127.0.0.1')
+    mailbox.on('error', () => {})
+    // A pipe passes on an end, not a death.
+    mailbox.on('close', () => guest.destroy())
+    guest.on('close', () => mailbox.destroy())
+    guest.pipe(mailbox).pipe(guest)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  return {
+    port: (server.address() as AddressInfo).port,
+    open: () => void (isOpen = true),
+    close: () => void (isOpen = false),
+  }
+}
+
+export type Guest = {
+  /** Seconds from power-on to its server's greeting. */
+  upSeconds: number
+  /** Leads to the server's SMTP port. */
+  port: number
+  /** Entries in its queue: due, in work and put off. */
+  queued: () => Promise<number>
+  /** Cuts its power: nothing of its memory reaches the disk any more. */
+  cut: () => Promise<void>
+}
+
+export type GuestOptions = {
+  accel: Accel
+  disk: string
+  spool: string
+  workDir: string
+  gate: Gate
+  /** Settings of the queue beside its path. */
+  queue: Record<string, unknown>
+}
+
+/** Boots a guest; resolves when its server greets. @throws {Error} if it goes down or stays silent. */
+export async function bootGuest(t: TestContext, o: GuestOptions): Promise<Guest> {
+  const running = await startMachine(
+    {
+      accel: o.accel,
+      disks: [
+        { name: 'image', file: o.disk, writable: false },
+        { name: 'spool', file: o.spool, writable: true },
+      ],
+      network: {
+        restrict: true,
+        hostToGuest: [SMTP_PORT, ADMIN_PORT],
+        guestToHost: [{ ...RELAY_FROM_GUEST, hostPort: o.gate.port }],
+      },
+      credentials: serverCredentials({ queue: o.queue, delivery: DELIVERY, retry: RETRY, routes: routes() }),
+    },
+    { workDir: o.workDir },
+  )
+  t.after(() => running.kill())
+  const port = running.ports.get(SMTP_PORT) ?? 0
+  const deadline = performance.now() + UP_MS
+  while (!(await greets(port))) {
+    if (running.hasEnded() || performance.now() > deadline) {
+      const why = running.hasEnded() ? 'the guest went down' : 'the guest did not come up'
+      throw new Error(`${why}:\n${running.console.tail(TAIL_LINES).join('\n')}`)
+    }
+    await sleep(100)
+  }
+  const upSeconds = Math.round(running.seconds())
+  return { upSeconds, port, queued: () => queued(running.ports.get(ADMIN_PORT) ?? 0), cut: running.kill }
+}
+
+async function greets(port: number): Promise<boolean> {
+  try {
+    const session = await openSession(port, GREETING_MS)
+    session.close()
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function queued(port: number): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  const counts = [...text.matchAll(/^mailfleet_queue_(?:ready|in_flight|deferred) (\d+)$/gm)]
+  if (counts.length !== 3) throw new Error(`no queue in the metrics:\n${text}`)
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
+function routes() {
+  const domains: Record<string, Record<string, string[]>> = {}
+  for (const [alias, destinations] of Object.entries(ALIASES)) {
+    const [local = '', domain = ''] = alias.split('@')
+    ;(domains[domain] ??= {})[local] = destinations
+  }
+  return domains
+}

@@ -1,0 +1,68 @@
+// What an instance does whose spool disk can only be read when it boots, in the image itself.
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
+import { chooseAccel, probeKvm } from '../../images/boot/qemu/acceleration.ts'
+import { DEFAULT_BOUNDS } from '../../images/boot/boot-bound.ts'
+import { startMachine } from '../../images/boot/qemu/machine.ts'
+import { SMTP_PORT } from '../../images/boot/server-credentials.ts'
+import { openSession } from '../../mailkit/smtp-client.ts'
+import { describeMachine, prepareHost } from '../../images/boot/test-host.ts'
+import { ALIAS, SENDER, testMessage } from '../../images/boot/test-message.ts'
+import { whileItRuns } from '../../images/boot/watch.ts'
+import { folderFor } from '../kit/queue/embedded-harness.ts'
+import { bakedImage } from '../kit/images/baked.ts'
+
+const ENVELOPE = { from: SENDER, to: ALIAS }
+const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
+
+/** Boots the image with a spool disk made anew, then changed by a command of debugfs. */
+async function bootWith(t: TestContext, change: string) {
+  const image = await bakedImage()
+  const workDir = folderFor(t)
+  const host = await prepareHost(workDir)
+  t.after(() => host[Symbol.asyncDispose]())
+  rmSync(host.spool)
+  const argv = ['-q', '-t', 'ext4', '-L', 'mailfleet-spool', host.spool, '32M']
+  await execa('mke2fs', argv, { env: { PATH } })
+  await execa('debugfs', ['-w', '-R', change, host.spool], { env: { PATH } })
+  const accel = await chooseAccel('auto', () => probeKvm(workDir))
+  const machine = describeMachine({ disk: image.disk, architecture: 'amd64' }, accel, host, true)
+  const running = await startMachine(machine, { workDir })
+  t.after(() => running.kill())
+  return { running, port: running.ports.get(SMTP_PORT) ?? 0 }
+}
+
+/** The code with which the guest refuses a message, once it greets. */
+async function refusal(port: number, signal: AbortSignal): Promise<number> {
+  for (;;) {
+    signal.throwIfAborted()
+    const session = await openSession(port, 2_000).catch(() => undefined)
+    if (session === undefined) {
+      await sleep(200)
+      continue
+    }
+    try {
+      await session.send(ENVELOPE, testMessage(randomUUID(), new Date()))
+    } catch (error) {
+      return (error as { responseCode?: number }).responseCode ?? 0
+    } finally {
+      session.close()
+    }
+    throw new Error('the guest took the message')
+  }
+}
+
+test('an image whose spool is read-only at boot stays on and refuses mail for now', async (t) => {
+  // A feature that no kernel knows, of those with which it may only read: it refuses to mount the disk for writing.
+  const { running, port } = await bootWith(t, 'feature FEATURE_R31')
+  await whileItRuns(running, DEFAULT_BOUNDS, async (signal) => {
+    assert.match(String(await refusal(port, signal)), /^4/)
+    // Longer than five failures of the unit would take.
+    await sleep(15_000)
+    assert.match(String(await refusal(port, signal)), /^4/)
+  })
+})
