@@ -2,8 +2,15 @@
 // place of its last version, the others untouched, in one step.
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 
-const TITLE =
-  '# Benchmarks\n\nWritten by `npx mailfleet bench bake --document` and `npx mailfleet bench boot --document`; figures are of the machine that ran\nthem.\n'
+const TITLE = `# Benchmarks
+
+Each benchmark writes its own section. The figures are those of the machine that ran it. To get your own:
+
+\`\`\`sh
+npx mailfleet bench bake --document    # how long bakes take, and what a change of the server changes
+npx mailfleet bench boot --document    # the golden image beside a conventional one
+\`\`\`
+`
 
 /** Replaces, or adds, the section `heading` of the document at `file`. @param body Markdown without headings of the same level */
 export function documentSection(file: string, heading: string, body: string): void {

@@ -1,4 +1,4 @@
-// The benchmark of bakes in words: for a terminal, and as a section of docs/benchmarks.md. Pure.
+// The text of the bake benchmark: for a terminal, and as a section of docs/benchmarks.md. Pure.
 import type { BakeBench } from './bench.ts'
 import { table } from '../document.ts'
 
@@ -16,7 +16,7 @@ export function bakeText(b: BakeBench, file: string): string {
 /** The section of the document. */
 export function bakeMarkdown(b: BakeBench): string {
   return [
-    `\`npx mailfleet bench bake\`, ${b.createdAt.slice(0, 10)}, ${b.cpus} processors.`,
+    `Measured on ${b.createdAt.slice(0, 10)} on ${b.cpus} processors.`,
     '',
     ...table([
       ['bake', 'time'],
@@ -25,7 +25,9 @@ export function bakeMarkdown(b: BakeBench): string {
       ['everything, its files downloaded', `${b.fullCachedSeconds.toFixed(1)} s`],
     ]),
     '',
-    `A change of the server's code changes ${share(b)} of 512 KiB: so much a publication over a parent uploads. Two bakes from nothing, in folders, time zones, locales and umasks of their own, gave ${b.digestsEqual ? 'the same bytes' : 'different bytes'}.`,
+    `A change of the server's code changes ${share(b)} of 512 KiB. A publication over a parent uploads only these.`,
+    '',
+    `Two bakes without cached stages, each with another folder, time zone, locale and umask, gave ${b.digestsEqual ? 'the same bytes' : 'different bytes'}.`,
   ].join('\n')
 }
 

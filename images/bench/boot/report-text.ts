@@ -1,5 +1,5 @@
-// The benchmark of boots in words: for a terminal, and as a section of docs/benchmarks.md. Pure. Owns: how figures are
-// shown, and what is said of what they do and do not mean.
+// The text of the boot benchmark: for a terminal, and as a section of docs/benchmarks.md. Pure.
+// Owns: how figures are shown, and the description of the method.
 import { table } from '../document.ts'
 import { GOALS, shortfalls, type BootBench, type Figures } from './report.ts'
 
@@ -30,7 +30,7 @@ export function bootMarkdown(b: BootBench): string {
     ...[String(f.allSeconds.length), String(f.blocksRead), `${(f.bytesRead / 1e6).toFixed(0)} MB`, ratio],
   ]
   return [
-    `\`npx mailfleet bench boot\`, ${b.createdAt.slice(0, 10)}, ${b.accel === 'kvm' ? 'hardware virtualization (KVM)' : 'software emulation (TCG)'}, ${b.cpus} processors. From the start of QEMU until the first message has been forwarded; medians.`,
+    `Measured on ${b.createdAt.slice(0, 10)} with ${b.accel === 'kvm' ? 'hardware virtualization (KVM)' : 'software emulation (TCG)'} on ${b.cpus} processors. The time runs from the start of QEMU until the server has forwarded the first message. Time, blocks and bytes are medians; the spread is the slowest boot less the fastest.`,
     '',
     ...table([
       ['image', 'first forward', 'spread', 'boots', '512 KiB blocks read', 'read', 'golden image is faster'],
@@ -39,15 +39,32 @@ export function bootMarkdown(b: BootBench): string {
       row('installing at boot', b.installAtBoot, `${b.ratios.installAtBoot} ×`),
     ]),
     '',
-    `The golden image reads ${Math.round(b.ratios.blocks * 100)} % of the pre-installed image's blocks. With one package of the mirror replaced by one that cannot be installed, the instance that installs at boot ${verb(b.brokenPackage.installAtBootServed)}; the golden image ${verb(b.brokenPackage.goldenServed)}, and asked the mirror ${b.brokenPackage.goldenRequests} times.`,
+    `The golden image reads ${Math.round(b.ratios.blocks * 100)} % of the blocks that the pre-installed image reads.`,
+    '',
+    'The benchmark then replaces one package of the mirror by one that cannot be installed, and boots two again:',
+    '',
+    `- The instance that installs at boot ${verb(b.brokenPackage.installAtBootServed)}.`,
+    `- The golden image ${verb(b.brokenPackage.goldenServed)}. It sent the mirror ${b.brokenPackage.goldenRequests} requests.`,
     '',
     METHOD,
   ].join('\n')
 }
 
-const METHOD = `All machines have the same two processors, 1 GiB of memory, UEFI firmware, NVMe disks and virtio network, and forward the same message with the same server, Node and configuration.
+const METHOD = `### What is compared
 
-- **Pre-installed** is Debian of the same suite with the same kernel on ext4: GRUB, an initrd of initramfs-tools, cloud-init, netplan, an SSH server, the server as a systemd service after \`network-online.target\`, its configuration by cloud-init. To its advantage: no recommended packages, no menu to wait for, no search for a data source, no unattended upgrades, no agent of a cloud.
-- **Installing at boot** is the same image without Node and server. cloud-init installs one Node package by apt and the server's packages by \`npm ci\`, from a mirror on the machine itself: no latency, no limit, addresses of all tarballs in the lock.
-- Emulated seconds compare with those of the same run only. They say nothing about EC2, where about 20 s until an instance's firmware starts come on top of every image, and where each block is fetched from a snapshot when it is first read. That is why blocks are counted.
-- Instructions of the guest are not counted: neither KVM nor Debian's QEMU does.`
+All three machines have the same two processors, 1 GiB of memory, UEFI firmware, NVMe disks and virtio network. All forward the same message with the same server, Node and configuration.
+
+**Pre-installed** is Debian of the same suite with the same kernel on ext4. It has:
+
+- GRUB, an initrd of initramfs-tools, cloud-init, netplan and an SSH server;
+- the server as a systemd service after \`network-online.target\`, configured by cloud-init.
+
+It starts less than usual images do. It has no recommended packages, no boot menu, no search for a data source, no unattended upgrades and no cloud agent.
+
+**Installing at boot** is the same image without Node and the server. cloud-init installs Node as one apt package, and the server's packages by \`npm ci\`. Both come from a mirror on the same machine, without latency or a rate limit. The lock names the addresses of all tarballs.
+
+### What the figures do not say
+
+- Compare emulated seconds only with those of the same run. They say nothing about EC2.
+- On EC2 every image takes about 20 s more until the instance's firmware starts. EC2 also fetches each block from a snapshot when it is first read. The benchmark counts blocks for this reason.
+- The guest's instructions are not counted. KVM does not count them apart, and Debian's QEMU comes without the plug-in that does.`
