@@ -3,12 +3,12 @@
 // writers race, the first rename wins and the second's work is thrown away. A killed writer leaves only tmp/.
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream, existsSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
-import { mkdir, open, rename, rm, utimes } from 'node:fs/promises'
+import { mkdir, rm, utimes } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { makeFolder } from '../platform/make-folder.ts'
-import { runHost } from '../platform/run-program.ts'
+import { makeFolder, moveIntoPlace } from '../platform/atomic-file.ts'
+import { runProgram } from '../platform/run-program.ts'
 
 /** After a day a folder in tmp/ belongs to nobody, whatever its name says: a whole bake takes minutes. */
 const TEMPORARY_MAX_AGE_MS = 24 * 60 * 60 * 1000
@@ -32,10 +32,10 @@ export function objectPath(cacheDir: string, algorithm: 'sha256' | 'sha512', hex
 export type TemporaryFolder = { path: string } & AsyncDisposable
 
 /** A folder of one's own inside the cache (so that a rename out of it is atomic), removed on disposal. */
-export async function temporaryFolder(cacheDir: string, name: string): Promise<TemporaryFolder> {
+export function temporaryFolder(cacheDir: string, name: string): TemporaryFolder {
   const suffix = randomBytes(4).toString('hex')
   const path = join(cacheDir, 'tmp', `${pidNamespace()}.${process.pid}.${name}.${suffix}`)
-  await makeFolder(path)
+  makeFolder(path)
   return { path, [Symbol.asyncDispose]: () => removeTree(path) }
 }
 
@@ -45,7 +45,7 @@ async function removeTree(path: string): Promise<void> {
     await rm(path, { recursive: true, force: true })
   } catch (error) {
     if (process.getuid?.() === 0) throw error
-    await runHost(['unshare', '--map-root-user', '--map-auto', '--', 'rm', '--recursive', '--force', path])
+    await runProgram(['unshare', '--map-root-user', '--map-auto', '--', 'rm', '--recursive', '--force', path])
   }
 }
 
@@ -69,12 +69,12 @@ export async function runStage(cacheDir: string, stage: StageRun): Promise<Stage
     await utimes(path, now, now)
     return { path, key, cached: true }
   }
-  await using folder = await temporaryFolder(cacheDir, stage.name)
+  await using folder = temporaryFolder(cacheDir, stage.name)
   const work = join(folder.path, 'result')
   await mkdir(work)
   await stage.run(work)
-  await runHost(['sync', '--file-system', work])
-  await publish(work, path)
+  await runProgram(['sync', '--file-system', work])
+  moveIntoPlace(work, path)
   return { path, key, cached: false }
 }
 
@@ -82,21 +82,6 @@ function stageKey({ name, inputs, code }: StageRun): string {
   const hash = createHash('sha256').update(JSON.stringify([name, inputs]))
   for (const file of code) hash.update('\0').update(readFileSync(file))
   return hash.digest('hex')
-}
-
-/** Gives a finished file or folder its final name; keeps what already stands there. */
-export async function publish(from: string, to: string): Promise<void> {
-  await makeFolder(dirname(to))
-  try {
-    await rename(from, to)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error
-    return
-  }
-  const parent = await open(dirname(to))
-  await parent.sync()
-  await parent.close()
 }
 
 /**

@@ -1,8 +1,8 @@
 // The lock, images/image.lock.json: every input of the image by version and hash, and the one date it is built at.
 // It names no host: a .deb is known by its archive and its path there. Fails with InputError, all problems at once.
-import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import * as v from 'valibot'
 import { checkInput, InputError, readInput, type Problem } from '../input/problems.ts'
+import { writeFileAtomic } from '../platform/atomic-file.ts'
 
 const hex256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower case hex'))
 const poolPath = v.pipe(
@@ -122,14 +122,7 @@ export function architectureProblems(lock: Lock, architecture: string): Problem[
 
 /** Writes a lock so that a reader finds the old one or the new one, never half of it. */
 export function writeLock(file: string, lock: Lock): void {
-  const temporary = `${file}.${process.pid}.tmp`
-  try {
-    writeFileSync(temporary, lockText(lock), { flush: true })
-    renameSync(temporary, file)
-  } catch (error) {
-    rmSync(temporary, { force: true })
-    throw error
-  }
+  writeFileAtomic(file, lockText(lock))
 }
 
 /** A lock as text: one package a line, sorted, so that a change of one package is a change of one line. */

@@ -1,19 +1,24 @@
-// Many requests, some at once. Owns: how many are under way, and the end of the rest when one fails.
+// Works through a list, a bounded number of items at a time. The first failure stops the rest.
 
-/** 16 × 512 KiB are 8 MiB of memory, and at 60 ms a block 130 MiB/s: more than most lines, less than AWS's limit. */
-const UNDER_WAY = 16
+export type ParallelOptions = {
+  /** How many items may be worked on at once. */
+  concurrency: number
+  /** Aborted when the caller wants the work to end. */
+  signal?: AbortSignal
+}
 
 /**
- * Does `work` for every item, in order of their begin.
- * @throws the first error; what is under way then is told to stop by its signal, and waited for
+ * Calls `work` for every item, starting them in order.
+ * After a failure no further item starts; the running ones see their signal abort, and are waited for.
+ * @throws the first error, or the reason of the caller's signal
  */
 export async function inParallel<T>(
   items: Iterable<T>,
-  outer: AbortSignal,
+  { concurrency, signal: outer }: ParallelOptions,
   work: (item: T, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const failed = new AbortController()
-  const signal = AbortSignal.any([outer, failed.signal])
+  const signal = outer ? AbortSignal.any([outer, failed.signal]) : failed.signal
   const waiting = Iterator.from(items)
   const worker = async () => {
     for (const item of waiting) {
@@ -21,10 +26,10 @@ export async function inParallel<T>(
       await work(item, signal)
     }
   }
-  const workers = Array.from({ length: UNDER_WAY }, () =>
+  const workers = Array.from({ length: concurrency }, () =>
     worker().catch((error: unknown) => failed.abort(error)),
   )
   await Promise.all(workers)
-  outer.throwIfAborted()
+  outer?.throwIfAborted()
   failed.signal.throwIfAborted()
 }

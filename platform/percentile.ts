@@ -1,6 +1,6 @@
-// Percentiles by nearest rank: a value that was measured, never one in between.
+// Percentiles by nearest rank: the result is always one of the measured values.
 
-/** The `share` percentile (0.99 is p99) of `values`, which need no order; null of none. */
+/** The `share` percentile of `values` in any order (0.99 is p99); null when there are none. */
 export function percentile(values: readonly number[], share: number): number | null {
   if (values.length === 0) return null
   const sorted = [...values].sort((a, b) => a - b)

@@ -1,2 +1,4 @@
-/** Where a long task says what it is doing: one line at a time, no line break, for people. */
-export type Progress = (line: string) => void
+// How a long task reports its progress.
+
+/** Takes one line for the person who waits, without a line break. */
+export type OnProgress = (line: string) => void

@@ -1,18 +1,21 @@
-// Programs of the host itself (apt, dpkg, npm, tar). Owns: that they end with us, even when we are killed.
-// Fails with the program's own words.
+// Runs programs of the host (apt, dpkg, npm, tar). Such a program ends with this process, even when that is killed.
+// Fails with the last lines that the program printed.
 import { execa } from 'execa'
 
-export type HostOptions = {
-  /** The whole environment when given; else the host's. */
+export type ProgramOptions = {
+  /** The whole environment of the program. The default is this process's own. */
   env?: Record<string, string>
   cwd?: string
 }
 
 /**
- * Runs a program of the host to its end and returns what it printed.
- * @throws {Error} with the last of what it said when it fails.
+ * Runs a program to its end and returns what it printed.
+ * @throws {Error} with the last 25 lines of its output when it fails
  */
-export async function runHost(argv: readonly string[], { env, cwd }: HostOptions = {}): Promise<string> {
+export async function runProgram(
+  argv: readonly string[],
+  { env, cwd }: ProgramOptions = {},
+): Promise<string> {
   const { stdout, all, failed } = await execa('setpriv', ['--pdeathsig', 'KILL', ...argv], {
     all: true,
     reject: false,

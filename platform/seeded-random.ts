@@ -1,5 +1,5 @@
-// Chance that repeats: the same seed gives the same storm.
-// Owns: the generator (mulberry32, 32 bits of state: good enough for arrivals and jitter, not for secrets).
+// Random numbers that repeat: the same seed gives the same sequence.
+// The generator is mulberry32, with 32 bits of state: good enough for arrivals and jitter, not for secrets.
 
 /** A number from 0 up to, but not including, 1. */
 export type Random = () => number
@@ -14,7 +14,7 @@ export function seededRandom(seed: number): Random {
   }
 }
 
-/** Evenly between `low` and `high`. */
+/** A number from `low` up to `high`, evenly distributed. */
 export function between(random: Random, [low, high]: readonly [number, number]): number {
   return low + (high - low) * random()
 }

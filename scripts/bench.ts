@@ -1,5 +1,4 @@
 // `mailfleet bench …`: run one benchmark, print its figures, write build/reports/bench-*.json.
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { benchBake, type BakeBench } from '../images/bench/bake/bench.ts'
 import { benchFolder, bootBench, prepareBoots, type Prepared } from '../images/bench/boot/bench.ts'
@@ -10,6 +9,7 @@ import { documentSection } from '../images/bench/document.ts'
 import { buildImage, type BuiltImage } from '../images/bake/bake.ts'
 import type { Project } from './project.ts'
 import { runSteps, untilAborted, type Progress } from './steps.ts'
+import { writeReport } from './report-file.ts'
 
 type Common = { project: Project; json: boolean; signal: AbortSignal }
 
@@ -28,7 +28,7 @@ export async function bakeBenchmark(o: Common & { document: boolean }): Promise<
     },
   }
   await runSteps([step], { out: o.json ? process.stderr : process.stdout, signal: o.signal })
-  const file = writeReport(o.project, 'bench-bake.json', found!)
+  const file = writeReport(o.project.reportsDir, 'bench-bake.json', found!)
   if (o.document) documentSection(documentOf(o.project), 'Bake', bakeMarkdown(found!))
   console.log(o.json ? JSON.stringify(found, null, 2) : bakeText(found!, relative(o.project.root, file)))
   return found!.digestsEqual ? 0 : 1
@@ -63,7 +63,7 @@ export async function bootBenchmark(o: Common & { document: boolean }): Promise<
   const { steps, report } = await bootBench(image!, prepared!, { cacheDir, signal })
   await runSteps(steps, screen)
   const found = report()
-  const file = writeReport(project, 'bench-boot.json', found)
+  const file = writeReport(project.reportsDir, 'bench-boot.json', found)
   if (o.document) documentSection(documentOf(project), 'Boot', bootMarkdown(found))
   console.log(json ? JSON.stringify(found, null, 2) : bootText(found, relative(project.root, file)))
   return shortfalls(found).length === 0 ? 0 : 1
@@ -73,12 +73,3 @@ export async function bootBenchmark(o: Common & { document: boolean }): Promise<
 const localLock = ({ localLockFile }: Project) => join(dirname(localLockFile), 'conventional.lock.local.json')
 
 const documentOf = ({ root }: Project) => join(root, 'docs/benchmarks.md')
-
-/** Puts a report in place, in one step. @returns its path. */
-function writeReport({ reportsDir }: Project, name: string, report: unknown): string {
-  mkdirSync(reportsDir, { recursive: true })
-  const file = join(reportsDir, name)
-  writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(report, null, 2)}\n`)
-  renameSync(`${file}.${process.pid}`, file)
-  return file
-}

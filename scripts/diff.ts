@@ -1,5 +1,5 @@
 // `mailfleet image diff`: parse, compare, print; the answer is no when a policy forbids what changes.
-import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { compareImages, readSide } from '../images/diff/compare.ts'
 import { diffPage } from '../images/diff/html.ts'
@@ -8,6 +8,7 @@ import { diffText } from '../images/diff/text.ts'
 import { InputError } from '../input/problems.ts'
 import { bakedImage } from './image.ts'
 import type { Project } from './project.ts'
+import { writeFileAtomic } from '../platform/atomic-file.ts'
 
 type DiffCommand = {
   project: Project
@@ -25,9 +26,7 @@ export function imageDiff({ project, before, after, json, html, gate }: DiffComm
   const diff = compareImages(...sidesOf(project, before, after))
   const violated = policy && violations(diff, policy)
   if (html !== undefined) {
-    const temporary = `${html}.${process.pid}.tmp`
-    writeFileSync(temporary, diffPage(diff, violated), { flush: true })
-    renameSync(temporary, html)
+    writeFileAtomic(html, diffPage(diff, violated))
   }
   const result = { ...diff, ...(violated === undefined ? {} : { violations: violated }) }
   console.log(json ? JSON.stringify(result, null, 2) : diffText(diff, violated))

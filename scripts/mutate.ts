@@ -1,13 +1,14 @@
 // `mailfleet mutate`: puts each mutant into a copy of the tree, runs its tests, and demands that an assertion fails.
 // Owns: the order of things, build/reports/mutate.json, and that the copies are gone at the end, whatever ends it.
 // Fails with InputError when the mutants do not fit the sources, or their tests fail without any mutant.
-import { mkdirSync, mkdtempDisposableSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { InputError, type Problem } from '../input/problems.ts'
 import { mutated, MUTANTS_FOLDER, readMutants, type Mutant } from './mutate/mutants.ts'
 import { copyTree } from './mutate/tree.ts'
 import { runTrial, type Trial } from './mutate/trial.ts'
+import { writeReport } from './report-file.ts'
 
 type Survivor = { breaks: string; guards: string; file: string; why: string }
 
@@ -43,7 +44,8 @@ export async function mutate({ root, reportsDir, only, signal }: MutateOptions):
   })
   const seconds = Math.round((performance.now() - startedMs) / 1000)
   const killed = mutants.length - survivors.length
-  writeReport(reportsDir, { mutants: mutants.length, killed, survivors, testFiles: files.length, seconds })
+  const found = { mutants: mutants.length, killed, survivors, testFiles: files.length, seconds }
+  writeReport(reportsDir, 'mutate.json', found)
   console.log(`${killed} of ${mutants.length} mutants killed in ${seconds} s`)
   for (const { breaks, file, why } of survivors) console.log(`survived: ${breaks} (${file}): ${why}`)
   return survivors.length > 0 ? 1 : 0
@@ -126,11 +128,4 @@ async function survival(mutant: Mutant, place: Place): Promise<string | null> {
   } finally {
     writeFileSync(file, source)
   }
-}
-
-function writeReport(folder: string, report: object): void {
-  mkdirSync(folder, { recursive: true })
-  const file = join(folder, 'mutate.json')
-  writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(report, null, 2)}\n`)
-  renameSync(`${file}.${process.pid}`, file)
 }

@@ -1,7 +1,7 @@
 // `mailfleet image publish`: parse, call one function of images/publish/, print. Owns: the progress bar, the
 // bake that a dry run needs on a clean clone, and build/reports/publish-plan.json.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { buildImage } from '../images/bake/bake.ts'
 import { trustedReceiptKeys } from '../images/boot/receipt-key.ts'
@@ -17,6 +17,7 @@ import { InputError } from '../input/problems.ts'
 import { bakedImage } from './image.ts'
 import type { Project } from './project.ts'
 import { runSteps, untilAborted, type Progress, type Step } from './steps.ts'
+import { writeReport } from './report-file.ts'
 
 export type Common = {
   project: Project
@@ -91,10 +92,7 @@ export async function imagePublishPlan(o: PublishCommand): Promise<number> {
     receiptKeys,
     ...(parent === null ? {} : { parent: parent.survey }),
   })
-  const file = join(o.project.reportsDir, 'publish-plan.json')
-  mkdirSync(o.project.reportsDir, { recursive: true })
-  writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(plan, null, 2)}\n`)
-  renameSync(`${file}.${process.pid}`, file)
+  const file = writeReport(o.project.reportsDir, 'publish-plan.json', plan)
   console.log(o.json ? JSON.stringify(plan, null, 2) : planText(plan, relative(o.project.root, file)))
   return 0
 }

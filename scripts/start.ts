@@ -1,6 +1,6 @@
 // `mailfleet start`: the main job on this machine, from the lock to the report. Owns: the order of the steps, what
 // is printed, what counts as success, and start.json. Fails with the error of the step that failed.
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { bootTest } from '../images/boot/boot-test.ts'
 import { readSignedReceipt, RECEIPT, type Receipt } from '../images/boot/receipt.ts'
@@ -16,6 +16,8 @@ import { InputError } from '../input/problems.ts'
 import type { Project } from './project.ts'
 import { failures, table, type FullReport } from './start-report.ts'
 import { runSteps, slowestStep, untilAborted, type Progress, type Step, type StepTime } from './steps.ts'
+import { writeReport } from './report-file.ts'
+import { writeFileAtomic } from '../platform/atomic-file.ts'
 
 export type StartOptions = {
   project: Project
@@ -39,7 +41,7 @@ export async function start(o: StartOptions): Promise<number> {
     { title: 'Bake', run: (progress) => bake(done, o, progress) },
     { title: 'Boot test', run: (progress) => prove(done, o, progress) },
     { title: 'Fleet in a storm', run: (progress) => storm(done, o, progress) },
-    { title: 'Report', run: () => Promise.resolve(writeReport(done, o, startedMs)) },
+    { title: 'Report', run: () => Promise.resolve(writeStartReport(done, o, startedMs)) },
   ]
   const out = o.json ? process.stderr : process.stdout
   const took: StepTime[] = []
@@ -110,7 +112,7 @@ async function storm(done: Done, o: StartOptions, onProgress: Progress): Promise
   return `1 → ${fleet.maxInstances} → ${fleet.finalInstances} instances; ${mail.accepted} accepted, ${mail.lost} lost`
 }
 
-function writeReport(done: Done, { project }: StartOptions, startedMs: number): string {
+function writeStartReport(done: Done, { project }: StartOptions, startedMs: number): string {
   const { image, receipt, storm } = done
   if (!image || !receipt || !storm) throw new Error('a step before the report did not finish')
   const { digest, bytes, cached, locked, relockDifferences } = image
@@ -121,10 +123,9 @@ function writeReport(done: Done, { project }: StartOptions, startedMs: number): 
     boot: { accel, secondsToFirstForward, bytesRead, networkCut, cleanShutdown, volatileSpool },
     seconds: Math.round((Date.now() - startedMs) / 100) / 10,
   }
-  mkdirSync(project.reportsDir, { recursive: true })
-  writeFileSync(join(project.reportsDir, 'start.json'), `${JSON.stringify(done.report, null, 2)}\n`)
+  writeReport(project.reportsDir, 'start.json', done.report)
   const page = join(project.reportsDir, 'start.html')
-  writeFileSync(page, renderStartPage(done.report))
+  writeFileAtomic(page, renderStartPage(done.report))
   return relative(project.root, page)
 }
 

@@ -1,7 +1,7 @@
 // `mailfleet test`: runs the tests with node:test, prints the runner's own report and summary, and writes
 // build/reports/test.json. Light files run side by side; what boots a machine, starts a fleet or kills
 // processes under load runs alone afterwards, so that one test's load is not another's failure.
-import { globSync, mkdirSync, mkdtempDisposableSync, writeFileSync } from 'node:fs'
+import { globSync, mkdtempDisposableSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
@@ -10,6 +10,7 @@ import { spec } from 'node:test/reporters'
 import { InputError } from '../input/problems.ts'
 import { endProcesses } from './processes.ts'
 import { untilAborted } from './steps.ts'
+import { writeReport } from './report-file.ts'
 
 type TestEvent = { type: string; data: Record<string, unknown> }
 type Report = {
@@ -60,9 +61,7 @@ export async function runTests(o: {
   } finally {
     await endProcesses(temporary.path)
   }
-  const folder = join(o.root, 'build/reports')
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'test.json'), `${JSON.stringify(report, null, 2)}\n`)
+  writeReport(join(o.root, 'build/reports'), 'test.json', report)
   if (report.failed > 0) return 1
   if (report.passed > 0) return 0
   console.error('no test ran')

@@ -2,11 +2,11 @@
 // under its name whole or not at all. Fails with the file system's error; with InputError where nothing can be written.
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, open, rename, rm, stat } from 'node:fs/promises'
+import { access, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { InputError } from '../../input/problems.ts'
 import { hashFile } from '../cache.ts'
-import { makeFolder } from '../../platform/make-folder.ts'
+import { makeFolder, writeFileAtomic } from '../../platform/atomic-file.ts'
 import type { Archive } from './archive.ts'
 import { objectKey, objectOf } from './place.ts'
 
@@ -64,15 +64,7 @@ async function requireWritable(root: string): Promise<void> {
 }
 
 async function writeWhole(path: string, content: Uint8Array): Promise<void> {
-  await makeFolder(dirname(path))
-  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`
-  try {
-    await using file = await open(temporary, 'wx')
-    await file.writeFile(content)
-    await file.sync()
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  makeFolder(dirname(path))
+  writeFileAtomic(path, content)
+  return Promise.resolve()
 }

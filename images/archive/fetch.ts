@@ -8,14 +8,16 @@ import { useHostProxy } from './http.ts'
 import { asker, type Answer } from './obtain.ts'
 import { objectOf, reasonOf, type LockedFile, type Place } from './place.ts'
 import { debPlaces, ownArchive, type PlaceOptions } from './places.ts'
-import { hashFile, objectPath, publish, temporaryFolder } from '../cache.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { hashFile, objectPath, temporaryFolder } from '../cache.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
+import { moveIntoPlace } from '../../platform/atomic-file.ts'
+import { inParallel } from '../../platform/parallel.ts'
 
 export type FetchOptions = PlaceOptions & {
   cacheDir: string
-  onProgress?: Progress
+  onProgress?: OnProgress
   /** First pause between two attempts, doubled each time. */
   retryDelayMs?: number
 }
@@ -35,7 +37,7 @@ export type Fetch = () => Promise<Fetched>
 export type Missing = { file: LockedFile; answers: readonly Answer[] }
 
 /** Mirrors speak HTTP/1.1 and limit a client's connections; 6 fill a 1 Gb/s line with files this small. */
-const PARALLEL = 6
+export const CONCURRENCY = 6
 /** Enough to see what kind of trouble it is. */
 const NAMED = 10
 
@@ -110,10 +112,10 @@ export async function obtainAll<F extends LockedFile>(
   places: readonly Place[],
   options: Pick<FetchOptions, 'cacheDir' | 'retryDelayMs'> & { onObtained?: (file: F) => void },
 ): Promise<(Missing & { file: F })[]> {
-  await using folder = await temporaryFolder(options.cacheDir, 'fetch')
+  await using folder = temporaryFolder(options.cacheDir, 'fetch')
   const ask = asker(places, { ...options, temporary: folder.path })
   const missing = new Map<F, Answer[]>()
-  await inParallel(files, async (file) => {
+  await inParallel(files, { concurrency: CONCURRENCY }, async (file) => {
     const answers = await ask(file)
     if (answers) missing.set(file, answers)
     else options.onObtained?.(file)
@@ -127,7 +129,7 @@ export async function obtainAll<F extends LockedFile>(
 /** Files that the cache lacks. One with other content than its name says is removed, so that it is fetched again. */
 export async function absentFiles<F extends LockedFile>(files: readonly F[], cacheDir: string): Promise<F[]> {
   const absent: F[] = []
-  await inParallel(files, async (file) => {
+  await inParallel(files, { concurrency: CONCURRENCY }, async (file) => {
     const path = objectFile(cacheDir, file)
     const { algorithm, hex } = objectOf(file)
     if (existsSync(path) && (await hashFile(path, algorithm)) === hex) return
@@ -171,7 +173,7 @@ async function packWithNpm(
   missing: readonly (Missing & { file: LockedNpm })[],
   { cacheDir }: FetchOptions,
 ): Promise<void> {
-  await using folder = await temporaryFolder(cacheDir, 'npm')
+  await using folder = temporaryFolder(cacheDir, 'npm')
   const fail = (said: string, which = missing) => {
     const answered = which.map(({ file, answers }) => ({
       file,
@@ -187,7 +189,7 @@ async function packWithNpm(
   }
   const names = missing.map(({ file }) => `${file.name}@${file.version}`)
   try {
-    await runHost([
+    await runProgram([
       ...['npm', 'pack', ...names],
       ...['--pack-destination', folder.path],
       '--prefer-offline',
@@ -205,24 +207,6 @@ async function packWithNpm(
   const wrong = missing.filter(({ file }) => !files.has(objectOf(file).hex))
   if (wrong.length > 0) throw fail('gave other bytes than the lock has', wrong)
   for (const { file } of missing) {
-    await publish(files.get(objectOf(file).hex) ?? '', objectFile(cacheDir, file))
+    moveIntoPlace(files.get(objectOf(file).hex) ?? '', objectFile(cacheDir, file))
   }
-}
-
-/** Works through `items`, a few at a time; the first failure ends the rest and is thrown once nothing runs any more. */
-export async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items]
-  const worker = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
-      try {
-        await task(item)
-      } catch (error) {
-        queue.length = 0
-        throw error
-      }
-    }
-  }
-  const results = await Promise.allSettled(Array.from({ length: PARALLEL }, worker))
-  const failed = results.find((result) => result.status === 'rejected')
-  if (failed) throw failed.reason
 }

@@ -2,7 +2,7 @@
 // that the host's apt is set to use. Fails with PlaceError or with fetch's own error, whose cause says why.
 import http from 'node:http'
 import { Readable } from 'node:stream'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import { PlaceError } from './place.ts'
 
 /** A connection that gives no byte for this long is dead: slow lines are slow, but not silent. */
@@ -59,7 +59,7 @@ let proxySet = false
 export async function useHostProxy(env: NodeJS.ProcessEnv = process.env): Promise<void> {
   if (proxySet) return
   proxySet = true
-  const apt = aptProxy(await runHost(['apt-config', 'dump']).catch(() => ''))
+  const apt = aptProxy(await runProgram(['apt-config', 'dump']).catch(() => ''))
   const proxies = {
     http_proxy: env['http_proxy'] ?? env['HTTP_PROXY'] ?? apt.http,
     https_proxy: env['https_proxy'] ?? env['HTTPS_PROXY'] ?? apt.https,

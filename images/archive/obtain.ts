@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { objectPath, publish } from '../cache.ts'
+import { objectPath } from '../cache.ts'
 import { objectOf, PlaceError, reasonOf, type LockedFile, type ObjectName, type Place } from './place.ts'
+import { moveIntoPlace } from '../../platform/atomic-file.ts'
 
 /** What a place said to a file that it did not give. `gone`: that it has no such file. */
 export type Answer = { role: Place['role'] | 'npm'; place: string; said: string; gone: boolean }
@@ -105,7 +106,7 @@ async function store(stream: Readable, object: ObjectName, o: Obtaining): Promis
     )
     const found = hash.digest('hex')
     if (found !== hex) throw new OtherContentError(`${algorithm.toUpperCase()} is ${found}, locked is ${hex}`)
-    await publish(path, objectPath(o.cacheDir, algorithm, hex))
+    moveIntoPlace(path, objectPath(o.cacheDir, algorithm, hex))
   } finally {
     await rm(path, { force: true })
   }

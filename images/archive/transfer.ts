@@ -4,12 +4,13 @@
 import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { absentFiles, FetchError, inParallel, obtainAll, objectFile } from './fetch.ts'
+import { absentFiles, CONCURRENCY, FetchError, obtainAll, objectFile } from './fetch.ts'
 import { lockedDebs, lockText, type Lock } from '../lock-file.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import type { Archive } from './archive.ts'
 import { useHostProxy } from './http.ts'
 import { objectOf, type LockedFile, type Place } from './place.ts'
+import { inParallel } from '../../platform/parallel.ts'
 
 export type Transfer = {
   /** Files that the lock names. */
@@ -23,7 +24,7 @@ export type Transfer = {
 type TransferOptions = {
   cacheDir: string
   dryRun: boolean
-  onProgress: Progress
+  onProgress: OnProgress
   /** First pause between two attempts, doubled each time. */
   retryDelayMs?: number
 }
@@ -41,12 +42,12 @@ const lockedFiles = (lock: Lock): LockedFile[] => [
 export async function pushLocked(lock: Lock, archive: Archive, o: TransferOptions): Promise<Transfer> {
   const files = lockedFiles(lock)
   const absent: LockedFile[] = []
-  await inParallel(files, async (file) => {
+  await inParallel(files, { concurrency: CONCURRENCY }, async (file) => {
     if (!(await archive.has(objectOf(file), sizeOf(file, o.cacheDir)))) absent.push(file)
   })
   const moved = tally(absent, o)
   if (!o.dryRun) {
-    await inParallel(absent, async (file) => {
+    await inParallel(absent, { concurrency: CONCURRENCY }, async (file) => {
       const object = objectOf(file)
       const content = await readFile(objectFile(o.cacheDir, file))
       if (createHash(object.algorithm).update(content).digest('hex') !== object.hex) {

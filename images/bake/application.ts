@@ -6,7 +6,7 @@ import { build, type Metafile, type Plugin } from 'esbuild'
 import { runStage, temporaryFolder, type StageResult } from '../cache.ts'
 import { withoutSymbols } from '../formats/elf.ts'
 import type { Fetch } from '../archive/fetch.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import type { Lock } from '../lock-file.ts'
 import type { Spec } from '../spec.ts'
 import type { TarEntry } from '../formats/tar-writer.ts'
@@ -23,7 +23,7 @@ export async function runtime(lock: Lock, obtain: Fetch, cacheDir: string): Prom
     code: [import.meta.filename, join(import.meta.dirname, '../formats/elf.ts')],
     run: async (folder) => {
       const fetched = await obtain()
-      await using work = await temporaryFolder(cacheDir, 'npm')
+      await using work = temporaryFolder(cacheDir, 'npm')
       await unpack(fetched.path(lock.node), work.path, ['package/bin/node'])
       // A quarter of the binary is symbols.
       const node = withoutSymbols(readFileSync(join(work.path, 'package/bin/node')))
@@ -50,7 +50,7 @@ export async function runtime(lock: Lock, obtain: Fetch, cacheDir: string): Prom
 }
 
 async function unpack(tarball: string, folder: string, members: readonly string[]): Promise<void> {
-  await runHost([
+  await runProgram([
     'tar',
     '--extract',
     '--gzip',

@@ -21,7 +21,7 @@ import { lockedNpm, npmComponents } from '../lock/npm.ts'
 import { resolveLock } from '../lock/resolve.ts'
 import { imageFolder } from './image-folder.ts'
 import { IMAGE_LOCK, manifestTexts } from '../describe/manifest.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { writeProvenance } from '../describe/provenance.ts'
 import { rootFilesystem } from './root-filesystem.ts'
 import { debsInImage, SBOM, sbomText } from '../describe/sbom.ts'
@@ -39,7 +39,7 @@ export type BuildOptions = {
   outDir: string
   /** The server's main module. */
   serverEntry: string
-  onProgress?: Progress
+  onProgress?: OnProgress
   /** When locked packages are gone: lock anew into this file and go on, rather than fail. */
   relockInto?: string
   /** npm's lock; the repository's own by default. */
@@ -170,7 +170,7 @@ function checkLockFits(spec: Spec, lock: Lock, lockFile: string, packageLockFile
 }
 
 type Bake = BuildOptions & {
-  onProgress: Progress
+  onProgress: OnProgress
   spec: Spec
   lock: Lock
   bundle: Bundle

@@ -7,16 +7,16 @@ import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { runStage, temporaryFolder, type StageResult } from '../cache.ts'
 import type { Fetch, Fetched } from '../archive/fetch.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import type { Lock, LockedDeb } from '../lock-file.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import type { Spec } from '../spec.ts'
 
 /** What is never installed: nobody reads it on an instance. Copyright files stay, licences ask for them. */
 const EXCLUDED = ['/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/man/*']
 const KEPT = ['/usr/share/doc/*/copyright']
 
-export type BaseInputs = { spec: Spec; lock: Lock; obtain: Fetch; cacheDir: string; onProgress: Progress }
+export type BaseInputs = { spec: Spec; lock: Lock; obtain: Fetch; cacheDir: string; onProgress: OnProgress }
 
 /**
  * Installs the root's packages. The result holds `root.tar`, `status`, dpkg's own list of what is installed, and
@@ -43,7 +43,7 @@ export async function baseLayer({
     run: async (folder) => {
       const fetched = await obtain()
       onProgress(`installing ${lock.root.length} packages`)
-      await using work = await temporaryFolder(cacheDir, 'mmdebstrap')
+      await using work = temporaryFolder(cacheDir, 'mmdebstrap')
       const repository = join(work.path, 'repository')
       await writeRepository(repository, spec.suite, lock, fetched)
       const temporary = join(work.path, 'tmp')
@@ -106,14 +106,14 @@ export async function writeRepository(
 }
 
 async function stanza(deb: LockedDeb, file: string, name: string): Promise<string> {
-  const fields = await runHost(['dpkg-deb', '--field', file])
+  const fields = await runProgram(['dpkg-deb', '--field', file])
   return `${fields.trim()}\nFilename: ./${name}\nSize: ${deb.sizeBytes}\nSHA256: ${deb.sha256}\n`
 }
 
 type Places = { repository: string; temporary: string; folder: string }
 
 async function mmdebstrap(spec: Spec, lock: Lock, places: Places): Promise<void> {
-  await runHost([...namespaces(), ...mmdebstrapArguments(spec, places)], {
+  await runProgram([...namespaces(), ...mmdebstrapArguments(spec, places)], {
     env: {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       LC_ALL: 'C.UTF-8',

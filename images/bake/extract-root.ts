@@ -6,10 +6,10 @@ import { hashFile, runStage } from '../cache.ts'
 import { fetchLocked } from '../archive/fetch.ts'
 import { readLock } from '../lock-file.ts'
 import { IMAGE_LOCK, readManifest } from '../describe/manifest.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { runTool, toolsTree } from './tools-tree.ts'
 
-export type ExtractOptions = { cacheDir: string; onProgress?: Progress }
+export type ExtractOptions = { cacheDir: string; onProgress?: OnProgress }
 
 /**
  * Extracts the root's files, or finds them extracted, and returns their folder. They belong to the caller, whatever

@@ -1,13 +1,14 @@
 // The folder of an image, `<outDir>/<digest>/`: the disk, its manifest, its lock. Owns: that it appears whole or not at
 // all, that what is found there is what was made, and `latest`. Fails when a cache says one thing and the disk another.
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hashFile, publish, runStage, type StageResult } from '../cache.ts'
+import { hashFile, runStage, type StageResult } from '../cache.ts'
 import { writeDisk, type Disk, type DiskParts } from './disk.ts'
-import { runHost } from '../../platform/run-program.ts'
-import type { Progress } from '../../platform/progress.ts'
+import { runProgram } from '../../platform/run-program.ts'
+import type { OnProgress } from '../../platform/progress.ts'
+import { moveIntoPlace, replaceSymlink, writeFileAtomic } from '../../platform/atomic-file.ts'
 
 export type FolderInputs = {
   parts: DiskParts
@@ -15,7 +16,7 @@ export type FolderInputs = {
   describe: (disk: Disk) => Record<string, string>
   cacheDir: string
   outDir: string
-  onProgress: Progress
+  onProgress: OnProgress
 }
 
 /**
@@ -46,7 +47,7 @@ export async function imageFolder(
     }
   }
   // The same disk may have been made from another lock before.
-  for (const [name, text] of Object.entries(describe(disk))) writeWhole(join(folder, name), text)
+  for (const [name, text] of Object.entries(describe(disk))) writeFileAtomic(join(folder, name), text)
   pointLatest(outDir, parts.spec.architecture, disk.digest)
   return { disk, folder, cached: stage.cached }
 }
@@ -67,30 +68,16 @@ async function assemble({ parts, describe, outDir, onProgress }: FolderInputs): 
     await mkdir(work)
     const disk = await writeDisk(join(work, 'disk.raw'), parts)
     for (const [name, text] of Object.entries(describe(disk))) writeFileSync(join(work, name), text)
-    await runHost(['sync', '--file-system', work])
-    await publish(work, join(outDir, disk.digest))
+    await runProgram(['sync', '--file-system', work])
+    moveIntoPlace(work, join(outDir, disk.digest))
     return disk
   } finally {
     await rm(work, { recursive: true, force: true })
   }
 }
 
-function writeWhole(file: string, text: string): void {
-  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
-  const temporary = `${file}.${process.pid}.tmp`
-  try {
-    writeFileSync(temporary, text, { flush: true })
-    renameSync(temporary, file)
-  } catch (error) {
-    rmSync(temporary, { force: true })
-    throw error
-  }
-}
-
 /** `latest`, and for another architecture than amd64 `latest-arm64`. */
 function pointLatest(outDir: string, architecture: string, digest: string): void {
   const name = architecture === 'amd64' ? 'latest' : `latest-${architecture}`
-  const temporary = join(outDir, `.latest.${process.pid}.${randomBytes(4).toString('hex')}`)
-  symlinkSync(digest, temporary)
-  renameSync(temporary, join(outDir, name))
+  replaceSymlink(digest, join(outDir, name))
 }

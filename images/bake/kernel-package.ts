@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync
 import { basename, dirname, join } from 'node:path'
 import { runStage, temporaryFolder, type StageResult } from '../cache.ts'
 import type { Fetch } from '../archive/fetch.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import type { Lock } from '../lock-file.ts'
 import type { Spec } from '../spec.ts'
 import { runTool } from './tools-tree.ts'
@@ -33,8 +33,8 @@ export async function kernelFiles({
     code: [import.meta.filename],
     run: async (folder) => {
       const fetched = await obtain()
-      await using work = await temporaryFolder(cacheDir, 'kernel')
-      await runHost(['dpkg-deb', '--extract', fetched.path(lock.kernel), work.path])
+      await using work = temporaryFolder(cacheDir, 'kernel')
+      await runProgram(['dpkg-deb', '--extract', fetched.path(lock.kernel), work.path])
       const release = readdirSync(join(work.path, 'usr/lib/modules'))[0] ?? ''
       const run = (argv: readonly string[], at: string) =>
         runTool(

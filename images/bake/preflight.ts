@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs
 import { dirname, join, resolve } from 'node:path'
 import { InputError } from '../../input/problems.ts'
 import { FetchError } from '../archive/fetch.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import { HOST_ARCHITECTURE } from '../lock-file.ts'
 
 type Folders = { cacheDir: string; outDir: string }
@@ -48,7 +48,7 @@ export function requirePrograms(
  */
 export async function requireRunnable(architecture: string): Promise<void> {
   if (architecture === HOST_ARCHITECTURE) return
-  const runs = await runHost(['arch-test', architecture]).catch(() => null)
+  const runs = await runProgram(['arch-test', architecture]).catch(() => null)
   if (runs !== null) return
   throw new Error(
     `programs for ${architecture} do not run on this machine: ` +

@@ -8,7 +8,7 @@ import { filesBelow, runtimeEntries, serverEntries, type Bundle } from './applic
 import { runStage, temporaryFolder, type StageResult } from '../cache.ts'
 import { lintRoot } from './lint.ts'
 import type { Lock } from '../lock-file.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { inReadOrder, pathsOf } from './read-order.ts'
 import type { Spec } from '../spec.ts'
 import { fileEntry, joinTars, writeTar, type TarEntry } from '../formats/tar-writer.ts'
@@ -32,7 +32,7 @@ export type RootInputs = {
   runtime: StageResult
   bundle: Bundle
   cacheDir: string
-  onProgress: Progress
+  onProgress: OnProgress
 }
 
 /** What the kernel must be told to verify the root. */
@@ -53,7 +53,7 @@ export async function rootFilesystem(inputs: RootInputs): Promise<StageResult> {
     code: [import.meta.filename, join(import.meta.dirname, '../formats/tar-writer.ts')],
     run: async (folder) => {
       onProgress('adding the server')
-      await using work = await temporaryFolder(cacheDir, 'root')
+      await using work = temporaryFolder(cacheDir, 'root')
       // The root's own folder too: one that an archive does not name, mkfs.erofs gives the mode 0777.
       const entries: TarEntry[] = [{ path: '', directory: true }, ...serverEntries(bundle)]
       await writeTar(join(work.path, 'server'), entries, lock.sourceDateEpoch)
@@ -91,7 +91,7 @@ async function systemFilesystem(inputs: RootInputs): Promise<StageResult> {
     ].map((name) => join(import.meta.dirname, '..', `${name}.ts`)),
     run: async (folder) => {
       onProgress('making the root file system')
-      await using work = await temporaryFolder(cacheDir, 'system')
+      await using work = temporaryFolder(cacheDir, 'system')
       const place = (name: string) => join(work.path, name)
       const entries = [...system, ...moduleEntries(kernel.path), ...runtimeEntries(runtime.path)]
       await writeTar(place('layers.tar'), entries, lock.sourceDateEpoch)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { runStage, type StageResult } from '../cache.ts'
 import type { Fetch } from '../archive/fetch.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import type { Lock, LockedDeb } from '../lock-file.ts'
 
 /** Unpacks the tools. Only unpacks: none of them needs its maintainer scripts. */
@@ -27,7 +27,7 @@ async function unpacked(
     code: [import.meta.filename],
     run: async (folder) => {
       const fetched = await obtain()
-      for (const deb of debs) await runHost(['dpkg-deb', '--extract', fetched.path(deb), folder])
+      for (const deb of debs) await runProgram(['dpkg-deb', '--extract', fetched.path(deb), folder])
     },
   })
 }

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { namespaces } from './base-layer.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 
 /** Debian's own users go up to nobody, 65534. */
 const IDS = 65_536
@@ -36,7 +36,7 @@ export async function requireUserNamespaces({
   isRoot = process.getuid?.() === 0,
   user = isRoot ? 'root' : userInfo().username,
   root = '/',
-  attempt = () => runHost([...namespaces(), 'true']),
+  attempt = () => runProgram([...namespaces(), 'true']),
 }: Asked = {}): Promise<void> {
   if (isRoot) return
   try {

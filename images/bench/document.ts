@@ -1,6 +1,7 @@
 // docs/benchmarks.md: one section for each benchmark, written by the benchmark itself. Owns: putting a section in the
 // place of its last version, the others untouched, in one step.
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
 
 const TITLE = `# Benchmarks
 
@@ -15,8 +16,7 @@ npx mailfleet bench boot --document    # the golden image beside a conventional 
 /** Replaces, or adds, the section `heading` of the document at `file`. @param body Markdown without headings of the same level */
 export function documentSection(file: string, heading: string, body: string): void {
   const before = existsSync(file) ? readFileSync(file, 'utf8') : TITLE
-  writeFileSync(`${file}.${process.pid}`, withSection(before, heading, body))
-  renameSync(`${file}.${process.pid}`, file)
+  writeFileAtomic(file, withSection(before, heading, body))
 }
 
 /** The document with the section `heading` in place of its last version, or after all others. */

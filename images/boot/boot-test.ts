@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { hashFile } from '../cache.ts'
 import { HOST_ARCHITECTURE } from '../lock-file.ts'
 import { readManifest, type Manifest } from '../describe/manifest.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { chooseAccel, probeKvm } from './qemu/acceleration.ts'
 import { alteredCopy, refusesToBoot } from './altered.ts'
 import { DEFAULT_BOUNDS } from './boot-bound.ts'
@@ -42,7 +42,7 @@ export type BootTestOptions = {
   quietMs?: number
   accel?: Accel | 'auto'
   cacheDir: string
-  onProgress?: Progress
+  onProgress?: OnProgress
   signal?: AbortSignal
   /** false only where it is shown that the test notices a guest which is not cut off. */
   cutNetwork?: boolean
@@ -54,7 +54,7 @@ type Test = {
   machine: Machine
   host: TestHost
   limits: Limits
-  onProgress: Progress
+  onProgress: OnProgress
 }
 
 /**

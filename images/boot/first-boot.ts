@@ -2,7 +2,7 @@
 // itself; and at last messages that it has to keep through a power cut. Owns: the order, so that nothing disturbs the
 // first message's figures. Fails with what was wrong.
 import { randomUUID } from 'node:crypto'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { findEvent } from './qemu/console.ts'
 import { factProblems, listeningOfImage } from './expected.ts'
 import { askGuest, FACTS_PORT, killServer, unitsOfImage, type GuestFacts } from './guest-facts.ts'
@@ -35,7 +35,7 @@ type OfTheTest =
 /** `held` are the ids of messages that were accepted and cannot have been delivered. */
 export type Seen = Omit<Receipt, OfTheTest> & { held: string[] }
 
-type Examination = { running: RunningMachine; host: TestHost; signal: AbortSignal; onProgress: Progress }
+type Examination = { running: RunningMachine; host: TestHost; signal: AbortSignal; onProgress: OnProgress }
 
 /** Looks at a guest from its start on. */
 export async function examine({ running, host, signal, onProgress }: Examination): Promise<Seen> {
@@ -63,7 +63,7 @@ async function firstForward(
   running: RunningMachine,
   { mailbox, readTrace }: TestHost,
   signal: AbortSignal,
-  onProgress: Progress,
+  onProgress: OnProgress,
 ): Promise<Pick<Receipt, 'secondsToFirstForward' | 'bytesRead' | 'blocksRead'>> {
   const id = randomUUID()
   const message = testMessage(id, new Date())

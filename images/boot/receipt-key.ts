@@ -1,12 +1,12 @@
 // The keys that receipts are signed and checked with. Owns: the user's own key, made at first use outside of the
 // checkout, and which keys are trusted. Error messages never print a key. Fails with InputError.
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { InputError } from '../../input/problems.ts'
 import { parseKey, readKey } from '../formats/dsse.ts'
-import { draftOf, flushFolder } from '../../platform/atomic-file.ts'
+import { createFileAtomic } from '../../platform/atomic-file.ts'
 
 /** A private key: a file, or the PEM itself. */
 export const PRIVATE_VARIABLE = 'MAILFLEET_RECEIPT_KEY'
@@ -65,23 +65,12 @@ function pemFrom(file: string): string {
   }
 }
 
-/** Made at first use. Of two processes at once one makes it, and both use that one: link(2) replaces nothing. */
+/** Made at first use. Of two processes at once one makes it, and both use that one. */
 function ownKey(file: string): KeyObject {
   if (existsSync(file)) return readOwnKey(file)
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const { privateKey } = generateKeyPairSync('ed25519')
-  const draft = draftOf(file)
-  try {
-    writeFileSync(draft, privateKey.export({ type: 'pkcs8', format: 'pem' }), {
-      ...{ flag: 'wx', mode: 0o600, flush: true },
-    })
-    linkSync(draft, file)
-    flushFolder(dirname(file))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    rmSync(draft, { force: true })
-  }
+  createFileAtomic(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
   return readOwnKey(file)
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { checkInput, InputError, parseInput, readInput } from '../../input/problems.ts'
 import { envelopeOf, isSignedBy, keyId } from '../formats/dsse.ts'
-import { writeDurably } from '../../platform/atomic-file.ts'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
 import { PUBLIC_VARIABLE } from './receipt-key.ts'
 
 const digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hexadecimal'))
@@ -176,6 +176,6 @@ export function budgetProblems(
 export function writeReceipt(folder: string, receipt: Receipt, key: KeyObject): void {
   const text = `${JSON.stringify(receipt, null, 2)}\n`
   const envelope = envelopeOf(text, { type: RECEIPT_TYPE, key })
-  writeDurably(join(folder, RECEIPT_SIGNATURE), `${JSON.stringify(envelope)}\n`)
-  writeDurably(join(folder, RECEIPT), text)
+  writeFileAtomic(join(folder, RECEIPT_SIGNATURE), `${JSON.stringify(envelope)}\n`)
+  writeFileAtomic(join(folder, RECEIPT), text)
 }

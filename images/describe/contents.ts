@@ -85,7 +85,7 @@ export async function rootContents(inputs: ContentsInputs): Promise<StageResult>
     },
     code: names.map((name) => join(import.meta.dirname, '..', `${name}.ts`)),
     run: async (folder) => {
-      await using work = await temporaryFolder(cacheDir, 'contents')
+      await using work = temporaryFolder(cacheDir, 'contents')
       const erofs = join(root.path, 'root.erofs')
       await extract(inputs, work.path)
       const tree = join(work.path, 'root')

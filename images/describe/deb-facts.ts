@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runStage, type StageResult } from '../cache.ts'
 import type { Fetch } from '../archive/fetch.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import type { LockedDeb } from '../lock-file.ts'
 
 export type SourcePackage = { name: string; version: string }
@@ -27,7 +27,7 @@ export async function debFacts(
       const facts: Record<string, DebFacts> = {}
       for (const deb of debs) {
         const file = fetched.path(deb)
-        const fields = await runHost(['dpkg-deb', '--showformat', FORMAT, '--show', file])
+        const fields = await runProgram(['dpkg-deb', '--showformat', FORMAT, '--show', file])
         facts[deb.sha256] = { source: sourceOf(fields), licenses: licensesIn(await copyrightOf(file)) }
       }
       writeFileSync(join(folder, 'facts.json'), JSON.stringify(facts))
@@ -54,7 +54,7 @@ async function copyrightOf(file: string): Promise<string> {
   // tar says that it failed when nothing matches.
   const pattern = './usr/share/doc/*/copyright'
   const script = `dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout --wildcards '${pattern}' 2>/dev/null || :`
-  return runHost(['sh', '-c', script, 'sh', file])
+  return runProgram(['sh', '-c', script, 'sh', file])
 }
 
 /** Short names in a copyright file of https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/. */

@@ -5,8 +5,8 @@ import { createHash, type KeyObject } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { envelopeOf, isSignedBy, type Envelope } from '../formats/dsse.ts'
-import { writeDurably } from '../../platform/atomic-file.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import { lockText, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
 
 export const PROVENANCE = 'provenance.intoto.json'
@@ -39,10 +39,10 @@ export async function writeProvenance(inputs: ProvenanceInputs): Promise<void> {
   const earlier = existsSync(file) ? readFileSync(file, 'utf8') : ''
   const isKnown = withoutTimes(earlier) === withoutTimes(JSON.stringify(statement))
   const text = isKnown ? earlier : `${JSON.stringify(statement, null, 2)}\n`
-  writeDurably(file, text)
+  writeFileAtomic(file, text)
   if (inputs.signingKey === undefined) return
   const envelope = envelopeOf(text, { type: PROVENANCE_TYPE, key: inputs.signingKey })
-  writeDurably(join(folder, SIGNED_PROVENANCE), `${JSON.stringify(envelope)}\n`)
+  writeFileAtomic(join(folder, SIGNED_PROVENANCE), `${JSON.stringify(envelope)}\n`)
 }
 
 function withoutTimes(text: string): string {
@@ -98,7 +98,7 @@ export function builderId(env: NodeJS.ProcessEnv): string {
 
 /** Undefined outside of a git checkout. `modified`: files that git knows differ from the commit's. */
 async function commitOf(folder: string): Promise<{ gitCommit: string; modified: boolean } | undefined> {
-  const git = (...argv: string[]) => runHost(['git', '-C', folder, ...argv])
+  const git = (...argv: string[]) => runProgram(['git', '-C', folder, ...argv])
   try {
     const gitCommit = (await git('rev-parse', 'HEAD')).trim()
     const changed = await git('status', '--porcelain', '--untracked-files=no')

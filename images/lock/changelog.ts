@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { temporaryFolder } from '../cache.ts'
-import { runHost } from '../../platform/run-program.ts'
+import { runProgram } from '../../platform/run-program.ts'
 import { compareVersions } from './version.ts'
 
 /** One version's entry. `lines`: its points, each in one line. */
@@ -12,7 +12,7 @@ export type Entry = { version: string; lines: string[]; cves: string[] }
 
 /** The source package that a .deb was built from, and that one's version. */
 export async function sourceOf(deb: string): Promise<{ source: string; version: string }> {
-  const fields = await runHost([
+  const fields = await runProgram([
     'dpkg-deb',
     '--showformat',
     '${source:Package} ${source:Version}',
@@ -25,11 +25,11 @@ export async function sourceOf(deb: string): Promise<{ source: string; version: 
 
 /** All entries of a .deb's changelog, newest first; none when it has none of its own. */
 export async function changelogOf(deb: string, cacheDir: string): Promise<Entry[]> {
-  await using folder = await temporaryFolder(cacheDir, 'changelog')
+  await using folder = temporaryFolder(cacheDir, 'changelog')
   // tar says that it failed when nothing matches, as in packages that link to another's folder.
   const script =
     'dpkg-deb --fsys-tarfile "$1" | tar --extract --directory "$2" --wildcards "./usr/share/doc/*/changelog*" 2>&1 || :'
-  await runHost(['sh', '-c', script, 'sh', deb, folder.path])
+  await runProgram(['sh', '-c', script, 'sh', deb, folder.path])
   const files = readdirSync(folder.path, { recursive: true, encoding: 'utf8' }).sort()
   const texts = (pattern: RegExp) =>
     files

@@ -4,8 +4,8 @@
 // host's debian-archive-keyring.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runHost } from '../../platform/run-program.ts'
-import type { Progress } from '../../platform/progress.ts'
+import { runProgram } from '../../platform/run-program.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../spec.ts'
 import { temporaryFolder } from '../cache.ts'
 import { TARGET_PROGRAMS } from '../bake/tools-tree.ts'
@@ -20,7 +20,7 @@ export type ResolveOptions = {
   mirrors?: Mirrors
   /** When updates or security cannot be read, lock the suite without them: better than no bake, and not to be committed. */
   suiteAlone?: boolean
-  onProgress?: Progress
+  onProgress?: OnProgress
 }
 
 /** Debian 13 renamed the keyring from .gpg to .pgp and keeps a link. */
@@ -41,7 +41,7 @@ const HOST_SETTINGS = /^Acquire::(https?|Retries|Check-Valid-Until|Check-Date|Fo
 export async function resolveLock(spec: Spec, options: ResolveOptions): Promise<Lock> {
   const { onProgress = () => {}, mirrors = findMirrors() } = options
   const { node, native } = lockedNpm(spec, options.packageLockFile)
-  await using folder = await temporaryFolder(options.cacheDir, 'apt')
+  await using folder = temporaryFolder(options.cacheDir, 'apt')
   const onMissingSuite = (error: Error) => {
     if (options.suiteAlone !== true) throw withAdvice(error)
     onProgress(`not every suite could be read, locking from ${spec.suite} alone: ${error.message}`)
@@ -111,7 +111,7 @@ async function privateApt(
 }
 
 async function aptConfiguration(dir: string, { architecture }: Spec): Promise<string> {
-  const stdout = await runHost(['apt-config', 'dump'])
+  const stdout = await runProgram(['apt-config', 'dump'])
   return [
     `Dir "${dir}/";`,
     `Dir::Etc "${dir}/etc";`,
@@ -159,7 +159,7 @@ async function install(
 }
 
 function runApt(configFile: string, argv: readonly string[]): Promise<string> {
-  return runHost(['apt-get', ...argv], {
+  return runProgram(['apt-get', ...argv], {
     env: {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       LC_ALL: 'C.UTF-8',

@@ -5,7 +5,7 @@
 import type { Block, EBSClient } from '@aws-sdk/client-ebs'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { changedBlocks, surveyDisk, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './blocks.ts'
 import type { Patience } from './retry.ts'
 import { listBlocks, readBlocks } from './read-back.ts'
@@ -23,7 +23,7 @@ export type DeltaOptions = {
   survey: DiskSurvey
   patience: Patience
   signal: AbortSignal
-  onProgress: Progress
+  onProgress: OnProgress
 }
 
 /** The blocks to write over the parent, ascending. */

@@ -2,7 +2,7 @@
 // Owns: the order of that, and that without `apply` nothing is changed. What fails is told, and tried again by the next
 // run. Fails with a sentence when AWS cannot be asked what there is.
 import { DeregisterImageCommand, EnableImageDeprecationCommand } from '@aws-sdk/client-ec2'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { explained, type AwsClients } from './clients.ts'
 import { takeInventory } from './inventory.ts'
 import { decide, type RetentionOptions, type Verdict } from './retention.ts'
@@ -14,7 +14,7 @@ export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
   apply: boolean
   nowMs?: number
   signal: AbortSignal
-  onProgress: Progress
+  onProgress: OnProgress
 }
 
 export type Pruned = Verdict & {

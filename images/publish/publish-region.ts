@@ -2,7 +2,7 @@
 // until it can be launched), that running it twice makes nothing twice, and that what is found is compared as well.
 // Fails with one sentence about AWS's refusal.
 import type { Tag } from '@aws-sdk/client-ec2'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { explained, type AwsClients } from './clients.ts'
 import type { SurveyedImage } from './gate.ts'
 import { eventually, type Patience } from './retry.ts'
@@ -17,7 +17,7 @@ export type RegionOptions = Encryption & {
   verify: Verify
   patience: Patience
   signal: AbortSignal
-  onProgress: Progress
+  onProgress: OnProgress
 }
 
 export type ImageInRegion = {

@@ -3,7 +3,7 @@
 // at any point, it leaves what the next run finishes. Fails with InputError (the image, credentials), or with one
 // sentence about AWS's refusal.
 import { InputError } from '../../input/problems.ts'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { explained, type AwsClients } from './clients.ts'
 import { encryptionIn, ensureCopy } from './copies.ts'
 import { passGate, surveyImage, type Gate, type SurveyedImage } from './gate.ts'
@@ -32,7 +32,7 @@ export type PublishOptions = Gate &
     /** How much of each snapshot is read back from AWS and compared. */
     verify: Verify
     signal: AbortSignal
-    onProgress: Progress
+    onProgress: OnProgress
     /** Bytes written to AWS so far, and in all; called after each block. */
     onBytes: (sent: number, total: number) => void
     patience?: Patience

@@ -1,9 +1,10 @@
 // published.json beside an image's disk: where the image was published, one entry a region. Owns: its schema, and that
 // it is replaced in one step. Fails with InputError when it does not fit, or is of another image.
-import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { checkInput, InputError, readInput } from '../../input/problems.ts'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
 
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hexadecimal'))
 
@@ -62,9 +63,7 @@ export function recordPublished(
   const images = [...others, { ...image, verified }].sort((a, b) => a.region.localeCompare(b.region))
   const published: Published = { format: 2, digest, receipt, images }
   const file = join(folder, 'published.json')
-  const draft = `${file}.${process.pid}`
-  writeFileSync(draft, `${JSON.stringify(published, null, 2)}\n`, { flush: true })
-  renameSync(draft, file)
+  writeFileAtomic(file, `${JSON.stringify(published, null, 2)}\n`)
 }
 
 function moreOf(a: PublishedImage['verified'], b: PublishedImage['verified']): PublishedImage['verified'] {

@@ -7,7 +7,7 @@ import {
   type EBSClient,
 } from '@aws-sdk/client-ebs'
 import { randomInt } from 'node:crypto'
-import { checksumOf, ZERO_CHECKSUM, type DiskBlock } from './blocks.ts'
+import { checksumOf, ZERO_CHECKSUM, type DiskBlock, BLOCKS_AT_ONCE } from './blocks.ts'
 import { inParallel } from '../../platform/parallel.ts'
 import { patiently, type Patience } from './retry.ts'
 
@@ -65,7 +65,7 @@ export async function readBlocks(
   blocks: readonly Block[],
   found: (index: number, checksum: string) => void,
 ): Promise<void> {
-  await inParallel(blocks, o.signal, async (block, signal) => {
+  await inParallel(blocks, { concurrency: BLOCKS_AT_ONCE, signal: o.signal }, async (block, signal) => {
     const data = await readStored({ ...o, signal }, block)
     found(block.BlockIndex!, checksumOf(data))
   })

@@ -10,7 +10,7 @@ import {
   type RegisterImageCommandInput,
   type Tag,
 } from '@aws-sdk/client-ec2'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { eventually, type Patience } from './retry.ts'
 import { DIGEST_TAG } from './snapshots.ts'
 
@@ -21,7 +21,7 @@ const ROOT_DEVICE = '/dev/xvda'
 export async function findImage(
   ec2: EC2Client,
   digest: string,
-  o: { signal: AbortSignal; onProgress: Progress },
+  o: { signal: AbortSignal; onProgress: OnProgress },
 ): Promise<{ imageId: string; snapshotId: string } | null> {
   const request = { Owners: ['self'], Filters: [{ Name: `tag:${DIGEST_TAG}`, Values: [digest] }] }
   const { Images = [] } = await ec2.send(new DescribeImagesCommand(request), { abortSignal: o.signal })

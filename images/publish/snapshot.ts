@@ -4,7 +4,7 @@
 import { CompleteSnapshotCommand, StartSnapshotCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import type { EC2Client, Snapshot, Tag } from '@aws-sdk/client-ec2'
 import { createHash } from 'node:crypto'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { linearChecksum, volumeGiB, type DiskBlock, type DiskSurvey } from './blocks.ts'
 import { deltaOver, type Parent } from './delta.ts'
 import { chooseParent, type ParentChoice } from './parent.ts'
@@ -40,7 +40,7 @@ export type SnapshotOptions = Encryption & {
   tags: Tag[]
   patience: Patience
   signal: AbortSignal
-  onProgress: Progress
+  onProgress: OnProgress
   onBytes: (sent: number, total: number) => void
 }
 

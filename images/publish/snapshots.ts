@@ -7,7 +7,7 @@ import {
   type Snapshot,
   type Tag,
 } from '@aws-sdk/client-ec2'
-import type { Progress } from '../../platform/progress.ts'
+import type { OnProgress } from '../../platform/progress.ts'
 import { eventually, type Patience } from './retry.ts'
 
 /** SHA-256 of disk.raw: what snapshot and image of a disk are found by. */
@@ -62,7 +62,7 @@ export async function settledSnapshot(o: Asking & { patience: Patience }, id: st
 
 /** Deletes a snapshot, unless an image stands on it: then it is in use, and stays. @returns whether it is gone */
 export async function deleteSnapshot(
-  { ec2, signal, onProgress }: Asking & { onProgress: Progress },
+  { ec2, signal, onProgress }: Asking & { onProgress: OnProgress },
   id: string,
 ): Promise<boolean> {
   try {

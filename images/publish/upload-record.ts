@@ -1,9 +1,10 @@
 // upload.REGION.json beside an image's disk: which blocks a snapshot that is not complete has taken, since a pending
 // snapshot cannot be read. Owns: that it lists nothing that AWS has not acknowledged, and is believed only for the very
 // snapshot. Lost, unreadable or behind, it only costs blocks that are sent again.
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
 
 const Recorded = v.strictObject({
   format: v.literal(1),
@@ -25,10 +26,8 @@ export function uploadRecord(folder: string, { region, snapshotId }: { region: s
   const save = () => {
     if (unsaved === 0) return
     unsaved = 0
-    const draft = `${file}.${process.pid}`
     const recorded = { format: 1, snapshotId, done: [...done].sort((a, b) => a - b) }
-    writeFileSync(draft, `${JSON.stringify(recorded)}\n`, { flush: true })
-    renameSync(draft, file)
+    writeFileAtomic(file, `${JSON.stringify(recorded)}\n`)
   }
   return {
     has: (index: number) => done.has(index),

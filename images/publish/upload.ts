@@ -2,7 +2,7 @@
 // earlier run has not sent. Writing a block again is harmless, so what is not recorded is simply sent again.
 import { PutSnapshotBlockCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import { open } from 'node:fs/promises'
-import { BLOCK_BYTES, readBlock, type DiskBlock } from './blocks.ts'
+import { BLOCK_BYTES, readBlock, type DiskBlock, BLOCKS_AT_ONCE } from './blocks.ts'
 import { inParallel } from '../../platform/parallel.ts'
 import { patiently, type Patience } from './retry.ts'
 import type { UploadRecord } from './upload-record.ts'
@@ -28,13 +28,17 @@ export async function uploadBlocks(upload: Upload): Promise<void> {
   const waiting = blocks.filter(({ index }) => !record.has(index))
   let sent = (blocks.length - waiting.length) * BLOCK_BYTES
   try {
-    await inParallel(waiting, upload.signal, async (block, signal) => {
-      const data = await readBlock(file, block.index)
-      await patiently(() => put(upload, block, data, signal), { patience, bornMs, signal })
-      record.add(block.index)
-      sent += BLOCK_BYTES
-      onBytes(sent, blocks.length * BLOCK_BYTES)
-    })
+    await inParallel(
+      waiting,
+      { concurrency: BLOCKS_AT_ONCE, signal: upload.signal },
+      async (block, signal) => {
+        const data = await readBlock(file, block.index)
+        await patiently(() => put(upload, block, data, signal), { patience, bornMs, signal })
+        record.add(block.index)
+        sent += BLOCK_BYTES
+        onBytes(sent, blocks.length * BLOCK_BYTES)
+      },
+    )
   } finally {
     record.save()
   }

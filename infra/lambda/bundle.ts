@@ -1,9 +1,10 @@
 // The pulse as Lambda runs it: one CommonJS file with everything in it, the AWS SDK too, so that nothing that changes
 // at AWS changes it. Owns: the bundler's options, and the file in build/. Fails with the bundler's own list of what it
 // cannot find, or with the file system's error.
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { buildSync } from 'esbuild'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
@@ -35,9 +36,6 @@ export function pulseBundle(): string {
 export function writePulseBundle(): string {
   const file = join(ROOT, 'build/pulse', BUNDLE_FILE)
   mkdirSync(dirname(file), { recursive: true })
-  // Two programs may run at once: each finds a whole file.
-  const own = `${file}.${process.pid}`
-  writeFileSync(own, pulseBundle())
-  renameSync(own, file)
+  writeFileAtomic(file, pulseBundle())
   return file
 }

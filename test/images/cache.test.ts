@@ -92,7 +92,7 @@ test('two that make the same stage at once end with the same whole result', asyn
 
 test('what a killed build left in tmp is dropped, what a running one uses is not', async () => {
   const cacheDir = newCache()
-  await using mine = await temporaryFolder(cacheDir, 'mine')
+  await using mine = temporaryFolder(cacheDir, 'mine')
   // Unpacking an archive gives a folder the archive's own, old, date: that alone makes it nobody's.
   utimesSync(mine.path, new Date(0), new Date(0))
   const child = spawn('true')

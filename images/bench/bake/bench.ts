@@ -8,7 +8,7 @@ import { filesBelow } from '../../bake/application.ts'
 import { buildImage, type BuildOptions, type BuiltImage } from '../../bake/bake.ts'
 import { temporaryFolder } from '../../cache.ts'
 import { IMAGE_LOCK } from '../../describe/manifest.ts'
-import type { Progress } from '../../../platform/progress.ts'
+import type { OnProgress } from '../../../platform/progress.ts'
 import { changedBlocks, surveyDisk } from '../../publish/blocks.ts'
 
 export type BakeBench = {
@@ -33,7 +33,7 @@ export type BakeBench = {
 }
 
 export type BakeBenchOptions = Omit<BuildOptions, 'onProgress'> & {
-  onProgress: Progress
+  onProgress: OnProgress
   signal: AbortSignal
 }
 
@@ -49,7 +49,7 @@ export async function benchBake(o: BakeBenchOptions): Promise<BakeBench> {
   const { onProgress, signal, ...project } = o
   onProgress('baking, or finding baked, the image of this checkout')
   const image = await buildImage({ ...project, onProgress })
-  await using work = await temporaryFolder(project.cacheDir, 'bench')
+  await using work = temporaryFolder(project.cacheDir, 'bench')
   const lockFile = join(work.path, IMAGE_LOCK)
   cpSync(join(image.folder, IMAGE_LOCK), lockFile)
   const { specFile, serverEntry } = project

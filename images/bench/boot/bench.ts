@@ -9,7 +9,7 @@ import { temporaryFolder } from '../../cache.ts'
 import { extractRoot } from '../../bake/extract-root.ts'
 import { readSpec } from '../../spec.ts'
 import { toolsTree } from '../../bake/tools-tree.ts'
-import type { Progress } from '../../../platform/progress.ts'
+import type { OnProgress } from '../../../platform/progress.ts'
 import { conventionalRoot } from './conventional-root.ts'
 import { CONVENTIONAL_LOCK, conventionalPackages, conventionalSpec, NPM } from './conventional.ts'
 import { measureBoot, watchFailure, type Measured, type MeasureOptions, type Subject } from './measure.ts'
@@ -56,7 +56,7 @@ export type Prepared = {
 export async function prepareBoots(
   image: Pick<BuiltImage, 'digest' | 'folder' | 'disk'>,
   folder: string,
-  o: BenchOptions & { onProgress: Progress },
+  o: BenchOptions & { onProgress: OnProgress },
 ): Promise<Prepared> {
   const { cacheDir, packageLockFile, localLockFile, serverEntry, onProgress } = o
   const spec = readSpec(o.specFile)

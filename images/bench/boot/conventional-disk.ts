@@ -5,7 +5,7 @@ import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runStage, temporaryFolder, type StageResult } from '../../cache.ts'
 import { ESP_TYPE, ROOT_TYPES, writePartitions } from '../../bake/disk.ts'
-import { runHost } from '../../../platform/run-program.ts'
+import { runProgram } from '../../../platform/run-program.ts'
 import { joinTars, writeTar, type TarEntry } from '../../formats/tar-writer.ts'
 import { runTool, type Sandbox } from '../../bake/tools-tree.ts'
 import type { Conventional } from './conventional.ts'
@@ -40,7 +40,7 @@ export async function conventionalDisk(o: DiskInputs): Promise<StageResult> {
     inputs: { keys: [tools.key, root.key], overlayKey },
     code: [import.meta.filename],
     run: async (folder) => {
-      await using work = await temporaryFolder(cacheDir, 'conventional')
+      await using work = temporaryFolder(cacheDir, 'conventional')
       const { sourceDateEpoch } = lock
       const sandbox: Sandbox = {
         ...{ tools: tools.path, sourceDateEpoch, cwd: '/stage' },
@@ -75,7 +75,7 @@ export async function conventionalDisk(o: DiskInputs): Promise<StageResult> {
 
 /** The release of the one kernel in the root. */
 async function kernelRelease(tar: string): Promise<string> {
-  const names = await runHost(['tar', '--list', '--file', tar, '--wildcards', './boot/vmlinuz-*'])
+  const names = await runProgram(['tar', '--list', '--file', tar, '--wildcards', './boot/vmlinuz-*'])
   const release = /vmlinuz-(\S+)/.exec(names)?.[1]
   if (release === undefined) throw new Error(`no kernel in ${tar}`)
   return release

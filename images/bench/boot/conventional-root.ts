@@ -5,8 +5,8 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { namespaces, writeRepository } from '../../bake/base-layer.ts'
 import { runStage, temporaryFolder, type StageResult } from '../../cache.ts'
-import { runHost } from '../../../platform/run-program.ts'
-import type { Progress } from '../../../platform/progress.ts'
+import { runProgram } from '../../../platform/run-program.ts'
+import type { OnProgress } from '../../../platform/progress.ts'
 import type { Spec } from '../../spec.ts'
 import type { Conventional } from './conventional.ts'
 
@@ -18,7 +18,7 @@ export const ESP_VOLUME = 'B007-C0DE'
 /** Installs the packages. The result holds `root.tar`. */
 export async function conventionalRoot(
   { spec, lock, fetched, cacheDir }: Conventional,
-  onProgress: Progress,
+  onProgress: OnProgress,
 ): Promise<StageResult> {
   const { suite, packages, user } = spec
   const debs = lock.root.map(({ sha256 }) => sha256).sort()
@@ -28,13 +28,13 @@ export async function conventionalRoot(
     code: [import.meta.filename],
     run: async (folder) => {
       onProgress(`installing ${debs.length} packages of the conventional image`)
-      await using work = await temporaryFolder(cacheDir, 'conventional')
+      await using work = temporaryFolder(cacheDir, 'conventional')
       const repository = join(work.path, 'repository')
       await writeRepository(repository, suite, lock, fetched)
       const temporary = join(work.path, 'tmp')
       mkdirSync(temporary)
       const argv = mmdebstrapArguments(spec, { repository, tar: join(folder, 'root.tar') })
-      await runHost([...namespaces(), ...argv], {
+      await runProgram([...namespaces(), ...argv], {
         env: {
           PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
           LC_ALL: 'C.UTF-8',

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { fetchLocked, type Fetched } from '../../archive/fetch.ts'
 import { readLock, writeLock, type Lock, type LockedNpm } from '../../lock-file.ts'
 import { resolveLock } from '../../lock/resolve.ts'
-import type { Progress } from '../../../platform/progress.ts'
+import type { OnProgress } from '../../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../../spec.ts'
 
 /** Without recommended packages, unattended upgrades and a cloud's agent: less than such images start. */
@@ -51,7 +51,7 @@ export type ConventionalOptions = {
   localLockFile: string
   /** npm packages to fetch besides. */
   npm: readonly LockedNpm[]
-  onProgress: Progress
+  onProgress: OnProgress
 }
 
 export type Conventional = {

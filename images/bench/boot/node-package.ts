@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runHost } from '../../../platform/run-program.ts'
+import { runProgram } from '../../../platform/run-program.ts'
 
 /** The package's name in the repository. */
 export const NODE_PACKAGE = 'nodejs'
@@ -33,7 +33,7 @@ export async function writeNodeRepository(
   cpSync(node, join(tree, 'usr/bin/node'))
   chmodSync(join(tree, 'usr/bin/node'), 0o755)
   const into = ['--directory', join(modules, 'npm'), '--strip-components=1']
-  await runHost(['tar', '--extract', '--gzip', '--file', npm, ...into, '--no-same-owner'])
+  await runProgram(['tar', '--extract', '--gzip', '--file', npm, ...into, '--no-same-owner'])
   symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(tree, 'usr/bin/npm'))
   chmodSync(join(modules, 'npm/bin/npm-cli.js'), 0o755)
   const control = {
@@ -45,8 +45,8 @@ export async function writeNodeRepository(
   const name = `${NODE_PACKAGE}_${version}_amd64.deb`
   // zstd unpacks fastest of what dpkg reads.
   const argv = ['dpkg-deb', '--root-owner-group', '-Zzstd', '-z3', '--build', tree, join(folder, name)]
-  await runHost(argv)
-  await runHost(['rm', '-r', tree])
+  await runProgram(argv)
+  await runProgram(['rm', '-r', tree])
   const deb = readFileSync(join(folder, name))
   const file = [`Filename: ./${name}`, `Size: ${deb.length}`, `SHA256: ${sha256(deb)}`, '']
   writeIndex(folder, `${stanza.join('')}${file.join('\n')}`)

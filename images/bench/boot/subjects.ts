@@ -7,7 +7,7 @@ import { filesBelow } from '../../bake/application.ts'
 import { serverCredentials } from '../../boot/server-credentials.ts'
 import { makeSpoolDisk } from '../../boot/spool-disk.ts'
 import type { StageResult } from '../../cache.ts'
-import { runHost } from '../../../platform/run-program.ts'
+import { runProgram } from '../../../platform/run-program.ts'
 import type { LockedNpm } from '../../lock-file.ts'
 import { extractRoot } from '../../bake/extract-root.ts'
 import type { Spec } from '../../spec.ts'
@@ -122,6 +122,6 @@ async function serverArchive(folder: string, tree: RuntimeTree): Promise<Buffer>
   writeFileSync(join(source, 'package.json'), tree.packageJson)
   writeFileSync(join(source, 'package-lock.json'), tree.packageLock)
   const file = join(folder, 'server.tar.gz')
-  await runHost(['tar', '--create', '--gzip', '--file', file, '--directory', source, '.'])
+  await runProgram(['tar', '--create', '--gzip', '--file', file, '--directory', source, '.'])
   return readFileSync(file)
 }

@@ -34,8 +34,9 @@ import {
   type Queue,
   type QueueProblem,
 } from '../queue.ts'
-import { prepareSpool, syncDirectory, watchDataFile } from './spool.ts'
+import { prepareSpool, watchDataFile } from './spool.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
+import { flushFolder } from '../../../platform/atomic-file.ts'
 
 export type QueueOptions = {
   /** Directory of the queue; created if missing. */
@@ -72,7 +73,7 @@ export async function openQueue(options: QueueOptions) {
   const { environment, layout } = openFiles(path, flush, { maxEntries, maxBytes })
   const commits = groupCommit(environment, monotonic, options.onCommit)
   await checkLayout(path, layout, commits)
-  if (flush) syncDirectory(path)
+  if (flush) flushFolder(path)
   const checkSpool = watchDataFile(path)
   const shared = { path, layout, commits, now, monotonic, maxEntries, maxBytes, checkSpool }
   const { longestWaitMs = () => Infinity, onError = () => {} } = options

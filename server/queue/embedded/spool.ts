@@ -3,8 +3,9 @@
 // make lmdb's open fail is found here first: lmdb-js 3.5.6 crashes the process when that call fails.
 // Fails with InputError, all problems at once; with SpoolUnusableError for what may pass: no room, a read-only disk.
 import * as fs from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { InputError, type Problem } from '../../../input/problems.ts'
+import { createFileAtomic, makeFolder } from '../../../platform/atomic-file.ts'
 
 /** ENOSPC and EDQUOT: there is no room. */
 const NO_ROOM = ['ENOSPC', 'EDQUOT']
@@ -61,7 +62,7 @@ export function prepareSpool(o: { path: string; volatile: boolean; flush: boolea
     problems.push({ key: 'flush', found: 'false', expected })
   }
   try {
-    makeDirectory(o.path)
+    makeFolder(o.path, { mode: 0o700 })
     fs.readdirSync(o.path)
     fs.accessSync(o.path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
     const kind = VOLATILE_FILE_SYSTEMS.get(fs.statfsSync(o.path).type)
@@ -78,16 +79,6 @@ export function prepareSpool(o: { path: string; volatile: boolean; flush: boolea
   if (problems.length > 0) throw new InputError(o.path, problems)
 }
 
-/** Makes the names of the files in `path` durable. Call once they exist. */
-export function syncDirectory(path: string): void {
-  const directory = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
-  try {
-    fs.fsyncSync(directory)
-  } finally {
-    fs.closeSync(directory)
-  }
-}
-
 /**
  * Remembers which file the data file in `path` is. Call once it is open.
  * @returns what throws SpoolGoneError when another file, or none, is there: removed, moved, or mounted over
@@ -100,19 +91,6 @@ export function watchDataFile(path: string): () => void {
     if (found?.dev === opened.dev && found.ino === opened.ino) return
     throw new SpoolGoneError(`${file} is ${found === undefined ? 'gone' : 'another file than the open one'}`)
   }
-}
-
-/** Not mkdir's own `recursive`: where a directory cannot be made (/proc) Node 26 never returns from that. */
-function makeDirectory(path: string): void {
-  if (fs.existsSync(path)) return
-  const parent = dirname(resolve(path))
-  makeDirectory(parent)
-  try {
-    fs.mkdirSync(path, { mode: 0o700 })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
-  syncDirectory(parent)
 }
 
 function prepareFiles(path: string, problems: Problem[]): void {
@@ -157,13 +135,5 @@ function writeAndRemove(file: string, bytes: number): void {
 function reserveLockFile(path: string): void {
   const lock = join(path, 'lock.mdb')
   if (fs.existsSync(lock)) return
-  const draft = `${lock}.${process.pid}`
-  try {
-    fs.writeFileSync(draft, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600, flush: true })
-    fs.linkSync(draft, lock)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    fs.rmSync(draft, { force: true })
-  }
+  createFileAtomic(lock, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600 })
 }
