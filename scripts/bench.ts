@@ -39,7 +39,7 @@ export async function bootBenchmark(o: Common & { document: boolean }): Promise<
   const { project, signal, json } = o
   const { specFile, lockFile, localLockFile, serverEntry, packageLockFile, cacheDir, imagesDir } = project
   const screen = { out: json ? process.stderr : process.stdout, signal }
-  await using folder = await benchFolder(cacheDir)
+  await using folder = benchFolder(cacheDir)
   let image: BuiltImage | undefined
   let prepared: Prepared | undefined
   const options = {
