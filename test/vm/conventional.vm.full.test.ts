@@ -15,7 +15,7 @@ test('the conventional image forwards a message, and asks no mirror for it', asy
   const { specFile, serverEntry, packageLockFile, cacheDir } = project
   const localLockFile = join(project.root, 'build/conventional.lock.local.json')
   const options = { specFile, serverEntry, packageLockFile, cacheDir, localLockFile, signal: t.signal }
-  await using folder = await benchFolder(cacheDir)
+  await using folder = benchFolder(cacheDir)
   const image = await bakedImage()
   const onProgress = (line: string) => t.diagnostic(line)
   const { preinstalled, mirror: files } = await prepareBoots(image, folder.path, { ...options, onProgress })

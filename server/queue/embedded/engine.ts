@@ -1,6 +1,5 @@
 // The embedded queue: one lmdb environment on this machine, shared by many processes. Owns: entries, their bodies, who
-// holds which entry until when, and the bounds. Every change is one transaction, durable before its promise resolves
-// (durable.ts). A lease that expires makes its entry due again, and its holder can change nothing more.
+// holds which entry until when, and the bounds. Every change is one transaction, durable before its promise resolves.
 // Fails with QueueFullError at a bound or on a full disk, with CommitError if the disk would not take the change.
 // The processes must share a PID namespace and a clock.
 import { randomBytes } from 'node:crypto'
