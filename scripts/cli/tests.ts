@@ -1,4 +1,4 @@
-// `mailfleet test|mutate`: names, options and help of the commands that try the project itself.
+// `mailfleet test|mutate|prose`: names, options and help of the commands that try the project itself.
 import type { Command } from 'commander'
 import type { Context } from './context.ts'
 
@@ -21,5 +21,17 @@ export function addTestCommands(program: Command, { project, signal }: Context):
     .action(async (only: string[]) => {
       const { mutate } = await import('../mutate.ts')
       process.exitCode = await mutate({ root: project.root, reportsDir: project.reportsDir, only, signal })
+    })
+
+  program
+    .command('prose')
+    .description('print the average words a sentence of the documents and of the comments')
+    .option('--longer-than <words>', 'also print every sentence with more words than this', Number)
+    .action(async ({ longerThan }: { longerThan?: number }) => {
+      const { printProse } = await import('../prose.ts')
+      process.exitCode = printProse(
+        project.root,
+        longerThan === undefined ? {} : { longestWords: longerThan },
+      )
     })
 }

@@ -1,0 +1,74 @@
+// Which folder may import which. Type imports count.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { importsBetweenFiles, parsedSources, sourceFiles, specifiersOf } from '../kit/source-tree.ts'
+
+/** Folders that every folder may import. */
+const shared = ['contract', 'platform', 'input']
+const houses = ['server', 'images', 'infra', 'storm', 'mailkit']
+
+/** Folder → the folders of ours it may import. */
+const mayImport: Record<string, string[]> = {
+  contract: ['contract'],
+  input: ['input'],
+  platform: shared,
+  mailkit: ['mailkit', ...shared],
+  server: ['server', ...shared],
+  images: ['images', 'mailkit', ...shared],
+  infra: ['infra', ...shared],
+  storm: ['storm', 'infra', 'mailkit', ...shared],
+  scripts: ['scripts', ...houses, ...shared],
+  test: ['test', 'scripts', ...houses, ...shared],
+}
+
+/** Started by name and not imported: programs, and what a test runs as a process of its own. */
+const isEntry = (file: string) =>
+  /^(scripts\/(run|setup)\.mjs|scripts\/mailfleet\.ts|server\/main\.ts|infra\/program\.mjs)$/.test(file) ||
+  file.startsWith('test/')
+
+const roomOf = (file: string) => file.split('/')[0] ?? ''
+
+test('imports go in the agreed direction', () => {
+  const wrong = [...importsBetweenFiles()].filter(
+    ({ from, to }) => roomOf(from) in mayImport && !mayImport[roomOf(from)]?.includes(roomOf(to)),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('the direction of every folder with sources is agreed', () => {
+  const rooms = new Set(sourceFiles.filter((file) => file.includes('/')).map(roomOf))
+  assert.deepEqual([...rooms].sort(), Object.keys(mayImport).sort())
+})
+
+test('infra/scaling stays pure: it imports nothing of Node and nothing of other folders', () => {
+  const wrong = [...parsedSources]
+    .filter(([file]) => file.startsWith('infra/scaling/'))
+    .flatMap(([file, source]) =>
+      specifiersOf(source)
+        .filter((name) => name.startsWith('node:') || name.startsWith('../'))
+        .map((name) => `${file} imports ${name}`),
+    )
+  assert.deepEqual(wrong, [])
+})
+
+test('no barrels: no file only re-exports', () => {
+  const barrels = [...parsedSources].filter(
+    ([, { statements }]) =>
+      statements.length > 0 &&
+      statements.every((statement) => 'moduleSpecifier' in statement && !('importClause' in statement)),
+  )
+  assert.deepEqual(
+    barrels.map(([file]) => file),
+    [],
+  )
+})
+
+test('no dead files: every source is imported or started by name', () => {
+  const used = new Set([...importsBetweenFiles()].map(({ to }) => to))
+  const text = [...parsedSources.values()].map((source) => source.text).join('\n')
+  const startedByName = (file: string) => text.includes(`/${file.split('/').at(-1) ?? file}'`)
+  const dead = sourceFiles.filter(
+    (file) => !isEntry(file) && !file.endsWith('.config.js') && !used.has(file) && !startedByName(file),
+  )
+  assert.deepEqual(dead, [])
+})
