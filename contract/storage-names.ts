@@ -1,6 +1,6 @@
-// Names inside the fleet's bucket that queue, role and instances agree on.
+// Keys of objects in the fleet's bucket: the deployment grants access to them; the server reads and writes them.
 
-/** Bodies too large for an SQS message. */
+/** Message bodies that are too large for an SQS message. */
 export const BODIES_PREFIX = 'bodies/'
-/** The routes that instances follow. */
+/** The routes file. */
 export const ROUTES_KEY = 'routes.yaml'

@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import { alignmentProblem } from '../input/aligned-domains.ts'
 import { checkInput, InputError, parseInput, type Problem } from '../input/problems.ts'
 import { scalingPolicySchema } from './scaling/policy.ts'
+import { srsSecretsParameter } from '../contract/ssm-parameters.ts'
 
 const PROJECT = 'mailfleet'
 
@@ -231,7 +232,7 @@ function completed(config: Checked, stack: string, root: string): StackConfig {
   return {
     ...config,
     fleetName: `${PROJECT}-${stack}`,
-    srsSecretsParameter: config.srsSecretsParameter ?? `/${PROJECT}/${stack}/srs-secrets`,
+    srsSecretsParameter: config.srsSecretsParameter ?? srsSecretsParameter(stack),
     routesFile: resolve(root, config.routesFile),
   }
 }

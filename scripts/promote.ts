@@ -1,6 +1,7 @@
 // `mailfleet image promote|revert|history`: parse, call one function of images/publish/, print what moved.
 import { trustedReceiptKeys } from '../images/boot/receipt-key.ts'
-import { channelHistory, parameterOf } from '../images/publish/channel.ts'
+import { imageParameter } from '../contract/ssm-parameters.ts'
+import { channelHistory } from '../images/publish/channel.ts'
 import { awsClients, explained } from '../images/publish/clients.ts'
 import { goodStays } from '../images/publish/history.ts'
 import type { Moved } from '../images/publish/move-channel.ts'
@@ -40,7 +41,7 @@ export async function imageHistory(o: Common): Promise<number> {
     return { at, imageId, digest: note?.digest ?? null, by: note?.by ?? null, good: good.has(imageId) }
   })
   if (o.json) console.log(JSON.stringify(lines, null, 2))
-  else if (lines.length === 0) console.log(`${parameterOf(o.channel)} in ${aws.region}: nothing yet`)
+  else if (lines.length === 0) console.log(`${imageParameter(o.channel)} in ${aws.region}: nothing yet`)
   else
     for (const { at, imageId, digest, by, good: isGood } of lines)
       console.log(

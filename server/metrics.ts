@@ -1,5 +1,14 @@
 // What an instance tells the fleet about itself: Prometheus metrics, by the names the scaler and the dashboard read.
 // Owns: names, labels and help texts. Counting never fails and never waits.
+import {
+  ACCEPTED_METRIC,
+  QUEUE_DEFERRED_METRIC,
+  QUEUE_IN_FLIGHT_METRIC,
+  QUEUE_OLDEST_READY_METRIC,
+  QUEUE_READY_METRIC,
+  REFUSED_FOR_FAULT_METRIC,
+  REFUSED_FOR_LOAD_METRIC,
+} from '../contract/server-metric-names.ts'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { QueueStats } from './queue/entry.ts'
 import { QUEUE_PROBLEMS, type QueueProblem } from './queue/queue.ts'
@@ -81,7 +90,7 @@ export function createMetrics(queueStats: () => QueueStats | null | Promise<Queu
 function createCounters(registers: Registry[]) {
   const counters = {
     accepted: new Counter({
-      name: 'mailfleet_messages_accepted_total',
+      name: ACCEPTED_METRIC,
       help: 'Messages given a 250.',
       registers,
     }),
@@ -92,12 +101,12 @@ function createCounters(registers: Registry[]) {
       registers,
     }),
     refusedDemand: new Counter({
-      name: 'mailfleet_refused_demand_total',
+      name: REFUSED_FOR_LOAD_METRIC,
       help: 'Messages refused that another instance could have taken; each counts once a window. This is demand.',
       registers,
     }),
     refusedFaults: new Counter({
-      name: 'mailfleet_refused_faults_total',
+      name: REFUSED_FOR_FAULT_METRIC,
       help: 'Refusals because something is full or broken. They hold the number of instances.',
       registers,
     }),
@@ -188,13 +197,10 @@ function createCommitHistograms(registers: Registry[]) {
 /** Gauges of the shared queue; returns what sets them. */
 function createQueueGauges(registers: Registry[]): (stats: QueueStats) => void {
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers })
-  const ready = gauge('mailfleet_queue_ready', 'Entries of the shared queue that are due and not leased.')
-  const inFlight = gauge('mailfleet_queue_in_flight', 'Entries of the shared queue that are leased.')
-  const deferred = gauge('mailfleet_queue_deferred', 'Entries of the shared queue that are due later.')
-  const oldest = gauge(
-    'mailfleet_queue_oldest_ready_seconds',
-    'For how long the oldest ready entry has been due.',
-  )
+  const ready = gauge(QUEUE_READY_METRIC, 'Entries of the shared queue that are due and not leased.')
+  const inFlight = gauge(QUEUE_IN_FLIGHT_METRIC, 'Entries of the shared queue that are leased.')
+  const deferred = gauge(QUEUE_DEFERRED_METRIC, 'Entries of the shared queue that are due later.')
+  const oldest = gauge(QUEUE_OLDEST_READY_METRIC, 'For how long the oldest ready entry has been due.')
   const unknown = gauge(
     'mailfleet_queue_unknown_version',
     'Entries written by a release this one does not know.',

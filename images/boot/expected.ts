@@ -3,7 +3,8 @@
 // same review.
 import type { GuestFacts } from './guest-facts.ts'
 import { FACTS_PORT, unitsOfImage } from './guest-facts.ts'
-import { ADMIN_PORT, RELAY_FROM_GUEST, SMTP_PORT } from './server-credentials.ts'
+import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
+import { RELAY_FROM_GUEST } from './server-credentials.ts'
 
 /** systemd-resolved's two stub listeners. */
 const STUBS = ['127.0.0.53', '127.0.0.54']

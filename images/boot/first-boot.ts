@@ -1,6 +1,8 @@
 // The first boot of a boot test: the first message, measured; then every other kind, and load; what the guest says of
 // itself; and at last messages that it has to keep through a power cut. Owns: the order, so that nothing disturbs the
 // first message's figures. Fails with what was wrong.
+import { HEALTH_PATH, METRICS_PATH, READY_PATH } from '../../contract/admin-paths.ts'
+import { ACCEPTED_METRIC } from '../../contract/server-metric-names.ts'
 import { randomUUID } from 'node:crypto'
 import type { OnProgress } from '../../platform/progress.ts'
 import { findEvent } from './qemu/console.ts'
@@ -11,7 +13,8 @@ import { cutProblem } from './network-cut.ts'
 import type { RunningMachine } from './qemu/machine.ts'
 import { countBlocksRead } from './qemu/read-trace.ts'
 import type { Receipt } from './receipt.ts'
-import { ADMIN_PORT, RELAY_FROM_GUEST, SMTP_PORT } from './server-credentials.ts'
+import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
+import { RELAY_FROM_GUEST } from './server-credentials.ts'
 import { submitUntilAccepted } from '../../mailkit/smtp-client.ts'
 import type { TestHost } from './test-host.ts'
 import { ALIAS, forwardProblems, SENDER, testMessage } from './test-message.ts'
@@ -125,13 +128,13 @@ async function adminProblems(port: number, signal: AbortSignal): Promise<string[
     return { status: response.status, text: await response.text() }
   }
   const problems: string[] = []
-  for (const path of ['/healthz', '/readyz']) {
+  for (const path of [HEALTH_PATH, READY_PATH]) {
     const { status, text } = await get(path)
     if (status !== 200) problems.push(`${path} answers ${status}: ${text.slice(0, 200)}`)
   }
-  const { text } = await get('/metrics')
-  if (!/^mailfleet_messages_accepted_total(\{[^}]*\})? 1$/m.test(text)) {
-    problems.push('/metrics does not count one accepted message')
+  const { text } = await get(METRICS_PATH)
+  if (!new RegExp(`^${ACCEPTED_METRIC}(\\{[^}]*\\})? 1$`, 'm').test(text)) {
+    problems.push(`${METRICS_PATH} does not count one accepted message`)
   }
   return problems
 }

@@ -1,6 +1,7 @@
 // What a running guest says of itself. Owns: the unit that answers, given to an unchanged image as systemd
 // credentials (systemd.extra-unit.*, systemd.unit-dropin.*), and the reading of its answer. The unit is a socket that
 // waits: until it is asked it costs the guest nothing. Fails when the guest does not answer within the time given.
+import { NODE_PATH } from '../../contract/image-paths.ts'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
@@ -55,7 +56,7 @@ export function factsCredentials(): Record<string, string> {
     'systemd.extra-unit.boot-test@.service': unit([
       '[Service]',
       `ImportCredential=${PROBE_CREDENTIAL}`,
-      `ExecStart=/usr/lib/mailfleet/node \${CREDENTIALS_DIRECTORY}/${PROBE_CREDENTIAL}`,
+      `ExecStart=${NODE_PATH} \${CREDENTIALS_DIRECTORY}/${PROBE_CREDENTIAL}`,
       'StandardInput=socket',
       'StandardError=journal+console',
     ]),

@@ -1,18 +1,13 @@
 // What the guest of a test is told: configuration and routes as the credentials that an image takes. Pure.
-// Owns: the ports inside the guest and the one address outside it.
+// Owns: the one address outside the guest.
+import { SPOOL_PATH } from '../../contract/image-paths.ts'
+import { ADMIN_PORT, FIRST_PASSED_FD } from '../../contract/ports.ts'
 import { TLS_CERTIFICATE, TLS_KEY } from './test-tls.ts'
 import { ALIAS, DESTINATION, SERVER_NAME, SRS_DOMAIN } from './test-message.ts'
-
-export const SMTP_PORT = 25
-export const ADMIN_PORT = 9025
 
 /** The guest's only way out: an address of user-mode networking that QEMU leads to the sink. */
 export const RELAY_FROM_GUEST = { host: '10.0.2.100', port: 2526 }
 
-/** The socket unit binds port 25 and hands it over as systemd's first descriptor. */
-const FIRST_PASSED_FD = 3
-
-const SPOOL_PATH = '/var/spool/mailfleet'
 /** Where systemd puts the credentials of the image's service. */
 const CREDENTIALS_PATH = '/run/credentials/mailfleet.service'
 const TLS_KEY_NAME = 'mailfleet.tls-key'

@@ -20,6 +20,7 @@ import type { Spec } from '../spec.ts'
 import { effectiveSysctls, SYSCTL_FOLDERS } from './sysctls.ts'
 import { runTool } from '../bake/tools-tree.ts'
 import { startedUnits, UNIT_FOLDERS, type UnitFiles, type UnitProperties } from './units.ts'
+import { NODE_PATH } from '../../contract/image-paths.ts'
 
 export type ContentFile = {
   path: string
@@ -167,7 +168,7 @@ function packageOwners(base: string): Map<string, string> {
 /** Our own files come before a package's, as they do on the disk. */
 function ownerOf(path: string, owners: Owners, { spec, lock }: ContentsInputs): string {
   if (path.startsWith('usr/lib/modules/')) return lock.kernel.name
-  if (path === 'usr/lib/mailfleet/node') return `npm:${lock.node.name}`
+  if (`/${path}` === NODE_PATH) return `npm:${lock.node.name}`
   const native = /^usr\/lib\/mailfleet\/node_modules\/(@[^/]+\/[^/]+|[^@/][^/]*)/.exec(path)?.[1]
   if (native !== undefined) return `npm:${native}`
   const isOurs = owners.ours.has(path) || /^(usr\/lib\/mailfleet|etc\/systemd\/system)(\/|$)/.test(path)

@@ -1,6 +1,7 @@
 // A channel: the parameter /mailfleet/CHANNEL/image of a region, which deploys resolve to an AMI. Owns: reading and
 // writing it, and what its versions in the Parameter Store tell of each move, which is all the history there is.
 // Fails with AWS's error, or with a sentence when AWS does not keep what was written.
+import { imageParameter } from '../../contract/ssm-parameters.ts'
 import {
   DeleteParameterCommand,
   GetParameterCommand,
@@ -32,13 +33,10 @@ export type ChannelAt = { ssm: SSMClient; channel: string; signal: AbortSignal }
 /** AWS has looked an image up within seconds. */
 const WRITTEN_MS = 60_000
 
-/** The parameter of a channel. */
-export const parameterOf = (channel: string) => `/mailfleet/${channel}/image`
-
 /** The AMI that the channel stands at; null when there is no such channel. */
 export async function readChannel({ ssm, channel, signal }: ChannelAt): Promise<string | null> {
   try {
-    const command = new GetParameterCommand({ Name: parameterOf(channel) })
+    const command = new GetParameterCommand({ Name: imageParameter(channel) })
     return (await ssm.send(command, { abortSignal: signal })).Parameter?.Value ?? null
   } catch (error) {
     if (error instanceof ParameterNotFound) return null
@@ -49,7 +47,7 @@ export async function readChannel({ ssm, channel, signal }: ChannelAt): Promise<
 /** All that is known of the channel, oldest first: AWS keeps a parameter's last hundred versions. */
 export async function channelHistory({ ssm, channel, signal }: ChannelAt): Promise<Move[]> {
   const found: ParameterHistory[] = []
-  const request = { Name: parameterOf(channel) }
+  const request = { Name: imageParameter(channel) }
   try {
     for await (const page of paginateGetParameterHistory({ client: ssm }, request, { abortSignal: signal }))
       found.push(...(page.Parameters ?? []))
@@ -72,7 +70,7 @@ export async function writeChannel(
   note: Note,
 ): Promise<void> {
   const { ssm, signal } = o
-  const Name = parameterOf(o.channel)
+  const Name = imageParameter(o.channel)
   if (imageId === null) {
     await ssm.send(new DeleteParameterCommand({ Name }), { abortSignal: signal })
     return

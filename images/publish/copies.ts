@@ -5,13 +5,12 @@ import { InputError } from '../../input/problems.ts'
 import type { ImageInRegion, RegionOptions } from './publish-region.ts'
 import { eventually } from './retry.ts'
 import { NotTheDisk, verifyBlocks } from './read-back.ts'
+import { imageDescription, DIGEST_TAG, SOURCE_TAG } from '../../contract/image-tags.ts'
 import {
   deleteSnapshot,
-  DIGEST_TAG,
   isEncryptedAs,
   listSnapshots,
   settledSnapshot,
-  SOURCE_TAG,
   tagOf,
   type Encryption,
 } from './snapshots.ts'
@@ -61,7 +60,7 @@ async function copy(o: RegionOptions, source: ImageInRegion): Promise<string> {
   const command = new CopySnapshotCommand({
     SourceRegion: source.region,
     SourceSnapshotId: source.snapshotId,
-    Description: `mailfleet image ${digest}`,
+    Description: imageDescription(digest),
     TagSpecifications: [{ ResourceType: 'snapshot', Tags }],
     ...(o.encrypt ? { Encrypted: true } : {}),
     ...(o.kmsKey === undefined ? {} : { KmsKeyId: o.kmsKey }),

@@ -1,5 +1,6 @@
 // All that AWS knows of our images in one region: images, snapshots, channels, and who uses what. Owns: that nothing
 // without our tag is in it. Fails with AWS's error: half an inventory is none.
+import { channelOfParameter, PARAMETER_PREFIX } from '../../contract/ssm-parameters.ts'
 import {
   DescribeImageAttributeCommand,
   paginateDescribeImages,
@@ -11,7 +12,8 @@ import { paginateDescribeParameters } from '@aws-sdk/client-ssm'
 import { channelHistory, type Move } from './channel.ts'
 import type { AwsClients } from './clients.ts'
 import { referencesTo } from './references.ts'
-import { DIGEST_TAG, tagOf } from './snapshots.ts'
+import { DIGEST_TAG } from '../../contract/image-tags.ts'
+import { tagOf } from './snapshots.ts'
 
 export type KnownImage = {
   imageId: string
@@ -98,14 +100,14 @@ async function sharesOf({ aws, signal }: Asking, { ImageId }: Image): Promise<nu
 }
 
 async function ourChannels({ aws, signal }: Asking): Promise<Inventory['channels']> {
-  const filter = { Key: 'Name', Option: 'BeginsWith', Values: ['/mailfleet/'] }
+  const filter = { Key: 'Name', Option: 'BeginsWith', Values: [PARAMETER_PREFIX] }
   const names: string[] = []
   const request = { ParameterFilters: [filter] }
   for await (const page of paginateDescribeParameters({ client: aws.ssm }, request, { abortSignal: signal }))
     names.push(...(page.Parameters ?? []).map(({ Name = '' }) => Name))
   const channels = []
   for (const name of names.sort()) {
-    const channel = /^\/mailfleet\/([^/]+)\/image$/.exec(name)?.[1]
+    const channel = channelOfParameter(name)
     if (channel === undefined) continue
     channels.push({ channel, moves: await channelHistory({ ssm: aws.ssm, channel, signal }) })
   }

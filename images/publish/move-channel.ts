@@ -2,7 +2,8 @@
 // which fails has those before it moved back, and that what could not be moved back is named with what to do.
 // Fails with a sentence. A run that is killed between two regions leaves the channel half moved: the same command again
 // moves the rest.
-import { parameterOf, readChannel, writeChannel, type Note } from './channel.ts'
+import { imageParameter } from '../../contract/ssm-parameters.ts'
+import { readChannel, writeChannel, type Note } from './channel.ts'
 import { explained, type AwsClients } from './clients.ts'
 import type { Patience } from './retry.ts'
 
@@ -32,7 +33,7 @@ const ROLLBACK_MS = 120_000
 
 /** Points the channel at these AMIs, one a region. */
 export async function moveChannel(targets: readonly Target[], o: MoveOptions): Promise<Moved[]> {
-  const parameter = parameterOf(o.channel)
+  const parameter = imageParameter(o.channel)
   const planned: Planned[] = await Promise.all(
     targets.map(async ({ aws, imageId }) => {
       const from = await explained(readChannel({ ...o, ssm: aws.ssm }))
@@ -70,7 +71,7 @@ async function moveBack(begun: Planned[], o: MoveOptions, cause: Error): Promise
     left.length === 0
       ? 'the channel stands where it stood, in every region'
       : `${left.join(', ')} could not be moved back: run this again to finish, or \`image revert\` there`
-  throw new Error(`${parameterOf(o.channel)} was not moved, for ${where.replace(/\.$/, '')}; ${outcome}`, {
+  throw new Error(`${imageParameter(o.channel)} was not moved, for ${where.replace(/\.$/, '')}; ${outcome}`, {
     cause,
   })
 }

@@ -2,7 +2,8 @@
 // is. Fails with a sentence when the one that was asked for will not do.
 import { paginateDescribeImages, type EC2Client, type Image, type Snapshot } from '@aws-sdk/client-ec2'
 import type { Parent } from './delta.ts'
-import { DIGEST_TAG, isEncryptedAs, listSnapshots, tagOf, type Encryption } from './snapshots.ts'
+import { DIGEST_TAG } from '../../contract/image-tags.ts'
+import { isEncryptedAs, listSnapshots, tagOf, type Encryption } from './snapshots.ts'
 
 /** `auto`: the newest image of ours that will do; `none`; or the id of an AMI. */
 export type ParentChoice = 'auto' | 'none' | `ami-${string}`

@@ -12,7 +12,8 @@ import { moveChannel, type Moved } from './move-channel.ts'
 import { PATIENCE, type Patience } from './retry.ts'
 import { readPublished, type PublishedImage } from './published.ts'
 import { availableImage } from './register.ts'
-import { DIGEST_TAG, RECEIPT_TAG, tagOf } from './snapshots.ts'
+import { DIGEST_TAG, RECEIPT_TAG } from '../../contract/image-tags.ts'
+import { tagOf } from './snapshots.ts'
 
 /** The image must have been `after`'s for so long first. */
 export type Soak = { after: string; soakMs: number }

@@ -14,7 +14,8 @@ import type { Verify } from './read-back.ts'
 import { imageIn, type ImageInRegion, type RegionOptions } from './publish-region.ts'
 import { checkSharing, shareImage } from './share.ts'
 import { ensureSnapshot } from './snapshot.ts'
-import { RECEIPT_TAG, type Encryption } from './snapshots.ts'
+import { COMMIT_TAG, LOCK_TAG, RECEIPT_TAG } from '../../contract/image-tags.ts'
+import { type Encryption } from './snapshots.ts'
 
 export type PublishOptions = Gate &
   Encryption & {
@@ -75,8 +76,8 @@ function regionOptions(
 ): RegionOptions {
   const tags = [
     { Key: RECEIPT_TAG, Value: receipt },
-    { Key: 'mailfleet:commit', Value: o.commit },
-    { Key: 'mailfleet:lock', Value: manifest.lock },
+    { Key: COMMIT_TAG, Value: o.commit },
+    { Key: LOCK_TAG, Value: manifest.lock },
   ]
   const { aws, verify, encrypt, kmsKey, signal, onProgress, patience = PATIENCE } = o
   const key = kmsKey === undefined ? {} : { kmsKey }

@@ -12,7 +12,7 @@ import {
 } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../platform/progress.ts'
 import { eventually, type Patience } from './retry.ts'
-import { DIGEST_TAG } from './snapshots.ts'
+import { imageDescription, DIGEST_TAG } from '../../contract/image-tags.ts'
 
 /** What instances find their root on; /dev/xvda is what EC2 calls it, inside it is an NVMe device. */
 const ROOT_DEVICE = '/dev/xvda'
@@ -52,7 +52,7 @@ export async function registerImage(
   const request: RegisterImageCommandInput = {
     // Names are unique in an account and region, so two runs at once cannot make two images.
     Name: o.name,
-    Description: `mailfleet image ${o.digest}`,
+    Description: imageDescription(o.digest),
     Architecture: o.architecture,
     VirtualizationType: 'hvm',
     BootMode: 'uefi',

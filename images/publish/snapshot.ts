@@ -11,12 +11,11 @@ import { chooseParent, type ParentChoice } from './parent.ts'
 import { isMissing, patiently, type Patience } from './retry.ts'
 import { uploadText } from './plan.ts'
 import { NotTheDisk, verifyBlocks, type Verify } from './read-back.ts'
+import { imageDescription, DIGEST_TAG, PARENT_TAG } from '../../contract/image-tags.ts'
 import {
   deleteSnapshot,
-  DIGEST_TAG,
   isEncryptedAs,
   listSnapshots,
-  PARENT_TAG,
   settledSnapshot,
   tagOf,
   type Encryption,
@@ -181,7 +180,7 @@ async function startSnapshot(o: SnapshotOptions, parent: Parent | null, dead: st
   if (parent !== null) own.push({ Key: PARENT_TAG, Value: parent.snapshotId })
   const request = {
     VolumeSize: volumeGiB(o.survey.bytes),
-    Description: `mailfleet image ${o.survey.digest}`,
+    Description: imageDescription(o.survey.digest),
     Timeout: TIMEOUT_MINUTES,
     Tags: [...own, ...o.tags],
     ...(parent === null ? encryption(o) : { ParentSnapshotId: parent.snapshotId }),

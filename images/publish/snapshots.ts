@@ -10,15 +10,6 @@ import {
 import type { OnProgress } from '../../platform/progress.ts'
 import { eventually, type Patience } from './retry.ts'
 
-/** SHA-256 of disk.raw: what snapshot and image of a disk are found by. */
-export const DIGEST_TAG = 'mailfleet:digest'
-/** SHA-256 of the receipt that an image was published with. */
-export const RECEIPT_TAG = 'mailfleet:receipt'
-/** Of a snapshot that was made over another one: that one's id, which EC2 does not tell. */
-export const PARENT_TAG = 'mailfleet:parent'
-/** Of a copy: the region and the id of what it was copied from. */
-export const SOURCE_TAG = 'mailfleet:source'
-
 export type Encryption = {
   /** False leaves it to the account's default. */
   encrypt: boolean

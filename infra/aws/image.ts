@@ -6,6 +6,8 @@ import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as ssm from '@pulumi/aws/ssm/index.js'
 import { RunError } from '@pulumi/pulumi'
 import { causeOf, isMissingImage, isMissingParameter } from './provider-error.ts'
+import { DIGEST_TAG, digestOfDescription, RECEIPT_TAG } from '../../contract/image-tags.ts'
+import { imageParameter } from '../../contract/ssm-parameters.ts'
 
 export type Image = {
   imageId: string
@@ -54,8 +56,8 @@ export async function resolveImage(wanted: WantedImage, region: string): Promise
  * Another account's tags cannot be seen; its description can, and `imageOwner` says that the account is trusted.
  */
 function provenDigest(ami: ec2.GetAmiResult, owner: string | undefined): string {
-  const tagged = ami.tags['mailfleet:receipt'] === undefined ? undefined : ami.tags['mailfleet:digest']
-  const described = /^mailfleet image ([0-9a-f]{64})$/.exec(ami.description)?.[1]
+  const tagged = ami.tags[RECEIPT_TAG] === undefined ? undefined : ami.tags[DIGEST_TAG]
+  const described = digestOfDescription(ami.description)
   const digest = owner === undefined ? tagged : described
   if (digest !== undefined) return digest
   const proof = owner === undefined ? 'receipt' : 'digest in its description, and so no receipt'
@@ -65,7 +67,7 @@ function provenDigest(ami: ec2.GetAmiResult, owner: string | undefined): string 
 }
 
 async function promoted(channel: string, region: string): Promise<string> {
-  const name = `/mailfleet/${channel}/image`
+  const name = imageParameter(channel)
   const { value } = await ssm.getParameter({ name }).catch((error: unknown) => {
     throw new RunError(
       isMissingParameter(error)

@@ -2,11 +2,9 @@
 // carried, since whoever may describe a launch template reads its user data.
 // Owns: how a stack's configuration becomes the server's. Fails when it does not fit into user data.
 import type { StackConfig } from '../stack-config.ts'
-import { ADMIN_PORT } from './mail-load-balancer.ts'
+import { ADMIN_PORT, FIRST_PASSED_FD } from '../../contract/ports.ts'
 import { ROUTES_KEY } from '../../contract/storage-names.ts'
-
-export const LAUNCH_HOOK = 'launch'
-export const TERMINATE_HOOK = 'terminate'
+import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
 
 /** EC2's bound on user data, before it is encoded. */
 const USER_DATA_BYTES = 16_384
@@ -15,8 +13,6 @@ const USER_DATA_BYTES = 16_384
  * 300 s more. The rest is reserve.
  */
 const DEREGISTRATION_MS = 600_000
-/** systemd's first inherited socket: port 25, which the server itself may not open. */
-const SMTP_FD = 3
 
 /** What exists once the stack's queue does. */
 export type QueuePlaces = {
@@ -35,7 +31,7 @@ export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
   return {
     hostname: stack.hostname,
     postmaster: stack.postmaster,
-    listen: { smtp: { fd: SMTP_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
+    listen: { smtp: { fd: FIRST_PASSED_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
     queue: { engine: 'aws', ...queue, maxEntries: stack.maxEntries },
     aws: { region },
     routes: { bucket: places.bucket, key: ROUTES_KEY, pollMs: 10_000 },

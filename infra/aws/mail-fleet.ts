@@ -7,7 +7,8 @@ import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 import type { Image } from './image.ts'
-import { LAUNCH_HOOK, TERMINATE_HOOK } from './instance-config.ts'
+import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
+import { DIGEST_TAG } from '../../contract/image-tags.ts'
 
 /** Launch to first forwarded mail takes half a minute; ten times that means it will not come. */
 const LAUNCH_SECONDS = 300
@@ -71,7 +72,7 @@ export class MailFleet extends pulumi.ComponentResource {
   }
 
   #template(name: string, args: MailFleetArgs): ec2.LaunchTemplate {
-    const tags = { Name: args.fleetName, 'mailfleet:digest': args.image.digest }
+    const tags = { Name: args.fleetName, [DIGEST_TAG]: args.image.digest }
     return new ec2.LaunchTemplate(
       name,
       {

@@ -4,10 +4,9 @@
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as lb from '@pulumi/aws/lb/index.js'
 import * as pulumi from '@pulumi/pulumi'
+import { READY_PATH } from '../../contract/admin-paths.ts'
+import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
 
-const SMTP_PORT = 25
-/** Of every instance's /readyz, /healthz and /metrics. */
-export const ADMIN_PORT = 9025
 /** A sender may wait 10 minutes for the reply to its final dot (RFC 5321 section 4.5.3.2.6); one more, to be sure. */
 const IDLE_SECONDS = 660
 
@@ -96,7 +95,7 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
         ],
         healthCheck: {
           protocol: 'HTTP',
-          path: '/readyz',
+          path: READY_PATH,
           port: String(ADMIN_PORT),
           matcher: '200',
           interval: 10,

@@ -11,6 +11,7 @@ import { BUNDLE_FILE, BUNDLE_HANDLER, writePulseBundle } from '../lambda/bundle.
 import { fleetMetric, METRIC_NAMESPACE } from '../../contract/metric-names.ts'
 import { INVOCATION_MS, INVOCATIONS_AT_ONCE } from '../../contract/pulse-slots.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
+import { LOAD_PARTITION } from '../../contract/load-report.ts'
 
 /** The function holds 90 MB; Lambda gives processor time by memory, and four TLS handshakes have to fit in a slot. */
 const MEMORY_MB = 256
@@ -199,7 +200,7 @@ function pulseStatements(args: QueuePulseArgs, logArn: pulumi.Input<string>): St
     allow(['sqs:GetQueueAttributes'], args.ready.arn, args.deferred.arn),
     {
       ...allow(['dynamodb:Query'], args.table.arn),
-      Condition: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['load'] } },
+      Condition: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [LOAD_PARTITION] } },
     },
     allow(['autoscaling:DescribeAutoScalingGroups'], '*'),
     {

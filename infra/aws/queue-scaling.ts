@@ -5,7 +5,7 @@
 import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { fleetMetric } from '../../contract/metric-names.ts'
+import { FLEET_DIMENSION, fleetMetric } from '../../contract/metric-names.ts'
 import { SLOT_MS } from '../../contract/pulse-slots.ts'
 import { alarmWindow } from '../scaling/alarm-window.ts'
 import { targetBacklog, type ScalingPolicy } from '../scaling/policy.ts'
@@ -45,7 +45,7 @@ export class QueueScaling extends pulumi.ComponentResource {
           customizedMetricSpecification: {
             namespace,
             metricName,
-            metricDimensions: [{ name: 'Fleet', value: fleetName }],
+            metricDimensions: [{ name: FLEET_DIMENSION, value: fleetName }],
             statistic: 'Average',
             period: SLOT_MS / 1000,
           },

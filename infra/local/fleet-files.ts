@@ -5,8 +5,9 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { holderOf, tryLock, type FileLock } from './file-lock.ts'
-import { LISTEN_FD, type InstanceFiles, type Launcher } from './launcher.ts'
+import type { InstanceFiles, Launcher } from './launcher.ts'
 import { makeSocketDirectory } from './socket-directory.ts'
+import { FIRST_PASSED_FD } from '../../contract/ports.ts'
 
 /** sun_path is 108 bytes with its closing zero (unix(7)); Node cuts a longer one silently. */
 const MAX_SOCKET_PATH_BYTES = 107
@@ -117,7 +118,7 @@ function writtenRoutes(directory: string, table: unknown): string {
 function instanceConfig(base: ServerConfig, files: InstanceFiles): object {
   return {
     ...base,
-    listen: { smtp: { fd: LISTEN_FD }, admin: { socket: files.adminSocket } },
+    listen: { smtp: { fd: FIRST_PASSED_FD }, admin: { socket: files.adminSocket } },
     queue: { ...base.queue, path: files.spool },
     routes: { ...base.routes, file: files.routesFile },
   }

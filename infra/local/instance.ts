@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { askAdmin } from './admin-client.ts'
 import { boundedLog } from './bounded-log.ts'
 import { STATUS_FD, type InstanceCommand } from './launcher.ts'
+import { READY_PATH } from '../../contract/admin-paths.ts'
 
 /** Pending → InService → Terminating → Terminated, as EC2 Auto Scaling names its lifecycle states. */
 export type InstanceState = 'Pending' | 'InService' | 'Terminating' | 'Terminated'
@@ -117,7 +118,7 @@ export function launchInstance(options: InstanceOptions): Instance {
 async function awaitReady(adminSocket: string, timeoutMs: number, pending: () => boolean): Promise<boolean> {
   const deadlineMs = Date.now() + timeoutMs
   while (pending() && Date.now() < deadlineMs) {
-    const answer = await askAdmin(adminSocket, '/readyz', 1000)
+    const answer = await askAdmin(adminSocket, READY_PATH, 1000)
     if (answer?.status === 200) return true
     await sleep(READY_POLL_MS)
   }
@@ -136,7 +137,7 @@ function startProcess(
   onPid: (pid: number) => void,
 ): Process {
   const child = execa(file, args, {
-    // In the places of LISTEN_FD and STATUS_FD. execa's types know descriptors up to 9 only; it takes any.
+    // In the places of FIRST_PASSED_FD and STATUS_FD. execa's types know descriptors up to 9 only; it takes any.
     stdio: ['ignore', 'pipe', 'pipe', listenFd as 9, statusFd ? 'pipe' : 'ignore'],
     // A session and process group of its own: Ctrl-C on the terminal reaches the supervisor, which then drains.
     detached: true,

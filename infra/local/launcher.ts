@@ -3,6 +3,7 @@
 // runs an entry file with a Node binary, for fast tests. Both make the kernel kill the instance when its supervisor
 // dies, whatever it dies of. Nothing is started here, so nothing fails here.
 import { basename, dirname, join } from 'node:path'
+import { NODE_PATH, SERVER_PATH, SPOOL_PATH } from '../../contract/image-paths.ts'
 
 /** One instance's files, as one side sees them. */
 export type InstanceFiles = {
@@ -28,8 +29,6 @@ export type Launcher = {
   command: (outside: InstanceFiles) => InstanceCommand
 }
 
-/** The inherited listening socket in every instance, as with systemd's socket activation (sd_listen_fds). */
-export const LISTEN_FD = 3
 /** Where bubblewrap writes its status. */
 export const STATUS_FD = 4
 
@@ -37,7 +36,7 @@ const INSIDE = {
   configFile: '/run/mailfleet/config.json',
   routesDirectory: '/run/mailfleet/routes',
   adminSocket: '/run/mailfleet-admin/admin.sock',
-  spool: '/var/spool/mailfleet',
+  spool: SPOOL_PATH,
 }
 
 /**
@@ -79,7 +78,7 @@ function sandboxArguments(root: string, outside: InstanceFiles): string[] {
     ['--setenv', 'NODE_ENV', 'production'],
     ['--json-status-fd', String(STATUS_FD)],
   ]
-  const server = ['/usr/lib/mailfleet/node', '/usr/lib/mailfleet/server.mjs']
+  const server = [NODE_PATH, SERVER_PATH]
   return [...options.flat(), '--', ...server, '--config', INSIDE.configFile]
 }
 

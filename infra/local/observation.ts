@@ -3,6 +3,15 @@
 // gauge, says nothing; when none says anything the observation has no queue, which is missing data and not zero.
 import { observeGrowth, emptyWindow, type GrowthWindow } from '../scaling/growth-window.ts'
 import { sumOf, type Sample } from './prometheus.ts'
+import {
+  ACCEPTED_METRIC,
+  QUEUE_DEFERRED_METRIC,
+  QUEUE_IN_FLIGHT_METRIC,
+  QUEUE_OLDEST_READY_METRIC,
+  QUEUE_READY_METRIC,
+  REFUSED_FOR_FAULT_METRIC,
+  REFUSED_FOR_LOAD_METRIC,
+} from '../../contract/server-metric-names.ts'
 
 /** One instance's answer in this period; undefined when it gave none in time. */
 export type Scrape = { id: string; samples: readonly Sample[] | undefined }
@@ -43,20 +52,20 @@ export function observe(
 ): Observation {
   const refused = observeGrowth(
     memory.refused,
-    counters(scrapes, 'mailfleet_refused_demand_total'),
+    counters(scrapes, REFUSED_FOR_LOAD_METRIC),
     refusedWindowMs,
     nowMs,
   )
   const faults = observeGrowth(
     memory.faults,
-    counters(scrapes, 'mailfleet_refused_faults_total'),
+    counters(scrapes, REFUSED_FOR_FAULT_METRIC),
     refusedWindowMs,
     nowMs,
   )
   // A window that holds nothing but this observation's own growth.
   const accepted = observeGrowth(
     { ...memory.accepted, growth: [] },
-    counters(scrapes, 'mailfleet_messages_accepted_total'),
+    counters(scrapes, ACCEPTED_METRIC),
     Infinity,
     nowMs,
   )
@@ -73,12 +82,14 @@ export function observe(
 function queueGauges(samples: readonly Sample[] | undefined): QueueGauges | undefined {
   if (samples === undefined) return undefined
   const gauge = (name: string) => {
-    const value = sumOf(samples, `mailfleet_queue_${name}`)
+    const value = sumOf(samples, name)
     return value !== undefined && Number.isFinite(value) ? value : undefined
   }
-  const [ready, inFlight, deferred] = [gauge('ready'), gauge('in_flight'), gauge('deferred')]
+  const [ready, inFlight, deferred] = [QUEUE_READY_METRIC, QUEUE_IN_FLIGHT_METRIC, QUEUE_DEFERRED_METRIC].map(
+    gauge,
+  )
   if (ready === undefined || inFlight === undefined || deferred === undefined) return undefined
-  return { ready, inFlight, deferred, oldestReadySeconds: gauge('oldest_ready_seconds') ?? 0 }
+  return { ready, inFlight, deferred, oldestReadySeconds: gauge(QUEUE_OLDEST_READY_METRIC) ?? 0 }
 }
 
 function counters(scrapes: readonly Scrape[], name: string): Record<string, number | undefined> {

@@ -7,6 +7,7 @@ import type { Group } from './group.ts'
 import type { Instance } from './instance.ts'
 import type { Scrape } from './observation.ts'
 import { parsePrometheus } from './prometheus.ts'
+import { METRICS_PATH } from '../../contract/admin-paths.ts'
 
 /** A garbage collection takes a tenth of a second; senders wait five minutes for the reply to a command. */
 const HUNG_MS = 5_000
@@ -57,7 +58,7 @@ function hungOf(silent: ReadonlyMap<string, Silence>, nowMs: number, afterMs: nu
 }
 
 async function scrapeOne(instance: Instance, timeoutMs: number): Promise<Scrape> {
-  const answer = await askAdmin(instance.adminSocket, '/metrics', timeoutMs)
+  const answer = await askAdmin(instance.adminSocket, METRICS_PATH, timeoutMs)
   const { id } = instance.view()
   return { id, samples: answer?.status === 200 ? parsePrometheus(answer.body) : undefined }
 }

@@ -4,7 +4,7 @@
 import { PutMetricDataCommand, type CloudWatchClient, type MetricDatum } from '@aws-sdk/client-cloudwatch'
 import { demandOf, demandPerInstance, surplusInstances, type Demand } from '../scaling/demand.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
-import { METRIC_NAMESPACE, type PulseMetric } from '../../contract/metric-names.ts'
+import { FLEET_DIMENSION, METRIC_NAMESPACE, type PulseMetric } from '../../contract/metric-names.ts'
 
 export type Measurement = {
   demand: Demand
@@ -61,7 +61,7 @@ export async function publish(
     Value: value,
     Timestamp: new Date(slotMs),
     StorageResolution: 1,
-    Dimensions: [{ Name: 'Fleet', Value: fleet }],
+    Dimensions: [{ Name: FLEET_DIMENSION, Value: fleet }],
   }))
   const command = new PutMetricDataCommand({ Namespace: METRIC_NAMESPACE, MetricData: data })
   await cloudWatch.send(command, { abortSignal })

@@ -3,6 +3,7 @@
 import { DescribeAutoScalingGroupsCommand, type AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import { QueryCommand, type AttributeValue, type DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { GetQueueAttributesCommand, type QueueAttributeName, type SQSClient } from '@aws-sdk/client-sqs'
+import { LOAD_PARTITION, type LoadReportAttribute } from '../../contract/load-report.ts'
 
 export type QueueCounts = {
   /** Can be received now. */
@@ -86,7 +87,7 @@ export async function readLoad(
       TableName: table,
       KeyConditionExpression: 'pk = :pk',
       FilterExpression: 'atMs >= :since',
-      ExpressionAttributeValues: { ':pk': { S: 'load' }, ':since': { N: String(sinceMs) } },
+      ExpressionAttributeValues: { ':pk': { S: LOAD_PARTITION }, ':since': { N: String(sinceMs) } },
       ExclusiveStartKey: next,
     })
     const { Items = [], LastEvaluatedKey } = await dynamo.send(command, { abortSignal })
@@ -102,7 +103,7 @@ export async function readLoad(
  */
 function addReport(
   load: Load,
-  { sk, refused, faults = { N: '0' }, unknownVersion }: Record<string, AttributeValue>,
+  { sk, refused, faults = { N: '0' }, unknownVersion }: Partial<Record<LoadReportAttribute, AttributeValue>>,
 ): void {
   const reported = [refused, faults, unknownVersion].map((value) => Number(value?.N ?? NaN))
   const [refusals = NaN, faulty = NaN, unknown = NaN] = reported

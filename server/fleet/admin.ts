@@ -1,6 +1,7 @@
 // The admin endpoint: /metrics, /healthz and /readyz over HTTP, on a port or a Unix socket.
 // Owns: what "healthy" and "ready" mean. Healthy looks only at this instance (its event loop answers, its spool can be
 // written), since a shared outage must replace nobody. Ready adds whether it takes mail now.
+import { HEALTH_PATH, METRICS_PATH, READY_PATH } from '../../contract/admin-paths.ts'
 import { constants } from 'node:fs'
 import { access, unlink } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -31,12 +32,12 @@ export async function startAdmin({ listen, scrape, healthy, ready, log }: AdminO
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = new URL(request.url ?? '/', 'http://admin').pathname
     if (request.method !== 'GET' && request.method !== 'HEAD') return reply(response, 405, 'only GET')
-    if (path === '/metrics') {
+    if (path === METRICS_PATH) {
       const { contentType, text } = await scrape()
       return reply(response, 200, text, contentType)
     }
-    if (path !== '/healthz' && path !== '/readyz') return reply(response, 404, 'no such page')
-    const problem = await (path === '/healthz' ? healthy : ready)()
+    if (path !== HEALTH_PATH && path !== READY_PATH) return reply(response, 404, 'no such page')
+    const problem = await (path === HEALTH_PATH ? healthy : ready)()
     return reply(response, problem === null ? 200 : 503, problem ?? 'ok')
   }
 

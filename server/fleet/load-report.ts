@@ -2,7 +2,8 @@
 // of unknown versions.
 // Owns: one item in the fleet's table for each instance, written only while there is something to tell, and once more
 // when that is over. A report that cannot be stored is counted and logged, never more: the next one says the same.
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { LOAD_PARTITION, type LoadReportAttribute } from '../../contract/load-report.ts'
+import type { AttributeValue, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamoClient, type AwsSettings } from '../aws/clients.ts'
 import { troubleFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
@@ -98,14 +99,14 @@ async function store(client: DynamoDBClient, table: string, report: Report): Pro
     new PutItemCommand({
       TableName: table,
       Item: {
-        pk: { S: 'load' },
+        pk: { S: LOAD_PARTITION },
         sk: { S: instanceId },
         atMs: { N: `${nowMs}` },
         refused: { N: `${refused}` },
         faults: { N: `${faults}` },
         unknownVersion: { N: `${unknownVersion}` },
         ttl: { N: `${Math.ceil(nowMs / 1_000) + KEPT_SECONDS}` },
-      },
+      } satisfies Record<LoadReportAttribute, AttributeValue>,
     }),
   )
 }

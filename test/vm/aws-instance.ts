@@ -6,10 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { chooseAccel, probeKvm } from '../../images/boot/qemu/acceleration.ts'
 import { startMachine, TAIL_LINES } from '../../images/boot/qemu/machine.ts'
-import { ADMIN_PORT, SMTP_PORT } from '../../images/boot/server-credentials.ts'
+import { ADMIN_PORT, FIRST_PASSED_FD, SMTP_PORT } from '../../contract/ports.ts'
 import { startAutoScaling } from '../kit/aws/auto-scaling.ts'
 import { startAwsQueue } from '../kit/aws/aws-queue.ts'
 import { startMetadata } from '../kit/aws/metadata.ts'
+import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
+import { ROUTES_KEY } from '../../contract/storage-names.ts'
 
 /** Emulated, with the SDK to load, a boot takes most of a minute on a machine with nothing else to do. */
 const PATIENCE_MS = 300_000
@@ -22,8 +24,6 @@ const SQS_AND_S3 = { host: '169.254.169.100', port: 4566 }
 const DYNAMODB = { host: '169.254.169.101', port: 8000 }
 const AUTO_SCALING = { host: '169.254.169.102', port: 8001 }
 const MAILBOXES = { host: '169.254.169.103', port: 2526 }
-
-const ROUTES_KEY = 'routes.yaml'
 
 type Address = { host: string; port: number }
 const urlOf = ({ host, port }: Address) => `http://${host}:${port}`
@@ -84,7 +84,7 @@ function instanceConfig(
   return {
     hostname: 'mx.example.net',
     postmaster: 'ops@mailbox.example',
-    listen: { smtp: { fd: 3 }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
+    listen: { smtp: { fd: FIRST_PASSED_FD }, admin: { host: '0.0.0.0', port: ADMIN_PORT } },
     queue: {
       ...queue,
       readyUrl: inside(queue.readyUrl),
@@ -105,8 +105,8 @@ function instanceConfig(
     drain: { timeoutMs: 120_000 },
     fleet: {
       name: 'mailfleet-test',
-      launchHook: 'launch',
-      terminateHook: 'terminate',
+      launchHook: LAUNCH_HOOK,
+      terminateHook: TERMINATE_HOOK,
       pollMs: 1_000,
       heartbeatMs: 2_000,
     },

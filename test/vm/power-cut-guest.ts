@@ -7,12 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startMachine, TAIL_LINES } from '../../images/boot/qemu/machine.ts'
 import type { Accel } from '../../images/boot/qemu/arguments.ts'
 import { openSession } from '../../mailkit/smtp-client.ts'
-import {
-  ADMIN_PORT,
-  RELAY_FROM_GUEST,
-  serverCredentials,
-  SMTP_PORT,
-} from '../../images/boot/server-credentials.ts'
+import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
+import { RELAY_FROM_GUEST, serverCredentials } from '../../images/boot/server-credentials.ts'
 import { ALIASES } from '../kit/crash/mail.ts'
 
 /** Emulated, a boot takes about half a minute when the machine has nothing else to do. */

@@ -17,7 +17,8 @@ import { startMirror, type Served } from './mirror.ts'
 import { bootReport, type BootBench, type Findings } from './report.ts'
 import { runtimeTree } from './runtime-tree.ts'
 import { goldenSubject, installingSubject, mirrorFiles, preinstalledSubject } from './subjects.ts'
-import { SERVER_FOLDER, TARBALLS } from './user-data.ts'
+import { SERVER_FOLDER } from '../../../contract/image-paths.ts'
+import { TARBALLS } from './user-data.ts'
 
 /** Boots of an image whose figure is compared: the median of three tells a disturbance from a difference. */
 const BOOTS = 3

@@ -1,6 +1,7 @@
 // The images that are compared, ready to boot: the golden one as it is, the conventional one with the golden image's own
 // server in it, the conventional one without, and what the mirror serves. Owns: what lies over the conventional root,
 // and that all three get the same server, Node and configuration. Fails as a bake does.
+import { NODE_PATH, SERVER_FOLDER, SPOOL_PATH } from '../../../contract/image-paths.ts'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { filesBelow } from '../../bake/application.ts'
@@ -47,10 +48,10 @@ export async function preinstalledSubject(
   golden: { folder: string; digest: string },
 ): Promise<Subject> {
   const { cacheDir, spec } = parts.packages
-  const server = join(await extractRoot(golden, { cacheDir }), guest.SERVER_FOLDER)
+  const server = join(await extractRoot(golden, { cacheDir }), SERVER_FOLDER)
   const overlay = [
     ...filesBelow(server).map((path) => ({
-      path: `${guest.SERVER_FOLDER.slice(1)}/${path}`,
+      path: `${SERVER_FOLDER.slice(1)}/${path}`,
       file: join(server, path),
       mode: path === 'node' ? 0o755 : 0o644,
     })),
@@ -75,14 +76,14 @@ function seeded(disk: StageResult, tools: string, userData: string): Subject {
   }
 }
 
-const unitText = () => guest.serverUnit(`${guest.SERVER_FOLDER}/node`)
+const unitText = () => guest.serverUnit(NODE_PATH)
 
 function unitEntries({ user }: Spec): TarEntry[] {
   const wanted = 'etc/systemd/system/multi-user.target.wants/mailfleet.service'
   return [
     { path: guest.UNIT_PATH, content: unitText() },
     { path: wanted, link: `/${guest.UNIT_PATH}` },
-    { path: guest.SPOOL.slice(1), directory: true, uid: user.id, gid: user.id },
+    { path: SPOOL_PATH.slice(1), directory: true, uid: user.id, gid: user.id },
   ]
 }
 

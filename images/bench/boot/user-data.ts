@@ -1,7 +1,9 @@
 // What a conventional instance is told at its first boot, as cloud-init's user data, and the unit that runs its server.
 // Pure. Owns: the server's configuration (the boot test's, with paths of a conventional image), and the commands that
 // install the server where it is installed at boot.
-import { SMTP_PORT, serverCredentials } from '../../boot/server-credentials.ts'
+import { SERVER_FOLDER, SPOOL_PATH } from '../../../contract/image-paths.ts'
+import { SMTP_PORT } from '../../../contract/ports.ts'
+import { serverCredentials } from '../../boot/server-credentials.ts'
 import { stringify } from 'yaml'
 import { NODE_PACKAGE } from './node-package.ts'
 
@@ -13,9 +15,7 @@ export const APT = `${MIRROR}/apt`
 export const TARBALLS = `${MIRROR}/npm`
 export const SERVER_ARCHIVE = `${MIRROR}/mailfleet.tar.gz`
 
-export const SERVER_FOLDER = '/usr/lib/mailfleet'
 export const UNIT_PATH = 'etc/systemd/system/mailfleet.service'
-export const SPOOL = '/var/spool/mailfleet'
 const CONFIG_FOLDER = '/etc/mailfleet'
 const CONFIG = `${CONFIG_FOLDER}/config.json`
 /** Where systemd puts the credentials of the golden image's server. */
@@ -53,7 +53,7 @@ function configFiles(): File[] {
   const conventional = {
     ...config,
     listen: { ...config['listen'], smtp: { host: '0.0.0.0', port: SMTP_PORT } },
-    queue: { ...config['queue'], path: SPOOL },
+    queue: { ...config['queue'], path: SPOOL_PATH },
   }
   const secret = { owner: 'root:mailfleet', permissions: '0640' }
   return [
@@ -93,7 +93,7 @@ function installer(): string {
     '#!/bin/sh',
     'set -e',
     'export HOME=/root',
-    `install -d -o mailfleet -g mailfleet ${SPOOL}`,
+    `install -d -o mailfleet -g mailfleet ${SPOOL_PATH}`,
     `mkdir -p ${SERVER_FOLDER}`,
     `cd ${SERVER_FOLDER}`,
     `curl -fsS ${SERVER_ARCHIVE} | tar -xz`,

@@ -1,12 +1,13 @@
 // Bodies that are too large for a queue message, in S3. Owns: their keys. The bucket's lifecycle takes what nobody
 // removed. Fails with the SDK's error; a body that is not there is an error too.
+import { BODIES_PREFIX } from '../../../contract/storage-names.ts'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { s3Client, type AwsSettings } from '../../aws/clients.ts'
 
 /** The largest message of the default configuration, 35 MiB, at 5 Mbit/s: one of several on a small instance. */
 const CALL_SECONDS = 60
 
-const keyOf = (id: string) => `bodies/${id}`
+const keyOf = (id: string) => `${BODIES_PREFIX}${id}`
 
 export type Bodies = Awaited<ReturnType<typeof openBodies>>
 

@@ -4,6 +4,7 @@
 // A termination runs as on AWS: first the load balancer deregisters the instance, then the terminate hook begins.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { listening } from './listening.ts'
+import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../../contract/lifecycle-hooks.ts'
 
 export type GroupState = {
   group: string
@@ -35,8 +36,8 @@ export async function startAutoScaling(initial: Partial<GroupState> = {}) {
     group: 'mailfleet-test',
     instanceId: 'i-0123456789abcdef0',
     state: 'Pending:Wait',
-    launchHook: 'launch',
-    terminateHook: 'terminate',
+    launchHook: LAUNCH_HOOK,
+    terminateHook: TERMINATE_HOOK,
     trouble: null,
     clockSpeed: 50,
     ...initial,

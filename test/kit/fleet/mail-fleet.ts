@@ -18,6 +18,8 @@ import type { Clients } from '../../../infra/pulse/pulse.ts'
 import type { Settings } from '../../../infra/pulse/settings.ts'
 import { scalingPolicySchema } from '../../../infra/scaling/policy.ts'
 import { createTable } from '../aws/table.ts'
+import { LOAD_PARTITION } from '../../../contract/load-report.ts'
+import { FLEET_DIMENSION } from '../../../contract/metric-names.ts'
 
 /** In a queue: to be received, received and held, delayed. */
 export type Mail = { visible?: number; held?: number; delayed?: number }
@@ -92,7 +94,7 @@ export async function reportLoad(
 ): Promise<void> {
   const numbers = Object.entries({ atMs: Date.now() - ageMs, unknownVersion: 0, ...given })
   const attributes = Object.fromEntries(numbers.map(([key, value]) => [key, { N: String(value) }]))
-  const Item = { pk: { S: 'load' }, sk: { S: instance }, ...attributes }
+  const Item = { pk: { S: LOAD_PARTITION }, sk: { S: instance }, ...attributes }
   await dynamo.send(new PutItemCommand({ TableName: table, Item }))
 }
 
@@ -131,7 +133,7 @@ export async function published(
           Metric: {
             Namespace: 'Mailfleet',
             MetricName,
-            Dimensions: [{ Name: 'Fleet', Value: fleet }],
+            Dimensions: [{ Name: FLEET_DIMENSION, Value: fleet }],
           },
           Period: 10,
           Stat: stat,

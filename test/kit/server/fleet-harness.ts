@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test'
 import { EMULATOR_ENV } from '../aws/aws-queue.ts'
 import { startAutoScaling, type GroupState } from '../aws/auto-scaling.ts'
 import { startMetadata, type MetadataState } from '../aws/metadata.ts'
+import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../../contract/lifecycle-hooks.ts'
 
 /** No profile, no file, no key of the machine that the test runs on. */
 export const NO_KEYS = {
@@ -19,8 +20,8 @@ export const NO_KEYS = {
 /** Polls so short that a test need not wait for them, and a drain long enough for a machine under load. */
 export const FLEET = {
   name: 'mailfleet-test',
-  launchHook: 'launch',
-  terminateHook: 'terminate',
+  launchHook: LAUNCH_HOOK,
+  terminateHook: TERMINATE_HOOK,
   pollMs: 50,
   heartbeatMs: 100,
   reportMs: 50,

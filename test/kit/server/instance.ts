@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { FIRST_PASSED_FD } from '../../../contract/ports.ts'
 
 export const SECRET = 'a-secret-of-tests-of-32-characters'
 
@@ -151,7 +152,7 @@ function writeSettings(folder: string, config: Settings, routes: Settings, liste
     hostname: 'mx1.example.net',
     postmaster: 'ops@mailbox.example',
     listen: {
-      smtp: listenFd === undefined ? { host: '127.0.0.1', port: 0 } : { fd: 3 },
+      smtp: listenFd === undefined ? { host: '127.0.0.1', port: 0 } : { fd: FIRST_PASSED_FD },
       admin: { host: '127.0.0.1', port: 0 },
     },
     queue: { path: join(folder, 'spool'), volatile: true },
