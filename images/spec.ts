@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import * as v from 'valibot'
 import { basename, dirname, join } from 'node:path'
-import { checkInput, InputError, readInput, shown } from '../input/problems.ts'
+import { checkInput, InputError, readInput, formatValue } from '../input/problems.ts'
 
 const packageName = v.pipe(
   v.string(),
@@ -81,7 +81,7 @@ export function readSpec(file: string): Spec {
   const { extends: base, ...keys } = own
   const name = checkInput(file, v.object({ extends: siblingFile }), own).extends
   if (name === basename(file))
-    throw new InputError(file, [{ key: 'extends', found: shown(base), expected: 'another file' }])
+    throw new InputError(file, [{ key: 'extends', found: formatValue(base), expected: 'another file' }])
   return checkInput(file, specSchema, { ...(readInput(join(dirname(file), name)) as object), ...keys })
 }
 

@@ -35,7 +35,7 @@ export class InputError extends Error {
 }
 
 /** A value as an error message shows it: JSON, cut to {@link FOUND_CHARS} characters; 'nothing' for undefined. */
-export function shown(value: unknown): string {
+export function formatValue(value: unknown): string {
   if (value === undefined) return 'nothing'
   const text = JSON.stringify(value) ?? typeof value
   return text.length > FOUND_CHARS ? `${text.slice(0, FOUND_CHARS)}…` : text
@@ -123,5 +123,5 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   // A check across keys is about the key it was forwarded to, while its input is the whole object.
   const last = issue.path?.at(-1)
   const value: unknown = last === undefined ? issue.input : last.value
-  return { key, found: SECRET_KEYS.test(key) ? hidden(value) : shown(value), expected }
+  return { key, found: SECRET_KEYS.test(key) ? hidden(value) : formatValue(value), expected }
 }

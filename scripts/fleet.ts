@@ -8,12 +8,12 @@ import { extractRoot } from '../images/bake/extract-root.ts'
 import { readFleetConfig, type FleetConfig } from '../infra/local/fleet-config.ts'
 import { startFleet, type Fleet } from '../infra/local/fleet.ts'
 import { sandboxLauncher } from '../infra/local/launcher.ts'
-import { InputError, shown } from '../input/problems.ts'
+import { InputError, formatValue } from '../input/problems.ts'
 import { checkConfig, type Config } from '../server/config/schema.ts'
 import { checkRoutes } from '../server/routing/check.ts'
 import { openFileSource } from '../server/routing/file-source.ts'
 import type { Routes } from '../server/routing/table.ts'
-import { refuseAligned } from '../server/config/srs-alignment.ts'
+import { checkSrsAlignment } from '../server/config/srs-alignment.ts'
 import { bakedImage } from './image.ts'
 import type { Project } from './project.ts'
 
@@ -25,7 +25,7 @@ export async function fleetUp(o: {
 }): Promise<number> {
   const config = readFleetConfig(o.configFile)
   const server = checkServerPart(o.configFile, config)
-  await refuseAligned(o.configFile, server.srs, [server.hostname])
+  await checkSrsAlignment(o.configFile, server.srs, [server.hostname])
   const check = (place: string, routes: Routes) => checkRoutes(place, routes, server)
   ;(await openFileSource({ file: config.routesFile, pollMs: 1000, check, onReload: () => {} })).close()
   const image = testedImage(o.project)
@@ -74,7 +74,7 @@ function checkServerPart(file: string, { server, directory, routesFile }: FleetC
   const { engine = 'embedded', ...queue } = (server['queue'] ?? {}) as Record<string, unknown>
   if (engine !== 'embedded') {
     const expected = 'embedded: instances on one machine share its disk'
-    problems.push({ key: 'server.queue.engine', found: shown(engine), expected })
+    problems.push({ key: 'server.queue.engine', found: formatValue(engine), expected })
   }
   const { refusedWindowMs } = (server['limits'] ?? {}) as { refusedWindowMs?: unknown }
   if (refusedWindowMs !== undefined) {

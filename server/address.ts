@@ -93,7 +93,7 @@ export function addressKey(address: Address): string {
 }
 
 /** Text from outside cut to `chars` characters, control characters replaced, for logs and SMTP replies. */
-export function bounded(text: string, chars: number): string {
+export function truncated(text: string, chars: number): string {
   // eslint-disable-next-line no-control-regex
   const printable = text.replace(/[\x00-\x1f\x7f]+/g, ' ').trim()
   return printable.length > chars ? `${printable.slice(0, chars - 1)}…` : printable

@@ -8,7 +8,7 @@ const STEP_MS = 1_000
  * Looks at both clocks.
  * @returns what tells by how many ms the wall clock was stepped since the call before; 0 if it was not
  */
-export function createStepDetector(now: () => number, monotonic: () => number): () => number {
+export function createClockStepDetector(now: () => number, monotonic: () => number): () => number {
   let offsetMs = now() - monotonic()
   return () => {
     const found = now() - monotonic()
@@ -18,12 +18,12 @@ export function createStepDetector(now: () => number, monotonic: () => number): 
   }
 }
 
-/** Between two looks of {@link watchSteps}. */
+/** Between two looks of {@link watchClockSteps}. */
 const LOOK_MS = 1_000
 
 /** Tells of every step of this machine's clock. @returns what stops it */
-export function watchSteps(onStep: (stepMs: number) => void): () => void {
-  const stepped = createStepDetector(Date.now, () => performance.now())
+export function watchClockSteps(onStep: (stepMs: number) => void): () => void {
+  const stepped = createClockStepDetector(Date.now, () => performance.now())
   const timer = setInterval(() => {
     const stepMs = stepped()
     if (stepMs !== 0) onStep(stepMs)

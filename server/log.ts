@@ -7,13 +7,13 @@ import { fstatSync } from 'node:fs'
 const FIELD_CHARS = 512
 
 /** What may wait for a reader that stands still: 10,000 lines of 400 bytes. Further lines are dropped. */
-const WAITING_BYTES = 4_194_304
+const MAX_BUFFERED_BYTES = 4_194_304
 
 /** Most entries of a list in a line. */
 const LIST_ITEMS = 20
 
-export type Fields = Record<string, unknown>
-export type Log = (event: string, fields?: Fields) => void
+export type LogFields = Record<string, unknown>
+export type Log = (event: string, fields?: LogFields) => void
 
 /** Levels of syslog(3). */
 const [ERROR, WARNING, INFO] = [3, 4, 6]
@@ -35,7 +35,7 @@ const LEVELS: ReadonlyMap<string, number> = new Map([
 ])
 
 /** The level of an event's lines. What became of a message is information, whatever it was. */
-export function levelOf(event: string): number {
+export function logLevel(event: string): number {
   return LEVELS.get(event) ?? (event.endsWith('-failed') ? WARNING : INFO)
 }
 
@@ -44,9 +44,9 @@ export function createLog(): Log {
   process.stdout.on('error', () => {})
   const toJournal = isJournal(1, process.env)
   return (event, fields = {}) => {
-    if (process.stdout.writableLength > WAITING_BYTES) return
+    if (process.stdout.writableLength > MAX_BUFFERED_BYTES) return
     const line = { event, time: new Date().toISOString(), ...fields }
-    const level = toJournal ? `<${levelOf(event)}>` : ''
+    const level = toJournal ? `<${logLevel(event)}>` : ''
     process.stdout.write(`${level}${JSON.stringify(line, short)}\n`)
   }
 }
@@ -85,7 +85,7 @@ export function limitFailures(log: Log, perSecond: number, now?: () => number): 
 }
 
 /** What an error says of itself in a log line: its message, its code, and where it was thrown. */
-export function errorFields(error: unknown): Fields {
+export function errorFields(error: unknown): LogFields {
   if (!(error instanceof Error)) return { error: String(error) }
   const at = error.stack
     ?.split('\n')

@@ -3,8 +3,8 @@
 // Usage: node server/main.ts --config FILE | --config-from-instance
 import { parseArgs } from 'node:util'
 import { InputError } from '../input/problems.ts'
-import { troubleFields } from './aws/errors.ts'
-import { watchSteps } from './clock.ts'
+import { awsErrorFields } from './aws/errors.ts'
+import { watchClockSteps } from './clock.ts'
 import type { Config } from './config/schema.ts'
 import { createDeliverer } from './delivery/deliver.ts'
 import { startForwarder } from './delivery/forwarder.ts'
@@ -22,9 +22,9 @@ import type { Queue } from './queue/queue.ts'
 import { openConfigured } from './queue/open.ts'
 import type { RouteSource } from './routing/file-source.ts'
 import { openRoutes } from './routing/open.ts'
-import { resolve, roleMailbox } from './routing/table.ts'
+import { resolveRecipient, roleMailbox } from './routing/table.ts'
 import { completeConfig, readConfig, type ConfigSource } from './config/complete.ts'
-import { watchLoad, type LoadWatch } from './smtp/admission.ts'
+import { startLoadMonitor, type LoadMonitor } from './smtp/admission.ts'
 import { createCanaryGate } from './smtp/canary.ts'
 import { startListener, type Listener } from './smtp/listener.ts'
 import { createTransactions } from './smtp/transaction.ts'
@@ -85,7 +85,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
   const queue = await openConfigured(config, {
     onError: (where, error) => {
       metrics.errors.inc({ where })
-      log('queue-failed', { where, ...troubleFields(error) })
+      log('queue-failed', { where, ...awsErrorFields(error) })
     },
     onCommit: ({ tookMs, lockWaitMs }) => {
       metrics.commitTime.observe(tookMs / 1_000)
@@ -93,7 +93,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
     },
   })
   const watch = await watchQueue(queue, metrics, log)
-  const stopWatchingSteps = watchSteps((stepMs) => {
+  const stopWatchingSteps = watchClockSteps((stepMs) => {
     metrics.clockSteps.inc({ direction: stepMs < 0 ? 'back' : 'forward' })
     log('clock-step', { stepMs: Math.round(stepMs) })
   })
@@ -167,15 +167,15 @@ async function leave(
   return code
 }
 
-function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadWatch> {
+function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadMonitor> {
   let logged = { text: '', atMs: -Infinity }
-  return watchLoad(queue, (error) => {
+  return startLoadMonitor(queue, (error) => {
     metrics.errors.inc({ where: 'queue-stats' })
     // Four a second of the same, for as long as a disk is full, would fill the log.
     const nowMs = performance.now()
     if (String(error) === logged.text && nowMs - logged.atMs < STATS_LOG_MS) return
     logged = { text: String(error), atMs: nowMs }
-    log('queue-stats-failed', troubleFields(error))
+    log('queue-stats-failed', awsErrorFields(error))
   })
 }
 
@@ -212,7 +212,7 @@ function sendersMailboxes(sender: string, routes: RouteSource, config: Config): 
   if (address === null) return []
   const original = address.domain === srs.domain ? reverseSrs(srs, address.local, Date.now()) : address
   if (original === null) return []
-  const resolution = resolve(routes.current() ?? new Map(), original, roleMailbox(config))
+  const resolution = resolveRecipient(routes.current() ?? new Map(), original, roleMailbox(config))
   if (resolution.kind === 'routed') return resolution.destinations.map(formatAddress)
   return resolution.kind === 'unknown-domain' ? [formatAddress(original)] : []
 }

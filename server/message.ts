@@ -1,7 +1,7 @@
 // The bytes of one message: line endings made CRLF, the header section looked at, our trace fields put in front.
 // Owns: what is refused as SMTP smuggling, and that everything else is only ever prepended to, so that DKIM
 // signatures survive. Pure but for what it is given.
-import { bounded } from './address.ts'
+import { truncated } from './address.ts'
 
 const CR = 0x0d
 const LF = 0x0a
@@ -24,12 +24,12 @@ export type Normaliser = {
 }
 
 /** What is done with NUL octets, which RFC 5322 section 4 forbids: told of, or left out. */
-export type NulOctets = 'refuse' | 'strip'
+export type NulOctetPolicy = 'refuse' | 'strip'
 
 const NUL = 0
 
 /** Rewrites bare CR and bare LF to CRLF (RFC 5321 section 2.3.8 forbids them), one chunk after the other. */
-export function createNormaliser(nulOctets: NulOctets = 'refuse'): Normaliser {
+export function createNormaliser(nulOctets: NulOctetPolicy = 'refuse'): Normaliser {
   let nul = false
   let pendingCr = false
   let smuggling = false
@@ -90,7 +90,7 @@ export function createNormaliser(nulOctets: NulOctets = 'refuse'): Normaliser {
 }
 
 /** What the header section says of the way a message has come. */
-export type Trace = {
+export type TraceFields = {
   headerBytes: number
   /** Received fields: hops so far (RFC 5321 section 6.3). */
   received: number
@@ -107,8 +107,13 @@ const DELIVERED_TO_FIELDS = 100
  * Reads the trace fields of the message at `hostname`, looking at no more than `limitBytes`.
  * A header section longer than that has `headerBytes` above the limit and is otherwise not looked at.
  */
-export function readTrace(message: Buffer, hostname: string, limitBytes: number): Trace {
-  const trace: Trace = { headerBytes: headerLength(message), received: 0, receivedHere: 0, deliveredTo: [] }
+export function readTrace(message: Buffer, hostname: string, limitBytes: number): TraceFields {
+  const trace: TraceFields = {
+    headerBytes: headerLength(message),
+    received: 0,
+    receivedHere: 0,
+    deliveredTo: [],
+  }
   if (trace.headerBytes > limitBytes) return trace
   const fields = message
     .toString('latin1', 0, trace.headerBytes)
@@ -140,7 +145,7 @@ export function headerLength(message: Buffer): number {
   return end === -1 ? message.length : end + 2
 }
 
-export type Reception = {
+export type ReceivedFieldValues = {
   helo: string
   clientAddress: string
   hostname: string
@@ -153,10 +158,10 @@ export type Reception = {
 }
 
 /** Our Received field (RFC 5321 section 4.4), with its line endings. */
-export function receivedField(reception: Reception): Buffer {
+export function receivedField(reception: ReceivedFieldValues): Buffer {
   const { helo, clientAddress, hostname, protocol, traceId, recipient, atMs } = reception
   const literal = clientAddress.includes(':') ? `[IPv6:${clientAddress}]` : `[${clientAddress}]`
-  const name = bounded(helo.replace(/[^\w.:[\]-]/g, '?'), 255) || 'unknown'
+  const name = truncated(helo.replace(/[^\w.:[\]-]/g, '?'), 255) || 'unknown'
   const lines = [
     `Received: from ${name} (${literal})`,
     `\tby ${hostname} with ${protocol} id ${traceId}`,

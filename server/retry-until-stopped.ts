@@ -3,7 +3,7 @@
 // outage: an InputError is passed on.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InputError } from '../input/problems.ts'
-import { troubleFields } from './aws/errors.ts'
+import { awsErrorFields } from './aws/errors.ts'
 import type { Log } from './log.ts'
 
 /** The process was told to stop while it waited. */
@@ -11,7 +11,7 @@ export class StoppedError extends Error {
   override readonly name = 'StoppedError'
 }
 
-export type Patience = {
+export type StopContext = {
   log: Log
   /** Aborted when the process is told to stop. */
   signal: AbortSignal
@@ -19,17 +19,17 @@ export type Patience = {
 
 /** Doubling from a quarter of a second: a network comes up within one; a service under load is asked 12 times a minute. */
 const FIRST_PAUSE_MS = 250
-const MOST_PAUSE_MS = 5_000
+const MAX_PAUSE_MS = 5_000
 
 /**
  * Makes attempts, for ever, until one works. Each failure is a `waiting` line in the log.
  * @param what is waited for, as the log calls it
  * @throws {InputError} the attempt's own. @throws {StoppedError} when the process is told to stop first.
  */
-export async function persist<T>(
+export async function retryUntilStopped<T>(
   what: string,
   attempt: () => Promise<T>,
-  { log, signal }: Patience,
+  { log, signal }: StopContext,
 ): Promise<T> {
   const stopped = Promise.withResolvers<never>()
   stopped.promise.catch(() => {})
@@ -37,12 +37,12 @@ export async function persist<T>(
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop)
   try {
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MOST_PAUSE_MS)) {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
       try {
         return await Promise.race([attempt(), stopped.promise])
       } catch (error) {
         if (error instanceof InputError || error instanceof StoppedError) throw error
-        log('waiting', { for: what, ...troubleFields(error) })
+        log('waiting', { for: what, ...awsErrorFields(error) })
       }
       await Promise.race([sleep(pauseMs), stopped.promise])
     }

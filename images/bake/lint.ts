@@ -2,7 +2,7 @@
 // lets somebody in, and files that make somebody root. Owns: the list of words and paths. Pure, save that it reads the
 // archive that becomes the root. Fails with one InputError that names every file, line and reason.
 import { basename, dirname } from 'node:path'
-import { InputError, shown, type Problem } from '../../input/problems.ts'
+import { InputError, formatValue, type Problem } from '../../input/problems.ts'
 import { listTar, textOf, type TarMember } from '../formats/tar-reader.ts'
 
 /** Programs that bring software or files from elsewhere. */
@@ -51,7 +51,7 @@ export function textProblems(path: string, text: string): Problem[] {
     const what = installsOrDownloads(line)
     if (what === null) return []
     const expected = `nothing that installs or downloads at boot (${what})`
-    return [{ key: `${path}:${index + 1}`, found: shown(line.trim()), expected }]
+    return [{ key: `${path}:${index + 1}`, found: formatValue(line.trim()), expected }]
   })
 }
 

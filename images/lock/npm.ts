@@ -1,7 +1,7 @@
 // The npm packages of the image, as npm's own lock (package-lock.json) has them: by version and integrity.
 // Owns: finding an entry and everything it needs at run time on the image's platform. Fails with InputError.
 import * as v from 'valibot'
-import { checkInput, InputError, readInput, shown, type Problem } from '../../input/problems.ts'
+import { checkInput, InputError, readInput, formatValue, type Problem } from '../../input/problems.ts'
 import type { BundledPackage } from '../bake/application.ts'
 import type { Spec } from '../spec.ts'
 import type { LockedNpm } from '../lock-file.ts'
@@ -37,7 +37,7 @@ export function lockedNpm(spec: Spec, packageLockFile: string): { node: LockedNp
   if (node?.version !== spec.node.version) {
     problems.push({
       key: spec.node.package,
-      found: shown(node?.version),
+      found: formatValue(node?.version),
       expected: `${spec.node.version}, as in the image's spec`,
     })
   }

@@ -2,7 +2,7 @@
 // of an image together, and what each exception must be called for. Fails with InputError that says what to do.
 import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
-import { InputError, shown, type Problem } from '../../input/problems.ts'
+import { InputError, formatValue, type Problem } from '../../input/problems.ts'
 import { readSignedReceipt, RECEIPT, type Receipt } from '../boot/receipt.ts'
 import { readManifest, type Manifest } from '../describe/manifest.ts'
 import { surveyDisk, type DiskSurvey } from './blocks.ts'
@@ -42,7 +42,7 @@ export async function surveyImage(folder: string, signal?: AbortSignal): Promise
   const architecture = ARCHITECTURES[manifest.architecture]
   if (architecture === undefined) {
     const expected = Object.keys(ARCHITECTURES).join(' or ')
-    const problem = { key: 'architecture', found: shown(manifest.architecture), expected }
+    const problem = { key: 'architecture', found: formatValue(manifest.architecture), expected }
     throw new InputError(join(folder, 'manifest.json'), [problem])
   }
   return { folder, disk, manifest, survey, architecture }

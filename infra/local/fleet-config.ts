@@ -2,7 +2,7 @@
 // Owns: its schema and what relative paths mean (relative to the file). Fails with InputError, all problems at once.
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
-import { checkInput, InputError, readInput, shown } from '../../input/problems.ts'
+import { checkInput, InputError, readInput, formatValue } from '../../input/problems.ts'
 import { scalingPolicySchema } from '../scaling/policy.ts'
 
 const port = v.pipe(
@@ -61,7 +61,9 @@ function withConcurrency(file: string, config: FleetConfig, value: unknown): Fle
   if (typeof inServer !== 'number') return config
   if (policy?.concurrency !== undefined && policy.concurrency !== inServer) {
     const expected = `${inServer}, as in server.delivery.concurrency, or no such key`
-    throw new InputError(file, [{ key: 'policy.concurrency', found: shown(policy.concurrency), expected }])
+    throw new InputError(file, [
+      { key: 'policy.concurrency', found: formatValue(policy.concurrency), expected },
+    ])
   }
   return { ...config, policy: { ...config.policy, concurrency: inServer } }
 }

@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts'
 
 export type AwsSettings = Config['aws']
 
-export type ClientOptions = {
+export type AwsClientOptions = {
   /** Seconds that the service may take before it answers, by what it was asked: a long poll. Default 0. */
   waitSeconds?: number
   /** Seconds that the service may take besides. Default 10. */
@@ -26,35 +26,35 @@ const ANSWER_SECONDS = 10
 /** DynamoDB is asked while leases run: three tries have to fit into the half minute that one lasts. */
 const DYNAMO_ANSWER_SECONDS = 5
 
-export async function sqsClient(aws: AwsSettings, options: ClientOptions = {}) {
+export async function sqsClient(aws: AwsSettings, options: AwsClientOptions = {}) {
   const { SQSClient } = await import('@aws-sdk/client-sqs')
   return new SQSClient(common(aws, aws.endpoints.sqs, options))
 }
 
 /** With an endpoint of its own, the bucket is part of the path: its name is in no DNS. */
-export async function s3Client(aws: AwsSettings, options: ClientOptions = {}) {
+export async function s3Client(aws: AwsSettings, options: AwsClientOptions = {}) {
   const { S3Client } = await import('@aws-sdk/client-s3')
   const { s3 } = aws.endpoints
   return new S3Client({ ...common(aws, s3, options), forcePathStyle: s3 !== undefined })
 }
 
-export async function dynamoClient(aws: AwsSettings, options: ClientOptions = {}) {
+export async function dynamoClient(aws: AwsSettings, options: AwsClientOptions = {}) {
   const { DynamoDBClient } = await import('@aws-sdk/client-dynamodb')
-  const patience = { answerSeconds: DYNAMO_ANSWER_SECONDS, ...options }
-  return new DynamoDBClient(common(aws, aws.endpoints.dynamodb, patience))
+  const withTimeout = { answerSeconds: DYNAMO_ANSWER_SECONDS, ...options }
+  return new DynamoDBClient(common(aws, aws.endpoints.dynamodb, withTimeout))
 }
 
-export async function ssmClient(aws: AwsSettings, options: ClientOptions = {}) {
+export async function ssmClient(aws: AwsSettings, options: AwsClientOptions = {}) {
   const { SSMClient } = await import('@aws-sdk/client-ssm')
   return new SSMClient(common(aws, aws.endpoints.ssm, options))
 }
 
-export async function autoScalingClient(aws: AwsSettings, options: ClientOptions = {}) {
+export async function autoScalingClient(aws: AwsSettings, options: AwsClientOptions = {}) {
   const { AutoScalingClient } = await import('@aws-sdk/client-auto-scaling')
   return new AutoScalingClient(common(aws, aws.endpoints.autoscaling, options))
 }
 
-function common({ region }: AwsSettings, endpoint: string | undefined, options: ClientOptions) {
+function common({ region }: AwsSettings, endpoint: string | undefined, options: AwsClientOptions) {
   const { waitSeconds = 0, answerSeconds = ANSWER_SECONDS, maxAttempts = 3 } = options
   const silenceMs = 1_000 * (answerSeconds + waitSeconds)
   return {

@@ -1,6 +1,6 @@
 // What an error of AWS means to whoever reads the log: one sentence. Owns: which errors are about credentials and
 // permissions, where the SDK's own words do not say what to do. Pure; any error will do.
-import { errorFields, type Fields } from '../log.ts'
+import { errorFields, type LogFields } from '../log.ts'
 
 /** Error codes of the services, which have no common word for it. */
 const DENIED = /^(AccessDenied(Exception)?|UnauthorizedOperation|AuthorizationError|Forbidden)$/
@@ -8,7 +8,7 @@ const NOT_ACCEPTED =
   /^(ExpiredToken(Exception)?|UnrecognizedClientException|InvalidClientTokenId|InvalidAccessKeyId|InvalidSignature(Exception)?|SignatureDoesNotMatch)$/
 
 /** The log fields of an error that a call to AWS, or anything else, ended with. */
-export function troubleFields(error: unknown): Fields {
+export function awsErrorFields(error: unknown): LogFields {
   if (!(error instanceof Error)) return errorFields(error)
   const { name, message } = error
   if (name === 'CredentialsProviderError' || name === 'TokenProviderError') {

@@ -2,24 +2,24 @@
 // learns them. Fails with InputError; what does not answer yet is waited for, until the process is told to stop.
 import { createMetadata, ENDPOINT_VARIABLE, type Metadata } from '../fleet/metadata.ts'
 import type { Config } from './schema.ts'
-import { loadConfig, loadInstanceConfig, type Loaded } from './load.ts'
+import { loadConfig, loadInstanceConfig, type LoadedConfig } from './load.ts'
 import type { Log } from '../log.ts'
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import { checkOpenFiles } from '../open-files.ts'
-import { persist, type Patience } from '../retry-until-stopped.ts'
+import { retryUntilStopped, type StopContext } from '../retry-until-stopped.ts'
 import { fillSecrets } from './secrets.ts'
-import { refuseAligned } from './srs-alignment.ts'
+import { checkSrsAlignment } from './srs-alignment.ts'
 
 /** A file, or whatever this machine was started with. */
 export type ConfigSource = { file: string } | 'instance'
 
 /** @throws {InputError} all problems at once. @throws {StoppedError} */
-export async function readConfig(source: ConfigSource, patience: Patience): Promise<Loaded> {
-  const loaded = source === 'instance' ? await loadInstanceConfig(patience) : loadConfig(source.file)
+export async function readConfig(source: ConfigSource, context: StopContext): Promise<LoadedConfig> {
+  const loaded = source === 'instance' ? await loadInstanceConfig(context) : loadConfig(source.file)
   const { hostname, srs } = loaded.config
   const place = source === 'instance' ? 'configuration of the instance' : source.file
   checkOpenFiles(place, loaded.config)
-  await refuseAligned(place, srs, [hostname])
+  await checkSrsAlignment(place, srs, [hostname])
   return loaded
 }
 
@@ -27,17 +27,17 @@ export async function readConfig(source: ConfigSource, patience: Patience): Prom
  * Fills in what the configuration leaves to the instance's metadata and to SSM.
  * @throws {InputError} for a secret that will not do. @throws {StoppedError}
  */
-export async function completeConfig(loaded: Loaded, patience: Patience): Promise<Loaded> {
+export async function completeConfig(loaded: LoadedConfig, context: StopContext): Promise<LoadedConfig> {
   const { config } = loaded
   if (!usesAws(config)) return loaded
   prepareSdk(config)
   const region =
     config.aws.region ??
     process.env['AWS_REGION'] ??
-    (await regionOf(createMetadata(config.aws.endpoints.metadata), patience))
+    (await regionOf(createMetadata(config.aws.endpoints.metadata), context))
   const settled = { ...loaded, config: { ...config, aws: { ...config.aws, region } } }
-  void sayMissingCredentials(settled.config, patience.log)
-  return fillSecrets(settled, patience)
+  void sayMissingCredentials(settled.config, context.log)
+  return fillSecrets(settled, context)
 }
 
 function usesAws({ queue, routes, srs, tls, fleet }: Config): boolean {
@@ -52,15 +52,15 @@ function prepareSdk({ aws }: Config): void {
   if (metadata !== undefined) process.env[ENDPOINT_VARIABLE] ??= metadata
 }
 
-async function regionOf(metadata: Metadata, patience: Patience): Promise<string> {
-  return persist(
+async function regionOf(metadata: Metadata, context: StopContext): Promise<string> {
+  return retryUntilStopped(
     'region',
     async () => {
       const region = await metadata.get('meta-data/placement/region')
       if (region === null) throw new Error('the metadata service knows no region')
       return region
     },
-    patience,
+    context,
   )
 }
 
@@ -71,7 +71,7 @@ async function sayMissingCredentials({ aws }: Config, log: Log): Promise<void> {
   try {
     await client.config.credentials()
   } catch (error) {
-    log('aws-credentials', troubleFields(error))
+    log('aws-credentials', awsErrorFields(error))
   }
   client.destroy()
 }

@@ -7,13 +7,13 @@ import { createSecureContext } from 'node:tls'
 import { InputError, parseInput, readInput, type Problem } from '../../input/problems.ts'
 import { checkConfig, type Config } from './schema.ts'
 import { createMetadata } from '../fleet/metadata.ts'
-import { persist, type Patience } from '../retry-until-stopped.ts'
+import { retryUntilStopped, type StopContext } from '../retry-until-stopped.ts'
 
 /** Key and certificate in PEM, read at start so that a missing one is a bad config, not a failed handshake. */
 export type TlsFiles = { key: Buffer; cert: Buffer }
 
 /** `tls` is null without TLS, and while its key is still to be had from SSM. */
-export type Loaded = { config: Config; tls: TlsFiles | null }
+export type LoadedConfig = { config: Config; tls: TlsFiles | null }
 
 /** The name of the systemd credential that an image's boot can be given. */
 const CREDENTIAL = 'mailfleet.config'
@@ -22,7 +22,7 @@ const CREDENTIAL = 'mailfleet.config'
  * Reads and checks the configuration in `file` (JSON or YAML), and the TLS files it names.
  * @throws {InputError} naming every key that does not fit and every file that cannot be read.
  */
-export function loadConfig(file: string): Loaded {
+export function loadConfig(file: string): LoadedConfig {
   return load(file, readInput(file))
 }
 
@@ -31,21 +31,21 @@ export function loadConfig(file: string): Loaded {
  * user data.
  * @throws {InputError} as {@link loadConfig}; also if there is neither. @throws {StoppedError}
  */
-export async function loadInstanceConfig(patience: Patience): Promise<Loaded> {
+export async function loadInstanceConfig(context: StopContext): Promise<LoadedConfig> {
   const { CREDENTIALS_DIRECTORY } = process.env
   if (CREDENTIALS_DIRECTORY !== undefined) {
     const file = join(CREDENTIALS_DIRECTORY, CREDENTIAL)
     if (existsSync(file)) return loadConfig(file)
   }
   const metadata = createMetadata()
-  const text = await persist('user data', () => metadata.get('user-data'), patience)
+  const text = await retryUntilStopped('user data', () => metadata.get('user-data'), context)
   const name = 'user data of the instance'
   if (text !== null) return load(name, parseInput(name, text))
   const expected = `the configuration, or a credential ${CREDENTIAL}`
   throw new InputError(name, [{ key: '', found: 'nothing', expected }])
 }
 
-function load(name: string, value: unknown): Loaded {
+function load(name: string, value: unknown): LoadedConfig {
   const config = checkConfig(name, value)
   if (config.tls?.keyFile === undefined) return { config, tls: null }
   const problems: Problem[] = []

@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { checkInput, InputError } from '../../input/problems.ts'
 import { ssmClient, type AwsSettings } from '../aws/clients.ts'
-import { troubleFields } from '../aws/errors.ts'
-import { keyProblems, type Loaded } from './load.ts'
-import { persist, type Patience } from '../retry-until-stopped.ts'
-import { Secrets } from './srs.ts'
+import { awsErrorFields } from '../aws/errors.ts'
+import { keyProblems, type LoadedConfig } from './load.ts'
+import { retryUntilStopped, type StopContext } from '../retry-until-stopped.ts'
+import { SrsSecrets } from './srs.ts'
 
 /** Reads a parameter's value. @throws the SDK's error. */
 type Read = (name: string) => Promise<string>
@@ -20,20 +20,20 @@ const POLL_MS = 60_000
 
 /**
  * Fills in what `loaded` names by SSM parameters; what has none stays as it is. The SRS secrets of the result are a getter:
- * it gives those that were read last, until `patience` ends.
+ * it gives those that were read last, until `context` ends.
  * @throws {InputError} for a value that is no secret, or no key. @throws {StoppedError}
  */
-export async function fillSecrets(loaded: Loaded, patience: Patience): Promise<Loaded> {
+export async function fillSecrets(loaded: LoadedConfig, context: StopContext): Promise<LoadedConfig> {
   const { config } = loaded
   const { secretsParameter } = config.srs
   const { keyParameter, certParameter } = config.tls ?? {}
   if (secretsParameter === undefined && keyParameter === undefined) return loaded
-  const read = await reader(config.aws, patience.signal)
-  const waitFor = (name: string) => persist(`SSM parameter ${name}`, () => read(name), patience)
+  const read = await reader(config.aws, context.signal)
+  const waitFor = (name: string) => retryUntilStopped(`SSM parameter ${name}`, () => read(name), context)
   let { srs } = config
   if (secretsParameter !== undefined) {
     const first = secretLines(secretsParameter, await waitFor(secretsParameter))
-    srs = followSecrets({ ...srs, secretsParameter, secrets: first }, read, patience)
+    srs = followSecrets({ ...srs, secretsParameter, secrets: first }, read, context)
   }
   const filled = { ...config, srs }
   if (keyParameter === undefined || certParameter === undefined) return { ...loaded, config: filled }
@@ -57,11 +57,11 @@ async function reader(aws: AwsSettings, signal: AbortSignal): Promise<Read> {
   }
 }
 
-type SrsSettings = Loaded['config']['srs']
+type SrsSettings = LoadedConfig['config']['srs']
 type Followed = SrsSettings & { secretsParameter: string }
 
 /** @returns the settings with the secrets that were read last; do not copy them by a spread. */
-function followSecrets(settings: Followed, read: Read, { log, signal }: Patience): SrsSettings {
+function followSecrets(settings: Followed, read: Read, { log, signal }: StopContext): SrsSettings {
   const { secretsParameter, secretsPollMs = POLL_MS } = settings
   let { secrets } = settings
 
@@ -73,7 +73,7 @@ function followSecrets(settings: Followed, read: Read, { log, signal }: Patience
       log('secrets-changed', { secrets: found.length, signsWithAnother: found[0] !== secrets[0] })
       secrets = found
     } catch (error) {
-      if (!signal.aborted) log('secrets-failed', { parameter: secretsParameter, ...troubleFields(error) })
+      if (!signal.aborted) log('secrets-failed', { parameter: secretsParameter, ...awsErrorFields(error) })
     }
   }
 
@@ -99,5 +99,5 @@ function secretLines(name: string, value: string): string[] {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
-  return checkInput(name, v.strictObject({ secrets: Secrets }), { secrets }).secrets
+  return checkInput(name, v.strictObject({ secrets: SrsSecrets }), { secrets }).secrets
 }

@@ -11,7 +11,11 @@ type SrsNames = { domain: string; acknowledgeAligned?: string | undefined }
  * @param place what is refused: a configuration, or the routes that it goes with
  * @throws {InputError} if the SRS domain is aligned with one of `names`, and that is not acknowledged.
  */
-export async function refuseAligned(place: string, srs: SrsNames, names: Iterable<string>): Promise<void> {
+export async function checkSrsAlignment(
+  place: string,
+  srs: SrsNames,
+  names: Iterable<string>,
+): Promise<void> {
   const { domain, acknowledgeAligned: acknowledged } = srs
   const ending = lastLabels(domain)
   // An organisational domain has two labels or more: names whose last two differ share none.

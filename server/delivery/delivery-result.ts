@@ -1,7 +1,7 @@
 // How an attempt at one destination ended, as a value.
 // Owns: reading SMTP replies and connection errors into outcomes. Pure. Only a 5yz reply of the remote host, or an
 // answer of DNS that says there is no such place, is a failure; everything else may go better later.
-import { bounded } from '../address.ts'
+import { truncated } from '../address.ts'
 
 /** Why a destination is to be tried again. */
 export type Cause = 'dns' | 'connect' | 'remote' | 'local'
@@ -60,5 +60,5 @@ export function statusOf(reply: string): string | null {
 }
 
 function shortReply(reply: string): string {
-  return bounded(reply, REPLY_CHARS)
+  return truncated(reply, REPLY_CHARS)
 }

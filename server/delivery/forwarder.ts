@@ -1,7 +1,7 @@
 // The forwarder: takes due entries off the shared queue and has them delivered, a bounded number at a time.
 // Owns: slots, polling, and stopping. Leases no more than it has slots for, so that work spreads over instances. Trouble with the queue makes it wait; the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import { errorFields } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
@@ -117,7 +117,7 @@ async function take(
     return await queue.lease(max, leaseMs)
   } catch (error) {
     metrics.errors.inc({ where: 'lease' })
-    log('lease-failed', troubleFields(error))
+    log('lease-failed', awsErrorFields(error))
     return null
   }
 }

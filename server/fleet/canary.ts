@@ -4,7 +4,7 @@
 // forwarder has taken any entry off the queue; and a queue that is full has at least been asked.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnections } from '../delivery/connection-pool.ts'
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { CanaryGate } from '../smtp/canary.ts'
@@ -61,7 +61,7 @@ export function startCanary(options: CanaryOptions): Canary {
         return back.resolve()
       } catch (error) {
         if (signal.aborted) return
-        const fields = troubleFields(error)
+        const fields = awsErrorFields(error)
         problem = `canary not back: ${String(fields['error'])}`
         metrics.errors.inc({ where: 'canary' })
         log('canary-failed', fields)

@@ -5,7 +5,7 @@
 // Source: Amazon EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata"; Amazon
 // EC2 user guide, "Spot Instance interruption notices".
 import { setTimeout as sleep } from 'node:timers/promises'
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../log.ts'
 import type { AutoScaling } from './auto-scaling.ts'
@@ -119,7 +119,7 @@ function troubleOf({ metrics, log }: LifecycleOptions) {
       return true
     } catch (error) {
       metrics.errors.inc({ where })
-      log(`${where}-failed`, troubleFields(error))
+      log(`${where}-failed`, awsErrorFields(error))
       return false
     }
   }

@@ -5,7 +5,7 @@
 import { LOAD_PARTITION, type LoadReportAttribute } from '../../contract/load-report.ts'
 import type { AttributeValue, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamoClient, type AwsSettings } from '../aws/clients.ts'
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 
@@ -54,7 +54,7 @@ export function startLoadReport(options: LoadReportOptions): () => void {
     report()
       .catch((error: unknown) => {
         metrics.errors.inc({ where: 'load-report' })
-        log('load-report-failed', troubleFields(error))
+        log('load-report-failed', awsErrorFields(error))
       })
       .finally(() => {
         busy = false

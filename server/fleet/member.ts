@@ -1,11 +1,11 @@
 // An instance as a member of a fleet: what it does beside its mail. Owns: which of these parts there are. Without
 // `fleet` in the configuration there are none, and it is ready once it has routes. None of them fails.
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../log.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
-import type { LoadWatch } from '../smtp/admission.ts'
+import type { LoadMonitor } from '../smtp/admission.ts'
 import type { CanaryGate } from '../smtp/canary.ts'
 import type { Listener } from '../smtp/listener.ts'
 import { connectAutoScaling, type AutoScaling } from './auto-scaling.ts'
@@ -25,7 +25,7 @@ export type MemberOptions = {
   /** Whether the own forwarder has taken any entry off the queue. */
   hasSettled: () => boolean
   gate: CanaryGate
-  watch: LoadWatch
+  watch: LoadMonitor
   metrics: Metrics
   log: Log
   stop: Stop
@@ -82,7 +82,7 @@ async function sharedOutage({ routes, queue }: MemberOptions): Promise<string | 
     await queue.settled('none')
     return null
   } catch (error) {
-    return `queue: ${String(troubleFields(error)['error'])}`
+    return `queue: ${String(awsErrorFields(error)['error'])}`
   }
 }
 

@@ -2,8 +2,8 @@
 // Fails with InputError: at the start the table is refused, later the last good table stays in force.
 import { InputError } from '../../input/problems.ts'
 import type { Config } from '../config/schema.ts'
-import { refuseAligned } from '../config/srs-alignment.ts'
-import { resolve, roleMailbox, type Routes } from './table.ts'
+import { checkSrsAlignment } from '../config/srs-alignment.ts'
+import { resolveRecipient, roleMailbox, type Routes } from './table.ts'
 
 /** @throws {InputError} if the SRS domain is aligned with a routed domain, or no mailbox is behind `postmaster`. */
 export async function checkRoutes(
@@ -11,10 +11,10 @@ export async function checkRoutes(
   routes: Routes,
   config: Pick<Config, 'srs' | 'hostname' | 'postmaster'>,
 ): Promise<void> {
-  await refuseAligned(place, config.srs, routes.keys())
+  await checkSrsAlignment(place, config.srs, routes.keys())
   const roles = roleMailbox(config)
   const { postmaster } = roles
-  if (!routes.has(postmaster.domain) || resolve(routes, postmaster, roles).kind === 'routed') return
+  if (!routes.has(postmaster.domain) || resolveRecipient(routes, postmaster, roles).kind === 'routed') return
   const expected = `an alias ${postmaster.local}, since the setting postmaster is ${config.postmaster}`
   throw new InputError(place, [
     {

@@ -5,7 +5,7 @@ import { constants, type Stats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { InputError } from '../../input/problems.ts'
 import { loadRoutes } from './load.ts'
-import { MOST_BYTES, tooLarge } from './routes-text.ts'
+import { MAX_ROUTES_BYTES, routesTooLarge } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
 /** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
@@ -93,7 +93,7 @@ async function readBytes(file: string): Promise<Uint8Array> {
   try {
     const about = await handle.stat()
     if (!about.isFile()) throw unreadable(file, kindOf(about))
-    if (about.size > MOST_BYTES) throw tooLarge(file, about.size)
+    if (about.size > MAX_ROUTES_BYTES) throw routesTooLarge(file, about.size)
     return await handle.readFile()
   } finally {
     await handle.close()

@@ -16,12 +16,16 @@ const HEAP_MB = 1_024
 type Part = { domain: string; aliases: [alias: string, mailboxes: readonly Address[]][] }[]
 
 /** The thread's answers. It sends the next part when asked: queued messages would all be read in one turn. */
-type Answer = { parts: Part } | { done: true } | { problems: readonly Problem[] }
+type WorkerMessage = { parts: Part } | { done: true } | { problems: readonly Problem[] }
 
 type Task = { routesName: string; bytes: Uint8Array }
 
 /** As {@link parseRoutesText}, on a thread. @throws {InputError} or the reason of `signal`, which ends the thread. */
-export async function loadOnThread(name: string, bytes: Uint8Array, signal: AbortSignal): Promise<Routes> {
+export async function loadRoutesOnThread(
+  name: string,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<Routes> {
   signal.throwIfAborted()
   const task: Task = { routesName: name, bytes }
   const worker = new Worker(import.meta.filename, {
@@ -34,7 +38,7 @@ export async function loadOnThread(name: string, bytes: Uint8Array, signal: Abor
   signal.addEventListener('abort', abort)
   worker.on('error', (error: Error) => reject(died(name, error)))
   worker.on('exit', (code) => reject(died(name, new Error(`exit code ${code}`))))
-  worker.on('message', (answer: Answer) => {
+  worker.on('message', (answer: WorkerMessage) => {
     if ('problems' in answer) reject(new InputError(name, answer.problems))
     else if ('done' in answer) resolve(routes)
     else {
@@ -68,7 +72,7 @@ function addPart(routes: Map<string, Map<string, readonly Address[]>>, part: Par
 }
 
 /** The table in parts of at most {@link PART_ALIASES} aliases, or as many empty domains. */
-export function* partsOf(routes: Routes): Generator<Part, void> {
+export function* splitRoutes(routes: Routes): Generator<Part, void> {
   let part: Part = []
   let room = PART_ALIASES
   for (const [domain, table] of routes) {
@@ -92,17 +96,17 @@ export function* partsOf(routes: Routes): Generator<Part, void> {
 /** The thread's own end. An error that is not an InputError ends the thread, and the main thread hears of it. */
 function answerOn(port: NonNullable<typeof parentPort>, { routesName, bytes }: Task): void {
   try {
-    const parts = partsOf(parseRoutesText(routesName, Buffer.from(bytes).toString()))
+    const parts = splitRoutes(parseRoutesText(routesName, Buffer.from(bytes).toString()))
     const next = () => {
       const part = parts.next()
-      const answer: Answer = part.done === true ? { done: true } : { parts: part.value }
+      const answer: WorkerMessage = part.done === true ? { done: true } : { parts: part.value }
       port.postMessage(answer)
     }
     port.on('message', next)
     next()
   } catch (error) {
     if (!(error instanceof InputError)) throw error
-    const answer: Answer = { problems: error.problems }
+    const answer: WorkerMessage = { problems: error.problems }
     port.postMessage(answer)
   }
 }

@@ -12,6 +12,6 @@ const SMALL_BYTES = 65_536
  */
 export async function loadRoutes(name: string, bytes: Uint8Array, signal: AbortSignal): Promise<Routes> {
   if (bytes.length < SMALL_BYTES) return parseRoutesText(name, Buffer.from(bytes).toString())
-  const { loadOnThread } = await import('./load-thread.ts')
-  return loadOnThread(name, bytes, signal)
+  const { loadRoutesOnThread } = await import('./load-thread.ts')
+  return loadRoutesOnThread(name, bytes, signal)
 }

@@ -5,10 +5,10 @@ import { InputError, parseInput, type Problem } from '../../input/problems.ts'
 import { parseRoutes, type Routes } from './table.ts'
 
 /** 32 MiB of JSON, some 700,000 aliases, take a few seconds of a thread of their own. */
-export const MOST_BYTES = 33_554_432
+export const MAX_ROUTES_BYTES = 33_554_432
 
 /** About 10 s of such a thread, see below. */
-const MOST_YAML_CHARS = 2_097_152
+const MAX_YAML_CHARS = 2_097_152
 
 /** From this size on JSON is read as JSON: as YAML, 1 MB takes seconds. */
 const LARGE_CHARS = 262_144
@@ -47,13 +47,17 @@ function parseText(name: string, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    if (text.length > MOST_YAML_CHARS)
-      throw tooLarge(name, text.length, `JSON, or at most ${MOST_YAML_CHARS} characters of YAML`)
+    if (text.length > MAX_YAML_CHARS)
+      throw routesTooLarge(name, text.length, `JSON, or at most ${MAX_YAML_CHARS} characters of YAML`)
     return parseInput(name, text)
   }
 }
 
-/** The error of a table of more than {@link MOST_BYTES}. */
-export function tooLarge(name: string, size: number, expected = `at most ${MOST_BYTES} bytes`): InputError {
+/** The error of a table of more than {@link MAX_ROUTES_BYTES}. */
+export function routesTooLarge(
+  name: string,
+  size: number,
+  expected = `at most ${MAX_ROUTES_BYTES} bytes`,
+): InputError {
   return new InputError(name, [{ key: '', found: `${size}`, expected }])
 }

@@ -3,10 +3,10 @@
 // fails: until the first table is there, nobody can say an alias is unknown (451), and it goes on asking.
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { InputError } from '../../input/problems.ts'
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import type { ReloadReport, RoutesCheck, RouteSource } from './file-source.ts'
 import { loadRoutes } from './load.ts'
-import { MOST_BYTES, tooLarge } from './routes-text.ts'
+import { MAX_ROUTES_BYTES, routesTooLarge } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
 type S3SourceOptions = {
@@ -79,7 +79,7 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
 
 /** Whoever may not list a bucket is told that access is denied, too, when the object is not there (GetObject's 403). */
 function saidOf(error: unknown): string {
-  const said = String(troubleFields(error)['error'])
+  const said = String(awsErrorFields(error)['error'])
   return error instanceof Error && error.name === 'AccessDenied' ? `${said} (or it is not there)` : said
 }
 
@@ -95,15 +95,15 @@ async function readBody(name: string, { Body, ContentLength = 0 }: GetObjectComm
   const stream = Body as AsyncIterable<Uint8Array> & { destroy: () => void }
   const chunks: Uint8Array[] = []
   let bytes = ContentLength
-  if (bytes <= MOST_BYTES) {
+  if (bytes <= MAX_ROUTES_BYTES) {
     bytes = 0
     for await (const chunk of stream) {
       bytes += chunk.length
-      if (bytes > MOST_BYTES) break
+      if (bytes > MAX_ROUTES_BYTES) break
       chunks.push(chunk)
     }
   }
-  if (bytes <= MOST_BYTES) return Buffer.concat(chunks)
+  if (bytes <= MAX_ROUTES_BYTES) return Buffer.concat(chunks)
   stream.destroy()
-  return tooLarge(name, bytes)
+  return routesTooLarge(name, bytes)
 }

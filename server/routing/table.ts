@@ -180,7 +180,7 @@ function parseAliases(
  * postmaster@ and abuse@ else the role mailbox.
  * Destinations at own domains are followed in turn; each mailbox appears once.
  */
-export function resolve(routes: Routes, recipient: Address, roles: RoleMailbox): Resolution {
+export function resolveRecipient(routes: Routes, recipient: Address, roles: RoleMailbox): Resolution {
   const destinations = new Map<string, Address>()
   const visited = new Set<string>()
   let looped = false

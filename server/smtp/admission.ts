@@ -5,15 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import type { QueueStats } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
-import { refusals, type Refusal } from './refusal.ts'
+import { refusals, type SmtpRefusal } from './refusal.ts'
 
-export type Limits = Config['limits']
+export type AdmissionLimits = Config['limits']
 
 /** May this client open another connection? Counts include the one asking. */
 export function admitConnection(
   counts: { draining: boolean; connections: number; fromClient: number },
-  limits: Pick<Limits, 'connections' | 'connectionsPerClient'>,
-): Refusal | null {
+  limits: Pick<AdmissionLimits, 'connections' | 'connectionsPerClient'>,
+): SmtpRefusal | null {
   if (counts.draining) return refusals.draining
   if (counts.connections > limits.connections) return refusals.tooManyConnections
   if (counts.fromClient > limits.connectionsPerClient) return refusals.tooManyFromClient
@@ -24,7 +24,7 @@ export function admitConnection(
  * Whom connections are counted against: an IPv4 address, or the /64 of an IPv6 address, which every host there may
  * pick its addresses from (RFC 4291 section 2.5.4).
  */
-export function clientOf(address: string): string {
+export function clientKey(address: string): string {
   if (!address.includes(':')) return address
   const [before = [], after] = address.split('::').map((side) => (side === '' ? [] : side.split(':')))
   const zeros = after === undefined ? 0 : Math.max(8 - before.length - after.length, 0)
@@ -33,7 +33,7 @@ export function clientOf(address: string): string {
   return `${network.join(':')}::/64`
 }
 
-export type Load = {
+export type ServerLoad = {
   /** The shared queue as last seen; null when it could not be asked. */
   stats: QueueStats | null
   /** Messages accepted here since then, and their bytes. */
@@ -45,11 +45,11 @@ export type Load = {
 
 /** May a message of `sizeBytes` (0: not announced) be sent now? */
 export function admitMessage(
-  load: Load,
+  load: ServerLoad,
   sizeBytes: number,
-  limits: Pick<Limits, 'readyEntries' | 'bufferedBytes'>,
+  limits: Pick<AdmissionLimits, 'readyEntries' | 'bufferedBytes'>,
   queue: { maxEntries: number; maxBytes: number },
-): Refusal | null {
+): SmtpRefusal | null {
   const { stats, acceptedSince, acceptedBytesSince, bufferedBytes } = load
   if (stats === null) return refusals.queueDown
   if (stats.entries + acceptedSince >= queue.maxEntries) return refusals.queueFull
@@ -59,25 +59,25 @@ export function admitMessage(
   return null
 }
 
-export type LoadWatch = {
-  load: Load
+export type LoadMonitor = {
+  load: ServerLoad
   accepted: (sizeBytes: number) => void
   stop: () => void
 }
 
 /** A queue that does not say for so long is one that cannot be asked: mail is answered 451 meanwhile. */
-const FIRST_LOOK_MS = 1_000
+const FIRST_POLL_MS = 1_000
 
 /**
  * Keeps a snapshot of the queue's figures, taken every `statsMs`; the first before it resolves, unless that takes more
  * than a second. `onError` hears of a failure to take it. What came in while a queue was being asked may be in its
  * answer or not: it counts on.
  */
-export async function watchLoad(
+export async function startLoadMonitor(
   queue: Pick<Queue, 'stats' | 'statsMs'>,
   onError: (error: unknown) => void,
-): Promise<LoadWatch> {
-  const load: Load = { stats: null, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
+): Promise<LoadMonitor> {
+  const load: ServerLoad = { stats: null, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
   let looking = false
 
   async function look(): Promise<void> {
@@ -96,7 +96,7 @@ export async function watchLoad(
   }
 
   const first = look()
-  await Promise.race([first, sleep(FIRST_LOOK_MS, undefined, { ref: false })])
+  await Promise.race([first, sleep(FIRST_POLL_MS, undefined, { ref: false })])
   const timer = setInterval(() => void look(), queue.statsMs)
   timer.unref()
   return {

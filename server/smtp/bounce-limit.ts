@@ -2,7 +2,7 @@
 // Only addresses that we signed are counted, so that no stranger can fill the table with made-up ones.
 
 /** Addresses counted at once; the one counted first gives way. */
-const MOST_ADDRESSES = 10_000
+const MAX_ADDRESSES = 10_000
 const HOUR_MS = 3_600_000
 
 export type BounceLimit = {
@@ -20,7 +20,7 @@ export function createBounceLimit(perHour: number): BounceLimit {
       if (known !== undefined && nowMs - known.sinceMs < HOUR_MS && nowMs >= known.sinceMs)
         return ++known.count <= perHour
       counts.delete(key)
-      if (counts.size >= MOST_ADDRESSES) counts.delete(counts.keys().next().value ?? '')
+      if (counts.size >= MAX_ADDRESSES) counts.delete(counts.keys().next().value ?? '')
       counts.set(key, { count: 1, sinceMs: nowMs })
       return true
     },

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { parseAddress } from '../address.ts'
 import type { NewEntry } from '../queue/entry.ts'
-import type { Refusal } from './refusal.ts'
+import type { SmtpRefusal } from './refusal.ts'
 
 /** Both ends of a connection. */
 type Ends = { localAddress: string; remoteAddress: string }
@@ -53,6 +53,6 @@ export function canaryEntry(sizeBytes: number, nowMs: number): NewEntry {
 }
 
 /** A refused canary is no message that will come back: it must not count toward demand. */
-export function canaryRefusal(refusal: Refusal): Refusal {
+export function canaryRefusal(refusal: SmtpRefusal): SmtpRefusal {
   return { ...refusal, reason: 'canary' }
 }

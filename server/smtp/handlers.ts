@@ -5,9 +5,9 @@ import type { Config } from '../config/schema.ts'
 import type { TlsFiles } from '../config/load.ts'
 import { isFault, type Metrics } from '../metrics.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
-import { admitConnection, clientOf } from './admission.ts'
-import type { Refused, RefusedDemand } from './refused-demand.ts'
-import { refusalError, refusals, type Refusal } from './refusal.ts'
+import { admitConnection, clientKey } from './admission.ts'
+import type { RefusedMessage, RefusedDemand } from './refused-demand.ts'
+import { refusalError, refusals, type SmtpRefusal } from './refusal.ts'
 import type { Transactions } from './transaction.ts'
 
 /** Longest command line: RFC 5321 section 4.5.3.1.4 asks for 512 octets; long VERP addresses need some more. */
@@ -17,9 +17,13 @@ const COMMAND_BYTES = 2_048
 const REFUSALS_LOGGED = 50
 
 /** Who is connected, kept by the listener. */
-export type Connected = { draining: boolean; connections: number; fromClient: ReadonlyMap<string, number> }
+export type ConnectionCounts = {
+  draining: boolean
+  connections: number
+  fromClient: ReadonlyMap<string, number>
+}
 
-export type HandlerOptions = {
+export type SmtpHandlerOptions = {
   config: Config
   tls: TlsFiles | null
   transactions: Transactions
@@ -31,15 +35,15 @@ export type HandlerOptions = {
 type About = { reversePath?: string; sizeBytes?: number; recipient?: string }
 
 /** What the listener adds: it knows how many sessions are sending a message. */
-type WithDemand = HandlerOptions & { demand: RefusedDemand }
+type WithDemand = SmtpHandlerOptions & { demand: RefusedDemand }
 
 /** The options of an SMTPServer that answers as `transactions` decide. */
-export function serverOptions(options: WithDemand, connected: Connected): SMTPServerOptions {
+export function smtpServerOptions(options: WithDemand, connected: ConnectionCounts): SMTPServerOptions {
   const { config, tls, transactions } = options
   const { decide, receive } = guard(options)
   const rejected = new WeakMap<SMTPServerSession, number>()
 
-  const countRejected = (session: SMTPServerSession): Refusal | null => {
+  const countRejected = (session: SMTPServerSession): SmtpRefusal | null => {
     const count = (rejected.get(session) ?? 0) + 1
     rejected.set(session, count)
     return count > config.limits.rejectedRecipients ? refusals.tooManyRejected : null
@@ -52,7 +56,7 @@ export function serverOptions(options: WithDemand, connected: Connected): SMTPSe
       const counts = {
         draining,
         connections,
-        fromClient: fromClient.get(clientOf(session.remoteAddress)) ?? 0,
+        fromClient: fromClient.get(clientKey(session.remoteAddress)) ?? 0,
       }
       callback(decide(session, 'connect', () => admitConnection(counts, config.limits), {}))
     },
@@ -100,7 +104,7 @@ function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
 function guard({ metrics, demand, log: unlimited }: WithDemand) {
   const log = limitLog(unlimited, REFUSALS_LOGGED)
 
-  function note(refusal: Refusal, session: SMTPServerSession, about: About): Error {
+  function note(refusal: SmtpRefusal, session: SMTPServerSession, about: About): Error {
     const { reason, code, text } = refusal
     metrics.refused.inc({ reason })
     if (isFault(reason)) metrics.refusedFaults.inc()
@@ -109,14 +113,19 @@ function guard({ metrics, demand, log: unlimited }: WithDemand) {
     return refusalError(refusal)
   }
 
-  function unexpected(where: string, error: unknown): Refusal {
+  function unexpected(where: string, error: unknown): SmtpRefusal {
     metrics.errors.inc({ where })
     log('handler-failed', { where, ...errorFields(error) })
     return refusals.internal
   }
 
-  function decide(session: SMTPServerSession, where: string, decision: () => Refusal | null, about: About) {
-    let refusal: Refusal | null
+  function decide(
+    session: SMTPServerSession,
+    where: string,
+    decision: () => SmtpRefusal | null,
+    about: About,
+  ) {
+    let refusal: SmtpRefusal | null
     try {
       refusal = decision()
     } catch (error) {
@@ -126,7 +135,7 @@ function guard({ metrics, demand, log: unlimited }: WithDemand) {
   }
 
   /** Resolves with the queue's id of the message, or the error to answer. Never rejects. */
-  async function receive(session: SMTPServerSession, take: () => Promise<{ id: string } | Refusal>) {
+  async function receive(session: SMTPServerSession, take: () => Promise<{ id: string } | SmtpRefusal>) {
     try {
       const result = await take()
       return 'id' in result ? result.id : note(result, session, messageOf(session.envelope.mailFrom))
@@ -153,6 +162,6 @@ function messageOf(mailFrom: SMTPServerAddress | false): About {
 function refusedOf(
   { remoteAddress }: SMTPServerSession,
   { reversePath = '', sizeBytes = 0 }: About,
-): Refused {
+): RefusedMessage {
   return { clientAddress: remoteAddress, reversePath, sizeBytes }
 }

@@ -9,10 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
 import type { Config } from '../config/schema.ts'
 import { errorFields, limitLog, type Log } from '../log.ts'
-import { clientOf } from './admission.ts'
-import { serverOptions, type HandlerOptions } from './handlers.ts'
+import { clientKey } from './admission.ts'
+import { smtpServerOptions, type SmtpHandlerOptions } from './handlers.ts'
 import { createRefusedDemand } from './refused-demand.ts'
-import { sessionClass, useSessions, type Session } from './session.ts'
+import { createSessionClass, useSessions, type SmtpSession } from './session.ts'
 
 /** Connections the kernel may hold for us before they are accepted; Linux caps it at net.core.somaxconn, 4,096. */
 const BACKLOG = 1_024
@@ -48,7 +48,7 @@ export type Listener = {
 type State = { draining: boolean; connections: number; accepted: number; fromClient: Map<string, number> }
 
 /** Starts listening; resolves once connections are taken. @throws when the address is in use or not ours to bind. */
-export async function startListener(options: HandlerOptions): Promise<Listener> {
+export async function startListener(options: SmtpHandlerOptions): Promise<Listener> {
   const { config, metrics, log } = options
   const state: State = { draining: false, connections: 0, accepted: 0, fromClient: new Map() }
   const demand = createRefusedDemand({
@@ -56,11 +56,11 @@ export async function startListener(options: HandlerOptions): Promise<Listener> 
     transactions: () => transactionsOf(server),
     nowMs: () => performance.now(),
   })
-  const server = new SMTPServer(serverOptions({ ...options, demand }, state))
+  const server = new SMTPServer(smtpServerOptions({ ...options, demand }, state))
   const logError = limitLog(log, ERRORS_LOGGED)
   server.on('error', (error: Error) => logError('session-error', errorFields(error)))
   const { dataMs, commandsMs } = config.limits
-  const Class = sessionClass({ isDraining: () => state.draining, dataMs, commandsMs })
+  const Class = createSessionClass({ isDraining: () => state.draining, dataMs, commandsMs })
   useSessions(server, Class, (session) => countConnection(session, state))
   await listen(server, config.listen.smtp)
   metrics.beforeScrape.push(() => {
@@ -90,8 +90,8 @@ function dismissIdle(server: SMTPServer): void {
 }
 
 /** Sessions that are still talking; one that was told goodbye has left the library's set. */
-function sessionsOf(server: SMTPServer): Session[] {
-  return [...server.connections] as Session[]
+function sessionsOf(server: SMTPServer): SmtpSession[] {
+  return [...server.connections] as SmtpSession[]
 }
 
 /** Sessions that are sending a message. */
@@ -129,9 +129,9 @@ async function emptyAcceptQueue(state: State, timeoutMs: number): Promise<void> 
   }
 }
 
-function countConnection(session: Session, state: State): void {
+function countConnection(session: SmtpSession, state: State): void {
   const { fromClient } = state
-  const client = clientOf(session.remoteAddress)
+  const client = clientKey(session.remoteAddress)
   fromClient.set(client, (fromClient.get(client) ?? 0) + 1)
   state.connections++
   state.accepted++

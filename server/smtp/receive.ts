@@ -3,15 +3,15 @@
 // Past a bound it answers by a refusal; it throws only when the client goes away in the middle.
 import type { Config } from '../config/schema.ts'
 import { createNormaliser } from '../message.ts'
-import type { LoadWatch } from './admission.ts'
-import { refusals, type Refusal } from './refusal.ts'
+import type { LoadMonitor } from './admission.ts'
+import { refusals, type SmtpRefusal } from './refusal.ts'
 
 /** Smallest and largest block; in between a block is as large as what came before, so that half of it may be unused. */
-const LEAST_BLOCK_BYTES = 4_096
-const MOST_BLOCK_BYTES = 65_536
+const MIN_BLOCK_BYTES = 4_096
+const MAX_BLOCK_BYTES = 65_536
 
-/** What a message holds, counted in {@link LoadWatch}'s `bufferedBytes` until it is let go. */
-export type Blocks = {
+/** What a message holds, counted in {@link LoadMonitor}'s `bufferedBytes` until it is let go. */
+export type MessageBuffer = {
   add: (chunk: Buffer) => void
   sizeBytes: () => number
   /** The first byte, if there is any. */
@@ -26,7 +26,7 @@ export type Blocks = {
  * Collects bytes in blocks. Kept as they come, chunks of a few bytes each (which a client can see to) would take
  * some fifty times their size.
  */
-export function createBlocks(load: Pick<LoadWatch['load'], 'bufferedBytes'>): Blocks {
+export function createMessageBuffer(load: Pick<LoadMonitor['load'], 'bufferedBytes'>): MessageBuffer {
   let blocks: Buffer[] = []
   let sizeBytes = 0
   let heldBytes = 0
@@ -35,9 +35,7 @@ export function createBlocks(load: Pick<LoadWatch['load'], 'bufferedBytes'>): Bl
     let taken = 0
     while (taken < chunk.length) {
       if (sizeBytes === heldBytes) {
-        const block = Buffer.allocUnsafeSlow(
-          Math.min(Math.max(heldBytes, LEAST_BLOCK_BYTES), MOST_BLOCK_BYTES),
-        )
+        const block = Buffer.allocUnsafeSlow(Math.min(Math.max(heldBytes, MIN_BLOCK_BYTES), MAX_BLOCK_BYTES))
         blocks.push(block)
         heldBytes += block.length
         load.bufferedBytes += block.length
@@ -73,14 +71,14 @@ export function createBlocks(load: Pick<LoadWatch['load'], 'bufferedBytes'>): Bl
  * end of the message can be answered.
  * @throws when the client goes away in the middle.
  */
-export async function receive(
+export async function receiveMessage(
   stream: AsyncIterable<Buffer>,
-  blocks: Blocks,
-  load: LoadWatch['load'],
+  blocks: MessageBuffer,
+  load: LoadMonitor['load'],
   limits: Pick<Config['limits'], 'messageBytes' | 'bufferedBytes' | 'nulOctets'>,
-): Promise<{ eightBit: boolean } | Refusal> {
+): Promise<{ eightBit: boolean } | SmtpRefusal> {
   const normaliser = createNormaliser(limits.nulOctets)
-  let refusal: Refusal | null = null
+  let refusal: SmtpRefusal | null = null
   for await (const chunk of stream) {
     if (refusal !== null) continue
     blocks.add(normaliser.push(chunk))

@@ -3,8 +3,8 @@
 // address that we signed. Pure: a decision, or the refusal to give.
 import { formatAddress, parseAddress, type Address } from '../address.ts'
 import { reverseSrs, type Srs } from '../delivery/srs.ts'
-import { isRole, resolve, type RoleMailbox, type Routes } from '../routing/table.ts'
-import { refusals, type Refusal } from './refusal.ts'
+import { isRole, resolveRecipient, type RoleMailbox, type Routes } from '../routing/table.ts'
+import { refusals, type SmtpRefusal } from './refusal.ts'
 
 export type RecipientContext = {
   /** The routes now; null when none could ever be loaded. */
@@ -17,7 +17,7 @@ export type RecipientContext = {
 
 export type RecipientDecision =
   | { kind: 'accepted'; alias: string; destinations: Address[]; bounce: boolean }
-  | { kind: 'refused'; refusal: Refusal }
+  | { kind: 'refused'; refusal: SmtpRefusal }
 
 /** Characters by which old mailers were told to send on to somewhere else: user%other@here, other!user@here, "user@other"@here. */
 const ROUTING_CHARACTERS = /[%!@]/
@@ -40,7 +40,7 @@ export function decideRecipient(
   if (address.domain === context.srs.domain && !isRole(address.local))
     return decideBounce(alias, address, fromNull, context)
   if (context.routes === null) return refused(refusals.routesDown)
-  const resolution = resolve(context.routes, address, context.roles)
+  const resolution = resolveRecipient(context.routes, address, context.roles)
   switch (resolution.kind) {
     case 'unknown-domain':
       return refused(refusals.relay)
@@ -64,7 +64,7 @@ function decideBounce(
   const sender = reverseSrs(srs, address.local, nowMs)
   if (sender === null) return refused(refusals.bounceAddress)
   if (!fromNull) return refused(refusals.bounceOnly)
-  const resolution = routes === null ? null : resolve(routes, sender, roles)
+  const resolution = routes === null ? null : resolveRecipient(routes, sender, roles)
   if (resolution === null) return refused(refusals.routesDown)
   if (resolution.kind === 'unknown-domain')
     return { kind: 'accepted', alias, destinations: [sender], bounce: true }
@@ -73,6 +73,6 @@ function decideBounce(
   return refused(refusals.unknownAlias)
 }
 
-function refused(refusal: Refusal): RecipientDecision {
+function refused(refusal: SmtpRefusal): RecipientDecision {
   return { kind: 'refused', refusal }
 }

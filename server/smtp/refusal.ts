@@ -3,14 +3,14 @@
 // dependency or a bug of ours may ever cause; 5xx says "this will never be accepted".
 import type { RefusalReason } from '../metrics.ts'
 
-export type Refusal = { code: number; text: string; reason: RefusalReason }
+export type SmtpRefusal = { code: number; text: string; reason: RefusalReason }
 
 /** A refusal as the error object smtp-server's callbacks take. */
-export function refusalError({ code, text }: Refusal): Error & { responseCode: number } {
+export function refusalError({ code, text }: SmtpRefusal): Error & { responseCode: number } {
   return Object.assign(new Error(text), { responseCode: code })
 }
 
-const refusal = (reason: RefusalReason, code: number, text: string): Refusal => ({ code, text, reason })
+const refusal = (reason: RefusalReason, code: number, text: string): SmtpRefusal => ({ code, text, reason })
 
 export const refusals = {
   draining: refusal('draining', 421, '4.3.2 This server is going down, try another'),

@@ -1,14 +1,14 @@
 // Which refusals count as demand. Owns: counting a refused message once, however often its sender tries it.
 // A message is known by its client, sender address and announced size, since MAIL names no more. Bounded in memory and
 // in what it counts; it cannot fail.
-import { clientOf } from './admission.ts'
-import type { Refusal } from './refusal.ts'
+import { clientKey } from './admission.ts'
+import type { SmtpRefusal } from './refusal.ts'
 
 /** Distinct messages counted in a window. 10,000 of them ask for 100 instances with the default target of 100 each. */
 const MAX_COUNTED = 10_000
 
 /** What is known of the message, or of the connection, that was refused. */
-export type Refused = {
+export type RefusedMessage = {
   clientAddress: string
   /** Empty before MAIL. */
   reversePath: string
@@ -18,7 +18,7 @@ export type Refused = {
 
 export type RefusedDemand = {
   /** Whether this refusal is one more message that another instance could have taken. */
-  counts: (reason: Refusal['reason'], refused: Refused) => boolean
+  counts: (reason: SmtpRefusal['reason'], refused: RefusedMessage) => boolean
 }
 
 /**
@@ -50,7 +50,7 @@ export function createRefusedDemand(options: {
 
   return {
     counts: (reason, { clientAddress, reversePath, sizeBytes }) => {
-      const client = clientOf(clientAddress)
+      const client = clientKey(clientAddress)
       if (reason === 'sessions') return addNew(clients, client, () => Math.min(transactions(), MAX_COUNTED))
       if (reason !== 'backlog' && reason !== 'memory') return false
       return addNew(messages, `${client} ${sizeBytes} ${reversePath}`, () => MAX_COUNTED)

@@ -10,7 +10,7 @@ import { parsePathCommand } from './path-command.ts'
 import { refusals } from './refusal.ts'
 
 /** Commands that belong to a transaction under way; all others start something new. */
-const FINISHING = new Set(['RCPT', 'DATA', 'RSET', 'NOOP', 'QUIT'])
+const TRANSACTION_COMMANDS = new Set(['RCPT', 'DATA', 'RSET', 'NOOP', 'QUIT'])
 
 /** Begins the texts of our own replies. */
 const ENHANCED = /^[245]\.\d{1,3}\.\d{1,3} /
@@ -25,7 +25,7 @@ function isGreeting(context: string | false | undefined): boolean {
 }
 
 /** How the rest of the server looks at a session. */
-export type Session = SMTPConnection & {
+export type SmtpSession = SMTPConnection & {
   /** Between transactions, with no command being worked on. */
   isIdle: () => boolean
   /** Between an accepted MAIL and the last reply of its transaction. */
@@ -115,8 +115,8 @@ class WatchedConnection extends ExactConnection {
 }
 
 /** Makes the class of sessions that `options` holds for. */
-export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions) {
-  return class extends WatchedConnection implements Session {
+export function createSessionClass({ isDraining, dataMs, commandsMs }: SessionOptions) {
+  return class extends WatchedConnection implements SmtpSession {
     /** Runs while a message comes, or while none does. */
     #timer: NodeJS.Timeout | undefined
 
@@ -144,7 +144,7 @@ export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions)
 
     override _onCommand(command: Buffer, callback?: () => void): void {
       const name = (command.toString('latin1').split(' ')[0] ?? '').toUpperCase()
-      const finishing = this.inTransaction() ? FINISHING.has(name) : name === 'QUIT'
+      const finishing = this.inTransaction() ? TRANSACTION_COMMANDS.has(name) : name === 'QUIT'
       if (isDraining() && !this._upgrading && !finishing) this.dismiss()
       else super._onCommand(command, callback)
     }
@@ -170,8 +170,8 @@ export function sessionClass({ isDraining, dataMs, commandsMs }: SessionOptions)
 /** Makes `server` serve its connections with `Class`; `onOpen` hears of each, which emits 'close' when it has ended. */
 export function useSessions(
   server: SMTPServer,
-  Class: ReturnType<typeof sessionClass>,
-  onOpen: (session: Session) => void,
+  Class: ReturnType<typeof createSessionClass>,
+  onOpen: (session: SmtpSession) => void,
 ): void {
   server.connect = (socket, socketOptions) => {
     const session = new Class(server, socket, socketOptions)

@@ -9,7 +9,7 @@ import type {
 } from 'smtp-server'
 import type { Config } from '../config/schema.ts'
 import type { Metrics } from '../metrics.ts'
-import { troubleFields } from '../aws/errors.ts'
+import { awsErrorFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
 import { readTrace, receivedField } from '../message.ts'
 import { addressKey, formatAddress, parseAddress } from '../address.ts'
@@ -18,12 +18,12 @@ import type { Destination, NewEntry } from '../queue/entry.ts'
 import { QueueFullError, SlowCommitError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
 import { roleMailbox } from '../routing/table.ts'
-import { admitMessage, type LoadWatch } from './admission.ts'
+import { admitMessage, type LoadMonitor } from './admission.ts'
 import { createBounceLimit, type BounceLimit } from './bounce-limit.ts'
 import { canaryEntry, canaryRefusal, type CanaryGate } from './canary.ts'
-import { createBlocks, receive, type Blocks } from './receive.ts'
+import { createMessageBuffer, receiveMessage, type MessageBuffer } from './receive.ts'
 import { decideRecipient } from './recipients.ts'
-import { refusals, type Refusal } from './refusal.ts'
+import { refusals, type SmtpRefusal } from './refusal.ts'
 
 /** Hops through this very host after which a message is taken to be going round. */
 const OWN_HOPS = 10
@@ -32,7 +32,7 @@ export type TransactionContext = {
   config: Config
   queue: Pick<Queue, 'enqueue'>
   routes: RouteSource
-  watch: LoadWatch
+  watch: LoadMonitor
   metrics: Metrics
   log: Log
   canary: Pick<CanaryGate, 'admits'>
@@ -44,7 +44,7 @@ export type TransactionContext = {
 type Recipients = { byAlias: Map<string, Destination[]>; mailboxes: Set<string>; bounces: BounceLimit }
 
 /** Either nothing to say against it, or the refusal. */
-type Decision = Refusal | null
+type Decision = SmtpRefusal | null
 
 export type Transactions = {
   /** MAIL FROM. */
@@ -52,7 +52,7 @@ export type Transactions = {
   /** RCPT TO. */
   recipient: (address: SMTPServerAddress, session: SMTPServerSession) => Decision
   /** DATA: takes the message in and queues it. Rejects when the client goes away in the middle. */
-  data: (stream: SMTPServerDataStream, session: SMTPServerSession) => Promise<{ id: string } | Refusal>
+  data: (stream: SMTPServerDataStream, session: SMTPServerSession) => Promise<{ id: string } | SmtpRefusal>
 }
 
 /** The handlers of all sessions. */
@@ -75,9 +75,9 @@ export function createTransactions(context: TransactionContext): Transactions {
       const recipients = recipientsOf.get(session.envelope)
       const canary = isCanary(session, context)
       const { load } = context.watch
-      const blocks = createBlocks(load)
+      const blocks = createMessageBuffer(load)
       try {
-        const received = await receive(stream, blocks, load, context.config.limits)
+        const received = await receiveMessage(stream, blocks, load, context.config.limits)
         if ('code' in received) return canary ? canaryRefusal(received) : received
         if (canary) return await queueCanary(context, blocks)
         if (recipients === undefined) return refusals.internal
@@ -176,7 +176,7 @@ function checkTrace(message: Buffer, aliases: readonly string[], { hostname, lim
 }
 
 type Accepted = {
-  blocks: Blocks
+  blocks: MessageBuffer
   eightBit: boolean
   session: SMTPServerSession
   recipients: Recipients
@@ -185,7 +185,7 @@ type Accepted = {
 async function queueMessage(
   context: TransactionContext,
   { blocks, eightBit, session, recipients }: Accepted,
-): Promise<{ id: string } | Refusal> {
+): Promise<{ id: string } | SmtpRefusal> {
   const { config, watch, metrics, log, onQueued } = context
   const { mailFrom, bodyType } = session.envelope
   const aliases = [...recipients.byAlias.keys()]
@@ -224,7 +224,10 @@ async function queueMessage(
 }
 
 /** Not counted as accepted: nobody sent it. */
-async function queueCanary(context: TransactionContext, blocks: Blocks): Promise<{ id: string } | Refusal> {
+async function queueCanary(
+  context: TransactionContext,
+  blocks: MessageBuffer,
+): Promise<{ id: string } | SmtpRefusal> {
   const body = blocks.join([])
   const id = await store(context, canaryEntry(body.length, Date.now()), body, { canary: true })
   if (typeof id !== 'string') return canaryRefusal(id)
@@ -238,14 +241,14 @@ async function store(
   entry: NewEntry,
   body: Buffer,
   about: object,
-): Promise<string | Refusal> {
+): Promise<string | SmtpRefusal> {
   try {
     return await queue.enqueue(entry, body)
   } catch (error) {
     if (error instanceof QueueFullError) return refusals.queueFull
     if (error instanceof SlowCommitError) metrics.slowCommits.inc()
     metrics.errors.inc({ where: 'enqueue' })
-    log('enqueue-failed', { ...about, ...troubleFields(error) })
+    log('enqueue-failed', { ...about, ...awsErrorFields(error) })
     return refusals.queueDown
   }
 }

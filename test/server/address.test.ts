@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   addressKey,
-  bounded,
+  truncated,
   formatAddress,
   isFullName,
   parseAddress,
@@ -89,6 +89,6 @@ test('mailboxes are the same whatever their case; a full name has two labels', (
 })
 
 test('text from outside is cut and cannot break a line', () => {
-  assert.equal(bounded('a\r\nb\0c', 100), 'a b c')
-  assert.equal(bounded('x'.repeat(20), 10), `${'x'.repeat(9)}…`)
+  assert.equal(truncated('a\r\nb\0c', 100), 'a b c')
+  assert.equal(truncated('x'.repeat(20), 10), `${'x'.repeat(9)}…`)
 })

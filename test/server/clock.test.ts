@@ -1,11 +1,11 @@
 // A wall clock that is set, told from one that runs.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createStepDetector } from '../../server/clock.ts'
+import { createClockStepDetector } from '../../server/clock.ts'
 
 test('a step is told once, with its size and direction; time that passes and a slewed clock are none', () => {
   const clock = { wallMs: 1_000_000, monotonicMs: 5 }
-  const stepped = createStepDetector(
+  const stepped = createClockStepDetector(
     () => clock.wallMs,
     () => clock.monotonicMs,
   )

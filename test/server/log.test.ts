@@ -5,10 +5,17 @@ import { once } from 'node:events'
 import { fstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { errorFields, isJournal, levelOf, limitFailures, limitLog, type Fields } from '../../server/log.ts'
+import {
+  errorFields,
+  isJournal,
+  logLevel,
+  limitFailures,
+  limitLog,
+  type LogFields,
+} from '../../server/log.ts'
 
 test('an event beyond its lines a second is left out, and said so when the next second begins', () => {
-  const lines: [string, Fields | undefined][] = []
+  const lines: [string, LogFields | undefined][] = []
   let nowMs = 0
   const log = limitLog(
     (event, fields) => lines.push([event, fields]),
@@ -66,7 +73,7 @@ test('for a reader that stands still little is kept, and nothing waits', async (
 
 test('failures are warnings, what became of mail is information, a crash is an error', () => {
   const events = ['uncaught', 'queue-failed', 'routes-broken', 'accepted', 'failed', 'listening']
-  assert.deepEqual(events.map(levelOf), [3, 4, 4, 6, 6, 6])
+  assert.deepEqual(events.map(logLevel), [3, 4, 4, 6, 6, 6])
 })
 
 /** What a process logs to its standard output, a pipe. `named` gives JOURNAL_STREAM, from that pipe's device and inode. */

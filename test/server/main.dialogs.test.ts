@@ -10,9 +10,9 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { startInstance, type Instance } from '../kit/server/instance.ts'
-import { startSink } from '../kit/server/sink.ts'
-import { talkTo } from '../kit/server/smtp-dialog.ts'
+import { startServer, type ServerProcess } from '../kit/server/instance.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
+import { openDialog } from '../kit/server/smtp-dialog.ts'
 
 /** The class of the enhanced code is that of the reply (RFC 2034 section 4). */
 const ENHANCED_CODE = /^([245])\d\d[ -]\1\.\d{1,3}\.\d{1,3} \S/
@@ -23,7 +23,7 @@ const NO_ENHANCED_CODE =
 const folder = join(import.meta.dirname, '../dialogs')
 const instances = new Map<
   string,
-  Promise<{ instance: Instance; sink: Awaited<ReturnType<typeof startSink>> }>
+  Promise<{ instance: ServerProcess; sink: Awaited<ReturnType<typeof startFakeMailHost>> }>
 >()
 
 after(async () => {
@@ -58,15 +58,15 @@ for (const file of readdirSync(folder).sort()) {
 }
 
 async function start(config: string) {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const settings = JSON.parse(config) as { delivery?: object }
   const relay = { host: '127.0.0.1', port: sink.port }
-  const instance = await startInstance({ config: { ...settings, delivery: { relay, ...settings.delivery } } })
+  const instance = await startServer({ config: { ...settings, delivery: { relay, ...settings.delivery } } })
   return { instance, sink }
 }
 
 async function converse(port: number, lines: readonly string[]): Promise<void> {
-  let talk = await talkTo(port)
+  let talk = await openDialog(port)
   for (const [index, line] of lines.entries()) {
     const at = `line ${index + 1}`
     if (line.startsWith('C: ') || line === 'C:') talk.write(`${line.slice(3)}\r\n`)
@@ -81,7 +81,7 @@ async function converse(port: number, lines: readonly string[]): Promise<void> {
     } else if (line === 'S closes') assert.equal(await talk.line(), null, at)
     else if (line === '---') {
       talk.end()
-      talk = await talkTo(port)
+      talk = await openDialog(port)
     } else assert.match(line, /^(#.*|F: .*|)$/, `${at} is no line of a dialog`)
   }
   assert.equal(talk.failure(), null)

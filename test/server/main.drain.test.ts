@@ -4,24 +4,24 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bindListeningSocket } from '../../infra/local/listening-socket.ts'
-import { spawnServer, startInstance, testFolder, type Instance } from '../kit/server/instance.ts'
-import { startSink } from '../kit/server/sink.ts'
-import { greeted, sendMail, talkTo } from '../kit/server/smtp-dialog.ts'
+import { spawnServer, startServer, testFolder, type ServerProcess } from '../kit/server/instance.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../kit/server/smtp-dialog.ts'
 
 /** Waits until one delivery is in progress. */
-async function inProgress(instance: Instance): Promise<void> {
+async function inProgress(instance: ServerProcess): Promise<void> {
   while ((await instance.metric('mailfleet_deliveries_in_progress')) !== 1) await sleep(10)
 }
 
 test('idle sessions hear 421; a transaction in progress ends with its 250; then the process does, with 0', async () => {
-  const sink = await startSink()
-  const instance = await startInstance({
+  const sink = await startFakeMailHost()
+  const instance = await startServer({
     config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },
   })
-  const idle = await greeted(instance.port)
-  const fresh = await talkTo(instance.port)
+  const idle = await openGreetedDialog(instance.port)
+  const fresh = await openDialog(instance.port)
   await fresh.reply()
-  const busy = await greeted(instance.port)
+  const busy = await openGreetedDialog(instance.port)
   await busy.say('MAIL FROM:<a@sender.example>')
   await busy.say('RCPT TO:<info@example.org>')
   await busy.say('DATA')
@@ -47,8 +47,8 @@ test('idle sessions hear 421; a transaction in progress ends with its 250; then 
 })
 
 test('a new transaction during the drain hears 421, one before DATA may end', async () => {
-  const instance = await startInstance({ config: { delivery: { relay: { host: '127.0.0.1', port: 1 } } } })
-  const early = await greeted(instance.port)
+  const instance = await startServer({ config: { delivery: { relay: { host: '127.0.0.1', port: 1 } } } })
+  const early = await openGreetedDialog(instance.port)
   await early.say('MAIL FROM:<a@sender.example>')
   instance.signal('SIGTERM')
   await instance.logged('draining')
@@ -64,12 +64,12 @@ test('deliveries in progress end; entries not begun stay due for others', async 
   const gate = new Promise<null>((resolve) => {
     release = () => resolve(null)
   })
-  const slow = await startSink({ data: () => gate })
+  const slow = await startFakeMailHost({ data: () => gate })
   const folder = testFolder()
   const queue = { path: `${folder}/spool`, volatile: true }
   const config = { queue, delivery: { concurrency: 1, relay: { host: '127.0.0.1', port: slow.port } } }
-  const instance = await startInstance({ config })
-  const talk = await greeted(instance.port)
+  const instance = await startServer({ config })
+  const talk = await openGreetedDialog(instance.port)
   for (let sent = 0; sent < 3; sent++) await sendMail(talk, { to: ['info@example.org'] })
   talk.end()
   await inProgress(instance)
@@ -81,7 +81,7 @@ test('deliveries in progress end; entries not begun stay due for others', async 
   release()
   assert.equal(await instance.exited(), 0)
   assert.equal(slow.mail.length, 1)
-  const other = await startInstance({ config })
+  const other = await startServer({ config })
   await slow.received(3)
   assert.equal(await other.stop(), 0)
   assert.equal(slow.mail.length, 3)
@@ -89,10 +89,10 @@ test('deliveries in progress end; entries not begun stay due for others', async 
 })
 
 test('a client and a next host that never end do not hold it beyond its bound', async () => {
-  const sink = await startSink({ data: () => new Promise<null>(() => {}) })
+  const sink = await startFakeMailHost({ data: () => new Promise<null>(() => {}) })
   const config = { drain: { timeoutMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
-  const instance = await startInstance({ config })
-  const talk = await greeted(instance.port)
+  const instance = await startServer({ config })
+  const talk = await openGreetedDialog(instance.port)
   await sendMail(talk, { to: ['info@example.org'] })
   await inProgress(instance)
   await talk.say('MAIL FROM:<a@sender.example>')
@@ -105,7 +105,7 @@ test('a client and a next host that never end do not hold it beyond its bound', 
 })
 
 test('an inherited socket: instances come and go, and no connection is reset', async () => {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const shared = bindListeningSocket('127.0.0.1', 0)
   const folder = testFolder()
   const queue = { path: `${folder}/spool`, volatile: true }
@@ -113,13 +113,13 @@ test('an inherited socket: instances come and go, and no connection is reset', a
     queue,
     delivery: { relay: { host: '127.0.0.1', port: sink.port } },
   }
-  let current = await startInstance({ config, listenFd: shared.fd })
+  let current = await startServer({ config, listenFd: shared.fd })
   const results: string[] = []
   const failures: unknown[] = []
   let sending = true
   const sender = async (): Promise<void> => {
     while (sending) {
-      const talk = await talkTo(shared.port)
+      const talk = await openDialog(shared.port)
       const greeting = await talk.reply()
       if (greeting?.startsWith('220') === true) {
         await talk.say('EHLO client.example')
@@ -132,7 +132,7 @@ test('an inherited socket: instances come and go, and no connection is reset', a
   }
   const senders = [sender(), sender(), sender()]
   for (let round = 0; round < 2; round++) {
-    const next = await startInstance({ config, listenFd: shared.fd })
+    const next = await startServer({ config, listenFd: shared.fd })
     assert.equal(await current.stop(), 0)
     current = next
   }
@@ -148,9 +148,9 @@ test('an inherited socket: instances come and go, and no connection is reset', a
 })
 
 test('clients in the accept queue hear 421 at a drain, none is reset', async () => {
-  const instance = await startInstance({ config: { limits: { connectionsPerClient: 1_000 } } })
+  const instance = await startServer({ config: { limits: { connectionsPerClient: 1_000 } } })
   instance.signal('SIGSTOP')
-  const waiting = await Promise.all(Array.from({ length: 300 }, () => talkTo(instance.port)))
+  const waiting = await Promise.all(Array.from({ length: 300 }, () => openDialog(instance.port)))
   instance.signal('SIGTERM')
   instance.signal('SIGCONT')
   const heard = await Promise.all(waiting.map((talk) => talk.reply()))
@@ -163,10 +163,10 @@ test('clients in the accept queue hear 421 at a drain, none is reset', async () 
 })
 
 test('a signal while it starts ends it like any other', async () => {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const folder = testFolder()
   const config = { delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
-  assert.equal(await (await startInstance({ folder, config })).stop(), 0)
+  assert.equal(await (await startServer({ folder, config })).stop(), 0)
   const child = spawnServer(`${folder}/config.json`)
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
   let output = ''

@@ -1,33 +1,33 @@
 // Forwarding through a real server to a real next host: what is repeated, what is not, and what the sender hears.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startInstance, testFolder, type InstanceOptions } from '../kit/server/instance.ts'
-import { startSink, type Answer } from '../kit/server/sink.ts'
-import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startServer, testFolder, type ServerProcessOptions } from '../kit/server/instance.ts'
+import { startFakeMailHost, type SmtpReply } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const RETRY = { firstMs: 50, maxMs: 200, jitter: 0 }
 
-function throughRelay(port: number, over: object = {}): NonNullable<InstanceOptions['config']> {
+function throughRelay(port: number, over: object = {}): NonNullable<ServerProcessOptions['config']> {
   return { retry: RETRY, delivery: { relay: { host: '127.0.0.1', port } }, ...over }
 }
 
 async function send(port: number, message: Parameters<typeof sendMail>[1]): Promise<string> {
-  const talk = await greeted(port)
+  const talk = await openGreetedDialog(port)
   const last = (await sendMail(talk, message)).at(-1) ?? ''
   talk.end()
   return last
 }
 
 test('the next host is down: the message is deferred, and delivered when it is back', async () => {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const { port } = sink
   await sink.close()
-  const instance = await startInstance({ config: throughRelay(port) })
+  const instance = await startServer({ config: throughRelay(port) })
   assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250 2\.0\.0/)
   const deferral = await instance.logged('deferred')
   assert.equal(deferral['why'], 'connect')
   assert.match(String(deferral['until']), /^\d{4}-/)
-  const again = await startSink({ port })
+  const again = await startFakeMailHost({ port })
   const [mail] = await again.received(1)
   assert.deepEqual(mail?.to, ['a@b.example'])
   await instance.logged('delivered')
@@ -38,10 +38,10 @@ test('the next host is down: the message is deferred, and delivered when it is b
 })
 
 test('a refusal for good: the sender, an alias of ours, gets a DSN with the null reverse path', async () => {
-  const sink = await startSink({
+  const sink = await startFakeMailHost({
     rcpt: (address) => (address === 'a@b.example' ? '550 5.1.1 no <a@b.example>' : null),
   })
-  const instance = await startInstance({ config: throughRelay(sink.port) })
+  const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { from: 'hello@catch.example', to: ['info@example.org'] }), /^250/)
   const [dsn] = await sink.received(1)
   assert.equal(dsn?.from, '')
@@ -59,8 +59,8 @@ test('a refusal for good: the sender, an alias of ours, gets a DSN with the null
 })
 
 test('a null reverse path never gets a DSN: the bounce that cannot be delivered ends', async () => {
-  const sink = await startSink({ rcpt: () => '550 5.1.1 no' })
-  const instance = await startInstance({ config: throughRelay(sink.port) })
+  const sink = await startFakeMailHost({ rcpt: () => '550 5.1.1 no' })
+  const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { from: '', to: ['info@example.org'] }), /^250/)
   assert.equal((await instance.logged('dsn'))['dsn'], 'no-return-path')
   assert.equal(await instance.metric('mailfleet_queue_bytes'), 0)
@@ -70,10 +70,11 @@ test('a null reverse path never gets a DSN: the bounce that cannot be delivered 
 })
 
 test('time is up: a DSN that says so and gives the last reply', async () => {
-  const refuse = (address: string): Answer => (address === 'a@b.example' ? '451 4.2.1 come back later' : null)
-  const sink = await startSink({ rcpt: refuse })
+  const refuse = (address: string): SmtpReply =>
+    address === 'a@b.example' ? '451 4.2.1 come back later' : null
+  const sink = await startFakeMailHost({ rcpt: refuse })
   const config = throughRelay(sink.port, { retry: { ...RETRY, lifetimeMs: 300 } })
-  const instance = await startInstance({ config })
+  const instance = await startServer({ config })
   assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250/)
   const [dsn] = await sink.received(1)
   assert.deepEqual(dsn?.to, ['alice@sender.example'])
@@ -86,13 +87,13 @@ test('time is up: a DSN that says so and gives the last reply', async () => {
 
 test('one destination’s trouble repeats nobody else’s delivery, and each is told once', async () => {
   let tries = 0
-  const rcpt = (address: string): Answer => {
+  const rcpt = (address: string): SmtpReply => {
     if (address === 'c@d.example') return '550 5.1.1 no such user'
     if (address === 'e@f.example') return ++tries < 4 ? '451 4.3.0 later' : null
     return null
   }
-  const sink = await startSink({ rcpt })
-  const instance = await startInstance({ config: throughRelay(sink.port) })
+  const sink = await startFakeMailHost({ rcpt })
+  const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { to: ['team@example.org'] }), /^250/)
   const mail = await sink.received(3)
   assert.deepEqual(mail.map(({ to }) => to.join()).sort(), [
@@ -108,10 +109,12 @@ test('one destination’s trouble repeats nobody else’s delivery, and each is 
 })
 
 test('a failure of two aliases in turn: what the first host took is on record before the second is asked', async () => {
-  const sink = await startSink({ rcpt: (address) => (address === 'all@b.example' ? '451 later' : null) })
+  const sink = await startFakeMailHost({
+    rcpt: (address) => (address === 'all@b.example' ? '451 later' : null),
+  })
   const config = throughRelay(sink.port, { retry: { ...RETRY, firstMs: 60_000, maxMs: 60_000 } })
   const folder = testFolder()
-  const instance = await startInstance({ config, folder })
+  const instance = await startServer({ config, folder })
   assert.match(await send(instance.port, { to: ['info@example.org', 'x@catch.example'] }), /^250/)
   await instance.logged('deferred')
   assert.equal(sink.mail.length, 1)
@@ -124,8 +127,8 @@ test('a restart, and a kill -9 after the 250, keep the mail', async () => {
   const folder = testFolder()
   const config = throughRelay(1, { retry: { ...RETRY, maxMs: 50 } })
   const leased = { leaseMs: 1_000, relay: { host: '127.0.0.1', port: 1 } }
-  const first = await startInstance({ config: { ...config, delivery: leased }, folder })
-  const talk = await greeted(first.port)
+  const first = await startServer({ config: { ...config, delivery: leased }, folder })
+  const talk = await openGreetedDialog(first.port)
   for (let sent = 0; sent < 5; sent++) {
     assert.match(
       (await sendMail(talk, { to: ['info@example.org'], message: `Subject: ${sent}\r\n\r\nx\r\n` })).at(-1) ??
@@ -135,9 +138,9 @@ test('a restart, and a kill -9 after the 250, keep the mail', async () => {
   }
   first.signal('SIGKILL')
   await first.exited()
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const delivery = { ...leased, relay: { host: '127.0.0.1', port: sink.port } }
-  const second = await startInstance({ config: { ...config, delivery }, folder })
+  const second = await startServer({ config: { ...config, delivery }, folder })
   const mail = await sink.received(5)
   const subjects = mail.map(({ message }) => /^Subject: (\d)/m.exec(message)?.[1]).sort()
   assert.deepEqual(subjects, ['0', '1', '2', '3', '4'])
@@ -146,9 +149,9 @@ test('a restart, and a kill -9 after the 250, keep the mail', async () => {
 })
 
 test('many messages share few connections', async () => {
-  const sink = await startSink()
-  const instance = await startInstance({ config: throughRelay(sink.port) })
-  const talk = await greeted(instance.port)
+  const sink = await startFakeMailHost()
+  const instance = await startServer({ config: throughRelay(sink.port) })
+  const talk = await openGreetedDialog(instance.port)
   for (let sent = 0; sent < 40; sent++) await sendMail(talk, { to: ['info@example.org'] })
   talk.end()
   await sink.received(40)
@@ -158,8 +161,8 @@ test('many messages share few connections', async () => {
 })
 
 test('a host that closes idle connections costs no message a retry', async () => {
-  const sink = await startSink({ idleMs: 400 })
-  const instance = await startInstance({
+  const sink = await startFakeMailHost({ idleMs: 400 })
+  const instance = await startServer({
     config: throughRelay(sink.port, { retry: { firstMs: 60_000, maxMs: 60_000 } }),
   })
   for (let sent = 1; sent <= 3; sent++) {
@@ -173,8 +176,8 @@ test('a host that closes idle connections costs no message a retry', async () =>
 })
 
 test('a bounce to our reverse path reaches the original sender', async () => {
-  const sink = await startSink()
-  const instance = await startInstance({ config: throughRelay(sink.port) })
+  const sink = await startFakeMailHost()
+  const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250/)
   const [forwarded] = await sink.received(1)
   assert.match(forwarded?.from ?? '', /^SRS0=/)
@@ -187,13 +190,15 @@ test('a bounce to our reverse path reaches the original sender', async () => {
 })
 
 test('two instances share the queue: either delivers what the other accepted', async () => {
-  const sink = await startSink({ data: () => new Promise((resolve) => setTimeout(() => resolve(null), 50)) })
+  const sink = await startFakeMailHost({
+    data: () => new Promise((resolve) => setTimeout(() => resolve(null), 50)),
+  })
   const folder = testFolder()
   const delivery = { concurrency: 2, relay: { host: '127.0.0.1', port: sink.port } }
   const spool = { path: `${folder}/spool`, volatile: true }
-  const one = await startInstance({ config: { queue: spool, delivery } })
-  const two = await startInstance({ config: { queue: spool, delivery } })
-  const talk = await greeted(one.port)
+  const one = await startServer({ config: { queue: spool, delivery } })
+  const two = await startServer({ config: { queue: spool, delivery } })
+  const talk = await openGreetedDialog(one.port)
   for (let sent = 0; sent < 40; sent++) await sendMail(talk, { to: ['info@example.org'] })
   talk.end()
   await sink.received(40)

@@ -4,9 +4,9 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startInstance, testFolder } from '../kit/server/instance.ts'
-import { startSink } from '../kit/server/sink.ts'
-import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startServer, testFolder } from '../kit/server/instance.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const DISK_BYTES = 8_388_608
 
@@ -16,11 +16,11 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
   const folder = testFolder()
   const spool = join(folder, 'spool')
   mkdirSync(spool)
-  const { port } = await startSink().then(async (sink) => {
+  const { port } = await startFakeMailHost().then(async (sink) => {
     await sink.close()
     return sink
   })
-  const instance = await startInstance({
+  const instance = await startServer({
     folder,
     config: {
       queue: { path: spool },
@@ -35,7 +35,7 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
       ...['--'],
     ],
   })
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   const accepted = new Set<string>()
   let refused = 0
   for (let sent = 0; sent < 200 && refused < 5; sent++) {
@@ -50,7 +50,7 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
   assert.equal(refused, 5)
   assert.ok(((await instance.metric('mailfleet_refused_total{reason="queue-full"}')) ?? 0) >= 5)
   assert.equal((await instance.admin('/healthz')).status, 200)
-  const sink = await startSink({ port })
+  const sink = await startFakeMailHost({ port })
   const mail = await sink.received(accepted.size)
   const arrived = new Set(mail.map(({ message }) => /^Subject: (.*)$/m.exec(message)?.[1]?.trim() ?? ''))
   assert.deepEqual(

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startInstance } from '../kit/server/instance.ts'
-import { startSink } from '../kit/server/sink.ts'
-import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startServer } from '../kit/server/instance.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 test('a process whose lease another has taken over sends no message when it goes on', async () => {
   const asked = Promise.withResolvers<void>()
   const answer = Promise.withResolvers<null>()
   let recipients = 0
-  const sink = await startSink({
+  const sink = await startFakeMailHost({
     rcpt: () => {
       // Only the first process has to wait for its answer.
       if (++recipients > 1) return null
@@ -19,13 +19,13 @@ test('a process whose lease another has taken over sends no message when it goes
     },
   })
   const config = { delivery: { relay: { host: '127.0.0.1', port: sink.port }, leaseMs: 3_000 } }
-  const first = await startInstance({ config })
-  const talk = await greeted(first.port)
+  const first = await startServer({ config })
+  const talk = await openGreetedDialog(first.port)
   assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
   talk.end()
   await asked.promise
   first.signal('SIGSTOP')
-  const second = await startInstance({ config: { ...config, queue: { path: `${first.folder}/spool` } } })
+  const second = await startServer({ config: { ...config, queue: { path: `${first.folder}/spool` } } })
   await sink.received(1)
   await second.logged('delivered')
   answer.resolve(null)

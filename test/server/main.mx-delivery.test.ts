@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { test } from 'node:test'
-import { startInstance } from '../kit/server/instance.ts'
-import { startSink } from '../kit/server/sink.ts'
-import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startServer } from '../kit/server/instance.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const TYPES = { a: 1, mx: 15 }
 
@@ -57,7 +57,7 @@ async function startDns(zone: { [name: string]: Record[] }) {
 }
 
 test('the best MX is down, the next takes it; a domain without MX is its own host; no such domain fails', async () => {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const dns = await startDns({
     'b.example': [mx(10, 'down.b.example'), mx(20, 'up.b.example')],
     'down.b.example': [a('127.0.0.2')],
@@ -66,8 +66,8 @@ test('the best MX is down, the next takes it; a domain without MX is its own hos
     'sender.example': [mx(1, 'up.b.example')],
   })
   const delivery = { mxPort: sink.port, dnsServers: [dns.server], allowLocalAddresses: true, dnsMs: 2_000 }
-  const instance = await startInstance({ config: { delivery } })
-  const talk = await greeted(instance.port)
+  const instance = await startServer({ config: { delivery } })
+  const talk = await openGreetedDialog(instance.port)
   await sendMail(talk, { to: ['team@example.org'] })
   const mail = await sink.received(3)
   assert.deepEqual(mail.map(({ to }) => to.join()).sort(), [
@@ -85,12 +85,12 @@ test('the best MX is down, the next takes it; a domain without MX is its own hos
 })
 
 test('a stranger’s DNS that points to this machine is not followed', async () => {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const dns = await startDns({ 'b.example': [a('127.0.0.1')] })
-  const instance = await startInstance({
+  const instance = await startServer({
     config: { delivery: { mxPort: sink.port, dnsServers: [dns.server] } },
   })
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   await sendMail(talk, { to: ['info@example.org'] })
   assert.equal((await instance.logged('deferred'))['status'], '4.4.4')
   talk.end()

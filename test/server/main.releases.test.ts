@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { after, before, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startAwsQueue, type AwsQueue } from '../kit/aws/aws-queue.ts'
-import { startInstance, testFolder, type Instance } from '../kit/server/instance.ts'
-import { bundleRelease, linkPackages } from '../kit/server/release.ts'
-import { startSink, type Answer, type Sunk } from '../kit/server/sink.ts'
-import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startServer, testFolder, type ServerProcess } from '../kit/server/instance.ts'
+import { bundleServer, linkPackages } from '../kit/server/release.ts'
+import { startFakeMailHost, type SmtpReply, type ReceivedMessage } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const PATIENCE_MS = 120_000
 /** So few that an entry which is only given back each time would soon be a dead letter. */
@@ -20,9 +20,9 @@ before(async () => {
   aws = await startAwsQueue()
   const folder = testFolder()
   linkPackages(folder)
-  releases.today = await bundleRelease(folder, 'today', { known: [1], makes: 1 })
-  releases.reader = await bundleRelease(folder, 'reader', { known: [1, 2], makes: 1 })
-  releases.writer = await bundleRelease(folder, 'writer', { known: [1, 2], makes: 2 })
+  releases.today = await bundleServer(folder, 'today', { known: [1], makes: 1 })
+  releases.reader = await bundleServer(folder, 'reader', { known: [1, 2], makes: 1 })
+  releases.writer = await bundleServer(folder, 'writer', { known: [1, 2], makes: 2 })
 })
 after(() => aws.stop())
 
@@ -87,7 +87,7 @@ for (const [engine, open] of Object.entries(engines)) {
 }
 
 /** The third of the messages is deferred once, so that entries live from one release into the next. */
-function failFirst(): (sunk: Sunk) => Answer {
+function failFirst(): (sunk: ReceivedMessage) => SmtpReply {
   const seen = new Set<string>()
   return ({ message }) => {
     const number = Number(/^Subject: (\d+)/m.exec(message)?.[1])
@@ -98,8 +98,8 @@ function failFirst(): (sunk: Sunk) => Answer {
   }
 }
 
-async function startFleet(t: TestContext, queue: Queue, data: (sunk: Sunk) => Answer) {
-  const sink = await startSink({ data })
+async function startFleet(t: TestContext, queue: Queue, data: (sunk: ReceivedMessage) => SmtpReply) {
+  const sink = await startFakeMailHost({ data })
   t.after(() => sink.close())
   const sent: number[] = []
   const arrived = () => sink.mail.map(({ message }) => Number(/^Subject: (\d+)/m.exec(message)?.[1]))
@@ -114,8 +114,8 @@ async function startFleet(t: TestContext, queue: Queue, data: (sunk: Sunk) => An
 
   return {
     sink,
-    start: (program: string): Promise<Instance> =>
-      startInstance({
+    start: (program: string): Promise<ServerProcess> =>
+      startServer({
         program,
         config: {
           ...queue.settings,
@@ -123,8 +123,8 @@ async function startFleet(t: TestContext, queue: Queue, data: (sunk: Sunk) => An
           retry: { firstMs: 1_000, maxMs: 1_000 },
         },
       }),
-    send: async (instance: Instance, count: number): Promise<void> => {
-      const talk = await greeted(instance.port)
+    send: async (instance: ServerProcess, count: number): Promise<void> => {
+      const talk = await openGreetedDialog(instance.port)
       for (let i = 0; i < count; i++) {
         const number = sent.push(sent.length) - 1
         const message = `Subject: ${number}\r\n\r\ntext\r\n`

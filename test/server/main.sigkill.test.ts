@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openQueue } from '../../server/queue/embedded/engine.ts'
-import { startInstance } from '../kit/server/instance.ts'
+import { startServer } from '../kit/server/instance.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
 import { startMailboxes, startSenders } from '../kit/crash/mail.ts'
 import { seeded } from '../kit/crash/random.ts'
@@ -57,7 +57,7 @@ test('two servers on one queue: killed again and again, every message that got a
   const sink = await startMailboxes(random, tally, damaged)
   t.after(() => sink.close())
   const victims = keepRunning(
-    Array.from({ length: SERVERS }, () => () => startServer(t, queuePath, sink.port)),
+    Array.from({ length: SERVERS }, () => () => startKillableServer(t, queuePath, sink.port)),
   )
   const sending = startSenders(SENDERS, random, tally, () => victims.up().map(({ port }) => port))
   const codes: unknown[] = []
@@ -83,8 +83,8 @@ test('two servers on one queue: killed again and again, every message that got a
   assert.ok(tally.promised() > 4 * SERVER_ROUNDS, 'there was load')
 })
 
-async function startServer(t: TestContext, queuePath: string, sinkPort: number) {
-  const server = await startInstance({
+async function startKillableServer(t: TestContext, queuePath: string, sinkPort: number) {
+  const server = await startServer({
     folder: folderFor(t),
     config: {
       queue: { path: queuePath, volatile: false },

@@ -5,16 +5,16 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startInstance } from '../kit/server/instance.ts'
-import { startSink } from '../kit/server/sink.ts'
-import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startServer } from '../kit/server/instance.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 test('a commit that does not come is a 451, unhealthy and counted, and the message is not delivered later', async (t) => {
-  const sink = await startSink()
-  const instance = await startInstance({
+  const sink = await startFakeMailHost()
+  const instance = await startServer({
     config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },
   })
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   const program = join(import.meta.dirname, '../kit/queue/one-process.ts')
   const holder = spawn(process.execPath, [program, join(instance.folder, 'spool'), 'hold'], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -5,9 +5,9 @@ import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startInstance, testFolder, type Instance } from '../kit/server/instance.ts'
-import { startSink } from '../kit/server/sink.ts'
-import { greeted, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startServer, testFolder, type ServerProcess } from '../kit/server/instance.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const DISK_BYTES = 8_388_608
 
@@ -22,15 +22,15 @@ function onSmallDisk(spool: string, prepare: string): string[] {
 }
 
 /** The last reply to one message, as far as it came. */
-async function lastReply({ port }: Instance, body = 'x\r\n'): Promise<string> {
-  const talk = await greeted(port)
+async function lastReply({ port }: ServerProcess, body = 'x\r\n'): Promise<string> {
+  const talk = await openGreetedDialog(port)
   const message = `Subject: x\r\n\r\n${body}`
   const replies = await sendMail(talk, { to: ['info@example.org'], message })
   talk.end()
   return replies.find((reply) => !/^[23]/.test(reply ?? '')) ?? replies.at(-1) ?? ''
 }
 
-async function acceptsAgain(instance: Instance): Promise<void> {
+async function acceptsAgain(instance: ServerProcess): Promise<void> {
   const deadlineMs = Date.now() + PATIENCE_MS
   while (!(await lastReply(instance)).startsWith('250')) {
     assert.ok(Date.now() < deadlineMs, 'no mail is accepted')
@@ -38,16 +38,16 @@ async function acceptsAgain(instance: Instance): Promise<void> {
   }
 }
 
-const problem = (instance: Instance, reason: string) =>
+const problem = (instance: ServerProcess, reason: string) =>
   instance.metric(`mailfleet_queue_problem{reason="${reason}"}`)
-const status = async (instance: Instance, page: string) => (await instance.admin(page)).status
+const status = async (instance: ServerProcess, page: string) => (await instance.admin(page)).status
 
 test('a disk that is full from the start: the server is up, answers 4xx, and takes mail when there is room', async () => {
   const folder = testFolder()
   const spool = join(folder, 'spool')
   mkdirSync(spool)
   const fill = `head -c ${DISK_BYTES} /dev/zero > ${spool}/ballast 2>/dev/null`
-  const instance = await startInstance({ folder, within: onSmallDisk(spool, fill) })
+  const instance = await startServer({ folder, within: onSmallDisk(spool, fill) })
   assert.match(await lastReply(instance), /^4/)
   assert.equal(await status(instance, '/readyz'), 503)
   assert.equal(await problem(instance, 'spool-full'), 1)
@@ -60,25 +60,25 @@ test('a disk that is full from the start: the server is up, answers 4xx, and tak
 })
 
 test('a queue on a full disk comes up, takes nothing new, and is worked off', async () => {
-  const { port, close } = await startSink()
+  const { port, close } = await startFakeMailHost()
   await close()
   const folder = testFolder()
   const spool = join(folder, 'spool')
   const delivery = { relay: { host: '127.0.0.1', port } }
   const retry = { firstMs: 300, maxMs: 300, jitter: 0 }
-  const before = await startInstance({ folder, config: { delivery, retry } })
+  const before = await startServer({ folder, config: { delivery, retry } })
   for (let sent = 0; sent < 5; sent++) assert.match(await lastReply(before), /^250/)
   assert.equal(await before.stop(), 0)
   cpSync(spool, `${spool}-before`, { recursive: true })
   const fill = `cp ${spool}-before/* ${spool}; head -c ${DISK_BYTES} /dev/zero > ${spool}/ballast 2>/dev/null`
-  const instance = await startInstance({
+  const instance = await startServer({
     folder,
     config: { delivery, retry },
     within: onSmallDisk(spool, fill),
   })
   // More than may be free within the data file.
   assert.match(await lastReply(instance, 'x'.repeat(78).concat('\r\n').repeat(10_000)), /^452/)
-  const sink = await startSink({ port })
+  const sink = await startFakeMailHost({ port })
   await sink.received(5)
   assert.equal(await instance.stop(), 0)
   await sink.close()
@@ -97,7 +97,7 @@ test('a read-only disk: the server stays up, unhealthy and not ready, and serves
     'exec "$@"',
   ].join('\n')
   const within = ['unshare', '--map-root-user', '--mount', 'sh', '-c', script, 'sh']
-  const instance = await startInstance({ folder, within })
+  const instance = await startServer({ folder, within })
   assert.match(await lastReply(instance), /^451/)
   assert.equal(await status(instance, '/readyz'), 503)
   assert.equal(await status(instance, '/healthz'), 503)
@@ -125,7 +125,7 @@ const TAKEN: Record<string, (spool: string) => void> = {
 
 for (const [what, take] of Object.entries(TAKEN)) {
   test(`a spool that ${what}: no 250, not ready, until it is back`, async () => {
-    const instance = await startInstance({})
+    const instance = await startServer({})
     const spool = join(instance.folder, 'spool')
     assert.match(await lastReply(instance), /^250/)
     assert.equal(await status(instance, '/readyz'), 200)

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { InputError } from '../../input/problems.ts'
 import { checkOpenFiles, openFilesLimit } from '../../server/open-files.ts'
-import { startInstance } from '../kit/server/instance.ts'
+import { startServer } from '../kit/server/instance.ts'
 
 const needs = (connections: number, concurrency: number) => ({
   limits: { connections },
@@ -40,7 +40,7 @@ test('the limit is read as the kernel writes it', () => {
 })
 
 test('a server with too few open files ends at once with the key and status 2', async () => {
-  const instance = await startInstance({})
+  const instance = await startServer({})
   const program = [
     '--nofile=1024:1024',
     process.execPath,

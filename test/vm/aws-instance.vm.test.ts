@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { openSession, submitUntilAccepted } from '../../mailkit/smtp-client.ts'
 import { bakedImage } from '../kit/images/baked.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { startSink } from '../kit/server/sink.ts'
+import { startFakeMailHost } from '../kit/server/sink.ts'
 import { bootInstance, startRegion } from './aws-instance.ts'
 
 const ROUTES = {
@@ -26,7 +26,7 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   let holding = false
   let release = () => {}
   const released = new Promise<void>((resolve) => (release = resolve))
-  const sink = await startSink({ data: async () => (holding && (await released), null) })
+  const sink = await startFakeMailHost({ data: async () => (holding && (await released), null) })
   t.after(() => sink.close())
   const region = await startRegion(t, { routes: ROUTES, sinkPort: sink.port })
   const guest = await bootInstance(t, region, await bakedImage(), folderFor(t))

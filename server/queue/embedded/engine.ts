@@ -3,7 +3,7 @@
 // Fails with QueueFullError at a bound or on a full disk, with CommitError if the disk would not take the change.
 // The processes must share a PID namespace and a clock.
 import { randomBytes } from 'node:crypto'
-import { createStepDetector } from '../../clock.ts'
+import { createClockStepDetector } from '../../clock.ts'
 import { countQueue } from './statistics.ts'
 import { capDueTimes } from './due-times.ts'
 import { CommitError, groupCommit, type CommitTimes, type GroupCommit } from './durable.ts'
@@ -83,7 +83,7 @@ export async function openQueue(options: QueueOptions) {
       .then(() => capDueTimes(times, backMs))
       .catch((error: unknown) => onError('due-times', error))
   }
-  const stepped = createStepDetector(now, monotonic)
+  const stepped = createClockStepDetector(now, monotonic)
   const engine: Engine = { ...shared, stepped, capDue, fullUntilMs: -Infinity, reviveAfterMs: -Infinity }
   // The clock may have been set back while no process had the queue open.
   capDue(0)

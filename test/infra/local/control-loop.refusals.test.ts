@@ -6,7 +6,7 @@ import { after, test } from 'node:test'
 import type { FleetEvents } from '../../../infra/local/fleet-events.ts'
 import { startFleet, type Fleet } from '../../../infra/local/fleet.ts'
 import { serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
-import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
 import { scratchDirectories, smallFleet } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
@@ -53,7 +53,7 @@ test('a full queue does not scale, and is seen as a fault', { timeout: 120_000 }
   const queue = { volatile: true, maxEntries: 4 }
   const fleet = await fleetWith({ queue, retry: { firstMs: 3_600_000, maxMs: 3_600_000 } })
   t.after(fleet.stop)
-  const talk = await greeted(fleet.port)
+  const talk = await openGreetedDialog(fleet.port)
   const last: string[] = []
   for (let sent = 0; sent < 60; sent += 1)
     last.push((await sendMail(talk, { from: `s${sent}@sender.example`, to: TO })).at(-1) ?? 'closed')

@@ -13,7 +13,7 @@ import { startFleet, type Fleet, type FleetOptions } from '../../../infra/local/
 import type { InstanceView } from '../../../infra/local/instance.ts'
 import type { Launcher } from '../../../infra/local/launcher.ts'
 import { serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
-import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
 import { sandboxed, scratchDirectories, smallFleet, source } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
@@ -98,7 +98,7 @@ test('an instance that is stopped (SIGSTOP) is killed and replaced; the fleet ta
   process.kill(first?.pid ?? 0, 'SIGSTOP')
   const gone = await next(fleet, 'instance', ({ state, id }) => state === 'Terminated' && id === first?.id)
   assert.deepEqual([gone.cause, gone.exitSignal], ['no answer', 'SIGKILL'])
-  const talk = await greeted(fleet.port)
+  const talk = await openGreetedDialog(fleet.port)
   assert.match((await sendMail(talk, { to: ['info@storm.example'] })).at(-1) ?? '', /^250 /)
   talk.end()
   if (inService(fleet).length < 2) await next(fleet, 'instance', ({ state }) => state === 'InService')

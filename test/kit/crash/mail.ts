@@ -3,8 +3,8 @@
 // mailbox has it, byte for byte). A connection that breaks is a sender's daily bread: it tries another server.
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startSink } from '../server/sink.ts'
-import { greeted, sendMail, type Talk } from '../server/smtp-dialog.ts'
+import { startFakeMailHost } from '../server/sink.ts'
+import { openGreetedDialog, sendMail, type SmtpDialog } from '../server/smtp-dialog.ts'
 import { between, oneOf, type Random } from './random.ts'
 import type { Tally } from './tally.ts'
 
@@ -29,7 +29,7 @@ const LATENCY_MS = 10
 const digestOf = (text: string) => createHash('sha256').update(text).digest('hex')
 
 export async function startMailboxes(random: Random, tally: Tally, damaged: string[]) {
-  return startSink({
+  return startFakeMailHost({
     data: async ({ to, message }) => {
       await sleep(random() * LATENCY_MS)
       if (random() < DEFERRED_SHARE) return '451 4.3.0 later'
@@ -63,7 +63,7 @@ export function startSenders(count: number, random: Random, tally: Tally, ports:
   }
 
   async function session(port: number): Promise<void> {
-    const talk = await greeted(port)
+    const talk = await openGreetedDialog(port)
     try {
       for (let i = 0; i < PER_CONNECTION && !stopping; i++) await one(talk)
     } finally {
@@ -71,7 +71,7 @@ export function startSenders(count: number, random: Random, tally: Tally, ports:
     }
   }
 
-  async function one(talk: Talk): Promise<void> {
+  async function one(talk: SmtpDialog): Promise<void> {
     const id = randomUUID()
     const alias = oneOf(random, Object.keys(ALIASES))
     const body = `${id}\r\n`.repeat(1 + between(random, 0, 400))

@@ -7,7 +7,7 @@ import { startMetadata, type MetadataState } from '../aws/metadata.ts'
 import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../../contract/lifecycle-hooks.ts'
 
 /** No profile, no file, no key of the machine that the test runs on. */
-export const NO_KEYS = {
+export const NO_AWS_CREDENTIALS = {
   AWS_ACCESS_KEY_ID: undefined,
   AWS_SECRET_ACCESS_KEY: undefined,
   AWS_PROFILE: undefined,
@@ -18,7 +18,7 @@ export const NO_KEYS = {
 }
 
 /** Polls so short that a test need not wait for them, and a drain long enough for a machine under load. */
-export const FLEET = {
+export const FLEET_SETTINGS = {
   name: 'mailfleet-test',
   launchHook: LAUNCH_HOOK,
   terminateHook: TERMINATE_HOOK,
@@ -27,7 +27,7 @@ export const FLEET = {
   reportMs: 50,
 }
 
-export async function memberSetting(
+export async function startFleetHarness(
   context: TestContext,
   { metadata = {}, group = {} }: { metadata?: Partial<MetadataState>; group?: Partial<GroupState> } = {},
 ) {
@@ -40,9 +40,9 @@ export async function memberSetting(
   return {
     metadata: instance,
     autoScaling,
-    env: { ...NO_KEYS, ...EMULATOR_ENV, AWS_EC2_METADATA_SERVICE_ENDPOINT: instance.url },
+    env: { ...NO_AWS_CREDENTIALS, ...EMULATOR_ENV, AWS_EC2_METADATA_SERVICE_ENDPOINT: instance.url },
     config: {
-      fleet: FLEET,
+      fleet: FLEET_SETTINGS,
       aws: { endpoints: { autoscaling: autoScaling.url } },
       drain: { timeoutMs: 60_000 },
     },

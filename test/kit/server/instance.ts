@@ -11,12 +11,12 @@ import { FIRST_PASSED_FD } from '../../../contract/ports.ts'
 export const SECRET = 'a-secret-of-tests-of-32-characters'
 
 /** Long enough for a machine under load; a test that waits longer hangs. */
-const PATIENCE_MS = 20_000
+const TIMEOUT_MS = 20_000
 
 type Settings = { [key: string]: unknown }
 export type LogLine = { event: string } & Record<string, unknown>
 
-export type InstanceOptions = {
+export type ServerProcessOptions = {
   /** Laid over the test's base configuration, object by object. */
   config?: Settings
   routes?: Settings
@@ -34,7 +34,7 @@ export type InstanceOptions = {
   args?: readonly string[]
 }
 
-export type Instance = Awaited<ReturnType<typeof startInstance>>
+export type ServerProcess = Awaited<ReturnType<typeof startServer>>
 
 const folders: string[] = []
 process.on('exit', () => {
@@ -62,9 +62,9 @@ export const ROUTES = {
 }
 
 /** A machine that tests run on may have a metadata service of its own: it is none of theirs. */
-const NOWHERE = { AWS_EC2_METADATA_SERVICE_ENDPOINT: 'http://127.0.0.1:9' }
+const NO_METADATA = { AWS_EC2_METADATA_SERVICE_ENDPOINT: 'http://127.0.0.1:9' }
 
-/** Runs the program on a config, as {@link startInstance} does, without waiting for anything. */
+/** Runs the program on a config, as {@link startServer} does, without waiting for anything. */
 export function spawnServer(
   configFile: string,
   {
@@ -73,30 +73,30 @@ export function spawnServer(
     env = {},
     program = join(import.meta.dirname, '../../../server/main.ts'),
     args = ['--config', configFile],
-  }: Pick<InstanceOptions, 'listenFd' | 'within' | 'env' | 'program' | 'args'> = {},
+  }: Pick<ServerProcessOptions, 'listenFd' | 'within' | 'env' | 'program' | 'args'> = {},
 ): ChildProcess {
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(listenFd === undefined ? [] : [listenFd])]
   // The kernel ends it with its parent, whatever ends that.
   const command = ['--pdeathsig', 'KILL', ...within, process.execPath, program, ...args]
-  return spawn('setpriv', command, { stdio, env: { ...process.env, ...NOWHERE, ...env } })
+  return spawn('setpriv', command, { stdio, env: { ...process.env, ...NO_METADATA, ...env } })
 }
 
-export async function startInstance(options: InstanceOptions) {
-  const starting = beginInstance(options)
+export async function startServer(options: ServerProcessOptions) {
+  const starting = launchServer(options)
   return serving(starting, (await starting.logged('listening')) as Listening)
 }
 
-export type Starting = ReturnType<typeof beginInstance>
+export type LaunchedServer = ReturnType<typeof launchServer>
 type Listening = LogLine & { pid: number } & Record<'smtp' | 'admin', { port: number }>
 
 /** Starts a server without waiting for it to listen: it may be kept waiting, or end. */
-export function beginInstance({
+export function launchServer({
   config = {},
   routes = ROUTES,
   folder = testFolder(),
   listenFd,
   ...options
-}: InstanceOptions) {
+}: ServerProcessOptions) {
   const files = writeSettings(folder, config, routes, listenFd)
   const child = spawnServer(files.config, { ...(listenFd === undefined ? {} : { listenFd }), ...options })
   const { log, logged, errors } = followLog(child)
@@ -109,7 +109,7 @@ export function beginInstance({
 
   /** Waits for the end. @returns the exit code, or the signal that ended it. */
   async function exited(): Promise<number | NodeJS.Signals | null> {
-    const waiting = setTimeout(() => child.kill('SIGKILL'), 2 * PATIENCE_MS)
+    const waiting = setTimeout(() => child.kill('SIGKILL'), 2 * TIMEOUT_MS)
     const code = await exit
     clearTimeout(waiting)
     return code
@@ -118,7 +118,7 @@ export function beginInstance({
   return { folder, files, log, logged, errors, exited, child }
 }
 
-function serving({ folder, files, log, logged, exited }: Starting, listening: Listening) {
+function serving({ folder, files, log, logged, exited }: LaunchedServer, listening: Listening) {
   // Not the child: that may be the sandbox around it.
   const signal = (name: NodeJS.Signals) => process.kill(listening.pid, name)
   const admin = (path: string) => fetch(`http://127.0.0.1:${listening.admin.port}${path}`)
@@ -174,7 +174,7 @@ function followLog(child: ChildProcess) {
 
   /** The first line of `event` for which `matches` holds, now or later. */
   async function logged(event: string, matches: (line: LogLine) => boolean = () => true): Promise<LogLine> {
-    const deadline = Date.now() + PATIENCE_MS
+    const deadline = Date.now() + TIMEOUT_MS
     for (;;) {
       const found = log.find((line) => line.event === event && matches(line))
       if (found) return found

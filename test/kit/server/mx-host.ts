@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Outcome } from '../../../server/delivery/delivery-result.ts'
 
 /** Of connections that are given up soon. */
-export const OPTIONS = {
+export const CONNECTION_OPTIONS = {
   hostname: 'mx1.example.net',
   connectMs: 1_000,
   greetingMs: 1_000,
@@ -13,10 +13,10 @@ export const OPTIONS = {
   maxIdle: 1,
 }
 
-export type Host = { port: number; connections: number; messages: number; close: () => void }
+export type FakeMxHost = { port: number; connections: number; messages: number; close: () => void }
 
 /** A host that answers each command as `answer` says; null closes the connection without a word. */
-export async function host(answer: (line: string) => string | null): Promise<Host> {
+export async function startFakeMxHost(answer: (line: string) => string | null): Promise<FakeMxHost> {
   const state = { connections: 0, messages: 0 }
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -60,7 +60,7 @@ export async function host(answer: (line: string) => string | null): Promise<Hos
 }
 
 /** Answers as a host in order does, but for what `over` says. */
-export function answers(over: Record<string, string | null> = {}): (line: string) => string | null {
+export function mxReplies(over: Record<string, string | null> = {}): (line: string) => string | null {
   const usual: Record<string, string> = {
     greeting: '220 mx.b.example ESMTP',
     EHLO: '250-mx.b.example\r\n250-PIPELINING\r\n250 SIZE 1000',
@@ -85,7 +85,7 @@ export const ENVELOPE = {
 }
 export const MESSAGE = [Buffer.from('Delivered-To: x\r\n'), Buffer.from('Subject: x\r\n\r\nx\r\n')]
 
-export function described(outcome: Outcome | undefined): string {
+export function describeOutcome(outcome: Outcome | undefined): string {
   if (outcome === undefined) return 'nothing'
   return [outcome.kind, ...(outcome.kind === 'deferred' ? [outcome.why] : []), outcome.status].join(' ')
 }

@@ -6,7 +6,7 @@ import { build } from 'esbuild'
 
 const root = join(import.meta.dirname, '../../..')
 
-export type Release = {
+export type EntryVersions = {
   /** Entry versions it reads and writes back. */
   known: readonly number[]
   /** The version of entries that it makes. */
@@ -14,7 +14,7 @@ export type Release = {
 }
 
 /** Bundles the server into `folder`. @returns the program's path. */
-export async function bundleRelease(folder: string, name: string, release: Release): Promise<string> {
+export async function bundleServer(folder: string, name: string, release: EntryVersions): Promise<string> {
   const outfile = join(folder, `${name}.mjs`)
   const contents = [
     `export const KNOWN_VERSIONS = ${JSON.stringify(release.known)}`,

@@ -5,29 +5,29 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
 
 /** A refusal such as '550 5.1.1 no such user', or null to accept. */
-export type Answer = string | null
+export type SmtpReply = string | null
 
-export type Sunk = { from: string; to: string[]; message: string }
+export type ReceivedMessage = { from: string; to: string[]; message: string }
 
-export type SinkOptions = {
+export type FakeMailHostOptions = {
   port?: number
   /** Closes a session that is silent for so long. */
   idleMs?: number
-  rcpt?: (address: string) => Answer | Promise<Answer>
-  data?: (sunk: Sunk) => Answer | Promise<Answer>
+  rcpt?: (address: string) => SmtpReply | Promise<SmtpReply>
+  data?: (sunk: ReceivedMessage) => SmtpReply | Promise<SmtpReply>
 }
 
-export type Sink = Awaited<ReturnType<typeof startSink>>
+export type FakeMailHost = Awaited<ReturnType<typeof startFakeMailHost>>
 
-const PATIENCE_MS = 20_000
+const TIMEOUT_MS = 20_000
 
-export async function startSink({
+export async function startFakeMailHost({
   port = 0,
   idleMs = 60_000,
   rcpt = () => null,
   data = () => null,
-}: SinkOptions = {}) {
-  const mail: Sunk[] = []
+}: FakeMailHostOptions = {}) {
+  const mail: ReceivedMessage[] = []
   const counts = { connections: 0 }
   const server = new SMTPServer({
     name: 'sink.example',
@@ -68,8 +68,8 @@ export async function startSink({
     mail,
     counts,
     /** The mail, once there are `count` of them. */
-    received: async (count: number): Promise<Sunk[]> => {
-      const deadline = Date.now() + PATIENCE_MS
+    received: async (count: number): Promise<ReceivedMessage[]> => {
+      const deadline = Date.now() + TIMEOUT_MS
       while (mail.length < count) {
         if (Date.now() > deadline) throw new Error(`${mail.length} of ${count} messages arrived`)
         await sleep(5)
@@ -80,7 +80,7 @@ export async function startSink({
   }
 }
 
-function refusal(answer: Answer): Error | null {
+function refusal(answer: SmtpReply): Error | null {
   if (answer === null) return null
   return Object.assign(new Error(answer.slice(4)), { responseCode: Number(answer.slice(0, 3)) })
 }

@@ -3,9 +3,9 @@
 import { connect, type Socket } from 'node:net'
 
 /** Longest wait for a line; a test that waits longer hangs. */
-const PATIENCE_MS = 20_000
+const TIMEOUT_MS = 20_000
 
-export type Talk = Awaited<ReturnType<typeof talkTo>>
+export type SmtpDialog = Awaited<ReturnType<typeof openDialog>>
 
 /** The lines that come in on `socket`. */
 function readLines(socket: Socket) {
@@ -30,7 +30,7 @@ function readLines(socket: Socket) {
 
   /** The next line, or null when the server has closed. */
   async function line(): Promise<string | null> {
-    const deadline = Date.now() + PATIENCE_MS
+    const deadline = Date.now() + TIMEOUT_MS
     while (lines.length === 0 && !state.ended) {
       const left = deadline - Date.now()
       if (left <= 0) throw new Error('the server says nothing')
@@ -48,7 +48,7 @@ function readLines(socket: Socket) {
   return { line, failure: () => state.error }
 }
 
-export async function talkTo(port: number) {
+export async function openDialog(port: number) {
   // Half-open, as clients are that write on after the server has said goodbye.
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.setNoDelay(true)
@@ -56,7 +56,7 @@ export async function talkTo(port: number) {
   socket.unref()
   const { line, failure } = readLines(socket)
   // A refused connection is one that has ended: failure() tells, and every reply is null.
-  const connecting = setTimeout(() => socket.destroy(new Error('no connection')), PATIENCE_MS)
+  const connecting = setTimeout(() => socket.destroy(new Error('no connection')), TIMEOUT_MS)
   await new Promise((resolve) => socket.once('connect', resolve).once('error', resolve))
   clearTimeout(connecting)
 
@@ -87,8 +87,8 @@ export async function talkTo(port: number) {
 }
 
 /** A session past its greeting and EHLO. */
-export async function greeted(port: number): Promise<Talk> {
-  const talk = await talkTo(port)
+export async function openGreetedDialog(port: number): Promise<SmtpDialog> {
+  const talk = await openDialog(port)
   await talk.reply()
   await talk.say('EHLO client.example')
   return talk
@@ -96,7 +96,7 @@ export async function greeted(port: number): Promise<Talk> {
 
 /** Sends one message. @returns the replies to MAIL, each RCPT, DATA and the final dot, as far as it came. */
 export async function sendMail(
-  talk: Talk,
+  talk: SmtpDialog,
   {
     from = 'alice@sender.example',
     to,

@@ -2,7 +2,7 @@
 import { request } from 'node:http'
 
 /** GET over a Unix socket. */
-export function get(
+export function getOverSocket(
   socketPath: string,
   path: string,
   method = 'GET',

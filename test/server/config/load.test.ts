@@ -5,13 +5,13 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { startMetadata } from '../../kit/aws/metadata.ts'
-import { NO_KEYS } from '../../kit/server/fleet-harness.ts'
+import { NO_AWS_CREDENTIALS } from '../../kit/server/fleet-harness.ts'
 import {
-  beginInstance,
+  launchServer,
   SECRET,
-  startInstance,
+  startServer,
   testFolder,
-  type InstanceOptions,
+  type ServerProcessOptions,
 } from '../../kit/server/instance.ts'
 
 function config(folder: string): string {
@@ -26,15 +26,15 @@ function config(folder: string): string {
   })
 }
 
-const fromInstance = (url: string, env: NodeJS.ProcessEnv = {}): InstanceOptions => ({
+const fromInstance = (url: string, env: NodeJS.ProcessEnv = {}): ServerProcessOptions => ({
   args: ['--config-from-instance'],
-  env: { ...NO_KEYS, AWS_EC2_METADATA_SERVICE_ENDPOINT: url, ...env },
+  env: { ...NO_AWS_CREDENTIALS, AWS_EC2_METADATA_SERVICE_ENDPOINT: url, ...env },
 })
 
 test('user data is the configuration, asked for with a token', async (context) => {
   const fake = await startMetadata({ userData: config(testFolder()) })
   context.after(fake.close)
-  const instance = await startInstance(fromInstance(fake.url))
+  const instance = await startServer(fromInstance(fake.url))
   assert.deepEqual(fake.asked, ['PUT /latest/api/token', 'GET /latest/user-data'])
   assert.equal(await instance.stop(), 0)
 })
@@ -45,7 +45,7 @@ test('a systemd credential comes before user data, and nothing is asked', async 
   const folder = testFolder()
   mkdirSync(join(folder, 'credentials'))
   writeFileSync(join(folder, 'credentials/mailfleet.config'), config(folder))
-  const instance = await startInstance(
+  const instance = await startServer(
     fromInstance(fake.url, { CREDENTIALS_DIRECTORY: join(folder, 'credentials') }),
   )
   assert.deepEqual(fake.asked, [])
@@ -58,7 +58,7 @@ test('bad user data: exit 2, every problem, and where it came from; nothing of a
   const bad = { ...userData, srs: { domain: 'srs.example.com', secrets: [secret] } }
   const fake = await startMetadata({ userData: JSON.stringify(bad) })
   context.after(fake.close)
-  const starting = beginInstance(fromInstance(fake.url))
+  const starting = launchServer(fromInstance(fake.url))
   assert.equal(await starting.exited(), 2)
   assert.match(
     starting.errors(),
@@ -70,14 +70,14 @@ test('bad user data: exit 2, every problem, and where it came from; nothing of a
 test('no user data, or none that is JSON: exit 2', async (context) => {
   const fake = await startMetadata()
   context.after(fake.close)
-  const without = beginInstance(fromInstance(fake.url))
+  const without = launchServer(fromInstance(fake.url))
   assert.equal(await without.exited(), 2)
   assert.match(
     without.errors(),
     /user data of the instance: 1 problem\n.*or a credential mailfleet\.config, found nothing/,
   )
   fake.state.userData = '{ "hostname": '
-  const broken = beginInstance(fromInstance(fake.url))
+  const broken = launchServer(fromInstance(fake.url))
   assert.equal(await broken.exited(), 2)
   assert.match(broken.errors(), /user data of the instance: \d problem/)
 })
@@ -85,7 +85,7 @@ test('no user data, or none that is JSON: exit 2', async (context) => {
 test('a metadata service that is down, then throttled, is waited for', async (context) => {
   const fake = await startMetadata({ userData: config(testFolder()), trouble: 'down' })
   context.after(fake.close)
-  const starting = beginInstance(fromInstance(fake.url))
+  const starting = launchServer(fromInstance(fake.url))
   await starting.logged('waiting', (line) => line['for'] === 'user data')
   fake.state.trouble = 'throttled'
   await starting.logged('waiting', (line) => /HTTP 503/.test(String(line['error'])))
@@ -98,7 +98,7 @@ test('a metadata service that is down, then throttled, is waited for', async (co
 test('told to stop while it waits: exit 0 at once', async (context) => {
   const fake = await startMetadata({ trouble: 'down' })
   context.after(fake.close)
-  const starting = beginInstance(fromInstance(fake.url))
+  const starting = launchServer(fromInstance(fake.url))
   await starting.logged('waiting')
   starting.child.kill('SIGTERM')
   assert.equal(await starting.exited(), 0)
@@ -108,7 +108,7 @@ test('told to stop while it waits: exit 0 at once', async (context) => {
 test('a source must be named, and only one', async () => {
   const file = join(testFolder(), 'config.json')
   for (const args of [[], ['--config', file, '--config-from-instance'], ['--confg', file]]) {
-    const starting = beginInstance({ args })
+    const starting = launchServer({ args })
     assert.equal(await starting.exited(), 2)
     assert.match(starting.errors(), /^arguments: 1 problem\n.*--config FILE, or --config-from-instance/)
   }

@@ -10,18 +10,18 @@ import { reverseSrs, rewriteSrs } from '../../../server/delivery/srs.ts'
 import { EMULATOR_ENV } from '../../kit/aws/aws-queue.ts'
 import { startMetadata } from '../../kit/aws/metadata.ts'
 import { startParameters } from '../../kit/aws/parameters.ts'
-import { NO_KEYS } from '../../kit/server/fleet-harness.ts'
+import { NO_AWS_CREDENTIALS } from '../../kit/server/fleet-harness.ts'
 import {
-  beginInstance,
+  launchServer,
   ROUTES,
   SECRET,
-  startInstance,
+  startServer,
   testFolder,
-  type Instance,
+  type ServerProcess,
 } from '../../kit/server/instance.ts'
-import { startSink } from '../../kit/server/sink.ts'
-import { get } from '../../kit/server/unix-socket.ts'
-import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { getOverSocket } from '../../kit/server/unix-socket.ts'
+import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
 
 const NAME = '/mailfleet/test/srs-secrets'
 const TLS = { keyParameter: '/mailfleet/test/tls-key', certParameter: '/mailfleet/test/tls-cert' }
@@ -34,7 +34,7 @@ async function setting(context: TestContext, values: Record<string, string>, set
   return {
     parameters,
     options: {
-      env: { ...NO_KEYS, ...EMULATOR_ENV },
+      env: { ...NO_AWS_CREDENTIALS, ...EMULATOR_ENV },
       config: {
         aws: { region: 'eu-west-1', endpoints: { ssm: parameters.url } },
         srs: { domain: 'srs.example.com', secrets: [], secretsParameter: NAME },
@@ -51,8 +51,8 @@ const bounce = (secrets: string[]) =>
 test('SRS secrets: one a line, the first signs, all verify', async (context) => {
   const other = `${SECRET}-that-was-signed-with-before`
   const { options } = await setting(context, { [NAME]: `\n${SECRET}\n${other}\n` })
-  const instance = await startInstance(options)
-  const talk = await greeted(instance.port)
+  const instance = await startServer(options)
+  const talk = await openGreetedDialog(instance.port)
   await talk.say('MAIL FROM:<>')
   assert.match((await talk.say(`RCPT TO:<${bounce([SECRET])}>`)) ?? '', /^250/)
   assert.match((await talk.say(`RCPT TO:<${bounce([other])}>`)) ?? '', /^250/)
@@ -65,9 +65,9 @@ test('rotation in two phases: each instance takes what any other signs, at every
   const next = `${SECRET}-that-comes-next`
   const srs = { domain: 'srs.example.com', secrets: [], secretsParameter: NAME, secretsPollMs: 50 }
   const { options, parameters } = await setting(context, { [NAME]: SECRET }, { srs })
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const delivery = { relay: { host: '127.0.0.1', port: sink.port } }
-  const start = () => startInstance({ ...options, config: { ...options.config, delivery } })
+  const start = () => startServer({ ...options, config: { ...options.config, delivery } })
   const instances = [await start(), await start()] as const
   const changed = (signsWithAnother: boolean) =>
     Promise.all(
@@ -77,15 +77,15 @@ test('rotation in two phases: each instance takes what any other signs, at every
     )
   const takes = async (secret: string, answer: RegExp) => {
     for (const { port } of instances) {
-      const talk = await greeted(port)
+      const talk = await openGreetedDialog(port)
       await talk.say('MAIL FROM:<>')
       assert.match((await talk.say(`RCPT TO:<${bounce([secret])}>`)) ?? '', answer)
       talk.end()
     }
   }
   /** The local part that this instance signs for a sender. */
-  const signed = async ({ port }: Instance) => {
-    const talk = await greeted(port)
+  const signed = async ({ port }: ServerProcess) => {
+    const talk = await openGreetedDialog(port)
     const count = sink.mail.length
     await sendMail(talk, { to: ['info@example.org'] })
     talk.end()
@@ -122,7 +122,7 @@ test('rotation in two phases: each instance takes what any other signs, at every
 test('a TLS key and its certificate: STARTTLS works with them', async (context) => {
   const values = { [NAME]: SECRET, [TLS.keyParameter]: pem('key'), [TLS.certParameter]: pem('cert') }
   const { options } = await setting(context, values, { tls: TLS })
-  const instance = await startInstance(options)
+  const instance = await startServer(options)
   const socket = connectPlain(instance.port, '127.0.0.1')
   const say = async (line: string) => {
     if (line !== '') socket.write(`${line}\r\n`)
@@ -142,19 +142,19 @@ test('SSM down: waits, not ready, healthy, a line in the log; then goes on', asy
   const listen = { admin: { socket, port: undefined } }
   const { options, parameters } = await setting(context, { [NAME]: SECRET }, { listen })
   parameters.state.trouble = 'down'
-  const starting = beginInstance(options)
+  const starting = launchServer(options)
   const line = await starting.logged('waiting')
   assert.equal(line['for'], `SSM parameter ${NAME}`)
   assert.equal(
     starting.log.some(({ event }) => event === 'listening'),
     false,
   )
-  assert.deepEqual(await get(socket, '/readyz'), { status: 503, text: 'starting\n' })
-  assert.equal((await get(socket, '/healthz')).status, 200)
-  assert.equal((await get(socket, '/metrics')).status, 200)
+  assert.deepEqual(await getOverSocket(socket, '/readyz'), { status: 503, text: 'starting\n' })
+  assert.equal((await getOverSocket(socket, '/healthz')).status, 200)
+  assert.equal((await getOverSocket(socket, '/metrics')).status, 200)
   parameters.state.trouble = null
   await starting.logged('listening')
-  assert.equal((await get(socket, '/readyz')).status, 200)
+  assert.equal((await getOverSocket(socket, '/readyz')).status, 200)
   starting.child.kill('SIGTERM')
   assert.equal(await starting.exited(), 0)
 })
@@ -162,7 +162,7 @@ test('SSM down: waits, not ready, healthy, a line in the log; then goes on', asy
 test('not allowed to read it, then it is not there: says so and keeps trying', async (context) => {
   const { options, parameters } = await setting(context, {})
   parameters.state.trouble = 'denied'
-  const starting = beginInstance(options)
+  const starting = launchServer(options)
   const denied = await starting.logged('waiting')
   assert.match(String(denied['error']), /^the instance's role does not allow this: /)
   parameters.state.trouble = null
@@ -176,7 +176,7 @@ test('not allowed to read it, then it is not there: says so and keeps trying', a
 test('a value that will not do: exit 2, the parameter and the reason, not the value', async (context) => {
   const short = 'short-secret'
   const { options } = await setting(context, { [NAME]: `${SECRET}\n${short}` })
-  const starting = beginInstance(options)
+  const starting = launchServer(options)
   assert.equal(await starting.exited(), 2)
   assert.match(
     starting.errors(),
@@ -188,7 +188,7 @@ test('a value that will not do: exit 2, the parameter and the reason, not the va
 test('a key that is none: exit 2, and nothing of it', async (context) => {
   const values = { [NAME]: SECRET, [TLS.keyParameter]: 'no-key-at-all', [TLS.certParameter]: pem('cert') }
   const { options } = await setting(context, values, { tls: TLS })
-  const starting = beginInstance(options)
+  const starting = launchServer(options)
   assert.equal(await starting.exited(), 2)
   assert.match(
     starting.errors(),
@@ -201,10 +201,10 @@ test('no credentials: one sentence in the log, no stack trace; a role attached l
   const metadata = await startMetadata()
   context.after(metadata.close)
   const { options } = await setting(context, { [NAME]: SECRET })
-  const starting = beginInstance({
+  const starting = launchServer({
     ...options,
     routes: ROUTES,
-    env: { ...NO_KEYS, AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url },
+    env: { ...NO_AWS_CREDENTIALS, AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url },
   })
   const line = await starting.logged('aws-credentials')
   assert.match(String(line['error']), /^no AWS credentials: /)

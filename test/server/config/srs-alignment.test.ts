@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { beginInstance, ROUTES, startInstance, testFolder } from '../../kit/server/instance.ts'
-import { greeted } from '../../kit/server/smtp-dialog.ts'
+import { launchServer, ROUTES, startServer, testFolder } from '../../kit/server/instance.ts'
+import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 
 const aligned = { domains: { 'example.com': { aliases: { info: ['a@b.example'] } } } }
 
 test('aligned with the hostname: exit 2, with the domain and the setting that acknowledges it', async () => {
-  const starting = beginInstance({ config: { srs: { domain: 'srs.example.net' } } })
+  const starting = launchServer({ config: { srs: { domain: 'srs.example.net' } } })
   assert.equal(await starting.exited(), 2)
   assert.match(
     starting.errors(),
@@ -18,30 +18,30 @@ test('aligned with the hostname: exit 2, with the domain and the setting that ac
 })
 
 test('aligned with a routed domain: exit 2', async () => {
-  const starting = beginInstance({ routes: aligned })
+  const starting = launchServer({ routes: aligned })
   assert.equal(await starting.exited(), 2)
   assert.match(starting.errors(), /routes\.json: 1 problem\n {2}srs\.domain: .* aligns with example\.com/)
 })
 
 test('acknowledged by name it is served; the name of another domain is refused', async () => {
   const acknowledged = { srs: { acknowledgeAligned: 'example.com' } }
-  const instance = await startInstance({ config: acknowledged, routes: aligned })
+  const instance = await startServer({ config: acknowledged, routes: aligned })
   assert.equal(await instance.stop(), 0)
-  const other = beginInstance({ config: { srs: { acknowledgeAligned: 'example.org' } }, routes: aligned })
+  const other = launchServer({ config: { srs: { acknowledgeAligned: 'example.org' } }, routes: aligned })
   assert.equal(await other.exited(), 2)
   assert.match(other.errors(), /srs\.acknowledgeAligned: expected example\.com, /)
 })
 
 test('a reload with an aligned domain: the last good table stays in force, and the log says why', async () => {
   const folder = testFolder()
-  const instance = await startInstance({ folder })
+  const instance = await startServer({ folder })
   const replace = (routes: object) => {
     writeFileSync(join(folder, 'new.json'), JSON.stringify(routes))
     renameSync(join(folder, 'new.json'), join(folder, 'routes.json'))
   }
   replace({ domains: { ...ROUTES.domains, ...aligned.domains } })
   await instance.logged('routes-broken', ({ error }) => /aligns with example\.com/.test(String(error)))
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   await talk.say('MAIL FROM:<a@sender.example>')
   assert.match((await talk.say('RCPT TO:<info@example.org>')) ?? '', /^250 /)
   assert.match((await talk.say('RCPT TO:<info@example.com>')) ?? '', /^550 /)
@@ -52,7 +52,7 @@ test('a reload with an aligned domain: the last good table stays in force, and t
 })
 
 test('routes without the alias that postmaster names: exit 2', async () => {
-  const starting = beginInstance({ config: { postmaster: 'ops@example.org' } })
+  const starting = launchServer({ config: { postmaster: 'ops@example.org' } })
   assert.equal(await starting.exited(), 2)
   assert.match(starting.errors(), /domains\.example\.org\.aliases: expected an alias ops, since the setting/)
 })

@@ -5,7 +5,14 @@ import { createConnections } from '../../../server/delivery/connection-pool.ts'
 import type { Hold } from '../../../server/delivery/lease-keeper.ts'
 import { LeaseLostError, send } from '../../../server/delivery/send.ts'
 import { createUnanswering } from '../../../server/delivery/host-back-off.ts'
-import { answers, described, ENVELOPE, host, MESSAGE, OPTIONS } from '../../kit/server/mx-host.ts'
+import {
+  mxReplies,
+  describeOutcome,
+  ENVELOPE,
+  startFakeMxHost,
+  MESSAGE,
+  CONNECTION_OPTIONS,
+} from '../../kit/server/mx-host.ts'
 
 /** Longer than the runner waits: a transaction that only ends by a timeout fails its test. */
 const NEVER_MS = 40_000
@@ -20,12 +27,12 @@ function losable() {
 
 /** Sends to a host that answers by `answer`. @returns how it ended, and the messages that the host has taken. */
 async function sendWhile(hold: Hold, answer: (line: string) => string | null, message = MESSAGE) {
-  const one = await host(answer)
-  const connections = createConnections({ ...OPTIONS, socketMs: NEVER_MS, greetingMs: NEVER_MS })
+  const one = await startFakeMxHost(answer)
+  const connections = createConnections({ ...CONNECTION_OPTIONS, socketMs: NEVER_MS, greetingMs: NEVER_MS })
   const ways = { connections, unanswering: createUnanswering(), transactionMs: NEVER_MS }
   const hops = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
   const ended = await send(ways, hops, { envelope: ENVELOPE, message, hold }).then(
-    (outcomes) => described(outcomes.get('a@b.example')),
+    (outcomes) => describeOutcome(outcomes.get('a@b.example')),
     (error: unknown) => (error instanceof LeaseLostError ? 'lost' : String(error)),
   )
   connections.close()
@@ -39,7 +46,7 @@ for (const step of ['greeting', 'EHLO', 'MAIL', 'RCPT', 'DATA']) {
     WITHIN,
     async () => {
       const { hold, lose } = losable()
-      const usual = answers()
+      const usual = mxReplies()
       const silentAt = (line: string) => {
         if (!line.startsWith(step)) return usual(line)
         setImmediate(lose)
@@ -53,7 +60,7 @@ for (const step of ['greeting', 'EHLO', 'MAIL', 'RCPT', 'DATA']) {
 test('a lease that has run out is seen before the message is sent, without a word of the queue', async () => {
   let expired = false
   const hold: Hold = { signal: new AbortController().signal, isLost: () => expired }
-  const usual = answers()
+  const usual = mxReplies()
   const expiring = (line: string) => {
     if (line === 'DATA') expired = true
     return usual(line)
@@ -65,14 +72,14 @@ test('a lease that runs out in the middle of a large message is seen before the 
   const size = 8 * 1024 * 1024
   let looks = 0
   const hold: Hold = { signal: new AbortController().signal, isLost: () => ++looks > 20 }
-  const usual = answers({ EHLO: '250 mx.b.example' })
+  const usual = mxReplies({ EHLO: '250 mx.b.example' })
   assert.deepEqual(await sendWhile(hold, usual, [Buffer.alloc(size, 'x\r\n')]), ['lost', 0])
   assert.equal(looks > 20, true)
 })
 
 test('a lease lost after the dot leaves the reply to be waited for', async () => {
   const { hold, lose } = losable()
-  const usual = answers()
+  const usual = mxReplies()
   const late = (line: string) => {
     if (line === '.') lose()
     return usual(line)

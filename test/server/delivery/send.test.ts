@@ -6,7 +6,15 @@ import { createConnections } from '../../../server/delivery/connection-pool.ts'
 import type { Hold } from '../../../server/delivery/lease-keeper.ts'
 import { send } from '../../../server/delivery/send.ts'
 import { createUnanswering } from '../../../server/delivery/host-back-off.ts'
-import { answers, described, ENVELOPE, host, MESSAGE, OPTIONS, type Host } from '../../kit/server/mx-host.ts'
+import {
+  mxReplies,
+  describeOutcome,
+  ENVELOPE,
+  startFakeMxHost,
+  MESSAGE,
+  CONNECTION_OPTIONS,
+  type FakeMxHost,
+} from '../../kit/server/mx-host.ts'
 
 /** Longer than a host's silence is borne, shorter than what a host that drips its reply would take. */
 const TRANSACTION_MS = 2_000
@@ -15,19 +23,19 @@ const TRANSACTION_MS = 2_000
 const HELD: Hold = { signal: new AbortController().signal, isLost: () => false }
 
 async function sendTo(
-  hosts: readonly Host[],
+  hosts: readonly FakeMxHost[],
   message: readonly Buffer[] = MESSAGE,
   now?: () => number,
 ): Promise<string[]> {
   const ways = {
-    connections: createConnections(OPTIONS),
+    connections: createConnections(CONNECTION_OPTIONS),
     unanswering: createUnanswering(now),
     transactionMs: TRANSACTION_MS,
   }
   const hops = hosts.map(({ port }, index) => ({ name: `mx${index}.b.example`, address: '127.0.0.1', port }))
   const outcomes = await send(ways, hops, { envelope: ENVELOPE, message, hold: HELD })
   ways.connections.close()
-  return ENVELOPE.recipients.map((recipient) => described(outcomes.get(recipient)))
+  return ENVELOPE.recipients.map((recipient) => describeOutcome(outcomes.get(recipient)))
 }
 
 const BEHAVIOURS: [name: string, over: Record<string, string | null>, expected: [string, string]][] = [
@@ -74,7 +82,10 @@ const BEHAVIOURS: [name: string, over: Record<string, string | null>, expected: 
 ]
 
 /** A host that does not wait for commands: writes its replies, at once or byte by byte, whatever it is told. */
-async function deafHost(replies: string, { end, byteMs }: { end: boolean; byteMs?: number }): Promise<Host> {
+async function deafHost(
+  replies: string,
+  { end, byteMs }: { end: boolean; byteMs?: number },
+): Promise<FakeMxHost> {
   const server = createServer((socket) => {
     socket.on('error', () => {})
     socket.resume()
@@ -111,41 +122,41 @@ test('a host that drips a reply without end holds no delivery', async () => {
 
 for (const [name, over, expected] of BEHAVIOURS) {
   test(`a host ${name}: ${expected.join(', ')}`, async () => {
-    const one = await host(answers(over))
+    const one = await startFakeMxHost(mxReplies(over))
     assert.deepEqual(await sendTo([one]), expected)
     one.close()
   })
 }
 
 test('a message larger than the host takes fails without being sent', async () => {
-  const one = await host(answers())
+  const one = await startFakeMxHost(mxReplies())
   assert.deepEqual(await sendTo([one], [Buffer.alloc(2_000, 'x')]), ['failed 5.3.4', 'failed 5.3.4'])
   assert.equal(one.messages, 0)
   one.close()
 })
 
 test('the next host is tried when the first does not welcome us, and not after the message began', async () => {
-  const closed = await host(answers({ greeting: null }))
-  const full = await host(answers({ greeting: '421 4.3.2 full' }))
-  const good = await host(answers())
+  const closed = await startFakeMxHost(mxReplies({ greeting: null }))
+  const full = await startFakeMxHost(mxReplies({ greeting: '421 4.3.2 full' }))
+  const good = await startFakeMxHost(mxReplies())
   assert.deepEqual(await sendTo([closed, full, good]), ['delivered 2.0.0', 'delivered 2.0.0'])
-  const breaks = await host(answers({ '.': null }))
+  const breaks = await startFakeMxHost(mxReplies({ '.': null }))
   assert.deepEqual(await sendTo([breaks, good]), ['deferred connect 4.4.2', 'deferred connect 4.4.2'])
   assert.equal(good.messages, 1)
   for (const each of [closed, full, good, breaks]) each.close()
 })
 
 test('a connection is used again, as often as it may be, and one that had a refusal is not', async () => {
-  const one = await host(answers())
+  const one = await startFakeMxHost(mxReplies())
   const ways = {
-    connections: createConnections(OPTIONS),
+    connections: createConnections(CONNECTION_OPTIONS),
     unanswering: createUnanswering(),
     transactionMs: TRANSACTION_MS,
   }
   const hops = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
   for (let sent = 1; sent <= 5; sent++) {
     await send(ways, hops, { envelope: ENVELOPE, message: MESSAGE, hold: HELD })
-    assert.equal(one.connections, Math.ceil(sent / OPTIONS.messagesPerConnection))
+    assert.equal(one.connections, Math.ceil(sent / CONNECTION_OPTIONS.messagesPerConnection))
   }
   ways.connections.close()
   one.close()

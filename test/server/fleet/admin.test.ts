@@ -4,8 +4,8 @@ import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { spoolWritable, startAdmin } from '../../../server/fleet/admin.ts'
-import { startInstance, testFolder } from '../../kit/server/instance.ts'
-import { get } from '../../kit/server/unix-socket.ts'
+import { startServer, testFolder } from '../../kit/server/instance.ts'
+import { getOverSocket } from '../../kit/server/unix-socket.ts'
 
 const GAUGES = [
   'mailfleet_queue_ready',
@@ -42,7 +42,7 @@ const PROCESS = [
 ]
 
 test('every metric of the contract is there from the start, at zero', async () => {
-  const instance = await startInstance({})
+  const instance = await startServer({})
   for (const name of [...GAUGES, ...COUNTERS]) assert.equal(await instance.metric(name), 0, name)
   for (const name of PROCESS) assert.notEqual(await instance.metric(name), null, name)
   // Opening the queue was a commit.
@@ -64,10 +64,10 @@ test('on a Unix socket, also where a killed instance left its file; a check that
     ready: () => 'routes not loaded',
     log: () => {},
   })
-  assert.deepEqual(await get(socket, '/healthz'), { status: 200, text: 'ok\n' })
-  assert.deepEqual(await get(socket, '/readyz'), { status: 503, text: 'routes not loaded\n' })
-  assert.equal((await get(socket, '/metrics')).status, 500)
-  assert.equal((await get(socket, '/metrics', 'POST')).status, 405)
+  assert.deepEqual(await getOverSocket(socket, '/healthz'), { status: 200, text: 'ok\n' })
+  assert.deepEqual(await getOverSocket(socket, '/readyz'), { status: 503, text: 'routes not loaded\n' })
+  assert.equal((await getOverSocket(socket, '/metrics')).status, 500)
+  assert.equal((await getOverSocket(socket, '/metrics', 'POST')).status, 405)
   admin.close()
   assert.equal(existsSync(socket), false)
 })

@@ -12,10 +12,10 @@ import { openQueue } from '../../../server/queue/embedded/engine.ts'
 import type { NewEntry } from '../../../server/queue/entry.ts'
 import type { QueueProblem } from '../../../server/queue/queue.ts'
 import type { Routes } from '../../../server/routing/table.ts'
-import { startInstance, testFolder } from '../../kit/server/instance.ts'
-import { startSink } from '../../kit/server/sink.ts'
-import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
-import { memberSetting } from '../../kit/server/fleet-harness.ts'
+import { startServer, testFolder } from '../../kit/server/instance.ts'
+import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const HERE = { localAddress: '127.0.0.1', remoteAddress: '127.0.0.1' }
 
@@ -39,8 +39,8 @@ test('nothing is admitted before an address was given out', () => {
 })
 
 test('ready after the round trip; the canary is no accepted mail, no delivery, and leaves nothing behind', async (context) => {
-  const { env, config } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   const back = await instance.logged('canary-back')
   await instance.logged('ready')
   assert.equal(typeof back['id'], 'string')
@@ -58,10 +58,10 @@ test('ready after the round trip; the canary is no accepted mail, no delivery, a
 })
 
 test('a stranger’s canary is a stranger’s mail', async (context) => {
-  const { env, config } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   await instance.logged('ready')
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   const address = `canary+${'0'.repeat(32)}@mx1.example.net`
   const [mail, rcpt] = await sendMail(talk, { from: address, to: [address] })
   assert.match(mail ?? '', /^250/)
@@ -71,7 +71,7 @@ test('a stranger’s canary is a stranger’s mail', async (context) => {
 })
 
 test('without a fleet there is no canary', async () => {
-  const instance = await startInstance({})
+  const instance = await startServer({})
   assert.equal((await instance.admin('/readyz')).status, 200)
   assert.equal(await instance.stop(), 0)
   assert.equal(
@@ -94,15 +94,15 @@ function waiting(nowMs: number): NewEntry {
 }
 
 test('behind a backlog beyond the bound it becomes ready, and its canary is not counted as refused for load', async (context) => {
-  const { env, config } = await memberSetting(context)
-  const sink = await startSink()
+  const { env, config } = await startFleetHarness(context)
+  const sink = await startFakeMailHost()
   const folder = testFolder()
   const options = { maxEntries: 100, maxBytes: 10_000_000, volatile: true }
   const queue = await openQueue({ path: join(folder, 'spool'), ...options })
   for (let index = 0; index < 100; index++)
     await queue.enqueue(waiting(Date.now()), Buffer.from('Subject: x\r\n\r\nx\r\n'))
   await queue.close()
-  const instance = await startInstance({
+  const instance = await startServer({
     env,
     folder,
     config: {
@@ -146,7 +146,7 @@ test('a listener that cannot be reached: says why, tries again, and is ready whe
   })
   while (logged.length < 2) await sleep(5)
   assert.match(readiness.problem() ?? '', /^canary not back: .*ECONNREFUSED/)
-  const sink = await startSink({ data: () => null })
+  const sink = await startFakeMailHost({ data: () => null })
   address.port = sink.port
   // Its reply names no id, as that of a stranger's server.
   while (!logged.some(({ fields }) => /no id in the reply/.test(JSON.stringify(fields)))) await sleep(5)

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openQueue } from '../../../server/queue/embedded/engine.ts'
-import { startInstance, type Instance } from '../../kit/server/instance.ts'
-import { startSink } from '../../kit/server/sink.ts'
-import { greeted, sendMail, talkTo } from '../../kit/server/smtp-dialog.ts'
-import { memberSetting } from '../../kit/server/fleet-harness.ts'
+import { startServer, type ServerProcess } from '../../kit/server/instance.ts'
+import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
+import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const PATIENCE_MS = 30_000
 const LAUNCHED = 'CompleteLifecycleAction launch'
@@ -25,16 +25,16 @@ async function until(what: () => boolean): Promise<void> {
 const count = (calls: readonly string[], call: string) => calls.filter((made) => made === call).length
 
 /** Mail is taken and answered as ever. */
-async function serves(instance: Instance): Promise<void> {
-  const talk = await greeted(instance.port)
+async function serves(instance: ServerProcess): Promise<void> {
+  const talk = await openGreetedDialog(instance.port)
   assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
   talk.end()
   assert.equal((await instance.admin('/readyz')).status, 200)
 }
 
 test('ready: the launch action is completed, once', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
   assert.equal(autoScaling.state.state, 'InService')
   const looks = metadata.asked.length
@@ -45,15 +45,15 @@ test('ready: the launch action is completed, once', async (context) => {
 })
 
 /** Routes in an S3 that does not answer. */
-function withoutRoutes({ aws, fleet, ...config }: Awaited<ReturnType<typeof memberSetting>>['config']) {
+function withoutRoutes({ aws, fleet, ...config }: Awaited<ReturnType<typeof startFleetHarness>>['config']) {
   const endpoints = { ...aws.endpoints, s3: 'http://127.0.0.1:1' }
   const routes = { file: undefined, bucket: 'mail', key: 'routes.yaml' }
   return { ...config, routes, aws: { endpoints }, fleet }
 }
 
 test('not ready, for want of routes: the group is kept waiting', async (context) => {
-  const { env, config, autoScaling } = await memberSetting(context)
-  const instance = await startInstance({ env, config: withoutRoutes(config) })
+  const { env, config, autoScaling } = await startFleetHarness(context)
+  const instance = await startServer({ env, config: withoutRoutes(config) })
   await until(() => count(autoScaling.calls, LAUNCH_HEARTBEAT) >= 3)
   assert.equal(await (await instance.admin('/readyz')).text(), 'routes not loaded\n')
   assert.deepEqual((await instance.logged('heartbeat'))['outage'], 'routes not loaded')
@@ -62,9 +62,9 @@ test('not ready, for want of routes: the group is kept waiting', async (context)
 })
 
 test('not ready for too long: the group is kept waiting no more', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const fleet = { ...config.fleet, launchWaitMs: 0 }
-  const instance = await startInstance({ env, config: withoutRoutes({ ...config, fleet }) })
+  const instance = await startServer({ env, config: withoutRoutes({ ...config, fleet }) })
   await instance.logged('launch-overdue')
   const looks = metadata.asked.length
   await until(() => metadata.asked.length > looks + 10)
@@ -73,8 +73,8 @@ test('not ready for too long: the group is kept waiting no more', async (context
 })
 
 test('ready before the group waits for it: told again when it does', async (context) => {
-  const { env, config, autoScaling } = await memberSetting(context, { group: { state: 'Pending' } })
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling } = await startFleetHarness(context, { group: { state: 'Pending' } })
+  const instance = await startServer({ env, config })
   await until(() => autoScaling.calls.includes(`${LAUNCHED}${NOT_ACTIVE}`))
   autoScaling.state.state = 'Pending:Wait'
   await instance.logged('launch-completed')
@@ -83,16 +83,16 @@ test('ready before the group waits for it: told again when it does', async (cont
 })
 
 test('a group without the hook puts it into service by itself, and that is that', async (context) => {
-  const { env, config, autoScaling } = await memberSetting(context, { group: { state: 'InService' } })
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling } = await startFleetHarness(context, { group: { state: 'InService' } })
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
   assert.equal(count(autoScaling.calls, LAUNCHED), 0)
   assert.equal(await instance.stop(), 0)
 })
 
 test('the group’s API throttled, down and denied: it serves all the same, and tells it afterwards', async (context) => {
-  const { env, config, autoScaling } = await memberSetting(context, { group: { trouble: 'denied' } })
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling } = await startFleetHarness(context, { group: { trouble: 'denied' } })
+  const instance = await startServer({ env, config })
   await instance.logged('lifecycle-failed', ({ error }) => /role does not allow this/.test(String(error)))
   autoScaling.state.trouble = 'throttled'
   await instance.logged('lifecycle-failed', ({ error }) => /Rate exceeded/.test(String(error)))
@@ -106,8 +106,8 @@ test('the group’s API throttled, down and denied: it serves all the same, and 
 })
 
 test('the metadata service goes down: it serves all the same, and hears of its end when it is back', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
   metadata.state.trouble = 'down'
   await instance.logged('lifecycle-failed')
@@ -119,13 +119,13 @@ test('the metadata service goes down: it serves all the same, and hears of its e
 })
 
 test('terminated: drains as told, keeps the group waiting, lets it go on, exits 0, leaves nothing leased', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const held = Promise.withResolvers<null>()
-  const sink = await startSink({ data: () => held.promise })
+  const sink = await startFakeMailHost({ data: () => held.promise })
   const delivery = { relay: { host: '127.0.0.1', port: sink.port }, concurrency: 1 }
-  const instance = await startInstance({ env, config: { ...config, delivery } })
+  const instance = await startServer({ env, config: { ...config, delivery } })
   await instance.logged('launch-completed')
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   await sendMail(talk, { to: ['info@example.org'] })
   while ((await instance.metric('mailfleet_deliveries_in_progress')) !== 1) await sleep(10)
   await sendMail(talk, { to: ['info@example.org'] })
@@ -137,7 +137,7 @@ test('terminated: drains as told, keeps the group waiting, lets it go on, exits 
   assert.equal((await instance.admin('/readyz')).status, 503)
   assert.equal((await instance.admin('/healthz')).status, 200)
   // The load balancer may still send someone: alone with its port, it has to answer.
-  const late = await talkTo(instance.port)
+  const late = await openDialog(instance.port)
   assert.match((await late.reply()) ?? '', /^421 4\.3\.2/)
   late.end()
   assert.equal(late.failure(), null)
@@ -155,8 +155,8 @@ test('terminated: drains as told, keeps the group waiting, lets it go on, exits 
 })
 
 test('a spot notice drains it as well, without a word to the group', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
   metadata.state.spot = { action: 'terminate', time: new Date(Date.now() + 120_000).toISOString() }
   assert.equal(await instance.exited(), 0)
@@ -165,10 +165,10 @@ test('a spot notice drains it as well, without a word to the group', async (cont
 })
 
 test('SIGTERM, when the group has it go: the action is completed all the same', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   // Polls so rarely that only the signal tells.
   const fleet = { ...config.fleet, pollMs: 60_000 }
-  const instance = await startInstance({ env, config: { ...config, fleet } })
+  const instance = await startServer({ env, config: { ...config, fleet } })
   await instance.logged('launch-completed')
   autoScaling.state.state = 'Terminating:Wait'
   metadata.state.target = 'Terminated'
@@ -178,8 +178,8 @@ test('SIGTERM, when the group has it go: the action is completed all the same', 
 })
 
 test('gone before the group waits for it: told again when it does', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
   autoScaling.state.state = 'Terminating'
   metadata.state.target = 'Terminated'
@@ -190,16 +190,18 @@ test('gone before the group waits for it: told again when it does', async (conte
 })
 
 test('while the group deregisters it, for 300 s of its clock: new connections hear 421; then the hook is completed', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context, { group: { clockSpeed: 30 } })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context, {
+    group: { clockSpeed: 30 },
+  })
   // The drain's own bound is over long before deregistration is.
-  const instance = await startInstance({ env, config: { ...config, drain: { timeoutMs: 1_000 } } })
+  const instance = await startServer({ env, config: { ...config, drain: { timeoutMs: 1_000 } } })
   await instance.logged('launch-completed')
   autoScaling.terminate()
   metadata.state.target = 'Terminated'
   await instance.logged('drained')
   let heard = 0
   for (; autoScaling.state.state === 'Terminating'; await sleep(200)) {
-    const late = await talkTo(instance.port)
+    const late = await openDialog(instance.port)
     assert.match((await late.reply()) ?? '', /^421 4\.3\.2/)
     late.end()
     assert.equal(late.failure(), null)
@@ -214,9 +216,9 @@ test('while the group deregisters it, for 300 s of its clock: new connections he
 })
 
 test('a hook that never begins: the instance leaves when its time is over', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const fleet = { ...config.fleet, terminateWaitMs: 2_000 }
-  const instance = await startInstance({ env, config: { ...config, fleet, drain: { timeoutMs: 1_000 } } })
+  const instance = await startServer({ env, config: { ...config, fleet, drain: { timeoutMs: 1_000 } } })
   await instance.logged('launch-completed')
   autoScaling.state.state = 'Terminating'
   metadata.state.target = 'Terminated'
@@ -225,8 +227,8 @@ test('a hook that never begins: the instance leaves when its time is over', asyn
 })
 
 test('the group goes on without it: the instance leaves at once', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
   autoScaling.state.state = 'Terminating:Proceed'
   metadata.state.target = 'Terminated'
@@ -235,8 +237,8 @@ test('the group goes on without it: the instance leaves at once', async (context
 })
 
 test('SIGTERM while it only waits for its group: it leaves at once', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
   autoScaling.state.state = 'Terminating'
   metadata.state.target = 'Terminated'
@@ -247,9 +249,9 @@ test('SIGTERM while it only waits for its group: it leaves at once', async (cont
 })
 
 test('an API that is down at the end does not keep it past the bound', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context)
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const fleet = { ...config.fleet, terminateWaitMs: 1_500 }
-  const instance = await startInstance({ env, config: { ...config, fleet, drain: { timeoutMs: 1_500 } } })
+  const instance = await startServer({ env, config: { ...config, fleet, drain: { timeoutMs: 1_500 } } })
   await instance.logged('launch-completed')
   autoScaling.state.trouble = 'down'
   metadata.state.target = 'Terminated'
@@ -258,11 +260,11 @@ test('an API that is down at the end does not keep it past the bound', async (co
 })
 
 test('warm pool: completes the launch into it and out of it; waiting or stopping in it is no reason to go', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context, {
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context, {
     metadata: { target: 'Warmed:Running' },
     group: { state: 'Warmed:Pending:Wait' },
   })
-  const instance = await startInstance({ env, config })
+  const instance = await startServer({ env, config })
   await instance.logged('launch-completed', ({ target }) => target === 'Warmed:Running')
   for (const target of ['Warmed:Hibernated', 'Warmed:Stopped']) {
     metadata.state.target = target
@@ -280,8 +282,10 @@ test('warm pool: completes the launch into it and out of it; waiting or stopping
 })
 
 test('in no group: it serves, and calls nobody', async (context) => {
-  const { env, config, autoScaling, metadata } = await memberSetting(context, { metadata: { target: null } })
-  const instance = await startInstance({ env, config })
+  const { env, config, autoScaling, metadata } = await startFleetHarness(context, {
+    metadata: { target: null },
+  })
+  const instance = await startServer({ env, config })
   await instance.logged('ready')
   const looks = metadata.asked.length
   await until(() => metadata.asked.length > looks + 10)

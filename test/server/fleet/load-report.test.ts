@@ -6,9 +6,9 @@ import { DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb'
 import { refusedWithin, startLoadReport, type LoadReportOptions } from '../../../server/fleet/load-report.ts'
 import { createMetrics } from '../../../server/metrics.ts'
 import { startAwsQueue } from '../../kit/aws/aws-queue.ts'
-import { startInstance } from '../../kit/server/instance.ts'
-import { greeted } from '../../kit/server/smtp-dialog.ts'
-import { memberSetting } from '../../kit/server/fleet-harness.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
+import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const PATIENCE_MS = 30_000
 const INSTANCE = 'i-0123456789abcdef0'
@@ -122,9 +122,9 @@ test('a table that cannot be written: a metric and a log line, nothing more, unt
 })
 
 test('a server on AWS: ready by its canary, and what it refuses for load is reported', async (context) => {
-  const { env, config, autoScaling } = await memberSetting(context)
+  const { env, config, autoScaling } = await startFleetHarness(context)
   const { queue } = await emulators.createStores()
-  const instance = await startInstance({
+  const instance = await startServer({
     env,
     config: {
       ...config,
@@ -137,7 +137,7 @@ test('a server on AWS: ready by its canary, and what it refuses for load is repo
   await instance.logged('launch-completed')
   assert.equal(autoScaling.state.state, 'InService')
   assert.equal(await reported(queue.table), undefined)
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   assert.match((await talk.say('MAIL FROM:<a@sender.example> SIZE=2000000')) ?? '', /^452/)
   talk.end()
   await until(queue.table, (report) => report?.refused === 1)

@@ -5,10 +5,10 @@ import { after, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startAwsProxy, THROTTLED, UNAVAILABLE, type AwsProxy } from '../../kit/aws/aws-proxy.ts'
 import { startAwsQueue } from '../../kit/aws/aws-queue.ts'
-import { startInstance, type Instance } from '../../kit/server/instance.ts'
-import { startSink } from '../../kit/server/sink.ts'
-import { greeted, sendMail } from '../../kit/server/smtp-dialog.ts'
-import { memberSetting } from '../../kit/server/fleet-harness.ts'
+import { startServer, type ServerProcess } from '../../kit/server/instance.ts'
+import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const PATIENCE_MS = 60_000
 const LAUNCH_HEARTBEAT = 'RecordLifecycleActionHeartbeat launch'
@@ -18,11 +18,11 @@ after(() => emulators.stop())
 
 /** A member on stores of its own, behind a proxy that lets calls fail. */
 async function setting(context: TestContext, fault: AwsProxy['fault'] = () => null) {
-  const member = await memberSetting(context)
+  const member = await startFleetHarness(context)
   const proxy = await startAwsProxy(emulators.endpoints)
   context.after(() => proxy.stop())
   proxy.fault = fault
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const stores = await emulators.createStores()
   const options = {
     env: member.env,
@@ -36,10 +36,10 @@ async function setting(context: TestContext, fault: AwsProxy['fault'] = () => nu
   return { ...member, proxy, sink, stores, options }
 }
 
-const statusOf = async (instance: Instance, path: string) => (await instance.admin(path)).status
+const statusOf = async (instance: ServerProcess, path: string) => (await instance.admin(path)).status
 
 /** Waits until `path` of the admin endpoint says `text`. */
-async function says(instance: Instance, path: string, text: RegExp): Promise<void> {
+async function says(instance: ServerProcess, path: string, text: RegExp): Promise<void> {
   const deadlineMs = Date.now() + PATIENCE_MS
   for (let said = ''; !text.test(said); await sleep(20)) {
     said = await (await instance.admin(path)).text()
@@ -48,14 +48,14 @@ async function says(instance: Instance, path: string, text: RegExp): Promise<voi
 }
 
 /** The reply to MAIL, in a session of its own. */
-async function mailReply(instance: Instance): Promise<string> {
-  const talk = await greeted(instance.port)
+async function mailReply(instance: ServerProcess): Promise<string> {
+  const talk = await openGreetedDialog(instance.port)
   const reply = (await talk.say('MAIL FROM:<a@sender.example>')) ?? ''
   talk.end()
   return reply
 }
 
-async function mailReplies(instance: Instance, expected: RegExp): Promise<void> {
+async function mailReplies(instance: ServerProcess, expected: RegExp): Promise<void> {
   const deadlineMs = Date.now() + PATIENCE_MS
   for (let reply = ''; !expected.test(reply); await sleep(20)) {
     reply = await mailReply(instance)
@@ -67,7 +67,7 @@ test('SQS down at the start: 451, healthy, not ready and says why; then ready, a
   const { proxy, options, sink, autoScaling } = await setting(context, ({ service }) =>
     service === 'sqs' ? UNAVAILABLE : null,
   )
-  const instance = await startInstance(options)
+  const instance = await startServer(options)
   assert.match(await mailReply(instance), /^451 4\.3\.0 Queue not available/)
   await instance.logged('canary-failed')
   await says(instance, '/readyz', /^canary not back: .*451/)
@@ -82,7 +82,7 @@ test('SQS down at the start: 451, healthy, not ready and says why; then ready, a
   await instance.logged('launch-completed')
   assert.equal(await statusOf(instance, '/readyz'), 200)
   await mailReplies(instance, /^250/)
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
   talk.end()
   await instance.logged('delivered')
@@ -94,7 +94,7 @@ test('the canary goes into the queue and does not come back: not ready, says so,
   const { proxy, options, autoScaling, metadata } = await setting(context, ({ name }) =>
     name === 'ReceiveMessage' ? THROTTLED : null,
   )
-  const instance = await startInstance(options)
+  const instance = await startServer(options)
   await says(instance, '/readyz', /^canary not back yet/)
   await instance.logged('lease-failed')
   const looks = metadata.asked.length
@@ -109,7 +109,7 @@ test('the canary goes into the queue and does not come back: not ready, says so,
 
 test('all of it down once it is ready: stays ready and healthy, says 451, and recovers', async (context) => {
   const { proxy, options } = await setting(context)
-  const instance = await startInstance(options)
+  const instance = await startServer(options)
   await instance.logged('ready')
   proxy.fault = () => 'cut'
   await mailReplies(instance, /^451/)
@@ -123,7 +123,7 @@ test('all of it down once it is ready: stays ready and healthy, says 451, and re
 test('no credentials: one sentence, 451, healthy; a role attached late is enough', async (context) => {
   const { metadata, options } = await setting(context)
   const env = { ...options.env, AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined }
-  const instance = await startInstance({ ...options, env })
+  const instance = await startServer({ ...options, env })
   assert.match(String((await instance.logged('aws-credentials'))['error']), /^no AWS credentials: /)
   assert.match(await mailReply(instance), /^451/)
   assert.equal(await statusOf(instance, '/healthz'), 200)
@@ -135,7 +135,7 @@ test('no credentials: one sentence, 451, healthy; a role attached late is enough
 
 test('terminated on AWS: nothing is left leased', async (context) => {
   const { metadata, autoScaling, options, stores } = await setting(context)
-  const instance = await startInstance(options)
+  const instance = await startServer(options)
   await instance.logged('launch-completed')
   autoScaling.state.state = 'Terminating:Wait'
   metadata.state.target = 'Terminated'

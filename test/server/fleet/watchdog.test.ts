@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { intervalMs } from '../../../server/fleet/watchdog.ts'
-import { startInstance, testFolder } from '../../kit/server/instance.ts'
+import { startServer, testFolder } from '../../kit/server/instance.ts'
 
 const INTERVAL_MS = 50
 /** Long enough for a machine under load; a test that waits longer hangs. */
@@ -33,7 +33,7 @@ async function watched(t: TestContext) {
   chmodSync(join(folder, 'systemd-notify'), 0o755)
   writeFileSync(join(folder, 'blocker.mjs'), BLOCKER(folder))
   execFileSync('mkfifo', [join(folder, 'fifo')])
-  const server = await startInstance({
+  const server = await startServer({
     folder,
     within: ['sh', '-c', 'WATCHDOG_PID=$$ exec "$@"', 'sh'],
     env: {

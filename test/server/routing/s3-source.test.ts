@@ -12,8 +12,8 @@ import { s3Client } from '../../../server/aws/clients.ts'
 import type { ReloadReport } from '../../../server/routing/file-source.ts'
 import { openS3Source } from '../../../server/routing/s3-source.ts'
 import { EMULATOR_ENV } from '../../kit/aws/aws-queue.ts'
-import { startInstance } from '../../kit/server/instance.ts'
-import { greeted } from '../../kit/server/smtp-dialog.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 
 Object.assign(process.env, EMULATOR_ENV)
 const PATIENCE_MS = 30_000
@@ -199,7 +199,7 @@ test('a table past the bound is not read, whether its length is announced or not
 
 test('a server without its routes: 451 and not ready, then 250 and ready, without a restart', async (context) => {
   const bucket = await bucketOf(context, 'server')
-  const instance = await startInstance({
+  const instance = await startServer({
     env: { ...EMULATOR_ENV },
     config: {
       aws: aws(emulatorUrl),
@@ -211,7 +211,7 @@ test('a server without its routes: 451 and not ready, then 250 and ready, withou
   const ready = await instance.admin('/readyz')
   assert.equal(ready.status, 503)
   assert.equal(await ready.text(), 'routes not loaded\n')
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   await talk.say('MAIL FROM:<a@sender.example>')
   assert.match((await talk.say('RCPT TO:<info@example.org>')) ?? '', /^451/)
   await bucket.put(table('info'))

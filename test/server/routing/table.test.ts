@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InputError } from '../../../input/problems.ts'
 import { formatAddress, parseAddress } from '../../../server/address.ts'
-import { parseRoutes, resolve, roleMailbox } from '../../../server/routing/table.ts'
+import { parseRoutes, resolveRecipient, roleMailbox } from '../../../server/routing/table.ts'
 
 const roles = roleMailbox({
   postmaster: 'ops@mailbox.example',
@@ -67,7 +67,7 @@ const CASES: [address: string, expected: string][] = [
 
 for (const [address, expected] of CASES) {
   test(`${address} → ${expected}`, () => {
-    const resolution = resolve(routes, parseAddress(address)!, roles)
+    const resolution = resolveRecipient(routes, parseAddress(address)!, roles)
     const actual =
       resolution.kind === 'routed' ? resolution.destinations.map(formatAddress).join(' ') : resolution.kind
     assert.equal(actual, expected)
@@ -80,7 +80,7 @@ test('a fan-out beyond its bound is cut, not an error', () => {
   const wide = parseRoutes('routes', {
     domains: { 'w.example': { aliases: { all: ['one@w.example', 'two@w.example'], one: many, two: more } } },
   })
-  const resolution = resolve(wide, parseAddress('all@w.example')!, roles)
+  const resolution = resolveRecipient(wide, parseAddress('all@w.example')!, roles)
   assert.equal(resolution.kind === 'routed' && resolution.destinations.length, 100)
 })
 

@@ -4,13 +4,13 @@ import { test } from 'node:test'
 import {
   admitConnection,
   admitMessage,
-  clientOf,
-  watchLoad,
-  type Load,
+  clientKey,
+  startLoadMonitor,
+  type ServerLoad,
 } from '../../../server/smtp/admission.ts'
-import { startInstance } from '../../kit/server/instance.ts'
-import { startSink } from '../../kit/server/sink.ts'
-import { greeted, sendMail, talkTo } from '../../kit/server/smtp-dialog.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
 
 const STATS = {
   ready: 10,
@@ -21,11 +21,11 @@ const STATS = {
   entries: 10,
   bytes: 1_000,
 }
-const IDLE: Load = { stats: STATS, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
+const IDLE: ServerLoad = { stats: STATS, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
 const LIMITS = { readyEntries: 20, bufferedBytes: 5_000 }
 const QUEUE = { maxEntries: 100, maxBytes: 10_000 }
 
-const MESSAGES: [name: string, load: Partial<Load>, sizeBytes: number, expected: string | null][] = [
+const MESSAGES: [name: string, load: Partial<ServerLoad>, sizeBytes: number, expected: string | null][] = [
   ['room for it', {}, 1_000, null],
   ['the queue does not answer', { stats: null }, 0, '451 queue'],
   ['the queue is full of entries', { stats: { ...STATS, entries: 100 } }, 0, '452 queue-full'],
@@ -60,34 +60,34 @@ test('a connection: within both bounds, or 421', () => {
 })
 
 test('a client is an IPv4 address, or a network of IPv6 addresses', () => {
-  assert.equal(clientOf('192.0.2.1'), '192.0.2.1')
-  assert.equal(clientOf('2001:db8:0:1:2:3:4:5'), '2001:db8:0:1::/64')
-  assert.equal(clientOf('2001:db8:0:1::5'), '2001:db8:0:1::/64')
-  assert.equal(clientOf('2001:db8::1:2:3:4'), '2001:db8:0:0::/64')
-  assert.equal(clientOf('2001:0db8::'), '2001:db8:0:0::/64')
-  assert.equal(clientOf('::1'), '0:0:0:0::/64')
-  assert.equal(clientOf('2001::1:2:3:4:5:6'), '2001:0:1:2::/64')
-  assert.equal(clientOf('fe80::1%eth0'), 'fe80:0:0:0::/64')
+  assert.equal(clientKey('192.0.2.1'), '192.0.2.1')
+  assert.equal(clientKey('2001:db8:0:1:2:3:4:5'), '2001:db8:0:1::/64')
+  assert.equal(clientKey('2001:db8:0:1::5'), '2001:db8:0:1::/64')
+  assert.equal(clientKey('2001:db8::1:2:3:4'), '2001:db8:0:0::/64')
+  assert.equal(clientKey('2001:0db8::'), '2001:db8:0:0::/64')
+  assert.equal(clientKey('::1'), '0:0:0:0::/64')
+  assert.equal(clientKey('2001::1:2:3:4:5:6'), '2001:0:1:2::/64')
+  assert.equal(clientKey('fe80::1%eth0'), 'fe80:0:0:0::/64')
 })
 
 test('a queue that cannot be asked is noticed and reported', async () => {
   const errors: unknown[] = []
   const stats = () => Promise.reject(new Error('gone'))
-  const watch = await watchLoad({ stats, statsMs: 10_000 }, (error) => errors.push(error))
+  const watch = await startLoadMonitor({ stats, statsMs: 10_000 }, (error) => errors.push(error))
   assert.equal(watch.load.stats, null)
   assert.equal(errors.length, 1)
   watch.stop()
 })
 
 test('a backlog beyond its bound refuses MAIL with 451; a message tried again is demand once', async () => {
-  const sink = await startSink({ data: () => new Promise<null>(() => {}) })
-  const instance = await startInstance({
+  const sink = await startFakeMailHost({ data: () => new Promise<null>(() => {}) })
+  const instance = await startServer({
     config: {
       limits: { readyEntries: 2 },
       delivery: { concurrency: 1, relay: { host: '127.0.0.1', port: sink.port } },
     },
   })
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   const replies: string[] = []
   for (let sent = 0; sent < 6; sent++)
     replies.push((await sendMail(talk, { to: ['info@example.org'] }))[0] ?? '')
@@ -104,10 +104,10 @@ test('a backlog beyond its bound refuses MAIL with 451; a message tried again is
 })
 
 test('a full queue refuses with 452 and keeps what it has', async () => {
-  const instance = await startInstance({
+  const instance = await startServer({
     config: { queue: { maxEntries: 2 }, delivery: { relay: { host: '127.0.0.1', port: 1 } } },
   })
-  const talk = await greeted(instance.port)
+  const talk = await openGreetedDialog(instance.port)
   const last = async () => (await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? ''
   assert.match(await last(), /^250 /)
   assert.match(await last(), /^250 /)
@@ -121,9 +121,9 @@ test('a full queue refuses with 452 and keeps what it has', async () => {
 })
 
 test('one connection too many hears 421; closing one makes room', async () => {
-  const instance = await startInstance({ config: { limits: { connections: 2 } } })
-  const [one, two] = [await greeted(instance.port), await greeted(instance.port)]
-  const third = await talkTo(instance.port)
+  const instance = await startServer({ config: { limits: { connections: 2 } } })
+  const [one, two] = [await openGreetedDialog(instance.port), await openGreetedDialog(instance.port)]
+  const third = await openDialog(instance.port)
   assert.match((await third.line()) ?? '', /^421 4\.3\.2/)
   assert.equal(await third.line(), null)
   assert.equal(third.failure(), null)
@@ -131,7 +131,7 @@ test('one connection too many hears 421; closing one makes room', async () => {
   assert.equal(await instance.metric('mailfleet_refused_total{reason="sessions"}'), 1)
   await one.say('QUIT')
   one.end()
-  const again = await talkTo(instance.port)
+  const again = await openDialog(instance.port)
   assert.match((await again.line()) ?? '', /^(220|421)/)
   again.end()
   two.end()
@@ -139,13 +139,13 @@ test('one connection too many hears 421; closing one makes room', async () => {
 })
 
 test('messages that arrive at once beyond the memory for them: 452, and the next goes through', async () => {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const config = {
     limits: { bufferedBytes: 1_048_576 },
     delivery: { relay: { host: '127.0.0.1', port: sink.port } },
   }
-  const instance = await startInstance({ config })
-  const talk = await greeted(instance.port)
+  const instance = await startServer({ config })
+  const talk = await openGreetedDialog(instance.port)
   const large = `Subject: x\r\n\r\n${`${'x'.repeat(998)}\r\n`.repeat(1_200)}`
   const replies = await sendMail(talk, { to: ['info@example.org'], message: large })
   assert.match(replies.at(-1) ?? '', /^452 4\.3\.1/)

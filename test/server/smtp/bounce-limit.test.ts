@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { createBounceLimit } from '../../../server/smtp/bounce-limit.ts'
-import { SECRET, startInstance } from '../../kit/server/instance.ts'
-import { greeted } from '../../kit/server/smtp-dialog.ts'
+import { SECRET, startServer } from '../../kit/server/instance.ts'
+import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 
 test('each address has its own hour and count, whatever its case', () => {
   const { admits } = createBounceLimit(2)
@@ -27,8 +27,8 @@ test('of many addresses the first counted is forgotten', () => {
 })
 
 test('a bounce address that had its bounces is answered 450; others are not', async () => {
-  const instance = await startInstance({ config: { limits: { bouncesPerHour: 1 } } })
-  const talk = await greeted(instance.port)
+  const instance = await startServer({ config: { limits: { bouncesPerHour: 1 } } })
+  const talk = await openGreetedDialog(instance.port)
   const srs = { domain: 'srs.example.com', secrets: [SECRET] }
   const rcpt = async (sender: string) => {
     await talk.say('RSET')

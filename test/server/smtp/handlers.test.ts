@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { loadConfig } from '../../../server/config/load.ts'
 import { createMetrics } from '../../../server/metrics.ts'
-import { serverOptions } from '../../../server/smtp/handlers.ts'
-import { sessionClass, useSessions } from '../../../server/smtp/session.ts'
+import { smtpServerOptions } from '../../../server/smtp/handlers.ts'
+import { createSessionClass, useSessions } from '../../../server/smtp/session.ts'
 import type { Transactions } from '../../../server/smtp/transaction.ts'
 import { createRefusedDemand } from '../../../server/smtp/refused-demand.ts'
 import { SMTPServer } from 'smtp-server'
@@ -12,7 +12,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { SECRET, testFolder } from '../../kit/server/instance.ts'
-import { talkTo } from '../../kit/server/smtp-dialog.ts'
+import { openDialog } from '../../kit/server/smtp-dialog.ts'
 
 const STATS = {
   ready: 0,
@@ -63,11 +63,11 @@ test('TypeErrors in every handler, one after the other', async () => {
   const connected = { draining: false, connections: 1, fromClient: new Map<string, number>() }
   const demand = createRefusedDemand({ windowMs: 60_000, transactions: () => 0, nowMs: () => 0 })
   const options = { config: config(), tls: null, transactions, metrics, demand, log: () => {} }
-  const server = new SMTPServer(serverOptions(options, connected))
-  const Class = sessionClass({ isDraining: () => false, dataMs: 60_000, commandsMs: 60_000 })
+  const server = new SMTPServer(smtpServerOptions(options, connected))
+  const Class = createSessionClass({ isDraining: () => false, dataMs: 60_000, commandsMs: 60_000 })
   useSessions(server, Class, () => {})
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const talk = await talkTo((server.server.address() as AddressInfo).port)
+  const talk = await openDialog((server.server.address() as AddressInfo).port)
   await talk.reply()
   await talk.say('EHLO client.example')
   broken.add('mail')
@@ -102,7 +102,7 @@ test('the limits on size and silence reach the SMTP library', () => {
   const limits = { messageBytes: 12_345, idleMs: 6_789 }
   const metrics = createMetrics(() => STATS)
   const demand = createRefusedDemand({ windowMs: 60_000, transactions: () => 0, nowMs: () => 0 })
-  const options = serverOptions(
+  const options = smtpServerOptions(
     { config: config(limits), tls: null, transactions, metrics, demand, log: () => {} },
     connected,
   )

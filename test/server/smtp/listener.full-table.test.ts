@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startInstance } from '../../kit/server/instance.ts'
-import { greeted, sendMail, talkTo, type Talk } from '../../kit/server/smtp-dialog.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { openGreetedDialog, sendMail, openDialog, type SmtpDialog } from '../../kit/server/smtp-dialog.ts'
 
 const CONNECTIONS = 10
 
@@ -12,8 +12,8 @@ const config = (limits: object) => ({
   delivery: { relay: { host: '127.0.0.1', port: 1 } },
 })
 
-async function open(port: number, count: number): Promise<Talk[]> {
-  return Promise.all(Array.from({ length: count }, () => greeted(port)))
+async function open(port: number, count: number): Promise<SmtpDialog[]> {
+  return Promise.all(Array.from({ length: count }, () => openGreetedDialog(port)))
 }
 
 /** Far more than either test needs, so that a session that is never ended fails the test instead of hanging it. */
@@ -21,9 +21,9 @@ const TRIES = 200
 const PAUSE_MS = 50
 
 /** Tries until a session is granted. */
-async function admitted(port: number): Promise<Talk> {
+async function admitted(port: number): Promise<SmtpDialog> {
   for (let tries = 0; tries < TRIES; tries++) {
-    const talk = await talkTo(port)
+    const talk = await openDialog(port)
     const greeting = await talk.reply()
     if (greeting?.startsWith('220') === true) return talk
     talk.end()
@@ -36,7 +36,7 @@ test(
   'under a full table silent clients hear 421 early, and one with a message gets in',
   { timeout: 60_000 },
   async () => {
-    const instance = await startInstance({ config: config({ fullIdleMs: 200, idleMs: 3_600_000 }) })
+    const instance = await startServer({ config: config({ fullIdleMs: 200, idleMs: 3_600_000 }) })
     const silent = await open(instance.port, CONNECTIONS)
     const talk = await admitted(instance.port)
     await talk.say('EHLO client.example')
@@ -51,7 +51,7 @@ test(
 )
 
 test('a client that keeps talking without a message is ended as well', { timeout: 60_000 }, async () => {
-  const instance = await startInstance({ config: config({ fullIdleMs: 10_000, fullCommandsMs: 500 }) })
+  const instance = await startServer({ config: config({ fullIdleMs: 10_000, fullCommandsMs: 500 }) })
   const busy = await open(instance.port, CONNECTIONS)
   const chatter = setInterval(() => busy[0]!.write('NOOP\r\n'), PAUSE_MS)
   let last: string | null = null
@@ -70,9 +70,9 @@ test(
   'a message that stalls under a full table ends; one that goes on arrives',
   { timeout: 60_000 },
   async () => {
-    const instance = await startInstance({ config: config({ fullIdleMs: 1_000, fullCommandsMs: 1_500 }) })
+    const instance = await startServer({ config: config({ fullIdleMs: 1_000, fullCommandsMs: 1_500 }) })
     const talks = await open(instance.port, CONNECTIONS)
-    const [stalls, goesOn] = talks as [Talk, Talk]
+    const [stalls, goesOn] = talks as [SmtpDialog, SmtpDialog]
     for (const talk of [stalls, goesOn]) {
       await talk.say('MAIL FROM:<a@sender.example>')
       await talk.say('RCPT TO:<info@example.org>')
@@ -88,7 +88,7 @@ test(
 )
 
 test('with room in the table a silent client stays', { timeout: 60_000 }, async () => {
-  const instance = await startInstance({ config: config({ fullIdleMs: 100, fullCommandsMs: 100 }) })
+  const instance = await startServer({ config: config({ fullIdleMs: 100, fullCommandsMs: 100 }) })
   const [first] = await open(instance.port, CONNECTIONS - 1)
   await new Promise((resolve) => setTimeout(resolve, 500))
   assert.match((await first!.say('NOOP')) ?? '', /^250 /)

@@ -10,8 +10,8 @@ import { connect as connectTls } from 'node:tls'
 import { SMTPServer } from 'smtp-server'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { createConnections } from '../../../server/delivery/connection-pool.ts'
-import { startInstance } from '../../kit/server/instance.ts'
-import { startSink } from '../../kit/server/sink.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { startFakeMailHost } from '../../kit/server/sink.ts'
 
 const files = join(import.meta.dirname, '../../fixtures/tls')
 const tls = { keyFile: join(files, 'key.pem'), certFile: join(files, 'cert.pem') }
@@ -29,9 +29,9 @@ const OPTIONS = {
 const hopTo = (port: number) => ({ name: 'mx.b.example', address: '127.0.0.1', port })
 
 test('a client may upgrade, and the Received field says so', { timeout: 60_000 }, async () => {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   const config = { tls, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
-  const instance = await startInstance({ config })
+  const instance = await startServer({ config })
   const client = new SMTPConnection({
     host: '127.0.0.1',
     port: instance.port,
@@ -57,7 +57,7 @@ test('a client may upgrade, and the Received field says so', { timeout: 60_000 }
 })
 
 test('REQUIRETLS, which is not offered, is refused', { timeout: 60_000 }, async () => {
-  const instance = await startInstance({ config: { tls } })
+  const instance = await startServer({ config: { tls } })
   const plain = connect(instance.port, '127.0.0.1')
   const said = async (socket: Socket, command: string) => {
     socket.write(command)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { createBlocks, receive } from '../../../server/smtp/receive.ts'
+import { createMessageBuffer, receiveMessage } from '../../../server/smtp/receive.ts'
 import { refusals } from '../../../server/smtp/refusal.ts'
 
 const LIMITS = { messageBytes: 100_000, bufferedBytes: 150_000, nulOctets: 'refuse' as const }
@@ -20,8 +20,8 @@ test('whatever the size of the chunks, the same bytes come out, and at most twic
   const text = Array.from({ length: 3_000 }, (_, n) => `line ${n}\r\n`).join('')
   for (const chars of [1, 7, 4_096, 4_097, 1_000_000]) {
     const counted = load()
-    const blocks = createBlocks(counted)
-    assert.deepEqual(await receive(chunked(text, chars), blocks, counted, LIMITS), { eightBit: false })
+    const blocks = createMessageBuffer(counted)
+    assert.deepEqual(await receiveMessage(chunked(text, chars), blocks, counted, LIMITS), { eightBit: false })
     assert.equal(blocks.sizeBytes(), text.length)
     assert.ok(counted.bufferedBytes >= text.length && counted.bufferedBytes <= 2 * text.length)
     assert.equal(blocks.join([Buffer.from('before ')]).toString(), `before ${text}`)
@@ -35,13 +35,16 @@ test('whatever the size of the chunks, the same bytes come out, and at most twic
 
 test('one too large, or too many at once, is read to its end and holds nothing', async () => {
   const counted = load()
-  const blocks = createBlocks(counted)
-  assert.equal(await receive(chunked('x'.repeat(100_001), 1_000), blocks, counted, LIMITS), refusals.tooLarge)
+  const blocks = createMessageBuffer(counted)
+  assert.equal(
+    await receiveMessage(chunked('x'.repeat(100_001), 1_000), blocks, counted, LIMITS),
+    refusals.tooLarge,
+  )
   assert.equal(counted.bufferedBytes, 0)
-  const other = createBlocks(counted)
+  const other = createMessageBuffer(counted)
   other.add(Buffer.alloc(90_000))
   assert.equal(
-    await receive(chunked('x'.repeat(90_000), 1_000), blocks, counted, LIMITS),
+    await receiveMessage(chunked('x'.repeat(90_000), 1_000), blocks, counted, LIMITS),
     refusals.memoryFull,
   )
   other.release()
@@ -51,16 +54,16 @@ test('one too large, or too many at once, is read to its end and holds nothing',
 test('a message with a line of a single dot beside a bare LF is refused as smuggling', async () => {
   const counted = load()
   const text = 'Subject: x\r\n\r\nx\n.\nMAIL FROM:<a@b.example>\r\n'
-  const result = await receive(chunked(text, 5), createBlocks(counted), counted, LIMITS)
+  const result = await receiveMessage(chunked(text, 5), createMessageBuffer(counted), counted, LIMITS)
   assert.equal(result, refusals.smuggling)
 })
 
 test('a NUL octet is refused, or left out if the configuration says so', async () => {
   const taken = async (nulOctets: 'refuse' | 'strip') => {
     const counted = load()
-    const blocks = createBlocks(counted)
+    const blocks = createMessageBuffer(counted)
     const limits = { messageBytes: 100_000, bufferedBytes: 150_000, nulOctets }
-    const result = await receive(chunked('Subject: x\r\n\r\na\0b\r\n', 5), blocks, counted, limits)
+    const result = await receiveMessage(chunked('Subject: x\r\n\r\na\0b\r\n', 5), blocks, counted, limits)
     return { result, text: blocks.join([]).toString() }
   }
   assert.equal((await taken('refuse')).result, refusals.nulOctet)

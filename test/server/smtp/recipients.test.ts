@@ -5,8 +5,8 @@ import { formatAddress } from '../../../server/address.ts'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { parseRoutes, roleMailbox } from '../../../server/routing/table.ts'
 import { decideRecipient } from '../../../server/smtp/recipients.ts'
-import { startInstance } from '../../kit/server/instance.ts'
-import { greeted } from '../../kit/server/smtp-dialog.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 
 const NOW_MS = Date.UTC(2026, 5, 1)
 const srs = { domain: 'srs.example.com', secrets: ['a-secret-of-tests-of-32-characters'] }
@@ -67,8 +67,8 @@ for (const attempt of RELAY_ATTEMPTS) {
 }
 
 test('never relays any of them over a real socket either', async () => {
-  const instance = await startInstance({ config: { limits: { rejectedRecipients: 1_000 } } })
-  const talk = await greeted(instance.port)
+  const instance = await startServer({ config: { limits: { rejectedRecipients: 1_000 } } })
+  const talk = await openGreetedDialog(instance.port)
   await talk.say('MAIL FROM:<info@example.org>')
   for (const attempt of [
     ...RELAY_ATTEMPTS,
@@ -85,8 +85,8 @@ test('never relays any of them over a real socket either', async () => {
 })
 
 test('a source route before an alias of ours is ignored', async () => {
-  const instance = await startInstance({})
-  const talk = await greeted(instance.port)
+  const instance = await startServer({})
+  const talk = await openGreetedDialog(instance.port)
   await talk.say('MAIL FROM:<a@sender.example>')
   assert.match((await talk.say('RCPT TO:<@relay.example:info@example.org>')) ?? '', /^250 /)
   talk.end()

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { startInstance } from '../../kit/server/instance.ts'
-import { startSink } from '../../kit/server/sink.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { startFakeMailHost } from '../../kit/server/sink.ts'
 
 const MESSAGE = 'Subject: x\r\n\r\nx\r\n.\r\n'
 const COMMANDS =
@@ -23,11 +23,11 @@ async function halfClosed(port: number, text: string): Promise<string[]> {
 }
 
 async function server(t: TestContext) {
-  const sink = await startSink()
+  const sink = await startFakeMailHost()
   t.after(() => sink.close())
   return {
     sink,
-    ...(await startInstance({ config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } } })),
+    ...(await startServer({ config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } } })),
   }
 }
 

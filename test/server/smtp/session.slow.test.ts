@@ -1,22 +1,22 @@
 // Clients that are slow on purpose: each byte comes before the idle time-out, and no message ever does.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startInstance } from '../../kit/server/instance.ts'
-import { greeted, sendMail, talkTo } from '../../kit/server/smtp-dialog.ts'
+import { startServer } from '../../kit/server/instance.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
 
 /** The last line before the server closes. */
-async function lastLine(talk: Awaited<ReturnType<typeof talkTo>>): Promise<string | null> {
+async function lastLine(talk: Awaited<ReturnType<typeof openDialog>>): Promise<string | null> {
   let last = null
   for (let line = await talk.line(); line !== null; line = await talk.line()) last = line
   return last
 }
 
 test('a session that brings no message ends, however busy it is', { timeout: 120_000 }, async () => {
-  const instance = await startInstance({ config: { limits: { commandsMs: 1_000, idleMs: 60_000 } } })
+  const instance = await startServer({ config: { limits: { commandsMs: 1_000, idleMs: 60_000 } } })
   for (const [open, written] of [
-    [talkTo, 'x'],
-    [greeted, 'NOOP\r\n'],
-    [greeted, 'MAIL FROM:<a@b.example>\r\nRSET\r\n'],
+    [openDialog, 'x'],
+    [openGreetedDialog, 'NOOP\r\n'],
+    [openGreetedDialog, 'MAIL FROM:<a@b.example>\r\nRSET\r\n'],
   ] as const) {
     const talk = await open(instance.port)
     const tooLong = Promise.withResolvers<string>()
@@ -38,10 +38,10 @@ test(
   'a session that brings messages stays, for longer than it may go without',
   { timeout: 60_000 },
   async () => {
-    const instance = await startInstance({
+    const instance = await startServer({
       config: { limits: { commandsMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: 1 } } },
     })
-    const talk = await greeted(instance.port)
+    const talk = await openGreetedDialog(instance.port)
     const endMs = Date.now() + 2_500
     while (Date.now() < endMs) {
       const replies = await sendMail(talk, { to: ['info@example.org'] })
