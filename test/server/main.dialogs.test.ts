@@ -10,8 +10,8 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { startServer, type ServerProcess } from '../kit/server/instance.ts'
-import { startFakeMailHost } from '../kit/server/sink.ts'
+import { startServer, type ServerProcess } from '../kit/server/server-process.ts'
+import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
 import { openDialog } from '../kit/server/smtp-dialog.ts'
 
 /** The class of the enhanced code is that of the reply (RFC 2034 section 4). */

@@ -4,8 +4,8 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bindListeningSocket } from '../../infra/local/listening-socket.ts'
-import { spawnServer, startServer, testFolder, type ServerProcess } from '../kit/server/instance.ts'
-import { startFakeMailHost } from '../kit/server/sink.ts'
+import { spawnServer, startServer, testFolder, type ServerProcess } from '../kit/server/server-process.ts'
+import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail, openDialog } from '../kit/server/smtp-dialog.ts'
 
 /** Waits until one delivery is in progress. */

@@ -1,8 +1,8 @@
 // Forwarding through a real server to a real next host: what is repeated, what is not, and what the sender hears.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startServer, testFolder, type ServerProcessOptions } from '../kit/server/instance.ts'
-import { startFakeMailHost, type SmtpReply } from '../kit/server/sink.ts'
+import { startServer, testFolder, type ServerProcessOptions } from '../kit/server/server-process.ts'
+import { startFakeMailHost, type SmtpReply } from '../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const RETRY = { firstMs: 50, maxMs: 200, jitter: 0 }

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startServer } from '../kit/server/instance.ts'
-import { startFakeMailHost } from '../kit/server/sink.ts'
+import { startServer } from '../kit/server/server-process.ts'
+import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 test('a process whose lease another has taken over sends no message when it goes on', async () => {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { test } from 'node:test'
-import { startServer } from '../kit/server/instance.ts'
-import { startFakeMailHost } from '../kit/server/sink.ts'
+import { startServer } from '../kit/server/server-process.ts'
+import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const TYPES = { a: 1, mx: 15 }

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { after, before, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startAwsQueue, type AwsQueue } from '../kit/aws/aws-queue.ts'
-import { startServer, testFolder, type ServerProcess } from '../kit/server/instance.ts'
+import { startServer, testFolder, type ServerProcess } from '../kit/server/server-process.ts'
 import { bundleServer, linkPackages } from '../kit/server/release.ts'
-import { startFakeMailHost, type SmtpReply, type ReceivedMessage } from '../kit/server/sink.ts'
+import { startFakeMailHost, type SmtpReply, type ReceivedMessage } from '../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const PATIENCE_MS = 120_000

@@ -5,8 +5,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startServer } from '../kit/server/instance.ts'
-import { startFakeMailHost } from '../kit/server/sink.ts'
+import { startServer } from '../kit/server/server-process.ts'
+import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 test('a commit that does not come is a 451, unhealthy and counted, and the message is not delivered later', async (t) => {

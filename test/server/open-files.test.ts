@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { InputError } from '../../input/problems.ts'
 import { checkOpenFiles, openFilesLimit } from '../../server/open-files.ts'
-import { startServer } from '../kit/server/instance.ts'
+import { startServer } from '../kit/server/server-process.ts'
 
 const needs = (connections: number, concurrency: number) => ({
   limits: { connections },

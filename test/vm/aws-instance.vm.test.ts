@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { openSession, submitUntilAccepted } from '../../mailkit/smtp-client.ts'
 import { bakedImage } from '../kit/images/baked.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { startFakeMailHost } from '../kit/server/sink.ts'
+import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
 import { bootInstance, startRegion } from './aws-instance.ts'
 
 const ROUTES = {

@@ -3,7 +3,7 @@
 // mailbox has it, byte for byte). A connection that breaks is a sender's daily bread: it tries another server.
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startFakeMailHost } from '../server/sink.ts'
+import { startFakeMailHost } from '../server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail, type SmtpDialog } from '../server/smtp-dialog.ts'
 import { between, oneOf, type Random } from './random.ts'
 import type { Tally } from './tally.ts'

@@ -12,7 +12,7 @@ import {
   startServer,
   testFolder,
   type ServerProcessOptions,
-} from '../../kit/server/instance.ts'
+} from '../../kit/server/server-process.ts'
 
 function config(folder: string): string {
   writeFileSync(join(folder, 'routes.json'), '{ "domains": {} }')

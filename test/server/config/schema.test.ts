@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { InputError } from '../../../input/problems.ts'
 import { loadConfig } from '../../../server/config/load.ts'
-import { SECRET, spawnServer, testFolder } from '../../kit/server/instance.ts'
+import { SECRET, spawnServer, testFolder } from '../../kit/server/server-process.ts'
 
 const folder = join(import.meta.dirname, '../../fixtures/bad-configs')
 

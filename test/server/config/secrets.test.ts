@@ -18,8 +18,8 @@ import {
   startServer,
   testFolder,
   type ServerProcess,
-} from '../../kit/server/instance.ts'
-import { startFakeMailHost } from '../../kit/server/sink.ts'
+} from '../../kit/server/server-process.ts'
+import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
 import { getOverSocket } from '../../kit/server/unix-socket.ts'
 import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
 

@@ -7,7 +7,7 @@ import { attempt, type AttemptContext } from '../../../server/delivery/attempt.t
 import type { Outcome } from '../../../server/delivery/delivery-result.ts'
 import { openQueue, type EmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import type { Destination } from '../../../server/queue/entry.ts'
-import { SECRET, testFolder } from '../../kit/server/instance.ts'
+import { SECRET, testFolder } from '../../kit/server/server-process.ts'
 
 const LEASE_MS = 5_000
 const LIFETIME_MS = 1_000_000

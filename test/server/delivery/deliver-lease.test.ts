@@ -9,7 +9,7 @@ import { createMetrics } from '../../../server/metrics.ts'
 import { openQueue } from '../../../server/queue/embedded/engine.ts'
 import type { Destination, Lease } from '../../../server/queue/entry.ts'
 import { canaryEntry } from '../../../server/smtp/canary.ts'
-import { SECRET, testFolder, type LogLine } from '../../kit/server/instance.ts'
+import { SECRET, testFolder, type LogLine } from '../../kit/server/server-process.ts'
 
 const DELIVERED: Outcome = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
 

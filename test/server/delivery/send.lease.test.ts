@@ -12,7 +12,7 @@ import {
   startFakeMxHost,
   MESSAGE,
   CONNECTION_OPTIONS,
-} from '../../kit/server/mx-host.ts'
+} from '../../kit/server/fake-mx-host.ts'
 
 /** Longer than the runner waits: a transaction that only ends by a timeout fails its test. */
 const NEVER_MS = 40_000

@@ -14,7 +14,7 @@ import {
   MESSAGE,
   CONNECTION_OPTIONS,
   type FakeMxHost,
-} from '../../kit/server/mx-host.ts'
+} from '../../kit/server/fake-mx-host.ts'
 
 /** Longer than a host's silence is borne, shorter than what a host that drips its reply would take. */
 const TRANSACTION_MS = 2_000

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { spoolWritable, startAdmin } from '../../../server/fleet/admin.ts'
-import { startServer, testFolder } from '../../kit/server/instance.ts'
+import { startServer, testFolder } from '../../kit/server/server-process.ts'
 import { getOverSocket } from '../../kit/server/unix-socket.ts'
 
 const GAUGES = [

@@ -6,7 +6,7 @@ import { DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb'
 import { refusedWithin, startLoadReport, type LoadReportOptions } from '../../../server/fleet/load-report.ts'
 import { createMetrics } from '../../../server/metrics.ts'
 import { startAwsQueue } from '../../kit/aws/aws-queue.ts'
-import { startServer } from '../../kit/server/instance.ts'
+import { startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { intervalMs } from '../../../server/fleet/watchdog.ts'
-import { startServer, testFolder } from '../../kit/server/instance.ts'
+import { startServer, testFolder } from '../../kit/server/server-process.ts'
 
 const INTERVAL_MS = 50
 /** Long enough for a machine under load; a test that waits longer hangs. */

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { InputError } from '../../../input/problems.ts'
 import { openFileSource, type ReloadReport } from '../../../server/routing/file-source.ts'
 import { loadRoutes } from '../../../server/routing/load.ts'
-import { testFolder } from '../../kit/server/instance.ts'
+import { testFolder } from '../../kit/server/server-process.ts'
 
 const POLL_MS = 15
 const anyRoutes = () => Promise.resolve()

@@ -12,7 +12,7 @@ import { s3Client } from '../../../server/aws/clients.ts'
 import type { ReloadReport } from '../../../server/routing/file-source.ts'
 import { openS3Source } from '../../../server/routing/s3-source.ts'
 import { EMULATOR_ENV } from '../../kit/aws/aws-queue.ts'
-import { startServer } from '../../kit/server/instance.ts'
+import { startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 
 Object.assign(process.env, EMULATOR_ENV)

@@ -8,8 +8,8 @@ import {
   startLoadMonitor,
   type ServerLoad,
 } from '../../../server/smtp/admission.ts'
-import { startServer } from '../../kit/server/instance.ts'
-import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { startServer } from '../../kit/server/server-process.ts'
+import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
 
 const STATS = {

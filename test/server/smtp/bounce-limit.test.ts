@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { createBounceLimit } from '../../../server/smtp/bounce-limit.ts'
-import { SECRET, startServer } from '../../kit/server/instance.ts'
+import { SECRET, startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 
 test('each address has its own hour and count, whatever its case', () => {

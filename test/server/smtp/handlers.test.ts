@@ -11,7 +11,7 @@ import { SMTPServer } from 'smtp-server'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
-import { SECRET, testFolder } from '../../kit/server/instance.ts'
+import { SECRET, testFolder } from '../../kit/server/server-process.ts'
 import { openDialog } from '../../kit/server/smtp-dialog.ts'
 
 const STATS = {

@@ -10,8 +10,8 @@ import { connect as connectTls } from 'node:tls'
 import { SMTPServer } from 'smtp-server'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { createConnections } from '../../../server/delivery/connection-pool.ts'
-import { startServer } from '../../kit/server/instance.ts'
-import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { startServer } from '../../kit/server/server-process.ts'
+import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
 
 const files = join(import.meta.dirname, '../../fixtures/tls')
 const tls = { keyFile: join(files, 'key.pem'), certFile: join(files, 'cert.pem') }

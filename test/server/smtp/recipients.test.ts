@@ -5,7 +5,7 @@ import { formatAddress } from '../../../server/address.ts'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { parseRoutes, roleMailbox } from '../../../server/routing/table.ts'
 import { decideRecipient } from '../../../server/smtp/recipients.ts'
-import { startServer } from '../../kit/server/instance.ts'
+import { startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
 
 const NOW_MS = Date.UTC(2026, 5, 1)

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { startServer } from '../../kit/server/instance.ts'
-import { startFakeMailHost } from '../../kit/server/sink.ts'
+import { startServer } from '../../kit/server/server-process.ts'
+import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
 
 const MESSAGE = 'Subject: x\r\n\r\nx\r\n.\r\n'
 const COMMANDS =

@@ -1,7 +1,7 @@
 // Clients that are slow on purpose: each byte comes before the idle time-out, and no message ever does.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startServer } from '../../kit/server/instance.ts'
+import { startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
 
 /** The last line before the server closes. */

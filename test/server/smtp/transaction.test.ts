@@ -8,7 +8,7 @@ import { createMetrics } from '../../../server/metrics.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
 import { parseRoutes } from '../../../server/routing/table.ts'
 import { createTransactions } from '../../../server/smtp/transaction.ts'
-import { SECRET } from '../../kit/server/instance.ts'
+import { SECRET } from '../../kit/server/server-process.ts'
 
 const STATS = {
   ready: 0,

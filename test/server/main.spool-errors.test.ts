@@ -5,8 +5,8 @@ import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startServer, testFolder, type ServerProcess } from '../kit/server/instance.ts'
-import { startFakeMailHost } from '../kit/server/sink.ts'
+import { startServer, testFolder, type ServerProcess } from '../kit/server/server-process.ts'
+import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
 import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
 
 const DISK_BYTES = 8_388_608
