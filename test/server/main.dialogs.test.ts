@@ -66,26 +66,26 @@ async function start(config: string) {
 }
 
 async function converse(port: number, lines: readonly string[]): Promise<void> {
-  let talk = await openDialog(port)
+  let dialog = await openDialog(port)
   for (const [index, line] of lines.entries()) {
     const at = `line ${index + 1}`
-    if (line.startsWith('C: ') || line === 'C:') talk.write(`${line.slice(3)}\r\n`)
-    else if (line.startsWith('C! ')) talk.write(JSON.parse(line.slice(3)) as string)
+    if (line.startsWith('C: ') || line === 'C:') dialog.write(`${line.slice(3)}\r\n`)
+    else if (line.startsWith('C! ')) dialog.write(JSON.parse(line.slice(3)) as string)
     else if (line.startsWith('S: ')) {
-      const reply = (await talk.line()) ?? '(closed)'
+      const reply = (await dialog.line()) ?? '(closed)'
       match(reply, line.slice(3), at)
       assert.ok(
         NO_ENHANCED_CODE.test(reply) || ENHANCED_CODE.test(reply),
         `${at} has no enhanced code: ${reply}`,
       )
-    } else if (line === 'S closes') assert.equal(await talk.line(), null, at)
+    } else if (line === 'S closes') assert.equal(await dialog.line(), null, at)
     else if (line === '---') {
-      talk.end()
-      talk = await openDialog(port)
+      dialog.end()
+      dialog = await openDialog(port)
     } else assert.match(line, /^(#.*|F: .*|)$/, `${at} is no line of a dialog`)
   }
-  assert.equal(talk.failure(), null)
-  talk.end()
+  assert.equal(dialog.failure(), null)
+  dialog.end()
 }
 
 function match(actual: string, pattern: string, at = 'forwarded'): void {

@@ -27,12 +27,12 @@ test('idle sessions hear 421; a transaction in progress ends with its 250; then 
   await busy.say('DATA')
   busy.write('Subject: in progress\r\n\r\nfirst half\r\n')
   instance.signal('SIGTERM')
-  for (const talk of [idle, fresh]) {
-    assert.match((await talk.reply()) ?? '', /^421 4\.3\.2/)
-    assert.equal(await talk.line(), null)
+  for (const dialog of [idle, fresh]) {
+    assert.match((await dialog.reply()) ?? '', /^421 4\.3\.2/)
+    assert.equal(await dialog.line(), null)
     // Whatever a client still sends is read and ignored: no reset.
-    talk.write('MAIL FROM:<late@sender.example>\r\n')
-    talk.end()
+    dialog.write('MAIL FROM:<late@sender.example>\r\n')
+    dialog.end()
   }
   assert.equal((await instance.admin('/readyz')).status, 503)
   assert.equal((await instance.admin('/healthz')).status, 200)
@@ -42,7 +42,7 @@ test('idle sessions hear 421; a transaction in progress ends with its 250; then 
   assert.equal(await busy.line(), null)
   busy.end()
   assert.equal(await instance.exited(), 0)
-  for (const talk of [idle, fresh, busy]) assert.equal(talk.failure(), null)
+  for (const dialog of [idle, fresh, busy]) assert.equal(dialog.failure(), null)
   await sink.close()
 })
 
@@ -69,9 +69,9 @@ test('deliveries in progress end; entries not begun stay due for others', async 
   const queue = { path: `${folder}/spool`, volatile: true }
   const config = { queue, delivery: { concurrency: 1, relay: { host: '127.0.0.1', port: slow.port } } }
   const instance = await startServer({ config })
-  const talk = await openGreetedDialog(instance.port)
-  for (let sent = 0; sent < 3; sent++) await sendMail(talk, { to: ['info@example.org'] })
-  talk.end()
+  const dialog = await openGreetedDialog(instance.port)
+  for (let sent = 0; sent < 3; sent++) await sendMail(dialog, { to: ['info@example.org'] })
+  dialog.end()
   await inProgress(instance)
   instance.signal('SIGTERM')
   await instance.logged('draining')
@@ -92,15 +92,15 @@ test('a client and a next host that never end do not hold it beyond its bound', 
   const sink = await startFakeMailHost({ data: () => new Promise<null>(() => {}) })
   const config = { drain: { timeoutMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
   const instance = await startServer({ config })
-  const talk = await openGreetedDialog(instance.port)
-  await sendMail(talk, { to: ['info@example.org'] })
+  const dialog = await openGreetedDialog(instance.port)
+  await sendMail(dialog, { to: ['info@example.org'] })
   await inProgress(instance)
-  await talk.say('MAIL FROM:<a@sender.example>')
+  await dialog.say('MAIL FROM:<a@sender.example>')
   instance.signal('SIGTERM')
-  assert.match((await talk.reply()) ?? '', /^421 /)
+  assert.match((await dialog.reply()) ?? '', /^421 /)
   assert.equal(await instance.exited(), 0)
   assert.equal((await instance.logged('deliveries-cut'))['count'], 1)
-  talk.end()
+  dialog.end()
   await sink.close()
 })
 
@@ -119,15 +119,15 @@ test('an inherited socket: instances come and go, and no connection is reset', a
   let sending = true
   const sender = async (): Promise<void> => {
     while (sending) {
-      const talk = await openDialog(shared.port)
-      const greeting = await talk.reply()
+      const dialog = await openDialog(shared.port)
+      const greeting = await dialog.reply()
       if (greeting?.startsWith('220') === true) {
-        await talk.say('EHLO client.example')
-        results.push((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? 'closed')
-        await talk.say('QUIT')
+        await dialog.say('EHLO client.example')
+        results.push((await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? 'closed')
+        await dialog.say('QUIT')
       }
-      if (talk.failure() !== null) failures.push(talk.failure())
-      talk.end()
+      if (dialog.failure() !== null) failures.push(dialog.failure())
+      dialog.end()
     }
   }
   const senders = [sender(), sender(), sender()]
@@ -153,12 +153,12 @@ test('clients in the accept queue hear 421 at a drain, none is reset', async () 
   const waiting = await Promise.all(Array.from({ length: 300 }, () => openDialog(instance.port)))
   instance.signal('SIGTERM')
   instance.signal('SIGCONT')
-  const heard = await Promise.all(waiting.map((talk) => talk.reply()))
+  const heard = await Promise.all(waiting.map((dialog) => dialog.reply()))
   assert.deepEqual(
     heard.filter((reply) => reply?.startsWith('421 ') !== true),
     [],
   )
-  for (const talk of waiting) talk.end()
+  for (const dialog of waiting) dialog.end()
   assert.equal(await instance.exited(), 0)
 })
 

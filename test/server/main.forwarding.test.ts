@@ -12,9 +12,9 @@ function throughRelay(port: number, over: object = {}): NonNullable<ServerProces
 }
 
 async function send(port: number, message: Parameters<typeof sendMail>[1]): Promise<string> {
-  const talk = await openGreetedDialog(port)
-  const last = (await sendMail(talk, message)).at(-1) ?? ''
-  talk.end()
+  const dialog = await openGreetedDialog(port)
+  const last = (await sendMail(dialog, message)).at(-1) ?? ''
+  dialog.end()
   return last
 }
 
@@ -128,11 +128,12 @@ test('a restart, and a kill -9 after the 250, keep the mail', async () => {
   const config = throughRelay(1, { retry: { ...RETRY, maxMs: 50 } })
   const leased = { leaseMs: 1_000, relay: { host: '127.0.0.1', port: 1 } }
   const first = await startServer({ config: { ...config, delivery: leased }, folder })
-  const talk = await openGreetedDialog(first.port)
+  const dialog = await openGreetedDialog(first.port)
   for (let sent = 0; sent < 5; sent++) {
     assert.match(
-      (await sendMail(talk, { to: ['info@example.org'], message: `Subject: ${sent}\r\n\r\nx\r\n` })).at(-1) ??
-        '',
+      (await sendMail(dialog, { to: ['info@example.org'], message: `Subject: ${sent}\r\n\r\nx\r\n` })).at(
+        -1,
+      ) ?? '',
       /^250/,
     )
   }
@@ -151,9 +152,9 @@ test('a restart, and a kill -9 after the 250, keep the mail', async () => {
 test('many messages share few connections', async () => {
   const sink = await startFakeMailHost()
   const instance = await startServer({ config: throughRelay(sink.port) })
-  const talk = await openGreetedDialog(instance.port)
-  for (let sent = 0; sent < 40; sent++) await sendMail(talk, { to: ['info@example.org'] })
-  talk.end()
+  const dialog = await openGreetedDialog(instance.port)
+  for (let sent = 0; sent < 40; sent++) await sendMail(dialog, { to: ['info@example.org'] })
+  dialog.end()
   await sink.received(40)
   assert.ok(sink.counts.connections <= 10, `${sink.counts.connections} connections`)
   assert.equal(await instance.stop(), 0)
@@ -198,9 +199,9 @@ test('two instances share the queue: either delivers what the other accepted', a
   const spool = { path: `${folder}/spool`, volatile: true }
   const one = await startServer({ config: { queue: spool, delivery } })
   const two = await startServer({ config: { queue: spool, delivery } })
-  const talk = await openGreetedDialog(one.port)
-  for (let sent = 0; sent < 40; sent++) await sendMail(talk, { to: ['info@example.org'] })
-  talk.end()
+  const dialog = await openGreetedDialog(one.port)
+  for (let sent = 0; sent < 40; sent++) await sendMail(dialog, { to: ['info@example.org'] })
+  dialog.end()
   await sink.received(40)
   const delivered = (name: typeof one) => name.metric('mailfleet_deliveries_total{result="delivered"}')
   const shares = [(await delivered(one)) ?? 0, (await delivered(two)) ?? 0]

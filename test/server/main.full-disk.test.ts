@@ -35,12 +35,12 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
       ...['--'],
     ],
   })
-  const talk = await openGreetedDialog(instance.port)
+  const dialog = await openGreetedDialog(instance.port)
   const accepted = new Set<string>()
   let refused = 0
   for (let sent = 0; sent < 200 && refused < 5; sent++) {
     const message = `Subject: number ${sent}\r\n\r\n${BODY}`
-    const last = (await sendMail(talk, { to: ['info@example.org'], message })).at(-1) ?? ''
+    const last = (await sendMail(dialog, { to: ['info@example.org'], message })).at(-1) ?? ''
     if (last.startsWith('250')) accepted.add(`number ${sent}`)
     else {
       assert.match(last, /^452 4\.3\.1/)
@@ -58,10 +58,10 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
     [],
   )
   // What was delivered leaves the disk a moment after it has arrived.
-  while ((await sendMail(talk, { to: ['info@example.org'] })).at(-1)?.startsWith('250') !== true)
+  while ((await sendMail(dialog, { to: ['info@example.org'] })).at(-1)?.startsWith('250') !== true)
     await sleep(20)
   await sink.received(accepted.size + 1)
-  talk.end()
+  dialog.end()
   assert.equal(await instance.stop(), 0)
   await sink.close()
 })

@@ -20,9 +20,9 @@ test('a process whose lease another has taken over sends no message when it goes
   })
   const config = { delivery: { relay: { host: '127.0.0.1', port: sink.port }, leaseMs: 3_000 } }
   const first = await startServer({ config })
-  const talk = await openGreetedDialog(first.port)
-  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
-  talk.end()
+  const dialog = await openGreetedDialog(first.port)
+  assert.match((await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
+  dialog.end()
   await asked.promise
   first.signal('SIGSTOP')
   const second = await startServer({ config: { ...config, queue: { path: `${first.folder}/spool` } } })

@@ -67,8 +67,8 @@ test('the best MX is down, the next takes it; a domain without MX is its own hos
   })
   const delivery = { mxPort: sink.port, dnsServers: [dns.server], allowLocalAddresses: true, dnsMs: 2_000 }
   const instance = await startServer({ config: { delivery } })
-  const talk = await openGreetedDialog(instance.port)
-  await sendMail(talk, { to: ['team@example.org'] })
+  const dialog = await openGreetedDialog(instance.port)
+  await sendMail(dialog, { to: ['team@example.org'] })
   const mail = await sink.received(3)
   assert.deepEqual(mail.map(({ to }) => to.join()).sort(), [
     'a@b.example',
@@ -78,7 +78,7 @@ test('the best MX is down, the next takes it; a domain without MX is its own hos
   const dsn = mail.find(({ from }) => from === '')
   assert.match(dsn?.message ?? '', /no such domain/)
   assert.equal((await instance.logged('failed'))['destination'], 'e@f.example')
-  talk.end()
+  dialog.end()
   assert.equal(await instance.stop(), 0)
   dns.close()
   await sink.close()
@@ -90,10 +90,10 @@ test('a stranger’s DNS that points to this machine is not followed', async () 
   const instance = await startServer({
     config: { delivery: { mxPort: sink.port, dnsServers: [dns.server] } },
   })
-  const talk = await openGreetedDialog(instance.port)
-  await sendMail(talk, { to: ['info@example.org'] })
+  const dialog = await openGreetedDialog(instance.port)
+  await sendMail(dialog, { to: ['info@example.org'] })
   assert.equal((await instance.logged('deferred'))['status'], '4.4.4')
-  talk.end()
+  dialog.end()
   assert.equal(await instance.stop(), 0)
   assert.equal(sink.counts.connections, 0)
   dns.close()

@@ -124,13 +124,13 @@ async function startFleet(t: TestContext, queue: Queue, data: (sunk: ReceivedMes
         },
       }),
     send: async (instance: ServerProcess, count: number): Promise<void> => {
-      const talk = await openGreetedDialog(instance.port)
+      const dialog = await openGreetedDialog(instance.port)
       for (let i = 0; i < count; i++) {
         const number = sent.push(sent.length) - 1
         const message = `Subject: ${number}\r\n\r\ntext\r\n`
-        assert.match((await sendMail(talk, { to: ['info@example.org'], message })).at(-1) ?? '', /^250/)
+        assert.match((await sendMail(dialog, { to: ['info@example.org'], message })).at(-1) ?? '', /^250/)
       }
-      talk.end()
+      dialog.end()
     },
     delivered,
     /** Every message, each once, and nothing among the dead letters. */

@@ -14,7 +14,7 @@ test('a commit that does not come is a 451, unhealthy and counted, and the messa
   const instance = await startServer({
     config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },
   })
-  const talk = await openGreetedDialog(instance.port)
+  const dialog = await openGreetedDialog(instance.port)
   const program = join(import.meta.dirname, '../kit/queue/one-process.ts')
   const holder = spawn(process.execPath, [program, join(instance.folder, 'spool'), 'hold'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -23,14 +23,14 @@ test('a commit that does not come is a 451, unhealthy and counted, and the messa
   await once(holder.stdout, 'data')
   holder.kill('SIGSTOP')
   const message = 'Subject: in vain\r\n\r\nx\r\n'
-  assert.match((await sendMail(talk, { to: ['info@example.org'], message })).at(-1) ?? '', /^451 4\.3\.0/)
+  assert.match((await sendMail(dialog, { to: ['info@example.org'], message })).at(-1) ?? '', /^451 4\.3\.0/)
   assert.match(await (await instance.admin('/healthz')).text(), /^a commit has been under way for \d+ s/)
   assert.equal((await instance.admin('/healthz')).status, 503)
   assert.equal(await instance.metric('mailfleet_slow_commits_total'), 1)
   assert.equal(await instance.metric('mailfleet_queue_problem{reason="slow-commit"}'), 1)
   holder.kill('SIGKILL')
   while ((await instance.admin('/healthz')).status !== 200) await sleep(50)
-  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
+  assert.match((await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
   await sink.received(1)
   await sleep(500)
   assert.deepEqual(
@@ -38,7 +38,7 @@ test('a commit that does not come is a 451, unhealthy and counted, and the messa
     [],
   )
   assert.ok(((await instance.metric('mailfleet_queue_lock_wait_seconds_sum')) ?? 0) >= 5)
-  talk.end()
+  dialog.end()
   assert.equal(await instance.stop(), 0)
   await sink.close()
 })

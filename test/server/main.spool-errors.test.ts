@@ -23,10 +23,10 @@ function onSmallDisk(spool: string, prepare: string): string[] {
 
 /** The last reply to one message, as far as it came. */
 async function lastReply({ port }: ServerProcess, body = 'x\r\n'): Promise<string> {
-  const talk = await openGreetedDialog(port)
+  const dialog = await openGreetedDialog(port)
   const message = `Subject: x\r\n\r\n${body}`
-  const replies = await sendMail(talk, { to: ['info@example.org'], message })
-  talk.end()
+  const replies = await sendMail(dialog, { to: ['info@example.org'], message })
+  dialog.end()
   return replies.find((reply) => !/^[23]/.test(reply ?? '')) ?? replies.at(-1) ?? ''
 }
 

@@ -88,25 +88,25 @@ export async function openDialog(port: number) {
 
 /** A session past its greeting and EHLO. */
 export async function openGreetedDialog(port: number): Promise<SmtpDialog> {
-  const talk = await openDialog(port)
-  await talk.reply()
-  await talk.say('EHLO client.example')
-  return talk
+  const dialog = await openDialog(port)
+  await dialog.reply()
+  await dialog.say('EHLO client.example')
+  return dialog
 }
 
 /** Sends one message. @returns the replies to MAIL, each RCPT, DATA and the final dot, as far as it came. */
 export async function sendMail(
-  talk: SmtpDialog,
+  dialog: SmtpDialog,
   {
     from = 'alice@sender.example',
     to,
     message = 'Subject: test\r\n\r\nHello\r\n',
   }: { from?: string; to: string[]; message?: string },
 ): Promise<(string | null)[]> {
-  const replies = [await talk.say(`MAIL FROM:<${from}>`)]
-  for (const recipient of to) replies.push(await talk.say(`RCPT TO:<${recipient}>`))
-  const data = await talk.say('DATA')
+  const replies = [await dialog.say(`MAIL FROM:<${from}>`)]
+  for (const recipient of to) replies.push(await dialog.say(`RCPT TO:<${recipient}>`))
+  const data = await dialog.say('DATA')
   replies.push(data)
-  if (data?.startsWith('354')) replies.push(await talk.say(`${message}.`))
+  if (data?.startsWith('354')) replies.push(await dialog.say(`${message}.`))
   return replies
 }

@@ -52,12 +52,12 @@ test('SRS secrets: one a line, the first signs, all verify', async (context) => 
   const other = `${SECRET}-that-was-signed-with-before`
   const { options } = await setting(context, { [NAME]: `\n${SECRET}\n${other}\n` })
   const instance = await startServer(options)
-  const talk = await openGreetedDialog(instance.port)
-  await talk.say('MAIL FROM:<>')
-  assert.match((await talk.say(`RCPT TO:<${bounce([SECRET])}>`)) ?? '', /^250/)
-  assert.match((await talk.say(`RCPT TO:<${bounce([other])}>`)) ?? '', /^250/)
-  assert.match((await talk.say(`RCPT TO:<${bounce([`${SECRET}x`])}>`)) ?? '', /^550/)
-  talk.end()
+  const dialog = await openGreetedDialog(instance.port)
+  await dialog.say('MAIL FROM:<>')
+  assert.match((await dialog.say(`RCPT TO:<${bounce([SECRET])}>`)) ?? '', /^250/)
+  assert.match((await dialog.say(`RCPT TO:<${bounce([other])}>`)) ?? '', /^250/)
+  assert.match((await dialog.say(`RCPT TO:<${bounce([`${SECRET}x`])}>`)) ?? '', /^550/)
+  dialog.end()
   assert.equal(await instance.stop(), 0)
 })
 
@@ -77,18 +77,18 @@ test('rotation in two phases: each instance takes what any other signs, at every
     )
   const takes = async (secret: string, answer: RegExp) => {
     for (const { port } of instances) {
-      const talk = await openGreetedDialog(port)
-      await talk.say('MAIL FROM:<>')
-      assert.match((await talk.say(`RCPT TO:<${bounce([secret])}>`)) ?? '', answer)
-      talk.end()
+      const dialog = await openGreetedDialog(port)
+      await dialog.say('MAIL FROM:<>')
+      assert.match((await dialog.say(`RCPT TO:<${bounce([secret])}>`)) ?? '', answer)
+      dialog.end()
     }
   }
   /** The local part that this instance signs for a sender. */
   const signed = async ({ port }: ServerProcess) => {
-    const talk = await openGreetedDialog(port)
+    const dialog = await openGreetedDialog(port)
     const count = sink.mail.length
-    await sendMail(talk, { to: ['info@example.org'] })
-    talk.end()
+    await sendMail(dialog, { to: ['info@example.org'] })
+    dialog.end()
     for (let waitedMs = 0; sink.mail.length === count && waitedMs < 20_000; waitedMs += 10) await sleep(10)
     return (sink.mail.at(-1)?.from ?? '').split('@')[0] ?? ''
   }

@@ -61,12 +61,12 @@ test('a stranger’s canary is a stranger’s mail', async (context) => {
   const { env, config } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('ready')
-  const talk = await openGreetedDialog(instance.port)
+  const dialog = await openGreetedDialog(instance.port)
   const address = `canary+${'0'.repeat(32)}@mx1.example.net`
-  const [mail, rcpt] = await sendMail(talk, { from: address, to: [address] })
+  const [mail, rcpt] = await sendMail(dialog, { from: address, to: [address] })
   assert.match(mail ?? '', /^250/)
   assert.match(rcpt ?? '', /^550 5\.7\.1/)
-  talk.end()
+  dialog.end()
   assert.equal(await instance.stop(), 0)
 })
 

@@ -26,9 +26,9 @@ const count = (calls: readonly string[], call: string) => calls.filter((made) =>
 
 /** Mail is taken and answered as ever. */
 async function serves(instance: ServerProcess): Promise<void> {
-  const talk = await openGreetedDialog(instance.port)
-  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
-  talk.end()
+  const dialog = await openGreetedDialog(instance.port)
+  assert.match((await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
+  dialog.end()
   assert.equal((await instance.admin('/readyz')).status, 200)
 }
 
@@ -125,13 +125,13 @@ test('terminated: drains as told, keeps the group waiting, lets it go on, exits 
   const delivery = { relay: { host: '127.0.0.1', port: sink.port }, concurrency: 1 }
   const instance = await startServer({ env, config: { ...config, delivery } })
   await instance.logged('launch-completed')
-  const talk = await openGreetedDialog(instance.port)
-  await sendMail(talk, { to: ['info@example.org'] })
+  const dialog = await openGreetedDialog(instance.port)
+  await sendMail(dialog, { to: ['info@example.org'] })
   while ((await instance.metric('mailfleet_deliveries_in_progress')) !== 1) await sleep(10)
-  await sendMail(talk, { to: ['info@example.org'] })
+  await sendMail(dialog, { to: ['info@example.org'] })
   autoScaling.state.state = 'Terminating:Wait'
   metadata.state.target = 'Terminated'
-  assert.match((await talk.reply()) ?? '', /^421 4\.3\.2/)
+  assert.match((await dialog.reply()) ?? '', /^421 4\.3\.2/)
   assert.equal((await instance.logged('draining'))['reason'], 'terminating')
   await until(() => count(autoScaling.calls, HEARTBEAT) >= 2)
   assert.equal((await instance.admin('/readyz')).status, 503)

@@ -49,9 +49,9 @@ async function says(instance: ServerProcess, path: string, text: RegExp): Promis
 
 /** The reply to MAIL, in a session of its own. */
 async function mailReply(instance: ServerProcess): Promise<string> {
-  const talk = await openGreetedDialog(instance.port)
-  const reply = (await talk.say('MAIL FROM:<a@sender.example>')) ?? ''
-  talk.end()
+  const dialog = await openGreetedDialog(instance.port)
+  const reply = (await dialog.say('MAIL FROM:<a@sender.example>')) ?? ''
+  dialog.end()
   return reply
 }
 
@@ -82,9 +82,9 @@ test('SQS down at the start: 451, healthy, not ready and says why; then ready, a
   await instance.logged('launch-completed')
   assert.equal(await statusOf(instance, '/readyz'), 200)
   await mailReplies(instance, /^250/)
-  const talk = await openGreetedDialog(instance.port)
-  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
-  talk.end()
+  const dialog = await openGreetedDialog(instance.port)
+  assert.match((await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? '', /^250/)
+  dialog.end()
   await instance.logged('delivered')
   assert.equal(sink.mail.length, 1)
   assert.equal(await instance.stop(), 0)

@@ -87,15 +87,15 @@ test('a backlog beyond its bound refuses MAIL with 451; a message tried again is
       delivery: { concurrency: 1, relay: { host: '127.0.0.1', port: sink.port } },
     },
   })
-  const talk = await openGreetedDialog(instance.port)
+  const dialog = await openGreetedDialog(instance.port)
   const replies: string[] = []
   for (let sent = 0; sent < 6; sent++)
-    replies.push((await sendMail(talk, { to: ['info@example.org'] }))[0] ?? '')
+    replies.push((await sendMail(dialog, { to: ['info@example.org'] }))[0] ?? '')
   const refused = replies.filter((reply) => reply.startsWith('451 4.3.2')).length
   assert.ok(refused >= 2, replies.join('\n'))
   assert.equal(await instance.metric('mailfleet_refused_total{reason="backlog"}'), refused)
   assert.equal(await instance.metric('mailfleet_refused_demand_total'), 1)
-  await sendMail(talk, { from: 'bob@sender.example', to: ['info@example.org'] })
+  await sendMail(dialog, { from: 'bob@sender.example', to: ['info@example.org'] })
   assert.equal(await instance.metric('mailfleet_refused_demand_total'), 2)
   assert.equal(await instance.metric('mailfleet_refused_faults_total'), 0)
   assert.equal(await instance.metric('mailfleet_messages_accepted_total'), 6 - refused)
@@ -107,16 +107,16 @@ test('a full queue refuses with 452 and keeps what it has', async () => {
   const instance = await startServer({
     config: { queue: { maxEntries: 2 }, delivery: { relay: { host: '127.0.0.1', port: 1 } } },
   })
-  const talk = await openGreetedDialog(instance.port)
-  const last = async () => (await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? ''
+  const dialog = await openGreetedDialog(instance.port)
+  const last = async () => (await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? ''
   assert.match(await last(), /^250 /)
   assert.match(await last(), /^250 /)
-  assert.match((await talk.say('MAIL FROM:<a@sender.example>')) ?? '', /^452 4\.3\.1/)
+  assert.match((await dialog.say('MAIL FROM:<a@sender.example>')) ?? '', /^452 4\.3\.1/)
   const metrics = await (await instance.admin('/metrics')).text()
   assert.match(metrics, /^mailfleet_refused_total\{reason="queue-full"\} 1$/m)
   assert.match(metrics, /^mailfleet_refused_faults_total 1$/m)
   assert.match(metrics, /^mailfleet_refused_demand_total 0$/m)
-  talk.end()
+  dialog.end()
   assert.equal(await instance.stop(), 0)
 })
 
@@ -145,12 +145,12 @@ test('messages that arrive at once beyond the memory for them: 452, and the next
     delivery: { relay: { host: '127.0.0.1', port: sink.port } },
   }
   const instance = await startServer({ config })
-  const talk = await openGreetedDialog(instance.port)
+  const dialog = await openGreetedDialog(instance.port)
   const large = `Subject: x\r\n\r\n${`${'x'.repeat(998)}\r\n`.repeat(1_200)}`
-  const replies = await sendMail(talk, { to: ['info@example.org'], message: large })
+  const replies = await sendMail(dialog, { to: ['info@example.org'], message: large })
   assert.match(replies.at(-1) ?? '', /^452 4\.3\.1/)
-  assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250 /)
-  talk.end()
+  assert.match((await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? '', /^250 /)
+  dialog.end()
   assert.equal(await instance.stop(), 0)
   await sink.close()
 })

@@ -28,16 +28,16 @@ test('of many addresses the first counted is forgotten', () => {
 
 test('a bounce address that had its bounces is answered 450; others are not', async () => {
   const instance = await startServer({ config: { limits: { bouncesPerHour: 1 } } })
-  const talk = await openGreetedDialog(instance.port)
+  const dialog = await openGreetedDialog(instance.port)
   const srs = { domain: 'srs.example.com', secrets: [SECRET] }
   const rcpt = async (sender: string) => {
-    await talk.say('RSET')
-    await talk.say('MAIL FROM:<>')
-    return talk.say(`RCPT TO:<${rewriteSrs(srs, sender, Date.now())}>`)
+    await dialog.say('RSET')
+    await dialog.say('MAIL FROM:<>')
+    return dialog.say(`RCPT TO:<${rewriteSrs(srs, sender, Date.now())}>`)
   }
   assert.match((await rcpt('alice@sender.example')) ?? '', /^250 /)
   assert.match((await rcpt('alice@sender.example')) ?? '', /^450 4\.7\.1 /)
   assert.match((await rcpt('bob@sender.example')) ?? '', /^250 /)
-  talk.end()
+  dialog.end()
   assert.equal(await instance.stop(), 0)
 })

@@ -23,10 +23,10 @@ const PAUSE_MS = 50
 /** Tries until a session is granted. */
 async function admitted(port: number): Promise<SmtpDialog> {
   for (let tries = 0; tries < TRIES; tries++) {
-    const talk = await openDialog(port)
-    const greeting = await talk.reply()
-    if (greeting?.startsWith('220') === true) return talk
-    talk.end()
+    const dialog = await openDialog(port)
+    const greeting = await dialog.reply()
+    if (greeting?.startsWith('220') === true) return dialog
+    dialog.end()
     await sleep(PAUSE_MS)
   }
   assert.fail(`no session within ${TRIES} tries`)
@@ -38,14 +38,14 @@ test(
   async () => {
     const instance = await startServer({ config: config({ fullIdleMs: 200, idleMs: 3_600_000 }) })
     const silent = await open(instance.port, CONNECTIONS)
-    const talk = await admitted(instance.port)
-    await talk.say('EHLO client.example')
-    assert.match((await sendMail(talk, { to: ['info@example.org'] })).at(-1) ?? '', /^250 /)
+    const dialog = await admitted(instance.port)
+    await dialog.say('EHLO client.example')
+    assert.match((await sendMail(dialog, { to: ['info@example.org'] })).at(-1) ?? '', /^250 /)
     assert.equal(await silent[0]!.reply(), '421 4.3.2 Too many connections to wait for a message')
     assert.equal(await silent[0]!.line(), null)
     assert.equal(silent[0]!.failure(), null)
     await instance.logged('connections-full')
-    for (const each of [talk, ...silent]) each.end()
+    for (const each of [dialog, ...silent]) each.end()
     assert.equal(await instance.stop(), 0)
   },
 )
@@ -73,16 +73,16 @@ test(
     const instance = await startServer({ config: config({ fullIdleMs: 1_000, fullCommandsMs: 1_500 }) })
     const talks = await open(instance.port, CONNECTIONS)
     const [stalls, goesOn] = talks as [SmtpDialog, SmtpDialog]
-    for (const talk of [stalls, goesOn]) {
-      await talk.say('MAIL FROM:<a@sender.example>')
-      await talk.say('RCPT TO:<info@example.org>')
-      assert.match((await talk.say('DATA')) ?? '', /^354/)
+    for (const dialog of [stalls, goesOn]) {
+      await dialog.say('MAIL FROM:<a@sender.example>')
+      await dialog.say('RCPT TO:<info@example.org>')
+      assert.match((await dialog.say('DATA')) ?? '', /^354/)
     }
     const more = setInterval(() => goesOn.write('a line\r\n'), 50)
     assert.match((await stalls.reply()) ?? '', /^421 4\.4\.2/)
     clearInterval(more)
     assert.match((await goesOn.say('.')) ?? '', /^250 /)
-    for (const talk of talks) talk.end()
+    for (const dialog of talks) dialog.end()
     assert.equal(await instance.stop(), 0)
   },
 )

@@ -68,28 +68,28 @@ for (const attempt of RELAY_ATTEMPTS) {
 
 test('never relays any of them over a real socket either', async () => {
   const instance = await startServer({ config: { limits: { rejectedRecipients: 1_000 } } })
-  const talk = await openGreetedDialog(instance.port)
-  await talk.say('MAIL FROM:<info@example.org>')
+  const dialog = await openGreetedDialog(instance.port)
+  await dialog.say('MAIL FROM:<info@example.org>')
   for (const attempt of [
     ...RELAY_ATTEMPTS,
     '"victim"@other.example',
     'victim @other.example',
     '<victim@other.example>',
   ]) {
-    const reply = await talk.say(`RCPT TO:<${attempt}>`)
+    const reply = await dialog.say(`RCPT TO:<${attempt}>`)
     assert.match(reply ?? '', /^5\d\d /, attempt)
   }
-  assert.match((await talk.say('DATA')) ?? '', /^503 /)
-  talk.end()
+  assert.match((await dialog.say('DATA')) ?? '', /^503 /)
+  dialog.end()
   assert.equal(await instance.stop(), 0)
 })
 
 test('a source route before an alias of ours is ignored', async () => {
   const instance = await startServer({})
-  const talk = await openGreetedDialog(instance.port)
-  await talk.say('MAIL FROM:<a@sender.example>')
-  assert.match((await talk.say('RCPT TO:<@relay.example:info@example.org>')) ?? '', /^250 /)
-  talk.end()
+  const dialog = await openGreetedDialog(instance.port)
+  await dialog.say('MAIL FROM:<a@sender.example>')
+  assert.match((await dialog.say('RCPT TO:<@relay.example:info@example.org>')) ?? '', /^250 /)
+  dialog.end()
   assert.equal(await instance.stop(), 0)
 })
 

@@ -5,9 +5,9 @@ import { startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
 
 /** The last line before the server closes. */
-async function lastLine(talk: Awaited<ReturnType<typeof openDialog>>): Promise<string | null> {
+async function lastLine(dialog: Awaited<ReturnType<typeof openDialog>>): Promise<string | null> {
   let last = null
-  for (let line = await talk.line(); line !== null; line = await talk.line()) last = line
+  for (let line = await dialog.line(); line !== null; line = await dialog.line()) last = line
   return last
 }
 
@@ -18,18 +18,18 @@ test('a session that brings no message ends, however busy it is', { timeout: 120
     [openGreetedDialog, 'NOOP\r\n'],
     [openGreetedDialog, 'MAIL FROM:<a@b.example>\r\nRSET\r\n'],
   ] as const) {
-    const talk = await open(instance.port)
+    const dialog = await open(instance.port)
     const tooLong = Promise.withResolvers<string>()
     let writes = 0
     // 1,000 writes take 20 s at least.
     const trickle = setInterval(() => {
       if (++writes > 1_000) tooLong.resolve('still open')
-      else talk.write(written)
+      else dialog.write(written)
     }, 20)
-    const last = await Promise.race([lastLine(talk), tooLong.promise])
+    const last = await Promise.race([lastLine(dialog), tooLong.promise])
     clearInterval(trickle)
     assert.equal(last, '421 4.4.2 No message for too long')
-    talk.end()
+    dialog.end()
   }
   await instance.stop()
 })
@@ -41,13 +41,13 @@ test(
     const instance = await startServer({
       config: { limits: { commandsMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: 1 } } },
     })
-    const talk = await openGreetedDialog(instance.port)
+    const dialog = await openGreetedDialog(instance.port)
     const endMs = Date.now() + 2_500
     while (Date.now() < endMs) {
-      const replies = await sendMail(talk, { to: ['info@example.org'] })
+      const replies = await sendMail(dialog, { to: ['info@example.org'] })
       assert.match(replies.at(-1) ?? '(closed)', /^250 /)
     }
-    talk.end()
+    dialog.end()
     await instance.stop()
   },
 )
