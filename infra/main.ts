@@ -9,16 +9,16 @@ import { getPartition } from '@pulumi/aws/getPartition.js'
 import { getRegion } from '@pulumi/aws/getRegion.js'
 import { join } from 'node:path'
 import { Alarms } from './aws/alarms.ts'
-import { resolveImage, type WantedImage } from './aws/image.ts'
+import { resolveImage, type ImageRequest } from './aws/image.ts'
 import { instanceConfig, instanceParameters, userData } from './aws/instance-config.ts'
 import { requireInstanceTypes } from './aws/instance-types.ts'
 import { InstanceRole } from './aws/instance-role.ts'
 import { MailFleet } from './aws/mail-fleet.ts'
 import { MailLoadBalancer } from './aws/mail-load-balancer.ts'
 import { MailQueue } from './aws/mail-queue.ts'
-import { Network } from './aws/network.ts'
+import { FleetNetwork } from './aws/network.ts'
 import { requireSecrets } from './aws/parameters.ts'
-import { causeOf } from './aws/provider-error.ts'
+import { providerMessage } from './aws/provider-error.ts'
 import { QueuePulse } from './aws/queue-pulse.ts'
 import { QueueScaling } from './aws/queue-scaling.ts'
 import { volumeKeyWarning } from './aws/volume-key.ts'
@@ -29,7 +29,7 @@ export default async function main(): Promise<Record<string, unknown>> {
   const stack = stackConfig()
   const found = await lookUp(stack)
   const { fleetName, protect } = stack
-  const network = new Network(
+  const network = new FleetNetwork(
     fleetName,
     {
       region: found.region,
@@ -79,7 +79,7 @@ export default async function main(): Promise<Record<string, unknown>> {
 }
 
 type Found = Awaited<ReturnType<typeof lookUp>>
-type Surroundings = { network: Network; queue: MailQueue; balancer: MailLoadBalancer; alarms: Alarms }
+type Surroundings = { network: FleetNetwork; queue: MailQueue; balancer: MailLoadBalancer; alarms: Alarms }
 
 function instances(stack: StackConfig, found: Found, around: Surroundings): MailFleet {
   const { network, queue, balancer, alarms } = around
@@ -168,11 +168,11 @@ async function lookUp(stack: StackConfig) {
     return { region, image, accountId, partition, zones }
   } catch (error) {
     if (pulumi.RunError.isInstance(error)) throw error
-    throw new pulumi.RunError(`AWS could not be asked: ${causeOf(error)}`)
+    throw new pulumi.RunError(`AWS could not be asked: ${providerMessage(error)}`)
   }
 }
 
-const wantedImage = ({ imageId, imageChannel, imageOwner: owner }: StackConfig): WantedImage =>
+const wantedImage = ({ imageId, imageChannel, imageOwner: owner }: StackConfig): ImageRequest =>
   imageId === undefined ? { channel: imageChannel ?? pulumi.getStack(), owner } : { imageId, owner }
 
 /**

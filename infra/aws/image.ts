@@ -5,11 +5,11 @@
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as ssm from '@pulumi/aws/ssm/index.js'
 import { RunError } from '@pulumi/pulumi'
-import { causeOf, isMissingImage, isMissingParameter } from './provider-error.ts'
+import { providerMessage, isMissingImage, isMissingParameter } from './provider-error.ts'
 import { DIGEST_TAG, digestOfDescription, RECEIPT_TAG } from '../../contract/image-tags.ts'
 import { imageParameter } from '../../contract/ssm-parameters.ts'
 
-export type Image = {
+export type FleetImage = {
   imageId: string
   /** Of the disk's bytes; the image's name. */
   digest: string
@@ -24,13 +24,13 @@ export type Image = {
   rootSnapshotId: string
 }
 
-export type WantedImage = ({ imageId: string } | { channel: string }) & {
+export type ImageRequest = ({ imageId: string } | { channel: string }) & {
   /** The account that published it and shares it; undefined for this one. */
   owner: string | undefined
 }
 
 /** @throws {RunError} when there is no image that may run. */
-export async function resolveImage(wanted: WantedImage, region: string): Promise<Image> {
+export async function resolveImage(wanted: ImageRequest, region: string): Promise<FleetImage> {
   const imageId = 'imageId' in wanted ? wanted.imageId : await promoted(wanted.channel, region)
   const ami = await lookUp(imageId, wanted.owner, region)
   if (ami.state !== 'available')
@@ -72,7 +72,7 @@ async function promoted(channel: string, region: string): Promise<string> {
     throw new RunError(
       isMissingParameter(error)
         ? `No image was promoted to ${channel} in ${region} (SSM parameter ${name}): run \`mailfleet image promote --channel ${channel}\`, or set mailfleet:imageId.`
-        : `The SSM parameter ${name} could not be read: ${causeOf(error)}`,
+        : `The SSM parameter ${name} could not be read: ${providerMessage(error)}`,
     )
   })
   if (!/^ami-[0-9a-f]+$/.test(value))
@@ -85,7 +85,7 @@ function lookUp(imageId: string, owner: string | undefined, region: string): Pro
   const owners = [owner ?? 'self']
   return ec2.getAmi({ owners, filters, includeDeprecated: true }).catch((error: unknown) => {
     if (!isMissingImage(error))
-      throw new RunError(`Image ${imageId} could not be looked up: ${causeOf(error)}`)
+      throw new RunError(`Image ${imageId} could not be looked up: ${providerMessage(error)}`)
     throw new RunError(
       owner === undefined
         ? `Image ${imageId} is none of this account's in ${region}: an AMI id holds in one region only, so publish the image there with \`mailfleet image publish --region ${region}\`. For an image that another account shares, set mailfleet:imageOwner.`

@@ -15,7 +15,7 @@ const USER_DATA_BYTES = 16_384
 const DEREGISTRATION_MS = 600_000
 
 /** What exists once the stack's queue does. */
-export type QueuePlaces = {
+export type QueueResources = {
   region: string
   readyUrl: string
   deferredUrl: string
@@ -24,7 +24,7 @@ export type QueuePlaces = {
 }
 
 /** The configuration of every instance of a stack, in the server's schema. */
-export function instanceConfig(stack: StackConfig, places: QueuePlaces) {
+export function instanceConfig(stack: StackConfig, places: QueueResources) {
   const { region, ...queue } = places
   const { tlsKeyParameter: keyParameter, tlsCertParameter: certParameter } = stack
   const { srsAcknowledgeAligned: acknowledgeAligned } = stack

@@ -3,8 +3,8 @@
 // every launch would fail. Owns: that comparison. Fails with RunError, every type that does not fit at once.
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import { RunError } from '@pulumi/pulumi'
-import type { Image } from './image.ts'
-import { causeOf } from './provider-error.ts'
+import type { FleetImage } from './image.ts'
+import { providerMessage } from './provider-error.ts'
 
 /** What EC2 says of an instance type (DescribeInstanceTypes). */
 export type InstanceTypeFacts = Pick<
@@ -15,7 +15,7 @@ export type InstanceTypeFacts = Pick<
 /** @throws {RunError} when one of the types cannot boot the image, or cannot be looked up. */
 export async function requireInstanceTypes(
   types: readonly string[],
-  image: Image,
+  image: FleetImage,
   region: string,
 ): Promise<void> {
   const problems = await Promise.all(types.map((type) => problemOf(type, image)))
@@ -26,19 +26,19 @@ export async function requireInstanceTypes(
   )
 }
 
-async function problemOf(instanceType: string, image: Image): Promise<string | null> {
+async function problemOf(instanceType: string, image: FleetImage): Promise<string | null> {
   try {
     const reasons = misfits(await ec2.getInstanceType({ instanceType }), image)
     return reasons.length === 0 ? null : `${instanceType}: ${reasons.join('; ')}`
   } catch (error) {
-    return `${instanceType}: could not be looked up (${causeOf(error)})`
+    return `${instanceType}: could not be looked up (${providerMessage(error)})`
   }
 }
 
 /** Why a type cannot boot the image. An empty list: it can. */
 function misfits(
   { supportedArchitectures, bootModes, nitroTpmSupport }: InstanceTypeFacts,
-  image: Image,
+  image: FleetImage,
 ): string[] {
   const reasons: string[] = []
   if (!supportedArchitectures.includes(image.architecture))

@@ -6,7 +6,7 @@ import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import type { ScalingPolicy } from '../scaling/policy.ts'
-import type { Image } from './image.ts'
+import type { FleetImage } from './image.ts'
 import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
 import { DIGEST_TAG } from '../../contract/image-tags.ts'
 
@@ -32,7 +32,7 @@ const REPLACEMENT = { least: 100, most: 150 }
 export type MailFleetArgs = {
   /** The group's name. Instances are told it before the group exists. */
   fleetName: string
-  image: Image
+  image: FleetImage
   instanceTypes: readonly string[]
   spot: boolean
   policy: ScalingPolicy

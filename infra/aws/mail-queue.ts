@@ -28,16 +28,16 @@ export type MailQueueArgs = {
 }
 
 /** A queue as others need to know it. */
-export type QueueNames = {
+export type QueueRef = {
   url: pulumi.Output<string>
   arn: pulumi.Output<string>
   name: pulumi.Output<string>
 }
 
 export class MailQueue extends pulumi.ComponentResource {
-  readonly ready: QueueNames
-  readonly deferred: QueueNames
-  readonly deadLetters: QueueNames
+  readonly ready: QueueRef
+  readonly deferred: QueueRef
+  readonly deadLetters: QueueRef
   readonly bucket: { name: pulumi.Output<string>; arn: pulumi.Output<string> }
   readonly table: { name: pulumi.Output<string>; arn: pulumi.Output<string> }
 
@@ -61,7 +61,7 @@ export class MailQueue extends pulumi.ComponentResource {
       },
       { parent: this },
     )
-    const names = ({ url, arn, name }: sqs.Queue): QueueNames => ({ url, arn, name })
+    const names = ({ url, arn, name }: sqs.Queue): QueueRef => ({ url, arn, name })
     this.ready = names(ready)
     this.deferred = names(deferred)
     this.deadLetters = names(deadLetters)

@@ -6,7 +6,7 @@ import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import { subnetsOf } from './subnets.ts'
 
-export type NetworkArgs = {
+export type FleetNetworkArgs = {
   region: string
   vpcCidr: string
   /** Names of availability zones. A zone's place in the list is its identity. */
@@ -17,7 +17,7 @@ export type NetworkArgs = {
   sqsEndpoint: boolean
 }
 
-export class Network extends pulumi.ComponentResource {
+export class FleetNetwork extends pulumi.ComponentResource {
   readonly vpcId: pulumi.Output<string>
   /** What faces the internet can only be made once this is attached. */
   readonly internetGateway: ec2.InternetGateway
@@ -26,7 +26,7 @@ export class Network extends pulumi.ComponentResource {
   /** From where receivers see the fleet's mail come: these need PTR records. */
   readonly egressIps: pulumi.Output<string>[]
 
-  constructor(name: string, args: NetworkArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, args: FleetNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
     super('mailfleet:aws:Network', name, {}, opts)
     const parent = { parent: this }
     const vpc = new ec2.Vpc(
@@ -137,7 +137,12 @@ export class Network extends pulumi.ComponentResource {
    * Charged by the hour and zone, and by the byte at a fifth of the NAT gateway's price: docs/aws.md has the break-even.
    * Private DNS gives SQS's own name the endpoint's addresses, so instances need no setting.
    */
-  #sqsEndpoint(name: string, args: NetworkArgs, vpcId: pulumi.Output<string>, subnets: ec2.Subnet[]): void {
+  #sqsEndpoint(
+    name: string,
+    args: FleetNetworkArgs,
+    vpcId: pulumi.Output<string>,
+    subnets: ec2.Subnet[],
+  ): void {
     const parent = { parent: this }
     const group = new ec2.SecurityGroup(
       `${name}-sqs`,

@@ -3,7 +3,7 @@
 // not decrypted here, so that none of them comes near the stack's state.
 import * as ssm from '@pulumi/aws/ssm/index.js'
 import { RunError } from '@pulumi/pulumi'
-import { causeOf, isMissingParameter } from './provider-error.ts'
+import { providerMessage, isMissingParameter } from './provider-error.ts'
 
 /** @throws {RunError} when one of the parameters is missing or is not a SecureString. */
 export async function requireSecrets(names: readonly string[], region: string): Promise<void> {
@@ -17,7 +17,7 @@ async function problemOf(name: string): Promise<string | null> {
     const { type } = await ssm.getParameter({ name, withDecryption: false })
     return type === 'SecureString' ? null : `${name} is a ${type}, not a SecureString: ${command(name)}`
   } catch (error) {
-    const why = isMissingParameter(error) ? 'is missing' : `could not be read (${causeOf(error)})`
+    const why = isMissingParameter(error) ? 'is missing' : `could not be read (${providerMessage(error)})`
     return `${name} ${why}: ${command(name)}`
   }
 }

@@ -3,8 +3,8 @@
 // volumes). Owns: which key that is, and the warning. A grant cannot be looked up, so this never fails: it warns.
 import * as ebs from '@pulumi/aws/ebs/index.js'
 import * as kms from '@pulumi/aws/kms/index.js'
-import type { Image } from './image.ts'
-import { causeOf } from './provider-error.ts'
+import type { FleetImage } from './image.ts'
+import { providerMessage } from './provider-error.ts'
 
 const OPERATIONS =
   'Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant'
@@ -14,7 +14,7 @@ const OPERATIONS =
  * @returns a warning with the command that makes the grant; undefined when the key needs none.
  */
 export async function volumeKeyWarning(
-  image: Image,
+  image: FleetImage,
   account: { accountId: string; partition: string },
 ): Promise<string | undefined> {
   try {
@@ -23,12 +23,12 @@ export async function volumeKeyWarning(
     const role = `arn:${account.partition}:iam::${account.accountId}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling`
     return `The instances' disks are encrypted with the customer-managed key ${key.arn}. Auto Scaling needs a grant for it, or every launch fails. If there is none yet: aws kms create-grant --key-id ${key.arn} --grantee-principal ${role} --operations ${OPERATIONS}`
   } catch (error) {
-    return `The key of the instances' disks could not be looked up (${causeOf(error)}). If it is customer-managed, Auto Scaling needs a grant for it: docs/aws.md.`
+    return `The key of the instances' disks could not be looked up (${providerMessage(error)}). If it is customer-managed, Auto Scaling needs a grant for it: docs/aws.md.`
   }
 }
 
 /** An encrypted snapshot of this account keeps its key; any other disk gets the account's default key for EBS. */
-async function volumeKey({ own, rootSnapshotId }: Image): Promise<string> {
+async function volumeKey({ own, rootSnapshotId }: FleetImage): Promise<string> {
   if (own) {
     const { encrypted, kmsKeyId } = await ebs.getSnapshot({ snapshotIds: [rootSnapshotId] })
     if (encrypted) return kmsKeyId

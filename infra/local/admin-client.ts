@@ -6,17 +6,17 @@ import { request } from 'node:http'
 /** A /metrics page of this server has some 10 KB; 1 MiB is a bound, not a size. */
 const MAX_BODY_BYTES = 1024 * 1024
 
-export type AdminAnswer = { status: number; body: string }
+export type AdminResponse = { status: number; body: string }
 
 /**
  * GET `path` on the unix socket `socketPath`.
  * @param timeoutMs for the whole exchange
  */
-export function askAdmin(
+export function getAdmin(
   socketPath: string,
   path: string,
   timeoutMs: number,
-): Promise<AdminAnswer | undefined> {
+): Promise<AdminResponse | undefined> {
   return new Promise((resolve) => {
     const asked = request({ socketPath, path, agent: false, signal: AbortSignal.timeout(timeoutMs) })
     asked.on('error', () => resolve(undefined))

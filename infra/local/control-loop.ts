@@ -3,14 +3,14 @@
 // in which nobody answers is missing data and changes nothing; a period that takes longer than it should delays the
 // next one, two never overlap.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { decide, initialState } from '../scaling/capacity.ts'
+import { decideCapacity, initialState } from '../scaling/capacity.ts'
 import { demandOf } from '../scaling/demand.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 import type { FleetRow, ScaleEvent } from './fleet-events.ts'
-import { noMemory, observe, type Scrape } from './observation.ts'
+import { emptyMemory, observe, type Scrape } from './observation.ts'
 
 /** Instances by what they are to the decision; `pending` of the decision is launching plus warming. */
-export type Population = { launching: number; warming: number; warm: number; terminating: number }
+export type InstanceCounts = { launching: number; warming: number; warm: number; terminating: number }
 
 export type ControlLoopOptions = {
   policy: ScalingPolicy
@@ -20,7 +20,7 @@ export type ControlLoopOptions = {
   nowMs: () => number
   /** Asks every living instance; bounded in time by itself. */
   scrape: () => Promise<Scrape[]>
-  population: () => Population
+  population: () => InstanceCounts
   onRow: (row: FleetRow) => void
   /** Only called when the desired capacity changes. */
   onScale: (event: ScaleEvent) => void
@@ -43,7 +43,7 @@ export function startControlLoop(options: ControlLoopOptions): ControlLoop {
 async function run(options: ControlLoopOptions, signal: AbortSignal): Promise<void> {
   const { policy, periodMs, nowMs } = options
   let state = initialState(options.desired)
-  let memory = noMemory
+  let memory = emptyMemory
   let lastMs = nowMs()
   let nextMs = lastMs + periodMs
   while (await paused(Math.max(0, nextMs - nowMs()), signal)) {
@@ -55,7 +55,7 @@ async function run(options: ControlLoopOptions, signal: AbortSignal): Promise<vo
     const { refusedForFault } = seen
     const { launching, warming, warm, terminating } = options.population()
     const demand = seen.queue && { ...seen.queue, refusedForLoad: seen.refusedForLoad }
-    const decision = decide(
+    const decision = decideCapacity(
       state,
       { demand, refusedForFault, warm, pending: launching + warming },
       policy,

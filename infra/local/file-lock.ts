@@ -25,7 +25,7 @@ export function tryLock(file: string): FileLock | null {
 }
 
 /** The pid in a lock's file; null when it names none. */
-export function holderOf(file: string): number | null {
+export function lockHolder(file: string): number | null {
   const pid = Number(readFileSync(file, 'utf8').trim())
   return Number.isInteger(pid) && pid > 0 ? pid : null
 }

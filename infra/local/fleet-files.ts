@@ -4,7 +4,7 @@
 // another supervisor runs there or the socket's path would not fit.
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { holderOf, tryLock, type FileLock } from './file-lock.ts'
+import { lockHolder, tryLock, type FileLock } from './file-lock.ts'
 import type { InstanceFiles, Launcher } from './launcher.ts'
 import { makeSocketDirectory } from './socket-directory.ts'
 import { FIRST_PASSED_FD } from '../../contract/ports.ts'
@@ -35,7 +35,7 @@ export type FleetFiles = {
 }
 
 /** What the instances forward: a table to write down for them, or a file that somebody else keeps. */
-export type Routes = { table: unknown } | { file: string }
+export type FleetRoutes = { table: unknown } | { file: string }
 
 /**
  * Lays out `directory`: lock, spool/, routes/routes.json, instances/ID/config.json, logs/RUN/ID.log. Admin sockets are in
@@ -45,7 +45,7 @@ export type Routes = { table: unknown } | { file: string }
 export function createFleetFiles(
   directory: string,
   serverConfig: ServerConfig,
-  routes: Routes,
+  routes: FleetRoutes,
   inside: Launcher['inside'],
 ): FleetFiles {
   const spool = join(directory, 'spool')
@@ -95,7 +95,7 @@ function lockDirectory(directory: string): FileLock {
   const file = join(directory, 'lock')
   const lock = tryLock(file)
   if (lock !== null) return lock
-  const pid = holderOf(file)
+  const pid = lockHolder(file)
   throw new Error(`${directory}: another supervisor runs here${pid === null ? '' : `, process ${pid}`}`)
 }
 

@@ -4,15 +4,15 @@
 // are replaced. When this process dies the kernel ends every instance (see launcher.ts).
 import { EventEmitter } from 'node:events'
 import type { ScalingPolicy } from '../scaling/policy.ts'
-import { startControlLoop, type Population } from './control-loop.ts'
+import { startControlLoop, type InstanceCounts } from './control-loop.ts'
 import type { FleetEvents, FleetRow, ScaleEvent } from './fleet-events.ts'
-import { createFleetFiles, type FleetFiles, type Routes, type ServerConfig } from './fleet-files.ts'
+import { createFleetFiles, type FleetFiles, type FleetRoutes, type ServerConfig } from './fleet-files.ts'
 import { createGroup, type Group } from './group.ts'
 import { launchInstance, type InstanceView } from './instance.ts'
 import type { Launcher } from './launcher.ts'
 import { bindListeningSocket, type ListeningSocket } from './listening-socket.ts'
 import { createScraper } from './scraper.ts'
-import { firstInService } from './start-up.ts'
+import { waitForFirstInstances } from './start-up.ts'
 
 export type FleetOptions = {
   /** For spool, routes, configuration and logs; made when missing. Two fleets never share one. */
@@ -22,7 +22,7 @@ export type FleetOptions = {
   port?: number
   launcher: Launcher
   serverConfig: ServerConfig
-  routes: Routes
+  routes: FleetRoutes
   policy: ScalingPolicy
   /** From one decision to the next. */
   periodMs: number
@@ -84,7 +84,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   options.signal?.addEventListener('abort', () => void stop(), { once: true })
 
   try {
-    await firstInService(group, events, policy.minInstances, options.signal)
+    await waitForFirstInstances(group, events, policy.minInstances, options.signal)
   } catch (error) {
     await stop()
     throw error
@@ -164,7 +164,7 @@ function recordOf(events: EventEmitter<FleetEvents>): Pick<Fleet, 'timeline' | '
   return { timeline, scaleEvents }
 }
 
-function populationOf(group: Group, warmupMs: number): Population {
+function populationOf(group: Group, warmupMs: number): InstanceCounts {
   const views = group.living().map((instance) => instance.view())
   const inService = views.filter(({ state }) => state === 'InService')
   const warm = inService.filter(

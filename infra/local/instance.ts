@@ -5,7 +5,7 @@
 import { execa } from 'execa'
 import { finished } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { askAdmin } from './admin-client.ts'
+import { getAdmin } from './admin-client.ts'
 import { boundedLog } from './bounded-log.ts'
 import { STATUS_FD, type InstanceCommand } from './launcher.ts'
 import { READY_PATH } from '../../contract/admin-paths.ts'
@@ -118,7 +118,7 @@ export function launchInstance(options: InstanceOptions): Instance {
 async function awaitReady(adminSocket: string, timeoutMs: number, pending: () => boolean): Promise<boolean> {
   const deadlineMs = Date.now() + timeoutMs
   while (pending() && Date.now() < deadlineMs) {
-    const answer = await askAdmin(adminSocket, READY_PATH, 1000)
+    const answer = await getAdmin(adminSocket, READY_PATH, 1000)
     if (answer?.status === 200) return true
     await sleep(READY_POLL_MS)
   }

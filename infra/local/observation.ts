@@ -33,7 +33,7 @@ export type Observation = {
 /** What one observation hands to the next. */
 export type ObservationMemory = { refused: GrowthWindow; faults: GrowthWindow; accepted: GrowthWindow }
 
-export const noMemory: ObservationMemory = {
+export const emptyMemory: ObservationMemory = {
   refused: emptyWindow,
   faults: emptyWindow,
   accepted: emptyWindow,

@@ -2,7 +2,7 @@
 // Owns: the question, and what silence leads to. An instance that hangs while others answer is killed at once: stopped in
 // the middle of a commit it holds the queue's lock, and a polite drain would wait for it. When no instance answers, the
 // machine may be busy: they get longer, and then one is killed at a time.
-import { askAdmin } from './admin-client.ts'
+import { getAdmin } from './admin-client.ts'
 import type { Group } from './group.ts'
 import type { Instance } from './instance.ts'
 import type { Scrape } from './observation.ts'
@@ -58,7 +58,7 @@ function hungOf(silent: ReadonlyMap<string, Silence>, nowMs: number, afterMs: nu
 }
 
 async function scrapeOne(instance: Instance, timeoutMs: number): Promise<Scrape> {
-  const answer = await askAdmin(instance.adminSocket, METRICS_PATH, timeoutMs)
+  const answer = await getAdmin(instance.adminSocket, METRICS_PATH, timeoutMs)
   const { id } = instance.view()
   return { id, samples: answer?.status === 200 ? parsePrometheus(answer.body) : undefined }
 }

@@ -10,7 +10,7 @@ import type { InstanceView } from './instance.ts'
 const LOG_TAIL_BYTES = 2048
 
 /** Launches `count` instances; rejects when one of them ends instead, so that a bad configuration shows at once. */
-export async function firstInService(
+export async function waitForFirstInstances(
   group: Group,
   events: EventEmitter<FleetEvents>,
   count: number,

@@ -2,12 +2,12 @@
 // cannot silence the signal that must heal it. Owns: the walk through the slots, and the log.
 // Fails (and so shows in the function's Errors) when its settings are bad, or when CloudWatch did not take a slot.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { awsClients, reasonOf, workSlot, type SlotReport } from './pulse.ts'
-import { readSettings } from './settings.ts'
+import { pulseClients, errorText, workSlot, type SlotReport } from './pulse.ts'
+import { readPulseSettings } from './settings.ts'
 import { slotsUntil } from '../../contract/pulse-slots.ts'
 
-const settings = readSettings(process.env)
-const clients = awsClients()
+const settings = readPulseSettings(process.env)
+const clients = pulseClients()
 
 /**
  * Works the slots of its time, each at its start; a slot that fails does not keep the next one from being worked.
@@ -25,7 +25,7 @@ export async function handler(
     try {
       logSlot(slotMs, await workSlot(clients, settings, slotMs))
     } catch (error) {
-      lost.push(reasonOf(error))
+      lost.push(errorText(error))
     }
   }
   if (lost.length > 0) throw new Error(`CloudWatch did not take ${lost.length} slots: ${lost.at(-1)}`)

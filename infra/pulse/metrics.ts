@@ -49,7 +49,7 @@ export const failedValues: MetricValues = { PulseFailed: 1 }
  * Publishes one set in one call, at high resolution, under the slot's own time.
  * @param slotMs start of the slot, ms since the epoch
  */
-export async function publish(
+export async function publishMetrics(
   cloudWatch: CloudWatchClient,
   fleet: string,
   slotMs: number,

@@ -5,9 +5,15 @@ import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { SQSClient } from '@aws-sdk/client-sqs'
-import { failedValues, measuredValues, publish, type Measurement, type MetricValues } from './metrics.ts'
+import {
+  failedValues,
+  measuredValues,
+  publishMetrics,
+  type Measurement,
+  type MetricValues,
+} from './metrics.ts'
 import { readGroup, readLoad, readQueue } from './reads.ts'
-import type { Settings } from './settings.ts'
+import type { PulseSettings } from './settings.ts'
 
 /**
  * How long AWS may take, ms. A slot's reads run side by side, its one write follows: 5 + 4 s of the slot's 10. A
@@ -18,7 +24,7 @@ const LIMITS = { requestMs: 1_800, measureMs: 5_000, publishMs: 4_000 }
 /** Instances report every 10 s. */
 const LEAST_REPORT_MS = 30_000
 
-export type Clients = {
+export type PulseClients = {
   sqs: SQSClient
   autoScaling: AutoScalingClient
   dynamo: DynamoDBClient
@@ -41,7 +47,7 @@ type ClientConfig = Pick<
 >
 
 /** @param config where AWS is and as whom; by default from the environment, as the SDK reads it */
-export function awsClients(config: ClientConfig = {}, limits = LIMITS): Clients {
+export function pulseClients(config: ClientConfig = {}, limits = LIMITS): PulseClients {
   const { requestMs } = limits
   const options = {
     maxAttempts: 2,
@@ -61,9 +67,13 @@ export function awsClients(config: ClientConfig = {}, limits = LIMITS): Clients 
  * Measures now and publishes under the slot's time.
  * @throws when CloudWatch does not take the metrics
  */
-export async function workSlot(clients: Clients, settings: Settings, slotMs: number): Promise<SlotReport> {
+export async function workSlot(
+  clients: PulseClients,
+  settings: PulseSettings,
+  slotMs: number,
+): Promise<SlotReport> {
   const report = await measureSlot(clients, settings)
-  await publish(
+  await publishMetrics(
     clients.cloudWatch,
     settings.FLEET,
     slotMs,
@@ -73,7 +83,7 @@ export async function workSlot(clients: Clients, settings: Settings, slotMs: num
   return report
 }
 
-async function measureSlot(clients: Clients, settings: Settings): Promise<SlotReport> {
+async function measureSlot(clients: PulseClients, settings: PulseSettings): Promise<SlotReport> {
   try {
     const { measured, unreadable } = await measure(
       clients,
@@ -82,7 +92,7 @@ async function measureSlot(clients: Clients, settings: Settings): Promise<SlotRe
     )
     return { values: measuredValues(measured, settings.POLICY), unreadable }
   } catch (error) {
-    return { values: failedValues, failed: reasonOf(error), unreadable: [] }
+    return { values: failedValues, failed: errorText(error), unreadable: [] }
   }
 }
 
@@ -92,8 +102,8 @@ async function measureSlot(clients: Clients, settings: Settings): Promise<SlotRe
  * delayed until it is due.
  */
 async function measure(
-  { sqs, autoScaling, dynamo }: Clients,
-  settings: Settings,
+  { sqs, autoScaling, dynamo }: PulseClients,
+  settings: PulseSettings,
   abortSignal: AbortSignal,
 ): Promise<{ measured: Measurement; unreadable: string[] }> {
   const [ready, deferred, group, load] = await Promise.all([
@@ -117,12 +127,12 @@ async function measure(
 }
 
 /** A report of an instance counts as long as its refusals do, and through two reports that are lost at least. */
-function reportsSince({ POLICY }: Settings, nowMs: number): number {
+function reportsSince({ POLICY }: PulseSettings, nowMs: number): number {
   return nowMs - Math.max(POLICY.refusedWindowMs, LEAST_REPORT_MS)
 }
 
 /** The name tells a time-out from a refusal; the message may quote a whole answer, so it is cut. */
-export function reasonOf(error: unknown): string {
+export function errorText(error: unknown): string {
   return error instanceof Error
     ? `${error.name}: ${error.message}`.slice(0, 300)
     : String(error).slice(0, 300)

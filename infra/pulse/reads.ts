@@ -16,7 +16,7 @@ export type QueueCounts = {
 
 export type GroupSize = { inService: number; pending: number }
 
-export type Load = {
+export type FleetLoad = {
   /** Messages refused within the policy's window that another instance could have taken, over all instances. */
   refusedForLoad: number
   /** Refusals within that window because something is full or broken. */
@@ -79,8 +79,8 @@ export async function readLoad(
   table: string,
   sinceMs: number,
   abortSignal: AbortSignal,
-): Promise<Load> {
-  const load: Load = { refusedForLoad: 0, refusedForFault: 0, unknownVersion: 0, unreadable: [] }
+): Promise<FleetLoad> {
+  const load: FleetLoad = { refusedForLoad: 0, refusedForFault: 0, unknownVersion: 0, unreadable: [] }
   let next: Record<string, AttributeValue> | undefined
   do {
     const command = new QueryCommand({
@@ -102,7 +102,7 @@ export async function readLoad(
  * older release report no faults.
  */
 function addReport(
-  load: Load,
+  load: FleetLoad,
   { sk, refused, faults = { N: '0' }, unknownVersion }: Partial<Record<LoadReportAttribute, AttributeValue>>,
 ): void {
   const reported = [refused, faults, unknownVersion].map((value) => Number(value?.N ?? NaN))

@@ -20,9 +20,9 @@ const settingsSchema = v.object({
   POLICY: v.pipe(v.string(), v.parseJson(undefined, 'JSON'), scalingPolicySchema),
 })
 
-export type Settings = v.InferOutput<typeof settingsSchema>
+export type PulseSettings = v.InferOutput<typeof settingsSchema>
 
 /** @throws InputError */
-export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
+export function readPulseSettings(environment: Readonly<Record<string, string | undefined>>): PulseSettings {
   return checkInput("the queue pulse's environment", settingsSchema, environment)
 }

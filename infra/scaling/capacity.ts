@@ -14,7 +14,7 @@
 // - Scale-out at once. Scale-in slowly, and never while instances are on their way, while the backlog grows, or while
 //   mail is refused because something is full or broken.
 // - Missing data is INSUFFICIENT_DATA: no scaling ("Target tracking scaling policies", considerations).
-import { demandOf, demandPerInstance, enoughInstances, isCounted, type Demand } from './demand.ts'
+import { demandOf, demandPerInstance, requiredInstances, isValidDemand, type Demand } from './demand.ts'
 import { clampInstances, targetBacklog, type ScalingPolicy } from './policy.ts'
 
 export type Signal = {
@@ -59,14 +59,19 @@ export function initialState(desired: number): ScalingState {
  * @param nowMs any clock that only goes forward; compared with itself alone
  * @returns the desired number of instances, within the policy's bounds, and why
  */
-export function decide(state: ScalingState, signal: Signal, policy: ScalingPolicy, nowMs: number): Decision {
+export function decideCapacity(
+  state: ScalingState,
+  signal: Signal,
+  policy: ScalingPolicy,
+  nowMs: number,
+): Decision {
   const desired = clampInstances(state.desired, policy)
   if (desired !== state.desired) {
     const reason = `${state.desired} is outside ${bounds(policy)}`
     return changed({ ...state, lastBacklog: null }, desired, { rule: 'bounds', reason }, nowMs)
   }
   const { demand } = signal
-  if (demand === undefined || !isCounted(demand) || !isPopulation(signal)) {
+  if (demand === undefined || !isValidDemand(demand) || !isPopulation(signal)) {
     return held({ ...state, ...NOT_LOW, lastBacklog: null }, 'missing-data', 'no data: nothing changes')
   }
   const wish = scaleOutWish(demandOf(demand), signal, policy)
@@ -76,7 +81,7 @@ export function decide(state: ScalingState, signal: Signal, policy: ScalingPolic
     const limit = out < wish.instances ? `, held to the maximum of ${policy.maxInstances}` : ''
     return changed(next, out, { rule: wish.rule, reason: `${wish.reason}${limit}` }, nowMs)
   }
-  const enough = enoughInstances(demand, policy)
+  const enough = requiredInstances(demand, policy)
   if (enough >= desired) return held({ ...next, ...NOT_LOW }, 'hold', `${desired} needed`)
   if (signal.refusedForFault > 0) {
     const reason = `mail is refused because something is full or broken: ${desired} are kept`
@@ -127,7 +132,7 @@ function countLow(before: ScalingState, state: ScalingState): Low {
 }
 
 /**
- * Scale-in: fewer instances than desired would do ({@link enoughInstances}), and have for the policy's periods.
+ * Scale-in: fewer instances than desired would do ({@link requiredInstances}), and have for the policy's periods.
  * A backlog that has grown over those periods begins them anew.
  */
 function decideScaleIn(

@@ -13,7 +13,7 @@ export type Demand = {
 }
 
 /** Whether every figure is a number that can be counted. Anything else is missing data. */
-export function isCounted({ ready, inFlight, refusedForLoad }: Demand): boolean {
+export function isValidDemand({ ready, inFlight, refusedForLoad }: Demand): boolean {
   return [ready, inFlight, refusedForLoad].every((figure) => Number.isFinite(figure) && figure >= 0)
 }
 
@@ -39,7 +39,7 @@ export function demandPerInstance(demand: number, capacity: number): number {
  * for the deliveries now under way: a fleet that keeps up has no backlog, yet its busy instances are needed (Little's
  * law again: in flight ÷ concurrency is the number of instances that the arrivals occupy).
  */
-export function enoughInstances(demand: Demand, policy: ScalingPolicy): number {
+export function requiredInstances(demand: Demand, policy: ScalingPolicy): number {
   const byBacklog = Math.ceil(demandOf(demand) / (targetBacklog(policy) * policy.scaleIn.fraction))
   const byWorkUnderWay = Math.ceil(demand.inFlight / policy.concurrency)
   return clampInstances(Math.max(byBacklog, byWorkUnderWay), policy)
@@ -55,5 +55,5 @@ export function surplusInstances(
   policy: ScalingPolicy,
 ): number {
   if (group.pending > 0 || group.refusedForFault > 0) return 0
-  return Math.max(0, group.inService - enoughInstances(demand, policy))
+  return Math.max(0, group.inService - requiredInstances(demand, policy))
 }

@@ -6,12 +6,12 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { madeUpAccount } from '../kit/aws/fake-aws.ts'
-import { ROOT, type StackName } from '../kit/pulumi/example-stack.ts'
-import { runHost } from '../kit/pulumi/host.ts'
+import { PROJECT_FOLDER, type StackName } from '../kit/pulumi/example-stack.ts'
+import { runPulumiHost } from '../kit/pulumi/host.ts'
 import { resourceGraph } from '../kit/pulumi/resource-graph.ts'
 
 function compareWithGolden(stack: StackName, graph: string): void {
-  const golden = join(ROOT, 'test/infra/golden', `${stack}.txt`)
+  const golden = join(PROJECT_FOLDER, 'test/infra/golden', `${stack}.txt`)
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, graph)
   const argv = ['-u', '--label', 'golden', '--label', 'now', golden, '-']
   const diff = spawnSync('diff', argv, { input: graph, encoding: 'utf8' })
@@ -23,7 +23,7 @@ function compareWithGolden(stack: StackName, graph: string): void {
 
 for (const stack of ['dev', 'prod'] as const)
   test(`${stack}: the host runs the program to its end, with the resources of the golden file`, async () => {
-    const run = await runHost(stack, madeUpAccount())
+    const run = await runPulumiHost(stack, madeUpAccount())
     assert.deepEqual(run.errors, [], run.output)
     assert.equal(run.exitCode, 0, run.output)
     assert.equal(run.outputs['groupName'], `mailfleet-${stack}`)
@@ -32,7 +32,7 @@ for (const stack of ['dev', 'prod'] as const)
 
 test('a first preview, to which nearly everything is unknown, shows the resources that the update makes', async () => {
   const names = async (preview: boolean) => {
-    const { resources, exitCode, output } = await runHost('dev', madeUpAccount(), { preview })
+    const { resources, exitCode, output } = await runPulumiHost('dev', madeUpAccount(), { preview })
     assert.equal(exitCode, 0, output)
     return resources.map(({ urn }) => urn).toSorted()
   }
@@ -40,7 +40,7 @@ test('a first preview, to which nearly everything is unknown, shows the resource
 })
 
 test('what stops a preview is a sentence to the host too, and nothing is registered but the stack itself', async () => {
-  const run = await runHost('dev', { ...madeUpAccount(), images: {} }, { preview: true })
+  const run = await runPulumiHost('dev', { ...madeUpAccount(), images: {} }, { preview: true })
   assert.notEqual(run.exitCode, 0)
   assert.equal(run.errors.length, 1)
   assert.match(
@@ -54,7 +54,7 @@ test('what stops a preview is a sentence to the host too, and nothing is registe
 })
 
 test('the group waits for the way out, the rights and the routes before a first instance starts', async () => {
-  const { resources } = await runHost('dev', madeUpAccount())
+  const { resources } = await runPulumiHost('dev', madeUpAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   for (const kind of ['RolePolicy', 'NatGateway', 'RouteTableAssociation', 'Listener', 'BucketObjectv2'])
     assert.ok(
@@ -64,13 +64,13 @@ test('the group waits for the way out, the rights and the routes before a first 
 })
 
 test('the load balancer waits for the internet gateway, without which AWS refuses it', async () => {
-  const { resources } = await runHost('dev', madeUpAccount())
+  const { resources } = await runPulumiHost('dev', madeUpAccount())
   const balancer = resources.find(({ type }) => type === 'aws:lb/loadBalancer:LoadBalancer')
   assert.ok(balancer?.dependencies.some((urn) => urn.includes(':InternetGateway::')))
 })
 
 test('taking a group down may take as long as deregistration and drain of its last instance', async () => {
-  const { resources } = await runHost('prod', madeUpAccount())
+  const { resources } = await runPulumiHost('prod', madeUpAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   const seconds = Number(/^(\d+)s$/.exec(group?.deleteTimeout ?? '')?.[1])
   // The delay of deregistration, what a load balancer takes besides, and a hook that runs out.
@@ -79,7 +79,7 @@ test('taking a group down may take as long as deregistration and drain of its la
 
 test('a Node that cannot load TypeScript gets one sentence, and nothing is registered but the stack itself', async () => {
   // Every Node before 22.18 is like this one.
-  const run = await runHost('dev', madeUpAccount(), { nodeOptions: '--no-strip-types' })
+  const run = await runPulumiHost('dev', madeUpAccount(), { nodeOptions: '--no-strip-types' })
   assert.notEqual(run.exitCode, 0)
   assert.deepEqual(run.errors, [
     `The Pulumi program needs Node 22.18 or later; Pulumi found ${process.version} at ${process.execPath}. Run \`npx pulumi\`, which uses the pinned Node, or put a newer Node first on the PATH.`,
@@ -91,7 +91,7 @@ test('a Node that cannot load TypeScript gets one sentence, and nothing is regis
 })
 
 test('a group that is deleted keeps its hooks to the end, so that its last instances drain', async () => {
-  const { resources } = await runHost('dev', madeUpAccount())
+  const { resources } = await runPulumiHost('dev', madeUpAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   const hooks = resources.filter(({ type }) => type === 'aws:autoscaling/lifecycleHook:LifecycleHook')
   assert.deepEqual(
@@ -101,7 +101,7 @@ test('a group that is deleted keeps its hooks to the end, so that its last insta
 })
 
 test('with protect, Pulumi refuses to delete whatever carries mail; a trial can be taken down', async () => {
-  const prod = await runHost('prod', madeUpAccount())
+  const prod = await runPulumiHost('prod', madeUpAccount())
   const components = new Map(
     prod.resources
       .filter(({ custom, type }) => !custom && type.startsWith('mailfleet:'))
@@ -111,6 +111,6 @@ test('with protect, Pulumi refuses to delete whatever carries mail; a trial can 
   const deletable = ['Alarms', 'QueuePulse', 'QueueScaling'].map((kind) => `mailfleet:aws:${kind}`)
   for (const { custom, parent, protect, urn } of prod.resources.filter(({ custom }) => custom))
     assert.equal(protect, custom && !deletable.includes(components.get(parent) ?? ''), urn)
-  const dev = await runHost('dev', madeUpAccount())
+  const dev = await runPulumiHost('dev', madeUpAccount())
   assert.ok(dev.resources.every(({ protect }) => !protect))
 })

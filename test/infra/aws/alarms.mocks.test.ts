@@ -2,7 +2,7 @@
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const dev = await runStack('dev')
@@ -23,7 +23,7 @@ test('alarms reach the topic, and the topic the mailbox of the configuration', (
 
 test('CloudWatch takes the alarms’ periods: 10, 30 or whole minutes, a day in all at most', () => {
   for (const { name, inputs } of prod.all(ALARM)) {
-    const queries = (inputs['metricQueries'] ?? []) as Inputs[]
+    const queries = (inputs['metricQueries'] ?? []) as ResourceInputs[]
     const periods = [inputs['period'], ...queries.map((query) => query['metric']?.period as unknown)]
       .filter((period) => period !== undefined)
       .map(Number)
@@ -51,10 +51,12 @@ test('what is silent because it is not there yet is no alarm', () => {
 })
 
 test('no ready target is an alarm, and convicts no image; some ready and some not does', () => {
-  const { alarms } = (prod.one('autoscaling/group:Group')['instanceRefresh'] as Inputs)['preferences']
+  const { alarms } = (prod.one('autoscaling/group:Group')['instanceRefresh'] as ResourceInputs)['preferences']
     .alarmSpecification as { alarms: string[] }
   assert.deepEqual(alarms, ['mailfleet-prod-some-targets'])
-  const expression = (alarm('some-targets')['metricQueries'] as Inputs[]).find((query) => query['returnData'])
+  const expression = (alarm('some-targets')['metricQueries'] as ResourceInputs[]).find(
+    (query) => query['returnData'],
+  )
   assert.equal(expression?.['expression'], 'IF(ready > 0, unready, 0)')
   assert.equal(alarm('no-target')['treatMissingData'], 'breaching')
 })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DIGEST, IMAGE_ID, madeUpAccount, type Account } from '../../kit/aws/fake-aws.ts'
-import { refusal, runStack } from '../../kit/pulumi/mocked-stack.ts'
+import { previewError, runStack } from '../../kit/pulumi/mocked-stack.ts'
 
 /** The account after `change`. */
 function account(change: (account: Account) => void): Account {
@@ -12,7 +12,7 @@ function account(change: (account: Account) => void): Account {
 }
 
 test('a channel without an image', async () => {
-  const sentence = await refusal('prod', {
+  const sentence = await previewError('prod', {
     account: account(({ parameters }) => delete parameters['/mailfleet/prod/image']),
   })
   assert.equal(
@@ -22,7 +22,7 @@ test('a channel without an image', async () => {
 })
 
 test('a channel whose parameter is no image', async () => {
-  const sentence = await refusal('prod', {
+  const sentence = await previewError('prod', {
     account: account(({ parameters }) => {
       parameters['/mailfleet/prod/image'] = { type: 'String', value: 'none yet' }
     }),
@@ -31,7 +31,7 @@ test('a channel whose parameter is no image', async () => {
 })
 
 test('an image of another region, or of another account', async () => {
-  const sentence = await refusal('prod', { config: { 'mailfleet:imageId': 'ami-0fedcba9876543210' } })
+  const sentence = await previewError('prod', { config: { 'mailfleet:imageId': 'ami-0fedcba9876543210' } })
   assert.equal(
     sentence,
     "Image ami-0fedcba9876543210 is none of this account's in eu-west-1: an AMI id holds in one region only, so publish the image there with `mailfleet image publish --region eu-west-1`. For an image that another account shares, set mailfleet:imageOwner.",
@@ -40,7 +40,7 @@ test('an image of another region, or of another account', async () => {
 
 for (const tag of ['mailfleet:receipt', 'mailfleet:digest'])
   test(`an image without the tag ${tag}`, async () => {
-    const sentence = await refusal('dev', {
+    const sentence = await previewError('dev', {
       account: account(({ images }) => delete images[IMAGE_ID]?.tags[tag]),
     })
     assert.match(
@@ -50,7 +50,7 @@ for (const tag of ['mailfleet:receipt', 'mailfleet:digest'])
   })
 
 test('an image that AWS is still making', async () => {
-  const sentence = await refusal('dev', {
+  const sentence = await previewError('dev', {
     account: account(({ images }) => {
       images[IMAGE_ID]!.state = 'pending'
     }),
@@ -66,7 +66,7 @@ for (const [bootMode, named] of [
   ['', 'of its instance type'],
 ] as const)
   test(`an image with ${bootMode === '' ? 'no boot mode' : `the boot mode ${bootMode}`}, while the disk boots by UEFI only`, async () => {
-    const sentence = await refusal('dev', {
+    const sentence = await previewError('dev', {
       account: account(({ images }) => {
         images[IMAGE_ID]!.bootMode = bootMode
       }),
@@ -79,7 +79,7 @@ for (const [bootMode, named] of [
 
 test('instance types of another architecture, without UEFI or TPM, or unknown: all at once', async () => {
   const types = ['c7i.large', 'c7g.large', 'm4.large', 'c99.large']
-  const sentence = await refusal('dev', { config: { 'mailfleet:instanceTypes': types } })
+  const sentence = await previewError('dev', { config: { 'mailfleet:instanceTypes': types } })
   assert.deepEqual(sentence.split('\n'), [
     `Instance types that image ${IMAGE_ID} (x86_64, UEFI) cannot run on in eu-west-1:`,
     '  c7g.large: runs arm64, not x86_64',
@@ -93,7 +93,7 @@ test('an image of another architecture than the instance types', async () => {
   const arm = account(({ images }) => {
     images[IMAGE_ID]!.architecture = 'arm64'
   })
-  assert.match(await refusal('prod', { account: arm }), /\n {2}c7i\.large: runs x86_64, not arm64\n/)
+  assert.match(await previewError('prod', { account: arm }), /\n {2}c7i\.large: runs x86_64, not arm64\n/)
   const config = { 'mailfleet:instanceTypes': ['c7g.large'] }
   assert.equal((await runStack('prod', { account: arm, config })).outputs['imageId'], IMAGE_ID)
 })
@@ -106,7 +106,7 @@ const shared = (description = `mailfleet image ${DIGEST}`) =>
 
 test('an image that another account shares, once imageOwner names the account', async () => {
   assert.match(
-    await refusal('dev', { account: shared() }),
+    await previewError('dev', { account: shared() }),
     /another account shares, set mailfleet:imageOwner\.$/,
   )
   const config = { 'mailfleet:imageOwner': 210987654321 }
@@ -117,15 +117,15 @@ test('an image that another account shares, once imageOwner names the account', 
 test('an image that the named account does not share, or did not publish', async () => {
   const config = { 'mailfleet:imageOwner': '012345678901' }
   assert.equal(
-    await refusal('dev', { account: shared(), config }),
+    await previewError('dev', { account: shared(), config }),
     `Account 012345678901 shares no image ${IMAGE_ID} with this one in eu-west-1: publish it with \`mailfleet image publish --share\`, or correct mailfleet:imageOwner.`,
   )
   const foreign = { account: shared('Debian 13'), config: { 'mailfleet:imageOwner': '210987654321' } }
-  assert.match(await refusal('dev', foreign), /has no digest in its description, and so no receipt/)
+  assert.match(await previewError('dev', foreign), /has no digest in its description, and so no receipt/)
 })
 
 test('secrets that are missing or not secret: all at once, each with its command', async () => {
-  const sentence = await refusal('prod', {
+  const sentence = await previewError('prod', {
     account: account(({ parameters }) => {
       delete parameters['/mailfleet/prod/srs-secrets']
       parameters['/mailfleet/prod/tls-key'] = { type: 'String', value: 'plain' }
@@ -141,7 +141,7 @@ test('secrets that are missing or not secret: all at once, each with its command
 
 test('a look-up that is refused: the cause in the sentence', async () => {
   const failure = 'AccessDenied: not authorized to perform: ec2:DescribeImages'
-  const sentence = await refusal('dev', {
+  const sentence = await previewError('dev', {
     account: account(({ failures }) => {
       failures['getAmi'] = failure
     }),
@@ -150,7 +150,7 @@ test('a look-up that is refused: the cause in the sentence', async () => {
 })
 
 test('credentials that are missing: one sentence', async () => {
-  const sentence = await refusal('dev', {
+  const sentence = await previewError('dev', {
     account: account(({ failures }) => {
       failures['getRegion'] = 'No valid credential sources found.'
     }),
@@ -159,7 +159,9 @@ test('credentials that are missing: one sentence', async () => {
 })
 
 test('a configuration with problems: said as they are, before anything is asked of AWS', async () => {
-  const sentence = await refusal('dev', { config: { 'mailfleet:hostname': undefined, 'mailfleet:sport': 1 } })
+  const sentence = await previewError('dev', {
+    config: { 'mailfleet:hostname': undefined, 'mailfleet:sport': 1 },
+  })
   assert.match(sentence, /^Pulumi\.dev\.yaml: 2 problems\n/)
 })
 

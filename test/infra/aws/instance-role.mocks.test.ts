@@ -4,14 +4,14 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ROOT } from '../../kit/pulumi/example-stack.ts'
-import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
+import { PROJECT_FOLDER } from '../../kit/pulumi/example-stack.ts'
+import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const { Statement: statements } = JSON.parse(
   String(prod.one('iam/rolePolicy:RolePolicy', 'mailfleet-prod')['policy']),
 ) as {
-  Statement: Inputs[]
+  Statement: ResourceInputs[]
 }
 const actions = statements.flatMap((statement) => statement['Action'] as string[])
 const resourcesOf = (sid: string) =>
@@ -39,8 +39,8 @@ test('nothing is allowed but this', () => {
 })
 
 test('it allows what the server calls, and nothing that the server does not call', () => {
-  const source = globSync('server/**/*.ts', { cwd: ROOT })
-    .map((file) => readFileSync(join(ROOT, file), 'utf8'))
+  const source = globSync('server/**/*.ts', { cwd: PROJECT_FOLDER })
+    .map((file) => readFileSync(join(PROJECT_FOLDER, file), 'utf8'))
     .join('\n')
   const called = [...source.matchAll(/\bnew (?:sdk\.)?([A-Z][A-Za-z]+)Command\(/g)].map(([, name = '']) =>
     // SQS checks a batch under the action of its single call ("Actions, resources, and condition keys for Amazon SQS").
@@ -92,7 +92,7 @@ test('the role is EC2’s to take', () => {
   const { Statement } = JSON.parse(
     String(prod.one('iam/role:Role', 'mailfleet-prod')['assumeRolePolicy']),
   ) as {
-    Statement: Inputs[]
+    Statement: ResourceInputs[]
   }
   assert.deepEqual(
     Statement.map(({ Principal }) => Principal as unknown),

@@ -6,8 +6,8 @@ import { instanceConfig, userData } from '../../../infra/aws/instance-config.ts'
 import { readStackConfig } from '../../../infra/stack-config.ts'
 import { checkConfig } from '../../../server/config/schema.ts'
 import { DIGEST, IMAGE_ID } from '../../kit/aws/fake-aws.ts'
-import { exampleConfig, ROOT } from '../../kit/pulumi/example-stack.ts'
-import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
+import { exampleConfig, PROJECT_FOLDER } from '../../kit/pulumi/example-stack.ts'
+import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const dev = await runStack('dev')
 const prod = await runStack('prod')
@@ -15,9 +15,9 @@ const GROUP = 'autoscaling/group:Group'
 const TEMPLATE = 'ec2/launchTemplate:LaunchTemplate'
 const HOOK = 'autoscaling/lifecycleHook:LifecycleHook'
 
-function decoded(run: typeof dev): Inputs {
+function decoded(run: typeof dev): ResourceInputs {
   const text = String(run.one(TEMPLATE)['userData'])
-  return JSON.parse(Buffer.from(text, 'base64').toString()) as Inputs
+  return JSON.parse(Buffer.from(text, 'base64').toString()) as ResourceInputs
 }
 
 test('a deploy resets no desired capacity: there is none', () => {
@@ -28,14 +28,14 @@ test('a deploy resets no desired capacity: there is none', () => {
 
 test('the template names one literal image and the group one numbered version, or no rollout could be rolled back', () => {
   assert.equal(prod.one(TEMPLATE)['imageId'], IMAGE_ID)
-  const { launchTemplate } = prod.one(GROUP)['mixedInstancesPolicy'] as Inputs
-  assert.equal((launchTemplate as Inputs)['launchTemplateSpecification'].version, '7')
+  const { launchTemplate } = prod.one(GROUP)['mixedInstancesPolicy'] as ResourceInputs
+  assert.equal((launchTemplate as ResourceInputs)['launchTemplateSpecification'].version, '7')
   const text = JSON.stringify(prod.resources)
   assert.doesNotMatch(text, /\$Latest|\$Default|resolve:ssm/)
 })
 
 test('a rollout rolls back by an alarm of this stack, and leaves alone what already runs the new template', () => {
-  const { strategy, preferences } = prod.one(GROUP)['instanceRefresh'] as Inputs
+  const { strategy, preferences } = prod.one(GROUP)['instanceRefresh'] as ResourceInputs
   assert.equal(strategy, 'Rolling')
   assert.equal(preferences.autoRollback, true)
   assert.equal(preferences.skipMatching, true)
@@ -50,7 +50,7 @@ test('an instance is replaced only after another is in service, within the bound
   for (const bounds of [
     group['instanceRefresh'].preferences,
     group['instanceMaintenancePolicy'],
-  ] as Inputs[]) {
+  ] as ResourceInputs[]) {
     assert.equal(bounds['minHealthyPercentage'], 100)
     const spread = bounds['maxHealthyPercentage'] - bounds['minHealthyPercentage']
     assert.ok(spread > 0 && spread <= 100, `${spread} %`)
@@ -66,7 +66,7 @@ test('a rollout goes on only when the load balancer has had time to begin with t
 })
 
 test('half-booted instances are no capacity: the launch hook is there before the first instance, and abandons', () => {
-  const initial = (prod.one(GROUP)['initialLifecycleHooks'] as Inputs[]).find(
+  const initial = (prod.one(GROUP)['initialLifecycleHooks'] as ResourceInputs[]).find(
     (hook) => hook['name'] === 'launch',
   )
   assert.equal(initial?.['lifecycleTransition'], 'autoscaling:EC2_INSTANCE_LAUNCHING')
@@ -74,7 +74,7 @@ test('half-booted instances are no capacity: the launch hook is there before the
 })
 
 test('later changes of the hooks arrive: the same hooks are resources too', () => {
-  const initial = prod.one(GROUP)['initialLifecycleHooks'] as Inputs[]
+  const initial = prod.one(GROUP)['initialLifecycleHooks'] as ResourceInputs[]
   const resources = prod.all(HOOK).map(({ inputs: { autoscalingGroupName, ...hook } }) => {
     assert.equal(autoscalingGroupName, 'mailfleet-prod')
     return hook
@@ -94,7 +94,7 @@ test('scale-in and rebalancing kill no work: the terminate hook outlasts the dra
 
 test('hooks have the names that the instances complete', () => {
   const names = prod.all(HOOK).map(({ inputs }) => String(inputs['name']))
-  const { launchHook, terminateHook, name } = decoded(prod)['fleet'] as Inputs
+  const { launchHook, terminateHook, name } = decoded(prod)['fleet'] as ResourceInputs
   assert.deepEqual(names, [launchHook, terminateHook])
   assert.equal(name, prod.one(GROUP)['name'])
 })
@@ -126,7 +126,7 @@ test('launch templates only: launch configurations are closed to new accounts', 
 })
 
 test('instances and volumes carry the image’s digest', () => {
-  const specifications = prod.one(TEMPLATE)['tagSpecifications'] as Inputs[]
+  const specifications = prod.one(TEMPLATE)['tagSpecifications'] as ResourceInputs[]
   assert.deepEqual(
     specifications.map(({ resourceType, tags }) => [resourceType, tags['mailfleet:digest']] as unknown),
     [
@@ -139,7 +139,7 @@ test('instances and volumes carry the image’s digest', () => {
 test('spot is for what is above the minimum only, and is replaced before it is taken away', () => {
   const group = dev.one(GROUP)
   const { onDemandBaseCapacity, onDemandPercentageAboveBaseCapacity } = group['mixedInstancesPolicy']
-    .instancesDistribution as Inputs
+    .instancesDistribution as ResourceInputs
   assert.deepEqual([onDemandBaseCapacity, onDemandPercentageAboveBaseCapacity], [group['minSize'], 0])
   assert.equal(group['capacityRebalance'], true)
   assert.equal(prod.one(GROUP)['capacityRebalance'], false)
@@ -175,7 +175,7 @@ test('the server delivers with the concurrency that the scaling policy reckons w
 })
 
 test('what does not fit into user data is refused, not cut', () => {
-  const stack = readStackConfig(exampleConfig('prod'), 'prod', ROOT)
+  const stack = readStackConfig(exampleConfig('prod'), 'prod', PROJECT_FOLDER)
   const places = {
     region: 'eu-west-1',
     readyUrl: 'https://a',

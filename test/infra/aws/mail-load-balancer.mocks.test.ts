@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const targets = prod.one('lb/targetGroup:TargetGroup')
@@ -29,12 +29,12 @@ test('a drain resets no session: neither a target that leaves nor one that is no
 })
 
 test('new sessions go where /readyz says so', () => {
-  const { protocol, path, port } = targets['healthCheck'] as Inputs
+  const { protocol, path, port } = targets['healthCheck'] as ResourceInputs
   assert.deepEqual([protocol, path, port], ['HTTP', '/readyz', '9025'])
 })
 
 test('the hostname’s addresses are fixed, one in each zone, and are the stack’s output', () => {
-  const mappings = prod.one('lb/loadBalancer:LoadBalancer')['subnetMappings'] as Inputs[]
+  const mappings = prod.one('lb/loadBalancer:LoadBalancer')['subnetMappings'] as ResourceInputs[]
   const allocations = mappings.map(({ allocationId }) => String(allocationId))
   assert.equal(new Set(allocations).size, 3)
   assert.deepEqual(
@@ -50,17 +50,19 @@ test('port 25 is the world’s at the load balancer, and the load balancer’s a
   assert.deepEqual(prod.one('lb/loadBalancer:LoadBalancer')['securityGroups'], [
     'SecurityGroup-mailfleet-prod-balancer',
   ])
-  const [world, ...more] = (balancer['ingress'] as Inputs[]).filter((rule) => rule['protocol'] !== 'icmp')
+  const [world, ...more] = (balancer['ingress'] as ResourceInputs[]).filter(
+    (rule) => rule['protocol'] !== 'icmp',
+  )
   assert.deepEqual(more, [])
   assert.deepEqual([world?.['fromPort'], world?.['toPort'], world?.['cidrBlocks']], [25, 25, ['0.0.0.0/0']])
-  const smtp = (instance['ingress'] as Inputs[]).find((rule) => rule['fromPort'] === 25)
+  const smtp = (instance['ingress'] as ResourceInputs[]).find((rule) => rule['fromPort'] === 25)
   assert.deepEqual(smtp?.['securityGroups'], ['SecurityGroup-mailfleet-prod-balancer'])
   assert.ok(!('cidrBlocks' in smtp))
 })
 
 test('"fragmentation needed" comes in, so that long mail gets through a small MTU; no other ICMP does', () => {
   for (const { name, inputs } of prod.all('ec2/securityGroup:SecurityGroup')) {
-    const rules = (inputs['ingress'] as Inputs[]).filter((rule) => rule['protocol'] === 'icmp')
+    const rules = (inputs['ingress'] as ResourceInputs[]).filter((rule) => rule['protocol'] === 'icmp')
     const [{ fromPort: type, toPort: code } = {}] = rules
     assert.deepEqual([rules.length, type, code], [1, 3, 4], name)
   }
@@ -68,8 +70,8 @@ test('"fragmentation needed" comes in, so that long mail gets through a small MT
 
 test('the admin port is open to the VPC only, and the load balancer may ask it', () => {
   const rules = (group: string, direction: string) =>
-    prod.one('ec2/securityGroup:SecurityGroup', `mailfleet-prod-${group}`)[direction] as Inputs[]
-  const admin = (found: Inputs[]) => found.filter((rule) => rule['fromPort'] === 9025)
+    prod.one('ec2/securityGroup:SecurityGroup', `mailfleet-prod-${group}`)[direction] as ResourceInputs[]
+  const admin = (found: ResourceInputs[]) => found.filter((rule) => rule['fromPort'] === 9025)
   assert.deepEqual(
     admin(rules('instance', 'ingress')).map((rule) => rule['cidrBlocks'] as unknown),
     [['10.20.0.0/16']],

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type * as pulumi from '@pulumi/pulumi'
-import { runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const prod = await runStack('prod')
 const dev = await runStack('dev')
 const QUEUE = 'sqs/queue:Queue'
 const queue = (name: string) => prod.one(QUEUE, `mailfleet-prod-${name}`)
-const parsed = (value: unknown) => JSON.parse(String(value)) as Inputs
+const parsed = (value: unknown) => JSON.parse(String(value)) as ResourceInputs
 
 test('there are two standard queues and one for the dead letters of both', () => {
   assert.deepEqual(
@@ -44,13 +44,13 @@ test('queues and bucket are encrypted and refuse plain text on the way', () => {
   const policies = [...prod.all('sqs/queuePolicy:QueuePolicy'), ...prod.all('s3/bucketPolicy:BucketPolicy')]
   assert.equal(policies.length, 4)
   for (const { inputs } of policies) {
-    const [statement] = parsed(inputs['policy'])['Statement'] as Inputs[]
+    const [statement] = parsed(inputs['policy'])['Statement'] as ResourceInputs[]
     assert.equal(statement?.['Effect'], 'Deny')
     assert.deepEqual(statement['Condition'], { Bool: { 'aws:SecureTransport': 'false' } })
   }
   const [rule] = prod.one(
     's3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration',
-  )['rules'] as Inputs[]
+  )['rules'] as ResourceInputs[]
   assert.equal(rule?.['applyServerSideEncryptionByDefault'].sseAlgorithm, 'AES256')
 })
 
@@ -64,7 +64,9 @@ test('the bucket is private, keeps no old versions of bodies, and is emptied to 
 })
 
 test('a body outlives every message that can name it, and nothing but bodies expires', () => {
-  const rules = prod.one('s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration')['rules'] as Inputs[]
+  const rules = prod.one('s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration')[
+    'rules'
+  ] as ResourceInputs[]
   assert.equal(rules.length, 1)
   assert.deepEqual(rules[0]?.['filter'], { prefix: 'bodies/' })
   const retentionDays = Number(queue('ready')['messageRetentionSeconds']) / 86_400

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { madeUpAccount } from '../../kit/aws/fake-aws.ts'
-import { refusal, runStack, type Inputs } from '../../kit/pulumi/mocked-stack.ts'
+import { previewError, runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const dev = await runStack('dev')
 const prod = await runStack('prod')
@@ -23,7 +23,7 @@ test('a NAT gateway in every zone serves its own zone; one alone serves all', ()
     run
       .all('ec2/routeTable:RouteTable')
       .filter(({ name }) => name.includes('private'))
-      .map(({ inputs }) => (inputs['routes'] as Inputs[])[0]?.['natGatewayId'] as unknown)
+      .map(({ inputs }) => (inputs['routes'] as ResourceInputs[])[0]?.['natGatewayId'] as unknown)
   assert.deepEqual(
     ways(prod),
     [0, 1, 2].map((index) => `NatGateway-mailfleet-prod-nat-${index}`),
@@ -79,7 +79,7 @@ test('a zone that is impaired stays in the list, or the later zones’ subnets w
 test('more zones than the region has stop the preview', async () => {
   const account = { ...madeUpAccount(), zones: ['eu-west-1a'] }
   assert.equal(
-    await refusal('dev', { account }),
+    await previewError('dev', { account }),
     'eu-west-1 has 1 availability zones, not 2: pulumi config set mailfleet:availabilityZones 1',
   )
 })

@@ -5,8 +5,9 @@ import { isBuiltin } from 'node:module'
 import { test } from 'node:test'
 import * as pulumi from '@pulumi/pulumi'
 import { QueuePulse } from '../../../infra/aws/queue-pulse.ts'
-import { readSettings } from '../../../infra/pulse/settings.ts'
-import { assertAlarmsPossible, policyOf, registered, type Inputs } from '../../kit/pulumi/queue-resources.ts'
+import { readPulseSettings } from '../../../infra/pulse/settings.ts'
+import { assertAlarmsPossible, policyOf, registerComponent } from '../../kit/pulumi/queue-resources.ts'
+import type { ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const TOPIC = 'arn:aws:sns:eu-west-1:123456789012:alarms'
 const FUNCTION = 'lambda/function:Function'
@@ -17,7 +18,7 @@ const queue = (name: string) => ({
 })
 
 const make = (more: { reservedConcurrency?: number } = {}) =>
-  registered(() => {
+  registerComponent(() => {
     new QueuePulse('p', {
       fleetName: 'mailfleet-prod',
       groupName: pulumi.output('mailfleet-prod'),
@@ -57,7 +58,7 @@ test('the function is in no network of the fleet and in no group: what breaks th
 
 test('its environment is what the pulse reads', () => {
   const { variables } = pulse.one(FUNCTION, 'p')['environment'] as { variables: Record<string, string> }
-  const settings = readSettings(variables)
+  const settings = readPulseSettings(variables)
   assert.equal(settings.FLEET, 'mailfleet-prod')
   assert.equal(settings.READY_URL, queue('ready').url)
   assert.equal(settings.DEFERRED_URL, queue('deferred').url)
@@ -95,7 +96,7 @@ test('no asynchronous retries: neither by the schedule nor by Lambda', () => {
   const schedule = pulse.one('scheduler/schedule:Schedule', 'p')
   assert.equal(schedule['scheduleExpression'], 'rate(1 minute)')
   assert.deepEqual(schedule['flexibleTimeWindow'], { mode: 'OFF' })
-  assert.deepEqual((schedule['target'] as Inputs)['retryPolicy'], {
+  assert.deepEqual((schedule['target'] as ResourceInputs)['retryPolicy'], {
     maximumRetryAttempts: 0,
     maximumEventAgeInSeconds: 60,
   })
@@ -138,7 +139,7 @@ test('the schedule may start this function, and only a schedule of this account 
 
 test('its log ends: the group is made here, with an age, and the function writes to it', () => {
   assert.equal(pulse.one('cloudwatch/logGroup:LogGroup', 'p')['retentionInDays'], 14)
-  assert.equal((pulse.one(FUNCTION, 'p')['loggingConfig'] as Inputs)['logGroup'], 'p-1234567')
+  assert.equal((pulse.one(FUNCTION, 'p')['loggingConfig'] as ResourceInputs)['logGroup'], 'p-1234567')
 })
 
 test('silence is an alarm: missing data breaches, three minutes long, but not before the first word', () => {

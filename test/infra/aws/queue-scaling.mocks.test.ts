@@ -7,17 +7,17 @@ import {
   arnOf,
   assertAlarmsPossible,
   policyOf,
-  registered,
-  type Inputs,
-  type Registered,
+  registerComponent,
+  type RegisteredComponent,
 } from '../../kit/pulumi/queue-resources.ts'
+import type { ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const POLICY = 'autoscaling/policy:Policy'
 const ALARM = 'cloudwatch/metricAlarm:MetricAlarm'
 const TOPIC = 'arn:aws:sns:eu-west-1:123456789012:alarms'
 
 const scaling = (policy: ScalingPolicy) =>
-  registered(() => {
+  registerComponent(() => {
     new QueueScaling('q', {
       fleetName: 'mailfleet-prod',
       groupName: 'mailfleet-prod',
@@ -29,7 +29,8 @@ const scaling = (policy: ScalingPolicy) =>
 
 const usual = await scaling(policyOf())
 /** What a fleet's target tracking policy is told. */
-const tracking = ({ one }: Registered) => one(POLICY, 'q-target')['targetTrackingConfiguration'] as Inputs
+const tracking = ({ one }: RegisteredComponent) =>
+  one(POLICY, 'q-target')['targetTrackingConfiguration'] as ResourceInputs
 const arn = (name: string) => arnOf('aws:autoscaling/policy:Policy', name)
 
 test('scale-out tracks the one computed metric in periods of 10 s', () => {

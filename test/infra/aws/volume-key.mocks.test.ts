@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { madeUpAccount, type Account } from '../../kit/aws/fake-aws.ts'
-import { runHost } from '../../kit/pulumi/host.ts'
+import { runPulumiHost } from '../../kit/pulumi/host.ts'
 
 const OWN_KEY = 'arn:aws:kms:eu-west-1:123456789012:key/mine'
 
 /** What a preview warns of. */
 async function warnings(changes: Partial<Account>): Promise<string[]> {
-  const run = await runHost('dev', { ...madeUpAccount(), ...changes }, { preview: true })
+  const run = await runPulumiHost('dev', { ...madeUpAccount(), ...changes }, { preview: true })
   assert.equal(run.exitCode, 0, run.output)
   return run.warnings
 }

@@ -6,14 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { BUNDLE_FILE, BUNDLE_HANDLER, pulseBundle } from '../../../infra/lambda/bundle.ts'
-import { awsClients } from '../../../infra/pulse/pulse.ts'
-import type { Settings } from '../../../infra/pulse/settings.ts'
+import { pulseClients } from '../../../infra/pulse/pulse.ts'
+import type { PulseSettings } from '../../../infra/pulse/settings.ts'
 import { startMoto } from '../../kit/aws/moto.ts'
 import { makeFleet, patient, published } from '../../kit/fleet/mail-fleet.ts'
 
 const moto = await startMoto()
 const { skip } = moto
-const clients = awsClients(moto.client, patient)
+const clients = pulseClients(moto.client, patient)
 
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-test-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -22,7 +22,10 @@ writeFileSync(join(folder, BUNDLE_FILE), pulseBundle())
 type Invoked = { code: number; stdout: string; stderr: string }
 
 /** One invocation with time for the slot that is now, in a process that has nothing but what Lambda gives. */
-function invoke(settings: Settings | undefined, environment: Record<string, string> = {}): Promise<Invoked> {
+function invoke(
+  settings: PulseSettings | undefined,
+  environment: Record<string, string> = {},
+): Promise<Invoked> {
   const [file = '', name = ''] = BUNDLE_HANDLER.split('.')
   const program = `require('./${file}').${name}({}, { getRemainingTimeInMillis: () => 10_500 })`
   const own = settings === undefined ? {} : { ...settings, POLICY: JSON.stringify(settings.POLICY) }
@@ -35,7 +38,7 @@ function invoke(settings: Settings | undefined, environment: Record<string, stri
 }
 
 /** The deployed time limits hold here too, and a machine under load may exceed them: then the next slot's turn. */
-async function invokeUntil(expected: RegExp, settings: Settings): Promise<Invoked> {
+async function invokeUntil(expected: RegExp, settings: PulseSettings): Promise<Invoked> {
   let last = await invoke(settings)
   for (let tries = 1; tries < 10 && !expected.test(last.stdout); tries += 1) last = await invoke(settings)
   assert.match(last.stdout, expected, last.stderr)

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
-import { askAdmin } from '../../../infra/local/admin-client.ts'
+import { getAdmin } from '../../../infra/local/admin-client.ts'
 import { startControlLoop } from '../../../infra/local/control-loop.ts'
 import type { FleetRow, ScaleEvent } from '../../../infra/local/fleet-events.ts'
 import type { Instance, InstanceView } from '../../../infra/local/instance.ts'
@@ -161,11 +161,11 @@ suite('asking the instances', () => {
 })
 
 test('no socket, no answer in time, an endless answer: undefined', async () => {
-  assert.equal(await askAdmin(join(scratch.make(), 'none.sock'), '/metrics', 1000), undefined)
-  assert.equal(await askAdmin(await adminSocket(() => null), '/metrics', 20), undefined)
+  assert.equal(await getAdmin(join(scratch.make(), 'none.sock'), '/metrics', 1000), undefined)
+  assert.equal(await getAdmin(await adminSocket(() => null), '/metrics', 20), undefined)
   const endless = await adminSocket(() => 'x'.repeat(2 * 1024 * 1024))
-  assert.equal(await askAdmin(endless, '/metrics', 5000), undefined)
+  assert.equal(await getAdmin(endless, '/metrics', 5000), undefined)
   const file = join(scratch.make(), 'file')
   writeFileSync(file, '')
-  assert.equal(await askAdmin(file, '/metrics', 1000), undefined)
+  assert.equal(await getAdmin(file, '/metrics', 1000), undefined)
 })

@@ -1,7 +1,7 @@
 // Reading metrics pages: the format's corners, and what an observation makes of several instances.
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { noMemory, observe, type Scrape } from '../../../infra/local/observation.ts'
+import { emptyMemory, observe, type Scrape } from '../../../infra/local/observation.ts'
 import { parsePrometheus, sumOf } from '../../../infra/local/prometheus.ts'
 
 const PAGE = `
@@ -59,27 +59,27 @@ suite('an observation', () => {
   const queue = 'mailfleet_queue_ready 5\nmailfleet_queue_in_flight 2\nmailfleet_queue_deferred 1\n'
 
   test('the queue is shared: one answer is the answer, not a sum', () => {
-    const seen = observe([scrape('a'), scrape('b', queue), scrape('c', queue)], noMemory, 60_000, 0)
+    const seen = observe([scrape('a'), scrape('b', queue), scrape('c', queue)], emptyMemory, 60_000, 0)
     assert.deepEqual(seen.queue, { ready: 5, inFlight: 2, deferred: 1, oldestReadySeconds: 0 })
   })
 
   test('refusals that are demand are summed over instances, other refusals do not count', () => {
     const refused = 'mailfleet_refused_demand_total 3\nmailfleet_refused_total{reason="backlog"} 9\n'
-    const seen = observe([scrape('a', queue + refused), scrape('b', queue + refused)], noMemory, 60_000, 0)
+    const seen = observe([scrape('a', queue + refused), scrape('b', queue + refused)], emptyMemory, 60_000, 0)
     assert.equal(seen.refusedForLoad, 6)
   })
 
   test('accepted mail is what came since the last observation', () => {
     const page = (total: number) => `${queue}mailfleet_messages_accepted_total ${total}\n`
-    const first = observe([scrape('a', page(10))], noMemory, 60_000, 0)
+    const first = observe([scrape('a', page(10))], emptyMemory, 60_000, 0)
     const second = observe([scrape('a', page(25)), scrape('b', page(5))], first.memory, 60_000, 1000)
     assert.deepEqual([first.accepted, second.accepted], [10, 20])
   })
 
   test('nobody answers, or no page has the gauges: missing data, not zero', () => {
-    assert.equal(observe([], noMemory, 60_000, 0).queue, undefined)
-    assert.equal(observe([scrape('a'), scrape('b')], noMemory, 60_000, 0).queue, undefined)
-    assert.equal(observe([scrape('a', 'mailfleet_queue_ready 5\n')], noMemory, 60_000, 0).queue, undefined)
-    assert.equal(observe([scrape('a', queue.replace('5', 'NaN'))], noMemory, 60_000, 0).queue, undefined)
+    assert.equal(observe([], emptyMemory, 60_000, 0).queue, undefined)
+    assert.equal(observe([scrape('a'), scrape('b')], emptyMemory, 60_000, 0).queue, undefined)
+    assert.equal(observe([scrape('a', 'mailfleet_queue_ready 5\n')], emptyMemory, 60_000, 0).queue, undefined)
+    assert.equal(observe([scrape('a', queue.replace('5', 'NaN'))], emptyMemory, 60_000, 0).queue, undefined)
   })
 })

@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { InputError } from '../../../input/problems.ts'
 import { failedValues, measuredValues } from '../../../infra/pulse/metrics.ts'
 import { groupSize } from '../../../infra/pulse/reads.ts'
-import { readSettings } from '../../../infra/pulse/settings.ts'
+import { readPulseSettings } from '../../../infra/pulse/settings.ts'
 import { scalingPolicySchema } from '../../../infra/scaling/policy.ts'
 
 const policy = v.parse(scalingPolicySchema, {})
@@ -66,7 +66,13 @@ for (const [state, counted] of lifecycles) {
 test('bad settings are all named at once', () => {
   assert.throws(
     () =>
-      readSettings({ FLEET: 'f', GROUP: '', READY_URL: 'ready', TABLE: 't', POLICY: '{"minInstances":0}' }),
+      readPulseSettings({
+        FLEET: 'f',
+        GROUP: '',
+        READY_URL: 'ready',
+        TABLE: 't',
+        POLICY: '{"minInstances":0}',
+      }),
     (error) => {
       assert.ok(error instanceof InputError)
       const keys = error.problems.map(({ key }) => key).sort()

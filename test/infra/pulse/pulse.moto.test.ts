@@ -4,14 +4,14 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { awsClients, workSlot } from '../../../infra/pulse/pulse.ts'
+import { pulseClients, workSlot } from '../../../infra/pulse/pulse.ts'
 import { slotOf } from '../../../contract/pulse-slots.ts'
 import { startMoto } from '../../kit/aws/moto.ts'
 import { makeFleet, patient, published, reportLoad } from '../../kit/fleet/mail-fleet.ts'
 
 const moto = await startMoto()
 const { skip } = moto
-const clients = awsClients(moto.client, patient)
+const clients = pulseClients(moto.client, patient)
 const slot = slotOf(Date.now())
 
 test('a slot: every metric with its value, under the time of the slot', { skip }, async () => {
@@ -94,7 +94,7 @@ test('AWS that never answers is a failed slot, not a slot that never ends', { sk
   t.after(() => silent.close().closeAllConnections())
   await new Promise((listening) => silent.once('listening', listening))
   const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
-  const deaf = awsClients({ ...moto.client, endpoint })
+  const deaf = pulseClients({ ...moto.client, endpoint })
   const settings = await makeFleet(clients, { instances: 1 })
 
   const limits = { ...deaf.limits, publishMs: patient.publishMs }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import * as v from 'valibot'
 import { checkInput, InputError } from '../../../input/problems.ts'
 import {
-  decide,
+  decideCapacity,
   initialState,
   type Decision,
   type ScalingRule,
@@ -33,7 +33,7 @@ function signal(
 function run(state: ScalingState, signals: Signal[], used: ScalingPolicy = policy): Decision[] {
   let current = state
   return signals.map((each, index) => {
-    const decision = decide(current, each, used, index * 1000)
+    const decision = decideCapacity(current, each, used, index * 1000)
     current = decision.state
     return decision
   })
@@ -65,7 +65,7 @@ const table: [name: string, from: number, signal: Signal, to: number, rule: Scal
 ]
 for (const [name, from, given, to, rule] of table) {
   test(name, () => {
-    const decision = decide(initialState(from), given, policy, 0)
+    const decision = decideCapacity(initialState(from), given, policy, 0)
     assert.deepEqual({ desired: decision.desired, rule: decision.rule }, { desired: to, rule })
     assert.equal(decision.state.desired, to)
     assert.notEqual(decision.reason, '')
@@ -170,7 +170,7 @@ test('a steady load finds its size and stays: no flapping', () => {
     ready += 100
     const inFlight = Math.min(ready, state.desired * 10)
     ready -= inFlight
-    const decision = decide(
+    const decision = decideCapacity(
       state,
       signal(ready, state.desired, { inFlight }),
       { ...policy, maxInstances: 30 },
@@ -187,7 +187,7 @@ test('a steady load finds its size and stays: no flapping', () => {
 test('the same input gives the same output, and the input stays as it was', () => {
   const state = Object.freeze(initialState(1))
   const given = Object.freeze(signal(500, 1))
-  assert.deepEqual(decide(state, given, policy, 5), decide(state, given, policy, 5))
+  assert.deepEqual(decideCapacity(state, given, policy, 5), decideCapacity(state, given, policy, 5))
 })
 
 test("Little's law: acceptable delay ÷ time per message", () => {
@@ -256,7 +256,7 @@ test('figures that are no numbers are missing data, and do no harm later', () =>
       assert.equal(later.at(-1)?.desired, 2)
     }
   }
-  assert.equal(decide(initialState(NaN), signal(0, 3), policy, 0).desired, 1)
+  assert.equal(decideCapacity(initialState(NaN), signal(0, 3), policy, 0).desired, 1)
 })
 
 test('with the default policy the surge can win only with 0 or 1 warm instances', () => {
@@ -264,6 +264,7 @@ test('with the default policy the surge can win only with 0 or 1 warm instances'
   const winners = new Set<number>()
   for (let warm = 0; warm <= 10; warm += 1)
     for (let ready = 0; ready <= 6_000; ready += 50)
-      if (decide(initialState(1), signal(ready, warm), defaults, 0).rule === 'surge') winners.add(warm)
+      if (decideCapacity(initialState(1), signal(ready, warm), defaults, 0).rule === 'surge')
+        winners.add(warm)
   assert.deepEqual([...winners], [0, 1])
 })

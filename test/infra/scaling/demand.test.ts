@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import {
   demandOf,
   demandPerInstance,
-  enoughInstances,
+  requiredInstances,
   surplusInstances,
   type Demand,
 } from '../../../infra/scaling/demand.ts'
@@ -41,7 +41,7 @@ const enough: [name: string, demand: Demand, instances: number][] = [
   ['never above the maximum', owed(1e9), 10],
 ]
 for (const [name, demand, instances] of enough) {
-  test(`enough: ${name}`, () => assert.equal(enoughInstances(demand, policy), instances))
+  test(`enough: ${name}`, () => assert.equal(requiredInstances(demand, policy), instances))
 }
 
 type Group = Parameters<typeof surplusInstances>[1]

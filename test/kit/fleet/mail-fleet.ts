@@ -14,8 +14,8 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import * as v from 'valibot'
-import type { Clients } from '../../../infra/pulse/pulse.ts'
-import type { Settings } from '../../../infra/pulse/settings.ts'
+import type { PulseClients } from '../../../infra/pulse/pulse.ts'
+import type { PulseSettings } from '../../../infra/pulse/settings.ts'
 import { scalingPolicySchema } from '../../../infra/scaling/policy.ts'
 import { createTable } from '../aws/table.ts'
 import { LOAD_PARTITION } from '../../../contract/load-report.ts'
@@ -31,9 +31,9 @@ let fleets = 0
 
 /** A fleet of its own for a test, empty queues but for what is asked for. */
 export async function makeFleet(
-  { sqs, autoScaling, dynamo }: Clients,
+  { sqs, autoScaling, dynamo }: PulseClients,
   { ready = {}, deferred = {}, instances }: { ready?: Mail; deferred?: Mail; instances: number },
-): Promise<Settings> {
+): Promise<PulseSettings> {
   fleets += 1
   const name = `fleet-${fleets}`
   await makeGroup(autoScaling, name, instances)
@@ -87,7 +87,7 @@ async function makeGroup(autoScaling: AutoScalingClient, name: string, instances
 
 /** A load report as an instance writes it. */
 export async function reportLoad(
-  { dynamo }: Clients,
+  { dynamo }: PulseClients,
   table: string,
   instance: string,
   { ageMs, ...given }: { ageMs: number; refused?: number; faults?: number; unknownVersion?: number },

@@ -11,7 +11,7 @@ import empty from 'google-protobuf/google/protobuf/empty_pb.js'
 import struct from 'google-protobuf/google/protobuf/struct_pb.js'
 import { answer, created, ProviderError, type Account } from '../aws/fake-aws.ts'
 
-export type Registered = {
+export type RegisteredResource = {
   urn: string
   type: string
   name: string
@@ -27,9 +27,9 @@ export type Registered = {
   inputs: Record<string, unknown>
 }
 
-export type Engine = {
+export type FakeEngine = {
   address: string
-  resources: Registered[]
+  resources: RegisteredResource[]
   /** Of the stack. */
   outputs: Record<string, unknown>
   /** What the program or its host reported as errors. */
@@ -45,8 +45,8 @@ type Reply = grpc.sendUnaryData<unknown>
  * Starts it on a free port.
  * @param preview resources have no ids and nothing that a provider would add, so all that is computed from it is unknown
  */
-export async function startEngine(account: Account, preview: boolean): Promise<Engine> {
-  const engine: Engine = {
+export async function startFakeEngine(account: Account, preview: boolean): Promise<FakeEngine> {
+  const engine: FakeEngine = {
     address: '',
     resources: [],
     outputs: {},
@@ -76,7 +76,7 @@ export async function startEngine(account: Account, preview: boolean): Promise<E
   return engine
 }
 
-function monitor(account: Account, engine: Engine, preview: boolean): grpc.UntypedServiceImplementation {
+function monitor(account: Account, engine: FakeEngine, preview: boolean): grpc.UntypedServiceImplementation {
   return {
     supportsFeature: ({ request }: Call<resourceMessages.SupportsFeatureRequest>, reply: Reply) => {
       const response = new resourceMessages.SupportsFeatureResponse()
@@ -117,7 +117,7 @@ function monitor(account: Account, engine: Engine, preview: boolean): grpc.Untyp
   }
 }
 
-function readRequest(request: resourceMessages.RegisterResourceRequest): Registered {
+function readRequest(request: resourceMessages.RegisterResourceRequest): RegisteredResource {
   const [type, name] = [request.getType(), request.getName()]
   return {
     urn: urnOf(request.getParent(), type, name),

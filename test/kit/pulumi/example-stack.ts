@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 
-export const ROOT = join(import.meta.dirname, '../../..')
+export const PROJECT_FOLDER = join(import.meta.dirname, '../../..')
 
 export type StackName = 'dev' | 'prod'
 
@@ -13,7 +13,7 @@ export function exampleConfig(
   stack: StackName,
   changes: Record<string, unknown> = {},
 ): Record<string, string> {
-  const file = join(ROOT, `Pulumi.${stack}.yaml`)
+  const file = join(PROJECT_FOLDER, `Pulumi.${stack}.yaml`)
   const { config } = parse(readFileSync(file, 'utf8')) as { config: Record<string, unknown> }
   const changed = Object.entries({ ...config, ...changes }).filter(([, value]) => value !== undefined)
   return Object.fromEntries(

@@ -5,14 +5,14 @@ import { readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import type { Account } from '../aws/fake-aws.ts'
-import { startEngine, type Engine } from './engine.ts'
-import { exampleConfig, ROOT, type StackName } from './example-stack.ts'
+import { startFakeEngine, type FakeEngine } from './engine.ts'
+import { exampleConfig, PROJECT_FOLDER, type StackName } from './example-stack.ts'
 
 /** A run takes 2 s; on a machine with other work many times that. */
 const PATIENCE_MS = 120_000
 
 export type HostRun = { exitCode: number; output: string } & Pick<
-  Engine,
+  FakeEngine,
   'resources' | 'outputs' | 'errors' | 'warnings'
 >
 
@@ -20,20 +20,20 @@ export type HostRun = { exitCode: number; output: string } & Pick<
  * Runs the program for an update or, as every `pulumi up` does before it, for a preview of a stack that is not there yet.
  * @param nodeOptions switches of the Node that the host runs under
  */
-export async function runHost(
+export async function runPulumiHost(
   stack: StackName,
   account: Account,
   { preview = false, nodeOptions = '' }: { preview?: boolean; nodeOptions?: string } = {},
 ): Promise<HostRun> {
-  const engine = await startEngine(account, preview)
+  const engine = await startFakeEngine(account, preview)
   try {
     const { file, env } = language()
-    const host = join(ROOT, 'node_modules/@pulumi/pulumi/cmd/run')
+    const host = join(PROJECT_FOLDER, 'node_modules/@pulumi/pulumi/cmd/run')
     const argv = [
       host,
       ['--project', 'mailfleet'],
       ['--stack', stack],
-      ['--root-directory', ROOT],
+      ['--root-directory', PROJECT_FOLDER],
       ['--pwd', dirname(file)],
       ['--monitor', engine.address],
       ['--engine', engine.address],
@@ -65,11 +65,11 @@ export async function runHost(
 
 /** What Pulumi.yaml says of the program: which file, and the plugin's switches as it hands them to the host. */
 function language() {
-  const { main, runtime } = parse(readFileSync(join(ROOT, 'Pulumi.yaml'), 'utf8')) as {
+  const { main, runtime } = parse(readFileSync(join(PROJECT_FOLDER, 'Pulumi.yaml'), 'utf8')) as {
     main: string
     runtime: { name: string; options?: { typescript?: boolean } }
   }
   // On unless it is said to be off; the host then loads ts-node.
   const typescript = runtime.options?.typescript ?? true
-  return { file: join(ROOT, main), env: { PULUMI_NODEJS_TYPESCRIPT: String(typescript) } }
+  return { file: join(PROJECT_FOLDER, main), env: { PULUMI_NODEJS_TYPESCRIPT: String(typescript) } }
 }

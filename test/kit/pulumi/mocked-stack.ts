@@ -8,37 +8,37 @@ import { exampleConfig, type StackName } from './example-stack.ts'
 
 /** Inputs are whatever a resource takes; tests name what they expect. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type Inputs = Record<string, any>
+export type ResourceInputs = Record<string, any>
 
-export type Resource = { type: string; name: string; inputs: Inputs }
+export type StackResource = { type: string; name: string; inputs: ResourceInputs }
 
-export type Run = {
-  resources: Resource[]
+export type StackRun = {
+  resources: StackResource[]
   outputs: Record<string, unknown>
   /** All of a type, such as `sqs/queue:Queue`. */
-  all: (type: string) => Resource[]
+  all: (type: string) => StackResource[]
   /** Inputs of the only one of a type, or of the one of that type and name. */
-  one: (type: string, name?: string) => Inputs
+  one: (type: string, name?: string) => ResourceInputs
 }
 
-export type RunOptions = {
+export type StackRunOptions = {
   /** Laid over the example's configuration; undefined takes a key out. */
   config?: Record<string, unknown>
   account?: Account
   /** Gets every resource, also of a run that throws. */
-  seen?: Resource[]
+  seen?: StackResource[]
 }
 
 export async function runStack(
   stack: StackName,
-  { config = {}, account = madeUpAccount(), seen: resources = [] }: RunOptions = {},
-): Promise<Run> {
+  { config = {}, account = madeUpAccount(), seen: resources = [] }: StackRunOptions = {},
+): Promise<StackRun> {
   await pulumi.runtime.setMocks(
     {
-      call: ({ token, inputs }) => answer(account, token, inputs as Inputs),
+      call: ({ token, inputs }) => answer(account, token, inputs as ResourceInputs),
       newResource: ({ type, name, inputs }) => {
-        resources.push({ type, name, inputs: inputs as Inputs })
-        return created(type, name, inputs as Inputs)
+        resources.push({ type, name, inputs: inputs as ResourceInputs })
+        return created(type, name, inputs as ResourceInputs)
       },
     },
     'mailfleet',
@@ -69,8 +69,8 @@ function settled<T>(output: pulumi.Output<T>): Promise<T> {
 }
 
 /** Runs what must stop the preview. @returns the sentence; asserts that nothing was registered before it. */
-export async function refusal(stack: StackName, options: RunOptions): Promise<string> {
-  const seen: Resource[] = []
+export async function previewError(stack: StackName, options: StackRunOptions): Promise<string> {
+  const seen: StackResource[] = []
   try {
     await runStack(stack, { ...options, seen })
   } catch (error) {

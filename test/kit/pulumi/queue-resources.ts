@@ -3,24 +3,21 @@
 import assert from 'node:assert/strict'
 import * as pulumi from '@pulumi/pulumi'
 import * as v from 'valibot'
+import type { ResourceInputs } from './mocked-stack.ts'
 import { scalingPolicySchema, type ScalingPolicy } from '../../../infra/scaling/policy.ts'
 
-/** Inputs are whatever a resource takes; tests name what they expect. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type Inputs = Record<string, any>
-
-export type Registered = Awaited<ReturnType<typeof registered>>
+export type RegisteredComponent = Awaited<ReturnType<typeof registerComponent>>
 
 /** @param construct makes the component */
-export async function registered(construct: () => void) {
-  const resources: { type: string; name: string; inputs: Inputs }[] = []
+export async function registerComponent(construct: () => void) {
+  const resources: { type: string; name: string; inputs: ResourceInputs }[] = []
   await pulumi.runtime.setMocks({
     call: () => ({}),
     newResource: ({ type, name, inputs }) => {
-      resources.push({ type, name, inputs: inputs as Inputs })
+      resources.push({ type, name, inputs: inputs as ResourceInputs })
       return {
         id: `${name}-id`,
-        state: { ...(inputs as Inputs), name: `${name}-1234567`, arn: arnOf(type, name) },
+        state: { ...(inputs as ResourceInputs), name: `${name}-1234567`, arn: arnOf(type, name) },
       }
     },
   })
@@ -31,8 +28,8 @@ export async function registered(construct: () => void) {
     await pulumi.runtime.disconnect()
   }
   const all = (type: string) => resources.filter((resource) => resource.type === `aws:${type}`)
-  /** Inputs of the one of a type and name. */
-  const one = (type: string, name: string): Inputs => {
+  /** ResourceInputs of the one of a type and name. */
+  const one = (type: string, name: string): ResourceInputs => {
     const found = all(type).filter((resource) => resource.name === name)
     assert.equal(
       found.length,
@@ -59,10 +56,10 @@ export function policyOf(changes: v.InferInput<typeof scalingPolicySchema> = {})
  * Every alarm keeps CloudWatch's rules (PutMetricAlarm): a period of 10, 20 or 30 s or whole minutes, a look back of
  * a day at most, and sub-minute periods only where the data points are that fine.
  */
-export function assertAlarmsPossible(alarms: Registered['resources']): void {
+export function assertAlarmsPossible(alarms: RegisteredComponent['resources']): void {
   assert.ok(alarms.length > 0)
   for (const { name, inputs } of alarms) {
-    const queries = (inputs['metricQueries'] ?? []) as { metric?: Inputs }[]
+    const queries = (inputs['metricQueries'] ?? []) as { metric?: ResourceInputs }[]
     const metrics = queries.flatMap(({ metric }) => (metric === undefined ? [] : [metric]))
     for (const { period, namespace } of metrics.length > 0 ? metrics : [inputs]) {
       assert.ok(

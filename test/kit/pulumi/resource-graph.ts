@@ -2,15 +2,18 @@
 // Owns: the form. Policies, user data and other JSON in texts are shown as structures; secrets and files are not shown.
 import { relative } from 'node:path'
 import { stringify } from 'yaml'
-import type { Registered } from './engine.ts'
-import { ROOT } from './example-stack.ts'
+import type { RegisteredResource } from './engine.ts'
+import { PROJECT_FOLDER } from './example-stack.ts'
 
 /** Pulumi's marks on values that are more than their JSON (sdk/go/common/resource/sig). */
 const MARK = '4dabf18193072939515e22adb298388d'
 const SECRET = '1b47061264138c4ac30d75fd1eb44270'
 const ASSET = 'c44067f5952c0a294b673a41bacd8c17'
 
-export function resourceGraph(resources: readonly Registered[], outputs: Record<string, unknown>): string {
+export function resourceGraph(
+  resources: readonly RegisteredResource[],
+  outputs: Record<string, unknown>,
+): string {
   const labels = new Map(resources.map((resource) => [resource.urn, labelOf(resource)]))
   const blocks = resources
     .filter(({ type }) => type !== 'pulumi:pulumi:Stack')
@@ -18,7 +21,11 @@ export function resourceGraph(resources: readonly Registered[], outputs: Record<
   return [...blocks.toSorted(), yaml({ 'stack outputs': shown(outputs) })].join('\n')
 }
 
-function blockOf(resource: Registered, all: readonly Registered[], labels: Map<string, string>): string {
+function blockOf(
+  resource: RegisteredResource,
+  all: readonly RegisteredResource[],
+  labels: Map<string, string>,
+): string {
   const parent = labels.get(resource.parent) ?? ''
   const depends = collapsed(resource, all)
     .map((urn) => labels.get(urn) ?? urn)
@@ -37,13 +44,13 @@ function blockOf(resource: Registered, all: readonly Registered[], labels: Map<s
 }
 
 /** aws:ec2/vpc:Vpc → ec2.Vpc; mailfleet:aws:Network → Network. */
-function labelOf({ type, name }: Registered): string {
+function labelOf({ type, name }: RegisteredResource): string {
   const [owner, module = '', kind = ''] = type.split(':')
   return `${owner === 'aws' ? `${module.split('/')[0]}.${kind}` : kind} ${name}`
 }
 
 /** What it depends on, a component standing for all of its children. */
-function collapsed({ dependencies }: Registered, all: readonly Registered[]): string[] {
+function collapsed({ dependencies }: RegisteredResource, all: readonly RegisteredResource[]): string[] {
   const rest = new Set(dependencies)
   const whole = all.filter(({ urn, custom, type }) => {
     if (custom || type === 'pulumi:pulumi:Stack') return false
@@ -60,7 +67,7 @@ function shown(value: unknown, key = ''): unknown {
   if (typeof value !== 'object' || value === null) return value
   const marked = value as Record<string, unknown>
   if (marked[MARK] === SECRET) return '[secret]'
-  if (marked[MARK] === ASSET) return `[file ${relative(ROOT, String(marked['path']))}]`
+  if (marked[MARK] === ASSET) return `[file ${relative(PROJECT_FOLDER, String(marked['path']))}]`
   if (marked[MARK] !== undefined) return '[archive]'
   const entries = Object.entries(marked).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(entries.map(([name, item]) => [name, shown(item, name)]))
