@@ -1,23 +1,23 @@
-// Which domain names DMARC treats as one domain (RFC 7489 sections 3.1 and 3.2). Pure.
-// Owns: the organisational domain by the public suffix list, and what is said of names that share one. Loading this
-// file loads the list, some 100 KB, so that what must start fast imports it only when it is needed.
+// Finds the domain names that DMARC treats as one domain (RFC 7489 sections 3.1 and 3.2). Pure.
+// Owns: the organisational domain by the public suffix list, and the error about names that share one.
+// This file loads the list of some 100 KB. The server imports it only when needed, for a fast start.
 import { getDomain } from 'tldts'
 import type { Problem } from './problems.ts'
 
-/** The part of a name that its owner registered; the name itself when it is a public suffix. */
+/** The registered domain of a name; the name itself when it is a public suffix. */
 export function organisationalDomain(name: string): string {
   return getDomain(name, { allowPrivateDomains: true }) ?? name
 }
 
-/** Those of `names` under the organisational domain of `domain`. */
+/** The `names` in the organisational domain of `domain`. */
 export function alignedNames(domain: string, names: Iterable<string>): string[] {
   const organisation = organisationalDomain(domain)
   return [...names].filter((name) => organisationalDomain(name) === organisation)
 }
 
 /**
- * The problem of an SRS domain that is aligned with `names`; null when it is not, or when that is acknowledged.
- * @param keys of the SRS domain, and of the setting that acknowledges it
+ * @returns the problem if DMARC aligns the SRS domain with `names` and the configuration does not acknowledge it
+ * @param keys the settings with the SRS domain and the acknowledgement
  */
 export function alignmentProblem(
   srs: { domain: string; acknowledged: string | undefined },
@@ -39,7 +39,7 @@ export function alignmentProblem(
   }
 }
 
-/** Names in one error; a table may have thousands. */
+/** Most names in one error. A table may have thousands. */
 const LISTED = 5
 
 function listed(names: readonly string[]): string {

@@ -1,20 +1,19 @@
-// What a person gave us and we cannot use: a file, and everything that is wrong with it, in one error.
-// Owns: the error class, and turning a schema's findings into problems that name the key, what was found
-// and what was expected. A leaf: imports nothing of ours, anyone may import it.
+// Reads, parses and checks input files. Owns: InputError, which lists every problem of a file with the key, the found
+// value and the expected value. Imports no other file of the project.
 import { readFileSync } from 'node:fs'
 import * as v from 'valibot'
 import { LineCounter, parseDocument } from 'yaml'
 
-/** One thing wrong with an input. `key` is a dotted path into the file ('' for the file as a whole). */
+/** One problem of an input. `key` is a dotted path into the file, or '' for the whole file. */
 export type Problem = { key: string; found: string; expected: string }
 
-/** How much of an offending value is repeated in an error: enough to recognise it, too little to flood a log. */
+/** Most characters of a found value in an error: enough to recognise it, without flooding a log. */
 const FOUND_CHARS = 80
 
-/** Values under such keys are never repeated: errors end in logs and tickets. */
+/** Errors never print the values of such keys, since errors end up in logs and tickets. */
 const SECRET_KEYS = /secret|password|token/i
 
-/** Bad input. Lists every problem at once; commands print the message and exit 2. */
+/** Invalid input, with all its problems. Commands print the message and exit with 2. */
 export class InputError extends Error {
   readonly file: string
   readonly problems: readonly Problem[]
@@ -34,7 +33,7 @@ export class InputError extends Error {
   }
 }
 
-/** A value as an error message shows it: JSON, cut to {@link FOUND_CHARS} characters; 'nothing' for undefined. */
+/** A value for an error message: JSON, at most {@link FOUND_CHARS} characters; 'nothing' for undefined. */
 export function formatValue(value: unknown): string {
   if (value === undefined) return 'nothing'
   const text = JSON.stringify(value) ?? typeof value
@@ -48,7 +47,7 @@ function hidden(value: unknown): string {
 }
 
 /**
- * Reads and parses a JSON or YAML file (JSON is a subset of YAML 1.2, so one parser serves both).
+ * Reads and parses a JSON or YAML file. JSON is a subset of YAML 1.2, so one parser reads both.
  * @throws {InputError} when the file cannot be read, or is not YAML (with line and column).
  */
 export function readInput(file: string): unknown {
@@ -65,8 +64,8 @@ export function readInput(file: string): unknown {
 }
 
 /**
- * Parses JSON or YAML text that came from `file`.
- * @throws {InputError} with the line and column of every syntax error, or with what is wrong with its aliases.
+ * Parses JSON or YAML text from `file`.
+ * @throws {InputError} with the line and column of every syntax error, or with the problem of its YAML aliases.
  */
 export function parseInput(file: string, text: string): unknown {
   const lineCounter = new LineCounter()
@@ -82,14 +81,14 @@ export function parseInput(file: string, text: string): unknown {
   }
   try {
     const value: unknown = document.toJS()
-    // An alias inside its own anchor makes a value that no schema and no error message comes to the end of.
+    // An alias inside its own anchor makes a circular value, which schemas and error messages cannot handle.
     JSON.stringify(value)
     return value
   } catch (cause) {
     const found = cause instanceof Error ? cause.message : String(cause)
     throw new InputError(
       file,
-      [{ key: '', found, expected: 'aliases of anchors before them, in moderation' }],
+      [{ key: '', found, expected: 'YAML aliases that follow their anchors, and not too many of them' }],
       {
         cause,
       },
@@ -98,8 +97,8 @@ export function parseInput(file: string, text: string): unknown {
 }
 
 /**
- * Checks `value` against `schema` and returns it typed, defaults filled in.
- * @throws {InputError} naming every key that does not fit.
+ * Checks `value` against `schema`. @returns it typed, with every default.
+ * @throws {InputError} with every invalid key.
  */
 export function checkInput<S extends v.GenericSchema>(
   file: string,
@@ -116,11 +115,11 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   if (issue.type.endsWith('object') && issue.input === undefined)
     return { key, found: 'nothing', expected: 'a value' }
   if (issue.expected === 'never') return { key, found: 'this key', expected: 'no such key' }
-  // A validation carries its sentence ("a port, 1 to 65535"); a type check only valibot's "Invalid type: …".
+  // A validation has our own text ("a port, 1 to 65535"); a type check has only valibot's "Invalid type: …".
   const expected = issue.message.startsWith('Invalid ')
     ? (issue.expected ?? (issue.requirement as string))
     : issue.message
-  // A check across keys is about the key it was forwarded to, while its input is the whole object.
+  // The input of a check across keys is the whole object; the problem belongs to the key it was forwarded to.
   const last = issue.path?.at(-1)
   const value: unknown = last === undefined ? issue.input : last.value
   return { key, found: SECRET_KEYS.test(key) ? hidden(value) : formatValue(value), expected }

@@ -1,5 +1,5 @@
-// Domains and mailbox addresses as text: what is one, and the form in which two of them compare equal.
-// Owns: the syntax rules that config, routes, SMTP and delivery share. Never throws: what does not parse is null.
+// Parses and formats domain names and mailbox addresses. Owns: the syntax rules that config, routes, SMTP and delivery
+// share. Never throws: text that does not parse gives null.
 import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
 
@@ -11,44 +11,44 @@ const ADDRESS_CHARS = 254
 
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/
 
-/** Letters of any script, their marks, digits, and what ASCII names have: domainToASCII would decode or drop the rest. */
+/** Letters and marks of any script, digits, dot, hyphen, underscore. domainToASCII would decode or drop all others. */
 const DOMAIN_TEXT = /^[\p{L}\p{M}\p{N}._-]+$/u
 
-// Control characters and the separators that could end an SMTP argument early: none of them stands outside quotes.
+// Control characters, and separators that could end an SMTP argument early. An unquoted local part has none of them.
 // eslint-disable-next-line no-control-regex
 const LOCAL_UNSAFE = /[\x00-\x20\x7f<>,;:\\"@[\]()]/
 
-/** What a quoted local part may hold here: printable characters, but no angle brackets, which end an SMTP path. */
+/** Not allowed in a quoted local part: control characters, and angle brackets, which end an SMTP path. */
 // eslint-disable-next-line no-control-regex
 const QUOTED_UNSAFE = /[\x00-\x1f\x7f<>]/
 
-/** RFC 5321 section 4.1.2: what needs no quotes. Characters beyond ASCII pass, as RFC 6531 has it. */
+/** RFC 5321 section 4.1.2: a local part that needs no quotes. Non-ASCII characters pass (RFC 6531). */
 const DOT_STRING = /^[\w!#$%&'*+\-/=?^`{|}~\u0080-\uffff]+(?:\.[\w!#$%&'*+\-/=?^`{|}~\u0080-\uffff]+)*$/
 
 /**
- * A mailbox: `local` as it was written but without quotes, `domain` in ASCII (IDNA A-labels) and lower case, or an
- * address literal in brackets.
+ * A mailbox. `local` is as written, without quotes. `domain` is in lower-case ASCII (IDNA A-labels), or is an address
+ * literal in brackets.
  */
 export type Address = { local: string; domain: string }
 
-/** The ASCII, lower-case form of a domain name; null when it is none (an address literal is none). */
+/** @returns the domain name in lower-case ASCII; null for other text, address literals included. */
 export function parseDomain(text: string): string | null {
   if (text.length > DOMAIN_CHARS || !DOMAIN_TEXT.test(text)) return null
-  // Plain ASCII names are left to the label check: domainToASCII would rewrite '0x7f.1' into an IP address.
+  // The label check handles plain ASCII names. domainToASCII would rewrite '0x7f.1' into an IP address.
   const ascii = /^[\w.-]+$/.test(text) ? text.toLowerCase() : domainToASCII(text)
   const labels = ascii.split('.')
   if (ascii.length > DOMAIN_CHARS || !labels.every((label) => LABEL.test(label))) return null
   return /^\d+$/.test(labels.at(-1) ?? '') ? null : ascii
 }
 
-/** A name others can look up: a domain of at least two labels. */
+/** Whether `text` is a domain name with at least two labels. */
 export function isFullName(text: string): boolean {
   return text.includes('.') && parseDomain(text) !== null
 }
 
 /**
- * Splits `local@domain` at its last '@'. Takes what real mailers send: dots anywhere in the local part, quotes with or
- * without need, address literals. Null for anything else, source routes included.
+ * Splits `local@domain` at its last '@'. Accepts what real mailers send: dots anywhere in the local part, unneeded
+ * quotes, address literals. Returns null for anything else, source routes included.
  */
 export function parseAddress(text: string): Address | null {
   const at = text.lastIndexOf('@')
@@ -80,19 +80,19 @@ export function literalAddress(domain: string): string | null {
 }
 
 /**
- * An address with its domain in comparable form (RFC 5321 section 2.4). A local part that is no dot-string is quoted:
- * what is sent is exact, whatever was accepted.
+ * The address as text, its domain in comparable form (RFC 5321 section 2.4). A local part that is no dot-string is
+ * quoted, so that the server sends only valid addresses.
  */
 export function formatAddress({ local, domain }: Address): string {
   return `${DOT_STRING.test(local) ? local : `"${local.replace(/["\\]/g, '\\$&')}"`}@${domain}`
 }
 
-/** The key under which an address counts as the same mailbox: all lower case, as every large provider compares. */
+/** A key that is equal for equal mailboxes: the address in lower case, as every large provider compares it. */
 export function addressKey(address: Address): string {
   return formatAddress(address).toLowerCase()
 }
 
-/** Text from outside cut to `chars` characters, control characters replaced, for logs and SMTP replies. */
+/** External text for logs and SMTP replies: at most `chars` characters, control characters replaced by spaces. */
 export function truncated(text: string, chars: number): string {
   // eslint-disable-next-line no-control-regex
   const printable = text.replace(/[\x00-\x1f\x7f]+/g, ' ').trim()

@@ -1,13 +1,9 @@
-// Steps of the wall clock. Owns: telling a clock that was set from time that passed, by comparing it with the monotonic
-// clock, which no step moves. Cannot fail.
+// Detects steps of the wall clock by comparing it with the monotonic clock, which never steps. Cannot fail.
 
-/** A clock is slewed by at most 0.5 ms a second, so what differs by more between two looks is a step. */
+/** The kernel slews a clock by at most 0.5 ms a second. A larger difference between two samples is a step. */
 const STEP_MS = 1_000
 
-/**
- * Looks at both clocks.
- * @returns what tells by how many ms the wall clock was stepped since the call before; 0 if it was not
- */
+/** @returns a function that returns by how many ms the wall clock stepped since its last call; 0 without a step. */
 export function createClockStepDetector(now: () => number, monotonic: () => number): () => number {
   let offsetMs = now() - monotonic()
   return () => {
@@ -18,16 +14,15 @@ export function createClockStepDetector(now: () => number, monotonic: () => numb
   }
 }
 
-/** Between two looks of {@link watchClockSteps}. */
-const LOOK_MS = 1_000
+const SAMPLE_MS = 1_000
 
-/** Tells of every step of this machine's clock. @returns what stops it */
+/** Calls `onStep` for every step of this machine's clock. @returns a function that stops the timer. */
 export function watchClockSteps(onStep: (stepMs: number) => void): () => void {
   const stepped = createClockStepDetector(Date.now, () => performance.now())
   const timer = setInterval(() => {
     const stepMs = stepped()
     if (stepMs !== 0) onStep(stepMs)
-  }, LOOK_MS)
+  }, SAMPLE_MS)
   timer.unref()
   return () => clearInterval(timer)
 }

@@ -1,12 +1,12 @@
-// The log: one JSON object a line on stdout, each with `event`. For systemd's journal each line begins with its level.
-// Owns: the levels, and the bounds on what a line may hold and on how many lines a second one event may write. Never
-// throws, never waits: a reader that went away, or stands still, loses lines, not mail.
+// Writes the log: one JSON object a line on stdout, each with `event`; for the journal, a level before it.
+// Owns: the levels, and the bounds on line length and on lines a second. Never throws and never waits: when stdout's
+// reader has gone or does not read, lines are dropped.
 import { fstatSync } from 'node:fs'
 
-/** Longest string value in a line: a whole SMTP reply line (RFC 5321 section 4.5.3.1.5: 512 octets). */
+/** Longest string value in a line: one SMTP reply line (RFC 5321 section 4.5.3.1.5: 512 octets). */
 const FIELD_CHARS = 512
 
-/** What may wait for a reader that stands still: 10,000 lines of 400 bytes. Further lines are dropped. */
+/** Most bytes buffered for a reader that does not read: 10,000 lines of 400 bytes. Further lines are dropped. */
 const MAX_BUFFERED_BYTES = 4_194_304
 
 /** Most entries of a list in a line. */
@@ -18,7 +18,7 @@ export type Log = (event: string, fields?: LogFields) => void
 /** Levels of syslog(3). */
 const [ERROR, WARNING, INFO] = [3, 4, 6]
 
-/** Events that an operator has to hear of, or waits for, beside those whose name ends in `-failed`. */
+/** Events above INFO. Events whose name ends in `-failed` are warnings as well. */
 const LEVELS: ReadonlyMap<string, number> = new Map([
   ['uncaught', ERROR],
   ['start-failed', ERROR],
@@ -34,12 +34,12 @@ const LEVELS: ReadonlyMap<string, number> = new Map([
   ['waiting', WARNING],
 ])
 
-/** The level of an event's lines. What became of a message is information, whatever it was. */
+/** The syslog level of an event's lines. The result of a delivery is INFO, even a failure. */
 export function logLevel(event: string): number {
   return LEVELS.get(event) ?? (event.endsWith('-failed') ? WARNING : INFO)
 }
 
-/** A log that writes to stdout, every line stamped with the time. */
+/** A log that writes to stdout, with the time in every line. */
 export function createLog(): Log {
   process.stdout.on('error', () => {})
   const toJournal = isJournal(1, process.env)
@@ -52,7 +52,7 @@ export function createLog(): Log {
 }
 
 /**
- * Whether a descriptor of this process leads to the journal, which takes a level at the start of each line.
+ * Whether a descriptor of this process is connected to the journal, which reads a level at the start of each line.
  * Sources: systemd.exec(5), "JOURNAL_STREAM"; sd-daemon(3).
  */
 export function isJournal(descriptor: number, { JOURNAL_STREAM: stream }: NodeJS.ProcessEnv): boolean {
@@ -61,7 +61,7 @@ export function isJournal(descriptor: number, { JOURNAL_STREAM: stream }: NodeJS
   return stream === `${dev}:${ino}`
 }
 
-/** A log that writes at most `perSecond` lines a second of each event, and then says how many it left out. */
+/** A log that writes at most `perSecond` lines a second of each event. A line with `leftOut` counts the others. */
 export function limitLog(log: Log, perSecond: number, now: () => number = Date.now): Log {
   const counts = new Map<string, { second: number; lines: number }>()
   return (event, fields) => {
@@ -78,13 +78,13 @@ export function limitLog(log: Log, perSecond: number, now: () => number = Date.n
   }
 }
 
-/** The same log, its `…-failed` events limited as by {@link limitLog}: in an outage every message and call may fail. */
+/** Limits `…-failed` events as {@link limitLog} does: during an outage every message and every call may fail. */
 export function limitFailures(log: Log, perSecond: number, now?: () => number): Log {
   const limited = limitLog(log, perSecond, now)
   return (event, fields) => (event.endsWith('-failed') ? limited : log)(event, fields)
 }
 
-/** What an error says of itself in a log line: its message, its code, and where it was thrown. */
+/** An error's fields in a log line: its message, its code, and the place that threw it. */
 export function errorFields(error: unknown): LogFields {
   if (!(error instanceof Error)) return { error: String(error) }
   const at = error.stack

@@ -1,5 +1,5 @@
-// The server process: config → parts → run → drain. Exit 0 after a drain, 2 for bad input, 1 when it cannot start or
-// had to stop by itself. Owns: the order in which parts start and stop.
+// The server process: config → parts → run → drain. Owns: the order in which parts start and stop.
+// Exit codes: 0 after a drain, 2 for bad input, 1 when it cannot start or stops after an internal error.
 // Usage: node server/main.ts --config FILE | --config-from-instance
 import { parseArgs } from 'node:util'
 import { InputError } from '../input/problems.ts'
@@ -32,32 +32,32 @@ import { createTransactions } from './smtp/transaction.ts'
 /** Log lines of one kind of failure a second. */
 const FAILURES_LOGGED = 10
 
-/** One line in this time says that the queue still cannot be asked. */
+/** Shortest time between two log lines with the same queue error. */
 const STATS_LOG_MS = 60_000
 
-/** What is there once mail is served. */
+/** The running parts of a server that accepts mail. */
 type Serving = {
   listener: Listener
   member: Member
   queue: Queue
-  /** Takes no more work and ends what is in progress. */
+  /** Leases no more entries and waits for the deliveries in progress. */
   stopForwarding: (timeoutMs: number) => Promise<void>
   close: () => Promise<void>
   /** Whether {@link Serving.close} has begun. */
   isClosed: () => boolean
 }
 
-/** Serves until told to stop. @returns the exit code. */
+/** Serves until a stop signal or an internal error. @returns the exit code. */
 async function serve(source: ConfigSource, log: Log): Promise<number> {
-  // From the start: a signal that comes before anything is served must not look like a crash.
+  // Handle signals from the start: SIGTERM during start-up must end in exit code 0.
   const stop = watchStop(log)
   try {
     const read = await readConfig(source, { log, signal: stop.signal })
     let serving: Serving | null = null
-    // A scrape may come after the queue is closed: the instance still answers while its group keeps it.
+    // The admin endpoint answers scrapes until the group terminates the instance, after the queue is closed.
     const metrics = createMetrics(() => (serving?.isClosed() === false ? serving.queue.stats() : null))
     metrics.beforeScrape.push(() => metrics.queueProblem(serving?.queue.problem() ?? null))
-    // Before all that may have to be waited for: an instance that waits is healthy.
+    // Start the admin endpoint before any wait: an instance that waits for a dependency is healthy.
     const admin = await startAdmin({
       listen: read.config.listen.admin,
       scrape: () => metrics.scrape(),
@@ -67,7 +67,7 @@ async function serve(source: ConfigSource, log: Log): Promise<number> {
     })
     const { config, tls } = await completeConfig(read, { log, signal: stop.signal })
     serving = await startServing({ config, tls, metrics, log, stop })
-    sayListening(serving, admin, log)
+    logListening(serving, admin, log)
     return await leave(serving, admin, { reason: await stop.reason, hurry: stop.hurry, config, log })
   } catch (error) {
     if (!(error instanceof StoppedError)) throw error
@@ -79,7 +79,7 @@ async function serve(source: ConfigSource, log: Log): Promise<number> {
 
 type Parts = { config: Config; tls: TlsFiles | null; metrics: Metrics; log: Log; stop: Stop }
 
-/** Starts all parts, in the order in which they need each other. */
+/** Starts all parts; each part starts after the parts that it uses. */
 async function startServing({ config, tls, metrics, log, stop }: Parts): Promise<Serving> {
   const routes = await openRoutes(config, metrics, log)
   const queue = await openConfigured(config, {
@@ -132,7 +132,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
   }
 }
 
-function sayListening({ listener }: Serving, admin: Admin, log: Log): void {
+function logListening({ listener }: Serving, admin: Admin, log: Log): void {
   log('listening', {
     smtp: listener.address,
     admin: admin.address,
@@ -157,7 +157,7 @@ async function leave(
     sessions: listener.drain,
     deliveries: stopForwarding,
     close,
-    // The load balancer may send connections until then. They are answered.
+    // The load balancer may send connections until the group releases the instance. They get a 421.
     released: member.drained,
     releaseMs: config.fleet?.terminateWaitMs ?? 0,
     hurry,
@@ -171,7 +171,7 @@ function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadMonit
   let logged = { text: '', atMs: -Infinity }
   return startLoadMonitor(queue, (error) => {
     metrics.errors.inc({ where: 'queue-stats' })
-    // Four a second of the same, for as long as a disk is full, would fill the log.
+    // The queue is asked four times a second. While a disk is full, every answer is the same error.
     const nowMs = performance.now()
     if (String(error) === logged.text && nowMs - logged.atMs < STATS_LOG_MS) return
     logged = { text: String(error), atMs: nowMs }
@@ -196,7 +196,7 @@ function attemptContext(
   }
 }
 
-/** This instance's own health: a queue that will store nothing more until a restart, stores slowly, or has no spool. */
+/** @returns why this instance is unhealthy: a failed queue, slow commits or an unwritable spool; null if it is healthy. */
 async function healthy(queue: Queue, config: Config): Promise<string | null> {
   const failure = queue.failure()?.message
   if (failure !== undefined) return failure
@@ -205,7 +205,7 @@ async function healthy(queue: Queue, config: Config): Promise<string | null> {
   return config.queue.engine === 'embedded' ? spoolWritable(config.queue.path) : null
 }
 
-/** A DSN goes to the sender; to the mailboxes behind it if it is an alias, or a bounce address, of ours. */
+/** Where a DSN for `sender` goes: to the mailboxes behind our own alias or SRS address, else to the sender. */
 function sendersMailboxes(sender: string, routes: RouteSource, config: Config): string[] {
   const { srs } = config
   const address = parseAddress(sender)
@@ -234,7 +234,7 @@ function configSource(): ConfigSource {
   throw new InputError('arguments', [{ key: '', found: fromInstance ? 'both' : 'neither', expected: USAGE }])
 }
 
-/** Not at the top level of the module: a bundle as CommonJS, which starts faster, knows no await there. */
+/** A function, since the bundle is CommonJS, which starts faster but has no top-level await. */
 async function main(): Promise<number> {
   const log = limitFailures(createLog(), FAILURES_LOGGED)
   startWatchdog(process.env, log)

@@ -1,6 +1,6 @@
-// The bytes of one message: line endings made CRLF, the header section looked at, our trace fields put in front.
-// Owns: what is refused as SMTP smuggling, and that everything else is only ever prepended to, so that DKIM
-// signatures survive. Pure but for what it is given.
+// The bytes of one message: normalises line endings, reads trace fields, writes our Received field.
+// Owns: the detection of SMTP smuggling. Other messages are only prepended to, so that DKIM signatures stay valid.
+// Never throws.
 import { truncated } from './address.ts'
 
 const CR = 0x0d
@@ -9,32 +9,32 @@ const DOT = 0x2e
 
 const CRLF_BYTES = Buffer.from('\r\n')
 
-/** Bytes received so far, with CRLF line endings. */
+/** Converts the line endings of one message to CRLF, chunk by chunk. */
 export type Normaliser = {
-  /** Takes the next bytes of DATA (dots already unstuffed) and returns them with every line ending as CRLF. */
+  /** Returns the next bytes of DATA (dots already unstuffed) with every line ending as CRLF. */
   push: (chunk: Buffer) => Buffer
-  /** Ends the message: a CR still pending becomes a line ending. */
+  /** Ends the message. A trailing CR becomes a line ending. */
   end: () => Buffer
-  /** A line of a single dot beside a bare CR or LF was seen: only an attempt to end DATA early looks so. */
+  /** Whether a line of a single dot stood beside a bare CR or LF. Only an attempt to end DATA early contains one. */
   smuggling: () => boolean
-  /** There was a NUL octet, and it was not left out. */
+  /** Whether the message has a NUL octet that was not stripped. */
   nul: () => boolean
-  /** Some octet was above 127, so the message needs 8BITMIME. */
+  /** Whether an octet was above 127, so that the message needs 8BITMIME. */
   eightBit: () => boolean
 }
 
-/** What is done with NUL octets, which RFC 5322 section 4 forbids: told of, or left out. */
+/** NUL octets are forbidden by RFC 5322 section 4: they are reported, or stripped. */
 export type NulOctetPolicy = 'refuse' | 'strip'
 
 const NUL = 0
 
-/** Rewrites bare CR and bare LF to CRLF (RFC 5321 section 2.3.8 forbids them), one chunk after the other. */
+/** Rewrites bare CR and bare LF to CRLF, since RFC 5321 section 2.3.8 forbids them. */
 export function createNormaliser(nulOctets: NulOctetPolicy = 'refuse'): Normaliser {
   let nul = false
   let pendingCr = false
   let smuggling = false
   let highBits = 0
-  // Of the current line: how long it is, whether all of it is one dot, and whether a bare CR or LF began it.
+  // Of the current line: its length, whether it begins with a dot, and whether a bare CR or LF came before it.
   let lineBytes = 0
   let lineIsDot = false
   let lineBegunBare = false
@@ -89,23 +89,23 @@ export function createNormaliser(nulOctets: NulOctetPolicy = 'refuse'): Normalis
   return { push, end, smuggling: () => smuggling, nul: () => nul, eightBit: () => (highBits & 0x80) !== 0 }
 }
 
-/** What the header section says of the way a message has come. */
+/** The header fields that record which hosts and mailboxes a message has passed. */
 export type TraceFields = {
   headerBytes: number
-  /** Received fields: hops so far (RFC 5321 section 6.3). */
+  /** Number of Received fields, one for each host passed (RFC 5321 section 6.3). */
   received: number
-  /** Received fields that name `hostname` as the receiver. */
+  /** Number of Received fields that name `hostname` as the receiver. */
   receivedHere: number
-  /** Values of Delivered-To fields, in lower case: mailboxes and aliases this message has been through. */
+  /** Values of Delivered-To fields, in lower case: mailboxes and aliases that the message has passed. */
   deliveredTo: string[]
 }
 
-/** Delivered-To fields looked at: as many as there may be hops. */
+/** Most Delivered-To fields read. `limits.receivedHeaders` allows fewer hosts by default. */
 const DELIVERED_TO_FIELDS = 100
 
 /**
- * Reads the trace fields of the message at `hostname`, looking at no more than `limitBytes`.
- * A header section longer than that has `headerBytes` above the limit and is otherwise not looked at.
+ * Reads the trace fields of a message on the server `hostname`.
+ * Of a header section longer than `limitBytes` only the length is measured.
  */
 export function readTrace(message: Buffer, hostname: string, limitBytes: number): TraceFields {
   const trace: TraceFields = {
@@ -138,7 +138,7 @@ export function readTrace(message: Buffer, hostname: string, limitBytes: number)
   return trace
 }
 
-/** Length of the header section with the CRLF of its last field; the whole message when no empty line ends it. */
+/** Length of the header section with the CRLF of its last field; of the whole message without an empty line. */
 export function headerLength(message: Buffer): number {
   if (message.length >= 2 && message[0] === CR && message[1] === LF) return 0
   const end = message.indexOf('\r\n\r\n')
@@ -152,12 +152,12 @@ export type ReceivedFieldValues = {
   /** RFC 3848: SMTP, ESMTP or ESMTPS. */
   protocol: string
   traceId: string
-  /** The only recipient, or null when there are several: one must not learn of the others (RFC 5321 section 7.2). */
+  /** The only recipient; null for several, since recipients must not learn of each other (RFC 5321 section 7.2). */
   recipient: string | null
   atMs: number
 }
 
-/** Our Received field (RFC 5321 section 4.4), with its line endings. */
+/** The Received field that this server adds (RFC 5321 section 4.4), with its line endings. */
 export function receivedField(reception: ReceivedFieldValues): Buffer {
   const { helo, clientAddress, hostname, protocol, traceId, recipient, atMs } = reception
   const literal = clientAddress.includes(':') ? `[IPv6:${clientAddress}]` : `[${clientAddress}]`
@@ -170,7 +170,7 @@ export function receivedField(reception: ReceivedFieldValues): Buffer {
   return Buffer.from(`${lines.join('\r\n')};\r\n\t${mailDate(atMs)}\r\n`)
 }
 
-/** A moment as RFC 5322 section 3.3 writes it, in UTC. */
+/** A time in UTC, in the format of RFC 5322 section 3.3. */
 export function mailDate(atMs: number): string {
   return new Date(atMs).toUTCString().replace('GMT', '+0000')
 }

@@ -1,4 +1,4 @@
-// What an instance tells the fleet about itself: Prometheus metrics, by the names the scaler and the dashboard read.
+// The instance's Prometheus metrics. The scaler and the dashboard read them by name.
 // Owns: names, labels and help texts. Counting never fails and never waits.
 import {
   ACCEPTED_METRIC,
@@ -13,13 +13,13 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { QueueStats } from './queue/entry.ts'
 import { QUEUE_PROBLEMS, type QueueProblem } from './queue/queue.ts'
 
-/** Why a message was refused. */
+/** Why a message was refused. Only the first three are demand: see smtp/refused-demand.ts. */
 export type RefusalReason =
-  // Another instance could have taken it: demand, see smtp/refused-demand.ts.
+  // Another instance could have accepted the message.
   | 'sessions'
   | 'backlog'
   | 'memory'
-  // Something is full or broken, which no instance mends: see FAULTS.
+  // The others, among them FAULTS: another instance would not help.
   | 'queue-full'
   | 'queue'
   | 'client-connections'
@@ -34,27 +34,27 @@ export type RefusalReason =
   | 'canary'
   | 'error'
 
-/** Refusals for these reasons alarm and hold capacity. They are no demand: no instance helps. */
+/** Refusals for these reasons raise an alarm and prevent scale-in. They are no demand: more instances do not help. */
 const FAULTS: ReadonlySet<RefusalReason> = new Set(['queue-full', 'queue', 'routes-unavailable', 'error'])
 
-/** Whether `reason` is a fault of ours that no instance mends. */
+/** Whether `reason` is a fault of the service that more instances do not mend. */
 export function isFault(reason: RefusalReason): boolean {
   return FAULTS.has(reason)
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** Seconds from accepting to forwarding: 50 ms steps where a healthy fleet lives, minutes where a storm does. */
+/** Seconds from accepting to forwarding: fine steps for a healthy fleet, coarse ones for a retry storm. */
 const FORWARD_DELAY_SECONDS = [
   0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400, 86_400,
 ]
 
-/** A commit on a fast disk takes 1 ms; after 5 s senders are told to come back. */
+/** A commit on a fast disk takes 1 ms. After 5 s the server answers 451. */
 const COMMIT_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30]
 
 /**
  * Creates the instance's metrics in a registry of their own.
- * @param queueStats asked at each scrape; null leaves the last values, a failure counts an error as well.
+ * @param queueStats called at each scrape. After null or a failure the last values stay; a failure counts as an error.
  */
 export function createMetrics(queueStats: () => QueueStats | null | Promise<QueueStats | null>) {
   const registry = new Registry()
@@ -63,16 +63,16 @@ export function createMetrics(queueStats: () => QueueStats | null | Promise<Queu
   const setQueue = createQueueGauges([registry])
   const forwardDelay = new Histogram({
     name: 'mailfleet_forward_delay_seconds',
-    help: 'From the 250 given to the 250 got, one a destination.',
+    help: 'Seconds from our 250 to the 250 of the destination, one a destination.',
     buckets: FORWARD_DELAY_SECONDS,
     registers: [registry],
   })
   const commits = createCommitHistograms([registry])
   collectDefaultMetrics({ register: registry })
-  /** Run before each scrape, for figures that are cheaper to count then than to keep. */
+  /** Callbacks that set gauges right before each scrape. */
   const beforeScrape: (() => void)[] = []
 
-  /** The exposition text, with the shared queue's figures as they are now. */
+  /** The exposition text, with the shared queue's current figures. */
   async function scrape(): Promise<{ contentType: string; text: string }> {
     for (const update of beforeScrape) update()
     try {
@@ -91,7 +91,7 @@ function createCounters(registers: Registry[]) {
   const counters = {
     accepted: new Counter({
       name: ACCEPTED_METRIC,
-      help: 'Messages given a 250.',
+      help: 'Messages answered 250.',
       registers,
     }),
     refused: new Counter({
@@ -102,17 +102,17 @@ function createCounters(registers: Registry[]) {
     }),
     refusedDemand: new Counter({
       name: REFUSED_FOR_LOAD_METRIC,
-      help: 'Messages refused that another instance could have taken; each counts once a window. This is demand.',
+      help: 'Refused messages that another instance could have accepted; each counts once a window. This is demand.',
       registers,
     }),
     refusedFaults: new Counter({
       name: REFUSED_FOR_FAULT_METRIC,
-      help: 'Refusals because something is full or broken. They hold the number of instances.',
+      help: 'Refusals because something is full or broken. They prevent scale-in.',
       registers,
     }),
     deliveries: new Counter({
       name: 'mailfleet_deliveries_total',
-      help: 'Outcomes of delivery attempts, one a destination.',
+      help: 'Results of delivery attempts, one a destination.',
       labelNames: ['result'] as const,
       registers,
     }),
@@ -123,24 +123,24 @@ function createCounters(registers: Registry[]) {
     }),
     clockSteps: new Counter({
       name: 'mailfleet_clock_steps_total',
-      help: 'Steps of the wall clock of a second or more, by direction.',
+      help: 'Wall clock steps of a second or more, by direction.',
       labelNames: ['direction'] as const,
       registers,
     }),
     errors: new Counter({
       name: 'mailfleet_errors_total',
-      help: 'Unexpected errors that were answered with a 4xx or a later attempt, by where they happened.',
+      help: 'Unexpected errors, by place. Each led to a 4xx reply or to a retry.',
       labelNames: ['where'] as const,
       registers,
     }),
     routesReloads: new Counter({
       name: 'mailfleet_routes_reloads_total',
-      help: 'Loads of the routes; after "broken" or "unavailable" the last good table stays in use.',
+      help: 'Route loads by result; after "broken" or "unavailable" the last good table stays in use.',
       labelNames: ['result'] as const,
       registers,
     }),
   }
-  // Series that exist from the start: a rate over a counter that appears late misses its first event.
+  // Create these series at start: a rate over a counter that appears late misses its first event.
   for (const result of ['delivered', 'deferred', 'failed']) counters.deliveries.inc({ result }, 0)
   for (const reason of ['sessions', 'backlog', 'memory', 'queue-full'] as const)
     counters.refused.inc({ reason }, 0)
@@ -154,7 +154,7 @@ function createGauges(registers: Registry[]) {
     smtpConnections: gauge('mailfleet_smtp_connections', 'Open SMTP connections.'),
     smtpTransactions: gauge(
       'mailfleet_smtp_transactions',
-      'SMTP transactions between MAIL and their last reply.',
+      'SMTP transactions between MAIL and the last reply.',
     ),
     deliveriesInProgress: gauge(
       'mailfleet_deliveries_in_progress',
@@ -164,11 +164,11 @@ function createGauges(registers: Registry[]) {
   }
 }
 
-/** @returns what sets it */
+/** @returns the function that sets the gauge. */
 function problemGauge(registers: Registry[]): (problem: QueueProblem | null) => void {
   const gauge = new Gauge({
     name: 'mailfleet_queue_problem',
-    help: 'Whether the storage of this instance has the problem that "reason" names.',
+    help: '1 while the queue storage of this instance has the problem "reason", else 0.',
     labelNames: ['reason'] as const,
     registers,
   })
@@ -185,25 +185,25 @@ function createCommitHistograms(registers: Registry[]) {
   return {
     commitTime: histogram(
       'mailfleet_queue_commit_seconds',
-      'One transaction of the embedded queue, from asking for the lock to stable storage.',
+      'Seconds of one transaction of the embedded queue, from the lock request to stable storage.',
     ),
     lockWait: histogram(
       'mailfleet_queue_lock_wait_seconds',
-      'How long a transaction of the embedded queue waited for the lock that all processes write under.',
+      'Seconds that a transaction of the embedded queue waited for the write lock that all processes share.',
     ),
   }
 }
 
-/** Gauges of the shared queue; returns what sets them. */
+/** Creates the gauges of the shared queue. @returns the function that sets them. */
 function createQueueGauges(registers: Registry[]): (stats: QueueStats) => void {
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers })
   const ready = gauge(QUEUE_READY_METRIC, 'Entries of the shared queue that are due and not leased.')
   const inFlight = gauge(QUEUE_IN_FLIGHT_METRIC, 'Entries of the shared queue that are leased.')
   const deferred = gauge(QUEUE_DEFERRED_METRIC, 'Entries of the shared queue that are due later.')
-  const oldest = gauge(QUEUE_OLDEST_READY_METRIC, 'For how long the oldest ready entry has been due.')
+  const oldest = gauge(QUEUE_OLDEST_READY_METRIC, 'Seconds since the oldest ready entry became due.')
   const unknown = gauge(
     'mailfleet_queue_unknown_version',
-    'Entries written by a release this one does not know.',
+    'Entries of a version that this release does not know.',
   )
   const bytes = gauge('mailfleet_queue_bytes', 'Bytes of message bodies in the shared queue.')
   return (stats) => {

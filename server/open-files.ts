@@ -1,16 +1,16 @@
-// Whether the process may open as many files as its limits need. Owns: the sum and the check at start. Fails with
-// InputError: a server that ran out of descriptors in a storm could accept neither clients nor its own files.
+// Checks at start that RLIMIT_NOFILE allows as many open files as the configured limits need. Fails with InputError:
+// a server without descriptors could accept no client and open none of its own files.
 import { readFileSync } from 'node:fs'
 import { InputError } from '../input/problems.ts'
 import type { Config } from './config/schema.ts'
 
-/** Admin connections (64), the queue's files, routes, log, DNS, and clients that are being told 421. */
+/** Admin connections (64), the queue's files, routes, log, DNS, and clients that are being answered 421. */
 const OTHER_FILES = 200
 
-/** A delivery's connection, and an idle one that is kept for the next message. */
+/** The connection of a delivery, and an idle connection kept for the next message. */
 const FILES_PER_DELIVERY = 2
 
-/** Most files this process may have open: RLIMIT_NOFILE. Node raises the soft limit to the hard one as it starts. */
+/** RLIMIT_NOFILE of this process. Node raises the soft limit to the hard limit as it starts. */
 export function openFilesLimit(limits = readFileSync('/proc/self/limits', 'utf8')): number {
   const found = /^Max open files\s+(\S+)/m.exec(limits)?.[1]
   return found === undefined || found === 'unlimited' ? Infinity : Number(found)

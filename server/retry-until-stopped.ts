@@ -1,12 +1,11 @@
-// Trying until it works: what an instance does while something it cannot start without does not answer yet.
-// Owns: the pauses, the log line of each failure, and ending at once when the process is told to stop. Bad input is no
-// outage: an InputError is passed on.
+// Retries a start-up dependency until it answers or the process is told to stop. Owns: the back-off and the log line
+// of each failure. Throws StoppedError after a stop, and passes an InputError on: retrying cannot mend bad input.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InputError } from '../input/problems.ts'
 import { awsErrorFields } from './aws/errors.ts'
 import type { Log } from './log.ts'
 
-/** The process was told to stop while it waited. */
+/** The process was told to stop during start-up. */
 export class StoppedError extends Error {
   override readonly name = 'StoppedError'
 }
@@ -17,14 +16,14 @@ export type StopContext = {
   signal: AbortSignal
 }
 
-/** Doubling from a quarter of a second: a network comes up within one; a service under load is asked 12 times a minute. */
+/** The pause doubles from 250 ms, since a network comes up within a second. A service under load gets 12 calls a minute. */
 const FIRST_PAUSE_MS = 250
 const MAX_PAUSE_MS = 5_000
 
 /**
- * Makes attempts, for ever, until one works. Each failure is a `waiting` line in the log.
- * @param what is waited for, as the log calls it
- * @throws {InputError} the attempt's own. @throws {StoppedError} when the process is told to stop first.
+ * Calls `attempt` until it succeeds. Each failure writes a `waiting` line to the log.
+ * @param what the dependency's name in the log
+ * @throws {InputError} from the attempt. @throws {StoppedError} if the process is told to stop first.
  */
 export async function retryUntilStopped<T>(
   what: string,

@@ -1,29 +1,28 @@
-// The clients of AWS that an instance uses. Owns: where they send to, how long they wait, how often they try.
-// The SDK is loaded when the first client of its kind is asked for: an instance that uses none does not pay for it.
-// Credentials come from the SDK's own chain, on an instance from its metadata. A call fails with the SDK's error within
-// maxAttempts times the time-outs, and the pauses between the attempts (the SDK's: 20 s each at most).
+// Creates the AWS clients of an instance, and loads the SDK on the first use. Owns: endpoints, timeouts, attempts.
+// A call fails with the SDK's error, at the latest after maxAttempts timeouts and the SDK's pauses (at most 20 s each).
+// Credentials come from the SDK's default chain; on an instance that is its metadata.
 import type { Config } from '../config/schema.ts'
 
 export type AwsSettings = Config['aws']
 
 export type AwsClientOptions = {
-  /** Seconds that the service may take before it answers, by what it was asked: a long poll. Default 0. */
+  /** Duration of a long poll, added to `answerSeconds`. Default 0. */
   waitSeconds?: number
-  /** Seconds that the service may take besides. Default 10. */
+  /** Seconds until the service must answer. Default 10. */
   answerSeconds?: number
-  /** Seconds that a call may take to send and to be answered, as long as something moves. Default: the two above. */
+  /** Seconds for the whole call while bytes still flow. Default: the sum of the two above. */
   callSeconds?: number
-  /** Times a call is tried in all. Default 3, the SDK's own. */
+  /** Attempts in all. Default 3, as the SDK's. */
   maxAttempts?: number
 }
 
-/** A SYN is repeated after 1 s: two of them may be lost. */
+/** The kernel repeats a SYN after 1 s, so that two of them may be lost. */
 const CONNECT_MS = 3_000
 
-/** For the head of an answer, and between two pieces of it. The services answer within a second or have a bad day. */
+/** For the head of an answer, and between two of its pieces. A healthy service answers within a second. */
 const ANSWER_SECONDS = 10
 
-/** DynamoDB is asked while leases run: three tries have to fit into the half minute that one lasts. */
+/** DynamoDB is called while a lease of 30 s runs. Three attempts must fit into it. */
 const DYNAMO_ANSWER_SECONDS = 5
 
 export async function sqsClient(aws: AwsSettings, options: AwsClientOptions = {}) {
@@ -31,7 +30,7 @@ export async function sqsClient(aws: AwsSettings, options: AwsClientOptions = {}
   return new SQSClient(common(aws, aws.endpoints.sqs, options))
 }
 
-/** With an endpoint of its own, the bucket is part of the path: its name is in no DNS. */
+/** With a configured endpoint the bucket is part of the path, since DNS does not have its name. */
 export async function s3Client(aws: AwsSettings, options: AwsClientOptions = {}) {
   const { S3Client } = await import('@aws-sdk/client-s3')
   const { s3 } = aws.endpoints
@@ -64,7 +63,7 @@ function common({ region }: AwsSettings, endpoint: string | undefined, options: 
     requestHandler: {
       connectionTimeout: CONNECT_MS,
       requestTimeout: options.callSeconds === undefined ? silenceMs : 1_000 * options.callSeconds,
-      // Without it a late answer is a warning on the console.
+      // Without this option the SDK only prints a warning.
       throwOnRequestTimeout: true,
       socketTimeout: silenceMs,
     },

@@ -1,5 +1,5 @@
-// What a process must know before it serves: its configuration, its region, its secrets. Owns: the order in which it
-// learns them. Fails with InputError; what does not answer yet is waited for, until the process is told to stop.
+// Reads the configuration, then adds the region and the secrets. Owns: the order of these steps. Fails with InputError;
+// a service that does not answer is retried until the process is told to stop.
 import { createMetadata, ENDPOINT_VARIABLE, type Metadata } from '../fleet/metadata.ts'
 import type { Config } from './schema.ts'
 import { loadConfig, loadInstanceConfig, type LoadedConfig } from './load.ts'
@@ -10,10 +10,10 @@ import { retryUntilStopped, type StopContext } from '../retry-until-stopped.ts'
 import { fillSecrets } from './secrets.ts'
 import { checkSrsAlignment } from './srs-alignment.ts'
 
-/** A file, or whatever this machine was started with. */
+/** A configuration file, or this machine's systemd credential or user data. */
 export type ConfigSource = { file: string } | 'instance'
 
-/** @throws {InputError} all problems at once. @throws {StoppedError} */
+/** Reads and checks the configuration. @throws {InputError} with every problem. @throws {StoppedError} */
 export async function readConfig(source: ConfigSource, context: StopContext): Promise<LoadedConfig> {
   const loaded = source === 'instance' ? await loadInstanceConfig(context) : loadConfig(source.file)
   const { hostname, srs } = loaded.config
@@ -24,8 +24,8 @@ export async function readConfig(source: ConfigSource, context: StopContext): Pr
 }
 
 /**
- * Fills in what the configuration leaves to the instance's metadata and to SSM.
- * @throws {InputError} for a secret that will not do. @throws {StoppedError}
+ * Adds the values that the configuration leaves to the instance metadata and to SSM.
+ * @throws {InputError} for an unusable secret. @throws {StoppedError}
  */
 export async function completeConfig(loaded: LoadedConfig, context: StopContext): Promise<LoadedConfig> {
   const { config } = loaded
@@ -36,7 +36,7 @@ export async function completeConfig(loaded: LoadedConfig, context: StopContext)
     process.env['AWS_REGION'] ??
     (await regionOf(createMetadata(config.aws.endpoints.metadata), context))
   const settled = { ...loaded, config: { ...config, aws: { ...config.aws, region } } }
-  void sayMissingCredentials(settled.config, context.log)
+  void logMissingCredentials(settled.config, context.log)
   return fillSecrets(settled, context)
 }
 
@@ -45,7 +45,7 @@ function usesAws({ queue, routes, srs, tls, fleet }: Config): boolean {
   return queue.engine === 'aws' || routes.kind === 's3' || parameters || fleet !== undefined
 }
 
-/** The SDK's credentials come from the same metadata service, and without a token it asks for none. */
+/** Points the SDK's credential provider at the same metadata service. IMDSv1 stays off: no fallback without a token. */
 function prepareSdk({ aws }: Config): void {
   process.env['AWS_EC2_METADATA_V1_DISABLED'] ??= 'true'
   const { metadata } = aws.endpoints
@@ -64,8 +64,8 @@ async function regionOf(metadata: Metadata, context: StopContext): Promise<strin
   )
 }
 
-/** One sentence at start, whatever else the missing credentials will make fail. They may come later. */
-async function sayMissingCredentials({ aws }: Config, log: Log): Promise<void> {
+/** Logs one line if the instance has no credentials at start. The server goes on: they may come later. */
+async function logMissingCredentials({ aws }: Config, log: Log): Promise<void> {
   const { ssmClient } = await import('../aws/clients.ts')
   const client = await ssmClient(aws)
   try {

@@ -1,6 +1,5 @@
-// The configuration as a process gets it: read, checked, and with the files it names. Owns: where it comes from.
-// Fails with InputError, all problems at once, before anything has been opened or written. A metadata service that does
-// not answer yet is waited for.
+// Reads and checks the configuration and the TLS files that it names. Owns: where the configuration comes from. Fails
+// with InputError, which lists every problem, before it opens or writes anything. Retries a silent metadata service.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
@@ -9,27 +8,26 @@ import { checkConfig, type Config } from './schema.ts'
 import { createMetadata } from '../fleet/metadata.ts'
 import { retryUntilStopped, type StopContext } from '../retry-until-stopped.ts'
 
-/** Key and certificate in PEM, read at start so that a missing one is a bad config, not a failed handshake. */
+/** Key and certificate in PEM, read at start: a missing file is a configuration error, not a failed handshake. */
 export type TlsFiles = { key: Buffer; cert: Buffer }
 
-/** `tls` is null without TLS, and while its key is still to be had from SSM. */
+/** `tls` is null without TLS, and until the key has been read from SSM. */
 export type LoadedConfig = { config: Config; tls: TlsFiles | null }
 
-/** The name of the systemd credential that an image's boot can be given. */
+/** Name of the systemd credential with the configuration. */
 const CREDENTIAL = 'mailfleet.config'
 
 /**
- * Reads and checks the configuration in `file` (JSON or YAML), and the TLS files it names.
- * @throws {InputError} naming every key that does not fit and every file that cannot be read.
+ * Reads and checks the configuration in `file` (JSON or YAML), and its TLS files.
+ * @throws {InputError} with every invalid key and every unreadable file.
  */
 export function loadConfig(file: string): LoadedConfig {
   return load(file, readInput(file))
 }
 
 /**
- * The configuration that this machine was started with: the systemd credential `mailfleet.config`, else the instance's
- * user data.
- * @throws {InputError} as {@link loadConfig}; also if there is neither. @throws {StoppedError}
+ * Reads the configuration from the systemd credential `mailfleet.config`, else from the instance's user data.
+ * @throws {InputError} as {@link loadConfig}, or if there is neither. @throws {StoppedError}
  */
 export async function loadInstanceConfig(context: StopContext): Promise<LoadedConfig> {
   const { CREDENTIALS_DIRECTORY } = process.env
@@ -68,7 +66,7 @@ function load(name: string, value: unknown): LoadedConfig {
   return { config, tls: files }
 }
 
-/** What is wrong with a key and its certificate; nothing of either is shown. */
+/** The problems of a key and its certificate. Their content is never printed. */
 export function keyProblems(files: TlsFiles): Problem[] {
   try {
     createSecureContext(files)

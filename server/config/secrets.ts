@@ -1,8 +1,6 @@
-// Secrets from SSM: the SRS secrets, the TLS key and its certificate, put where a configuration with files has them.
-// Owns: that nothing is served without them, and that the SRS secrets are read again while the server runs, so that they
-// can be rotated. At start, a store that does not answer, a role that may not read it and a parameter that is not there yet
-// are waited for; a value that will not do is an InputError that does not show it. Later, each of these is logged and
-// changes nothing: the last good secrets stay.
+// Reads the SRS secrets, the TLS key and its certificate from SSM, and polls the SRS secrets so that they can be rotated.
+// At start, a failed read is retried; an unusable value is an InputError that does not print it.
+// Later, both are logged and the last good secrets stay.
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { checkInput, InputError } from '../../input/problems.ts'
@@ -12,16 +10,16 @@ import { keyProblems, type LoadedConfig } from './load.ts'
 import { retryUntilStopped, type StopContext } from '../retry-until-stopped.ts'
 import { SrsSecrets } from './srs.ts'
 
-/** Reads a parameter's value. @throws the SDK's error. */
+/** Reads a parameter's value. @throws the SDK's error */
 type Read = (name: string) => Promise<string>
 
-/** Decrypted reads of one parameter: SSM allows 40 a second, this asks for one a minute and instance. */
+/** SSM allows 40 GetParameter calls a second; this makes one a minute and instance. */
 const POLL_MS = 60_000
 
 /**
- * Fills in what `loaded` names by SSM parameters; what has none stays as it is. The SRS secrets of the result are a getter:
- * it gives those that were read last, until `context` ends.
- * @throws {InputError} for a value that is no secret, or no key. @throws {StoppedError}
+ * Reads the SSM parameters that `loaded` names, and adds their values. The result's SRS secrets are a getter, which
+ * returns the secrets read last.
+ * @throws {InputError} for an invalid secret or key. @throws {StoppedError}
  */
 export async function fillSecrets(loaded: LoadedConfig, context: StopContext): Promise<LoadedConfig> {
   const { config } = loaded
@@ -46,7 +44,7 @@ export async function fillSecrets(loaded: LoadedConfig, context: StopContext): P
   return { config: filled, tls }
 }
 
-/** A client for as long as the process runs. */
+/** Creates an SSM client that is destroyed when the process stops. */
 async function reader(aws: AwsSettings, signal: AbortSignal): Promise<Read> {
   const { GetParameterCommand } = await import('@aws-sdk/client-ssm')
   const client = await ssmClient(aws)
@@ -60,7 +58,7 @@ async function reader(aws: AwsSettings, signal: AbortSignal): Promise<Read> {
 type SrsSettings = LoadedConfig['config']['srs']
 type Followed = SrsSettings & { secretsParameter: string }
 
-/** @returns the settings with the secrets that were read last; do not copy them by a spread. */
+/** @returns settings whose `secrets` getter returns the secrets read last. A spread would copy the value. */
 function followSecrets(settings: Followed, read: Read, { log, signal }: StopContext): SrsSettings {
   const { secretsParameter, secretsPollMs = POLL_MS } = settings
   let { secrets } = settings
@@ -69,7 +67,7 @@ function followSecrets(settings: Followed, read: Read, { log, signal }: StopCont
     try {
       const found = secretLines(secretsParameter, await read(secretsParameter))
       if (found.join('\n') === secrets.join('\n')) return
-      // The first signs: how many there are and whether that one is new is all that may be told.
+      // Log no secret: only their number, and whether the first one, which signs, has changed.
       log('secrets-changed', { secrets: found.length, signsWithAnother: found[0] !== secrets[0] })
       secrets = found
     } catch (error) {
@@ -93,7 +91,7 @@ function followSecrets(settings: Followed, read: Read, { log, signal }: StopCont
   }
 }
 
-/** One secret a line; the first signs. */
+/** One secret a line. The first secret signs. */
 function secretLines(name: string, value: string): string[] {
   const secrets = value
     .split('\n')

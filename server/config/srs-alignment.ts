@@ -1,6 +1,6 @@
-// Refuses an SRS domain under the organisational domain of one of our own domains: SPF passes for every forwarded
-// message, so that with relaxed alignment anyone's forwarded message would pass DMARC for that domain too.
-// Owns: when the public suffix list has to be asked. Fails with InputError.
+// Refuses an SRS domain in the organisational domain of one of our own domains. SPF passes for every forwarded message.
+// With relaxed alignment, any sender's forwarded message would then pass DMARC for our domain.
+// Owns: when to load the public suffix list. Fails with InputError.
 import { InputError } from '../../input/problems.ts'
 
 const KEYS = { domain: 'srs.domain', acknowledged: 'srs.acknowledgeAligned' }
@@ -8,8 +8,8 @@ const KEYS = { domain: 'srs.domain', acknowledged: 'srs.acknowledgeAligned' }
 type SrsNames = { domain: string; acknowledgeAligned?: string | undefined }
 
 /**
- * @param place what is refused: a configuration, or the routes that it goes with
- * @throws {InputError} if the SRS domain is aligned with one of `names`, and that is not acknowledged.
+ * @param place the configuration or routes that the error names
+ * @throws {InputError} if the SRS domain is aligned with one of `names` and the configuration does not acknowledge it.
  */
 export async function checkSrsAlignment(
   place: string,
@@ -18,7 +18,7 @@ export async function checkSrsAlignment(
 ): Promise<void> {
   const { domain, acknowledgeAligned: acknowledged } = srs
   const ending = lastLabels(domain)
-  // An organisational domain has two labels or more: names whose last two differ share none.
+  // An organisational domain has at least two labels. Names with different last two labels share none.
   const near = [...names].filter((name) => name === domain || lastLabels(name) === ending)
   if (near.length === 0 && acknowledged === undefined) return
   const { alignmentProblem } = await import('../../input/aligned-domains.ts')

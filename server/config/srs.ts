@@ -1,9 +1,8 @@
-// The settings of SRS: the schema of the configuration's key `srs`. Pure.
-// Owns: how long a secret must be, and where it may come from.
+// The schema of the configuration's key `srs`. Owns: the length of a secret and where secrets come from. Pure.
 import * as v from 'valibot'
 import { DAY_MS, fullHostName, milliseconds, ssmParameter } from './values.ts'
 
-/** 128 bits even when the secret is written in hexadecimal. */
+/** Even in hexadecimal, 32 characters hold 128 bits. */
 const SECRET_CHARS = 32
 
 const secret = v.pipe(
@@ -14,22 +13,19 @@ const secret = v.pipe(
 
 const someSecrets = v.pipe(v.array(secret), v.maxLength(10, 'at most 10 secrets'))
 
-/** The first signs, all verify. */
+/** The first secret signs; all secrets verify. */
 export const SrsSecrets = v.pipe(someSecrets, v.minLength(1, 'at least one secret'))
 
-/** The domain of rewritten reverse paths, and what signs them. */
+/** The domain of rewritten reverse paths, and the secrets that sign them. */
 export const SrsSettings = v.pipe(
   v.strictObject({
     domain: fullHostName,
-    /** The organisational domain that `domain` shares with domains of ours, named by someone who knows the risk. */
     acknowledgeAligned: v.optional(fullHostName),
     secrets: v.optional(someSecrets),
-    /** SSM parameter (SecureString) with the secrets, one a line. */
     secretsParameter: v.optional(ssmParameter),
-    /** How often the parameter is read again. Default a minute. */
     secretsPollMs: v.optional(milliseconds(50, DAY_MS)),
   }),
-  // Told of 'secrets', whose value no error message repeats.
+  // Reported under `secrets`: error messages never print its value.
   v.forward(
     v.partialCheck(
       [['secrets'], ['secretsParameter']],

@@ -1,4 +1,4 @@
-// What settings are made of: numbers with units and bounds, names, paths, ports. Pure. Owns: the sentences of their errors.
+// Schemas of single settings: numbers with unit and bounds, names, paths, ports. Owns: the texts of their errors. Pure.
 import * as v from 'valibot'
 import { isFullName, parseAddress } from '../address.ts'
 
@@ -8,7 +8,7 @@ export const MINUTE_MS = 60 * SECOND_MS
 export const HOUR_MS = 60 * MINUTE_MS
 export const DAY_MS = 24 * HOUR_MS
 
-/** A whole number of something within bounds; `unit` completes the sentence of the error. */
+/** A whole number of `unit`, within bounds. */
 export function countOf(unit: string, least: number, most: number) {
   return wholeNumber(`a whole number of ${unit}, ${least} to ${most}`, least, most)
 }
@@ -27,7 +27,7 @@ export function absolutePath(what: string) {
   return v.pipe(v.string(expected), v.startsWith('/', expected), v.maxLength(4096, expected))
 }
 
-/** 0 takes a free one; the log says which. */
+/** With port 0 the kernel picks a free port; the log names it. */
 export const tcpPort = wholeNumber('a TCP port, 0 to 65535', 0, 65_535)
 export const milliseconds = (least: number, most: number) => countOf('milliseconds', least, most)
 export const fullHostName = v.pipe(
@@ -45,7 +45,7 @@ export const hostOrAddress = v.pipe(
   v.maxLength(253, 'a host name or IP address'),
 )
 
-/** A name or address of something on AWS, which AWS checks further. */
+/** A name on AWS. Only its length is checked here. */
 export const text = (what: string) => v.pipe(v.string(what), v.nonEmpty(what), v.maxLength(2_048, what))
 export const httpUrl = v.pipe(
   v.string(),

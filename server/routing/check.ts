@@ -1,11 +1,11 @@
-// Whether a routes table goes with the rest of the configuration. Owns: the rules that need both.
-// Fails with InputError: at the start the table is refused, later the last good table stays in force.
+// Checks a routes table against the configuration. Owns: the rules that need both.
+// Fails with InputError: at start the server exits, later the last good table stays in use.
 import { InputError } from '../../input/problems.ts'
 import type { Config } from '../config/schema.ts'
 import { checkSrsAlignment } from '../config/srs-alignment.ts'
 import { resolveRecipient, roleMailbox, type Routes } from './table.ts'
 
-/** @throws {InputError} if the SRS domain is aligned with a routed domain, or no mailbox is behind `postmaster`. */
+/** @throws {InputError} if DMARC aligns the SRS domain with a routed domain, or `postmaster` leads to no mailbox. */
 export async function checkRoutes(
   place: string,
   routes: Routes,
@@ -19,7 +19,7 @@ export async function checkRoutes(
   throw new InputError(place, [
     {
       key: `domains.${postmaster.domain}.aliases`,
-      found: 'no such alias, or one that leads nowhere',
+      found: 'no such alias, or an alias without a mailbox',
       expected,
     },
   ])

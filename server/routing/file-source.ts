@@ -1,6 +1,5 @@
-// Routes from a file, taken up again whenever it changes, without a restart.
-// Owns: noticing a change (atomic rename or edit in place) and keeping the last good table when the new one is
-// broken. Fails at start only, by InputError; afterwards a broken or missing file is reported and changes nothing.
+// Loads routes from a file, and reloads them when the file changes by a rename or an edit in place.
+// Fails with InputError at start only. Later, a broken or missing file is reported and the last good table stays in use.
 import { constants, type Stats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { InputError } from '../../input/problems.ts'
@@ -8,31 +7,29 @@ import { loadRoutes } from './load.ts'
 import { MAX_ROUTES_BYTES, routesTooLarge } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
-/** What answers "which routes hold now". `null`: none were ever loaded, so nobody can say an alias is unknown. */
+/** `current` returns the routes in use, or null if none were ever loaded: then no alias can be called unknown. */
 export type RouteSource = { current: () => Routes | null; close: () => void }
 
-/** `broken`: there is a table, and it will not do. `unavailable`: there may be one, and it cannot be had now. */
+/** `broken`: the table is invalid. `unavailable`: the table could not be read. */
 export type ReloadReport =
   { result: 'loaded'; domains: number } | { result: 'broken' | 'unavailable'; error: string }
 
-/** Whether the routes from `place` go with the rest of the configuration. @throws {InputError} if not. */
+/** Checks the routes from `place` against the configuration. @throws {InputError} if they do not fit. */
 export type RoutesCheck = (place: string, routes: Routes) => Promise<void>
 
 type FileSourceOptions = {
   file: string
-  /** How often the file is looked at. A change is taken up once the file has stayed the same for one such period. */
+  /** Time between two polls of the file. A change is loaded once the file has stayed the same for one such period. */
   pollMs: number
-  /** Throws InputError for routes that do not go with the configuration. */
   check: RoutesCheck
-  /** Told of every load after the first. */
+  /** Called after every load but the first. */
   onReload: (report: ReloadReport) => void
 }
 
 /**
- * Loads the routes and follows the file. Polling, since it also sees what a rename, a bind mount or a network file
- * system does; and a file seen twice the same is not in the middle of being written, so a half-written table that
- * happens to parse is never used.
- * @throws {InputError} when the file is missing or broken now.
+ * Loads the routes and polls the file for changes. Polling also sees renames, bind mounts and network file systems. A
+ * change is loaded when two polls see the same file, so that a half-written table is never used.
+ * @throws {InputError} when the file is missing or broken at start.
  */
 export async function openFileSource({
   file,
@@ -85,7 +82,7 @@ export async function openFileSource({
   }
 }
 
-/** Opened without blocking: a fifo that nobody writes to would otherwise hold the reader for ever. */
+/** Opens the file without blocking: opening a fifo without a writer would block for ever. */
 async function readBytes(file: string): Promise<Uint8Array> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw unreadable(file, (cause as NodeJS.ErrnoException).code ?? 'an error')
@@ -109,7 +106,7 @@ function kindOf(about: Stats): string {
   return about.isFIFO() ? 'a fifo' : 'a device'
 }
 
-/** What changes when a file's content may have: its identity, size and times. 'missing' when it cannot be seen. */
+/** A text that changes with the file's identity, size or times; 'missing' when stat fails. */
 async function markOf(file: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })

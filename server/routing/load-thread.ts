@@ -1,26 +1,26 @@
-// Both ends of the thread that parses a large routes table, so that mail goes on beside it.
-// Owns: the thread, the memory it may use, and handing its table over in parts. Fails with InputError, also when the
-// thread dies. One file is both ends, because a bundle keeps it as a file of its own only if one import() names it.
+// Parses a large routes table on a worker thread, so that the main thread goes on serving mail. Owns: the thread and
+// its memory limit. Fails with InputError, also when the thread dies.
+// This file holds both ends: the bundle keeps it as a file of its own only if one import() names it.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { InputError, type Problem } from '../../input/problems.ts'
 import type { Address } from '../address.ts'
 import { parseRoutesText } from './routes-text.ts'
 import type { Routes } from './table.ts'
 
-/** Aliases in one message: few, since other work waits while the main thread takes them over. */
+/** Aliases in one message. Other work waits while the main thread adds them to its table. */
 const PART_ALIASES = 500
 
-/** 32 MiB of JSON with 2,000,000 short aliases load within it. Node may end the whole process at a limit, so it has room. */
+/** 32 MiB of JSON with 2,000,000 short aliases fit. Near the limit Node may end the whole process, so it is ample. */
 const HEAP_MB = 1_024
 
 type Part = { domain: string; aliases: [alias: string, mailboxes: readonly Address[]][] }[]
 
-/** The thread's answers. It sends the next part when asked: queued messages would all be read in one turn. */
+/** A message from the thread. It sends each part on request: the main thread would read queued parts in one turn. */
 type WorkerMessage = { parts: Part } | { done: true } | { problems: readonly Problem[] }
 
 type Task = { routesName: string; bytes: Uint8Array }
 
-/** As {@link parseRoutesText}, on a thread. @throws {InputError} or the reason of `signal`, which ends the thread. */
+/** {@link parseRoutesText} on a thread, which `signal` ends. @throws {InputError} or the signal's reason */
 export async function loadRoutesOnThread(
   name: string,
   bytes: Uint8Array,
@@ -58,8 +58,8 @@ function died(name: string, error: Error): InputError {
   const { code } = error as NodeJS.ErrnoException
   const found =
     code === 'ERR_WORKER_OUT_OF_MEMORY'
-      ? `one that needs more than ${HEAP_MB} MB of memory`
-      : `one at which the parser stopped (${code ?? error.name})`
+      ? `a table that needs more than ${HEAP_MB} MB of memory`
+      : `a table that ended the parser (${code ?? error.name})`
   return new InputError(name, [{ key: '', found, expected: 'a routes table' }], { cause: error })
 }
 
@@ -71,7 +71,7 @@ function addPart(routes: Map<string, Map<string, readonly Address[]>>, part: Par
   }
 }
 
-/** The table in parts of at most {@link PART_ALIASES} aliases, or as many empty domains. */
+/** Splits the table into parts of at most {@link PART_ALIASES} aliases and domains together. */
 export function* splitRoutes(routes: Routes): Generator<Part, void> {
   let part: Part = []
   let room = PART_ALIASES
@@ -93,7 +93,7 @@ export function* splitRoutes(routes: Routes): Generator<Part, void> {
   if (part.length > 0) yield part
 }
 
-/** The thread's own end. An error that is not an InputError ends the thread, and the main thread hears of it. */
+/** Runs on the thread. An error other than InputError ends the thread; the main thread gets it as an 'error' event. */
 function answerOn(port: NonNullable<typeof parentPort>, { routesName, bytes }: Task): void {
   try {
     const parts = splitRoutes(parseRoutesText(routesName, Buffer.from(bytes).toString()))

@@ -1,5 +1,5 @@
-// Opens the routes that the configuration names. Owns: which source that is, and that every load is counted and logged.
-// The SDK is loaded only for S3.
+// Opens the routes that the configuration names. Owns: the choice of the source, and counting and logging of each load.
+// Loads the AWS SDK only for routes in S3.
 import { s3Client } from '../aws/clients.ts'
 import type { Config } from '../config/schema.ts'
 import type { Metrics } from '../metrics.ts'
@@ -8,7 +8,7 @@ import { checkRoutes } from './check.ts'
 import { openFileSource, type ReloadReport, type RouteSource } from './file-source.ts'
 import type { Routes } from './table.ts'
 
-/** @throws {InputError} when a routes file is missing or broken now. */
+/** @throws {InputError} when a routes file is missing or broken at start. */
 export async function openRoutes(
   config: Pick<Config, 'routes' | 'aws' | 'srs' | 'hostname' | 'postmaster'>,
   metrics: Pick<Metrics, 'routesReloads'>,
@@ -22,6 +22,6 @@ export async function openRoutes(
   }
   if (routes.kind === 'file') return openFileSource({ ...routes, check, onReload })
   const { openS3Source } = await import('./s3-source.ts')
-  // One attempt: the next is a poll away.
+  // No retry: the next poll asks again.
   return openS3Source({ ...routes, client: await s3Client(aws, { maxAttempts: 1 }), check, onReload })
 }

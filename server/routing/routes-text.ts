@@ -1,22 +1,21 @@
-// The text of a routes table, wherever it is kept, turned into routes. Owns: how large it may be, how many problems one
-// error lists, and that no error repeats what is in it: it may be any file by mistake.
-// Fails with InputError, which names the place and what is wrong.
+// Parses the text of a routes table. Owns: its size limits, and how many problems one error lists.
+// Fails with InputError. No error prints the file's content: an operator may have named the wrong file.
 import { InputError, parseInput, type Problem } from '../../input/problems.ts'
 import { parseRoutes, type Routes } from './table.ts'
 
-/** 32 MiB of JSON, some 700,000 aliases, take a few seconds of a thread of their own. */
+/** 32 MiB of JSON hold some 700,000 aliases. A worker thread parses them in a few seconds. */
 export const MAX_ROUTES_BYTES = 33_554_432
 
-/** About 10 s of such a thread, see below. */
+/** A worker thread parses this much YAML in about 10 s. */
 const MAX_YAML_CHARS = 2_097_152
 
-/** From this size on JSON is read as JSON: as YAML, 1 MB takes seconds. */
+/** From this size on JSON.parse is tried first: the YAML parser takes seconds for 1 MB. */
 const LARGE_CHARS = 262_144
 
-/** Problems that one error lists. A table with the wrong separator has as many as it has aliases. */
+/** Most problems in one error. A table with a wrong separator has a problem in every alias. */
 const PROBLEMS_LISTED = 100
 
-/** Parses JSON or YAML that came from `name`. Smaller JSON is read as YAML, which notices a key given twice. */
+/** Parses JSON or YAML from `name`. Small JSON is parsed as YAML, since that parser reports duplicate keys. */
 export function parseRoutesText(name: string, text: string): Routes {
   try {
     return parseRoutes(name, parseText(name, text))
@@ -31,10 +30,10 @@ function listed(problems: readonly Problem[]): Problem[] {
   return more > 0 ? [...first, { key: '', found: `${more} more problems`, expected: 'none' }] : first
 }
 
-/** Keys that say where something is: below the one key of a routes table, or a place in the text. */
+/** Keys that an error may print: those below `domains`, or a line and column. */
 const PLACE = /^$|^domains(\.|$)|^line \d+, column \d+$/
 
-/** What may be said of what was found. */
+/** Found values that an error may print. */
 const HARMLESS = /^(nothing|this key|\d+)$/
 
 function withoutContent({ key, found, expected }: Problem): Problem {
@@ -53,7 +52,7 @@ function parseText(name: string, text: string): unknown {
   }
 }
 
-/** The error of a table of more than {@link MAX_ROUTES_BYTES}. */
+/** The error for a table that exceeds a size limit. */
 export function routesTooLarge(
   name: string,
   size: number,

@@ -1,6 +1,5 @@
-// Routes from an object in S3, taken up again whenever it changes: the table that all instances of a fleet share.
-// Owns: asking only for what has changed, and keeping the last good table through a broken edit or an outage. Never
-// fails: until the first table is there, nobody can say an alias is unknown (451), and it goes on asking.
+// Loads routes from an S3 object that all instances of a fleet share, and reloads them when it changes. Never fails: a
+// broken table or an outage is reported and the last good table stays in use. Before the first table, mail gets a 451.
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { InputError } from '../../input/problems.ts'
 import { awsErrorFields } from '../aws/errors.ts'
@@ -13,19 +12,19 @@ type S3SourceOptions = {
   client: S3Client
   bucket: string
   key: string
-  /** How often S3 is asked. While no table has been loaded, once a second or more often. */
+  /** Time between two polls. Before the first table it is at most a second. */
   pollMs: number
   check: RoutesCheck
-  /** Told of every table found, and of every time that S3 could not say. */
+  /** Called for every new table and every failed poll. */
   onReload: (report: ReloadReport) => void
 }
 
-/** An instance that has nothing yet asks more often than one that has an old table: it takes no mail until then. */
+/** An instance without a table polls more often, since it accepts no mail until it has one. */
 const FIRST_POLL_MS = 1_000
 
 /**
- * Starts following the object, without waiting for it. S3 replaces an object as a whole ("Amazon S3 data consistency
- * model"), so there is no half-written table to be careful of.
+ * Starts polling the object, and returns before the first answer. S3 replaces an object as a whole ("Amazon S3 data
+ * consistency model"), so a table is never half-written.
  */
 export async function openS3Source(options: S3SourceOptions): Promise<RouteSource> {
   const { client, bucket, key, pollMs, check, onReload } = options
@@ -33,7 +32,7 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
   const name = `s3://${bucket}/${key}`
   const closing = new AbortController()
   let routes: Routes | null = null
-  /** Of the last table seen, be it broken: that is reported once. */
+  /** ETag of the last table read. A broken table is reported once. */
   let etag: string | undefined
 
   async function look(): Promise<void> {
@@ -77,20 +76,20 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
   }
 }
 
-/** Whoever may not list a bucket is told that access is denied, too, when the object is not there (GetObject's 403). */
+/** Without the permission to list the bucket, GetObject answers 403 for a missing object as well. */
 function saidOf(error: unknown): string {
   const said = String(awsErrorFields(error)['error'])
   return error instanceof Error && error.name === 'AccessDenied' ? `${said} (or it is not there)` : said
 }
 
-/** 304 is an error to the SDK. */
+/** The SDK reports 304 as an error. */
 function unlessUnchanged(error: unknown): null {
   const { $metadata } = error as { $metadata?: { httpStatusCode?: number } }
   if ($metadata?.httpStatusCode === 304) return null
   throw error
 }
 
-/** The object's content, or what is wrong with its size; more than the bound is not read. */
+/** @returns the object's content, or an error if it is too large. Reads no more than the size limit. */
 async function readBody(name: string, { Body, ContentLength = 0 }: GetObjectCommandOutput) {
   const stream = Body as AsyncIterable<Uint8Array> & { destroy: () => void }
   const chunks: Uint8Array[] = []

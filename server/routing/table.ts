@@ -1,19 +1,18 @@
-// Which real mailboxes an address is forwarded to: the routes file's schema, and pure matching against it.
-// Owns: alias syntax, plus-tags, the catch-all, chains of aliases between own domains, and every bound on them.
-// Pure: given the same table and address, the same answer; no answer is ever an error thrown.
+// The routes table: its schema, and the mailboxes that an address is forwarded to. Owns: alias syntax, plus-tags, the
+// catch-all, alias chains and their limits. Pure. parseRoutes throws InputError; resolveRecipient never throws.
 import * as v from 'valibot'
 import { checkInput, InputError, type Problem } from '../../input/problems.ts'
 import { addressKey, formatAddress, parseAddress, parseDomain, type Address } from '../address.ts'
 
-/** Aliases of aliases followed before giving up. Nobody's intended chain is longer; a longer one is a mistake. */
+/** Longest chain of aliases. A longer chain is taken for a mistake. */
 const CHAIN_LENGTH = 10
 
-/** Mailboxes one alias may fan out to, chains included: more is a mailing list, which needs list handling. */
+/** Most mailboxes of one alias, chains included. More is a mailing list, which needs list handling. */
 const ALIAS_DESTINATIONS = 100
 
 const CATCH_ALL = '*'
 
-/** Local parts that every mail domain must take mail for (RFC 5321 section 4.5.1, RFC 2142 sections 2 and 4). */
+/** Local parts for which every domain must accept mail (RFC 5321 section 4.5.1, RFC 2142 sections 2 and 4). */
 const ROLES = new Set(['postmaster', 'abuse'])
 
 const Destination = v.pipe(
@@ -37,17 +36,17 @@ const RoutesFile = v.strictObject({
   ),
 })
 
-/** Domain → alias (both in lower case) → destinations. Built once, never changed, replaced as a whole. */
+/** Domain → alias (both in lower case) → destinations. Never changed; a reload replaces the whole table. */
 export type Routes = ReadonlyMap<string, ReadonlyMap<string, readonly Address[]>>
 
 /** Where mail for postmaster@ and abuse@ goes when no alias matches it. */
 export type RoleMailbox = {
   postmaster: Address
-  /** Domains that have these two addresses besides the routed ones: the host's own names. */
+  /** The host's own names, which have these two addresses besides the routed domains. */
   ownNames: readonly string[]
 }
 
-/** The role mailbox that a configuration names; its schema has checked the address. */
+/** The role mailbox of a configuration. The schema has checked the address. */
 export function roleMailbox(config: {
   postmaster: string
   hostname: string
@@ -64,15 +63,15 @@ export function isRole(local: string): boolean {
 
 export type Resolution =
   | { kind: 'routed'; destinations: Address[] }
-  /** The domain is not ours: accepting would be relaying. */
+  /** The domain is not routed here: accepting the message would be relaying. */
   | { kind: 'unknown-domain' }
   | { kind: 'unknown-alias' }
-  /** The aliases lead only back to themselves. */
+  /** The aliases lead only to each other. */
   | { kind: 'alias-loop' }
 
 /**
- * Builds the routes out of the parsed content of `file`.
- * @throws {InputError} naming every key that is not a domain, an alias or a mailbox, and names given twice.
+ * Builds the routes from the parsed content of `file`.
+ * @throws {InputError} with every invalid domain, alias and mailbox, and every duplicate.
  */
 export function parseRoutes(file: string, value: unknown): Routes {
   const parsing: Parsing = { problems: [], routes: new Map() }
@@ -88,16 +87,16 @@ export function parseRoutes(file: string, value: unknown): Routes {
   return new Map([...parsing.routes].map(([domain, { aliases }]) => [domain, aliases]))
 }
 
-/** Aliases that the schema checks, and copies, at a time. */
+/** Aliases checked by the schema at a time, since the schema copies what it checks. */
 const SLICE_ALIASES = 500
 
 type Parsing = {
   problems: Problem[]
-  /** `name`: the domain as it was written. */
+  /** `name` is the domain as written in the file. */
   routes: Map<string, { name: string; aliases: Map<string, Address[]> }>
 }
 
-/** The same content in parts of at most {@link SLICE_ALIASES} aliases; whatever has another shape in one part. */
+/** Splits the content into parts of at most {@link SLICE_ALIASES} aliases. Content of another shape stays whole. */
 function* slicesOf(value: unknown): Generator<unknown, void> {
   const { domains, ...others } = isRecord(value) ? value : {}
   if (!isRecord(domains)) {
@@ -136,7 +135,7 @@ function addRoutes({ problems, routes }: Parsing, { domains }: v.InferOutput<typ
   }
 }
 
-/** Aliases of another part: one may be in both, in another case. */
+/** Adds the aliases of one more part. An alias may stand in two parts in different case. */
 function addAliases(
   known: { name: string; aliases: Map<string, Address[]> },
   more: Map<string, Address[]>,
@@ -176,9 +175,8 @@ function parseAliases(
 }
 
 /**
- * Where mail for `recipient` goes: the alias itself, else the alias before a '+', else the domain's catch-all; for
- * postmaster@ and abuse@ else the role mailbox.
- * Destinations at own domains are followed in turn; each mailbox appears once.
+ * Finds the mailboxes for `recipient`. Order: the alias itself, the alias before a '+', the domain's catch-all, and for
+ * postmaster@ and abuse@ the role mailbox. Destinations in routed domains are resolved too; each mailbox appears once.
  */
 export function resolveRecipient(routes: Routes, recipient: Address, roles: RoleMailbox): Resolution {
   const destinations = new Map<string, Address>()
@@ -199,7 +197,7 @@ export function resolveRecipient(routes: Routes, recipient: Address, roles: Role
     for (const next of match.destinations) {
       if (destinations.size >= ALIAS_DESTINATIONS) break
       const tagged = { local: withTag(next.local, match.tag), domain: next.domain }
-      // A mailbox outside our domains is where a chain ends; an unknown alias inside them is a dead end.
+      // A chain ends at a mailbox outside our domains. An unknown alias inside them adds no mailbox.
       if (routes.has(next.domain) || isOwnRole(next, roles)) follow(tagged, depth + 1)
       else if (!destinations.has(addressKey(next))) destinations.set(addressKey(next), next)
     }
@@ -237,7 +235,7 @@ function matchRole(local: string, { postmaster }: RoleMailbox): Match | null {
   return isRole(local) ? { alias: local.toLowerCase(), tag: '', destinations: [postmaster] } : null
 }
 
-/** The '+tag' of a local part, which own aliases further down the chain may tell apart. */
+/** The '+tag' of a local part. Aliases further down the chain may match it. */
 function tagOf(local: string, plus: number): string {
   return plus > 0 ? local.slice(plus) : ''
 }

@@ -1,6 +1,6 @@
-// Who may talk, and when the answer is "later": the bounds on connections, backlog, queue and memory.
-// Owns: the decisions, as pure functions of counts, and the snapshot of the shared queue they are made on.
-// At a bound the answer is 4xx before DATA; a queue that cannot be asked is answered 451 as well, never 5xx.
+// Admits connections and messages within the limits on connections, backlog, queue and memory. Owns: these decisions,
+// as pure functions, and the snapshot of the queue's statistics that they use.
+// At a limit the server answers 4xx before DATA. While the statistics are unavailable it answers 451, never 5xx.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import type { QueueStats } from '../queue/entry.ts'
@@ -9,7 +9,7 @@ import { refusals, type SmtpRefusal } from './refusal.ts'
 
 export type AdmissionLimits = Config['limits']
 
-/** May this client open another connection? Counts include the one asking. */
+/** Admits a connection, or returns the refusal. The counts include the new connection. */
 export function admitConnection(
   counts: { draining: boolean; connections: number; fromClient: number },
   limits: Pick<AdmissionLimits, 'connections' | 'connectionsPerClient'>,
@@ -21,8 +21,8 @@ export function admitConnection(
 }
 
 /**
- * Whom connections are counted against: an IPv4 address, or the /64 of an IPv6 address, which every host there may
- * pick its addresses from (RFC 4291 section 2.5.4).
+ * The key under which a client's connections are counted: its IPv4 address, or the /64 of its IPv6 address. A host may
+ * use any address of its /64 (RFC 4291 section 2.5.4).
  */
 export function clientKey(address: string): string {
   if (!address.includes(':')) return address
@@ -34,16 +34,16 @@ export function clientKey(address: string): string {
 }
 
 export type ServerLoad = {
-  /** The shared queue as last seen; null when it could not be asked. */
+  /** Statistics of the shared queue from the last poll; null when the poll failed. */
   stats: QueueStats | null
-  /** Messages accepted here since then, and their bytes. */
+  /** Messages accepted by this process since that poll, and their bytes. */
   acceptedSince: number
   acceptedBytesSince: number
-  /** Bytes of messages being received now. */
+  /** Bytes of the messages that are being received. */
   bufferedBytes: number
 }
 
-/** May a message of `sizeBytes` (0: not announced) be sent now? */
+/** Admits a message, or returns the refusal. `sizeBytes` is 0 when the client announced no size. */
 export function admitMessage(
   load: ServerLoad,
   sizeBytes: number,
@@ -65,13 +65,12 @@ export type LoadMonitor = {
   stop: () => void
 }
 
-/** A queue that does not say for so long is one that cannot be asked: mail is answered 451 meanwhile. */
+/** Longest wait for the first poll. Until the queue answers, mail gets a 451. */
 const FIRST_POLL_MS = 1_000
 
 /**
- * Keeps a snapshot of the queue's figures, taken every `statsMs`; the first before it resolves, unless that takes more
- * than a second. `onError` hears of a failure to take it. What came in while a queue was being asked may be in its
- * answer or not: it counts on.
+ * Polls the queue's statistics every `statsMs`. Resolves after the first poll, or after a second. Calls `onError` when
+ * a poll fails. The statistics may miss messages that were accepted during a poll, so those are still counted on top.
  */
 export async function startLoadMonitor(
   queue: Pick<Queue, 'stats' | 'statsMs'>,

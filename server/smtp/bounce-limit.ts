@@ -1,16 +1,16 @@
-// How many bounces one bounce address takes. Owns: the counts of this process, and that they stay small.
-// Only addresses that we signed are counted, so that no stranger can fill the table with made-up ones.
+// Limits the bounces to one SRS address. Owns: the counts of this process, and the size of their table. Cannot fail.
+// Only addresses signed by this service are counted, so that nobody can fill the table with invented addresses.
 
-/** Addresses counted at once; the one counted first gives way. */
+/** Most addresses in the table. A new address replaces the oldest one. */
 const MAX_ADDRESSES = 10_000
 const HOUR_MS = 3_600_000
 
 export type BounceLimit = {
-  /** Counts a bounce to `address`, and says whether it may come. */
+  /** Counts a bounce to `address`. @returns whether it is within the limit. */
   admits: (address: string, nowMs: number) => boolean
 }
 
-/** @param perHour bounces that one address takes in an hour, from the first on */
+/** @param perHour bounces to one address within an hour of the first one */
 export function createBounceLimit(perHour: number): BounceLimit {
   const counts = new Map<string, { count: number; sinceMs: number }>()
   return {

@@ -1,25 +1,25 @@
-// The canary: a test message that an instance sends to itself before it says that it is ready. Owns: telling it from
-// mail. Only a connection of this host with itself may send one, and only with the nonce that was given out last; to
-// everyone else its address is one like any other. Pure but for the random nonce.
+// Recognises the canary: a test message that an instance sends to itself before it reports ready.
+// Only a connection from this host to itself may send it, with the latest nonce. For other clients its address is an
+// ordinary address. Cannot fail.
 import { randomBytes } from 'node:crypto'
 import { parseAddress } from '../address.ts'
 import type { NewEntry } from '../queue/entry.ts'
 import type { SmtpRefusal } from './refusal.ts'
 
-/** Both ends of a connection. */
+/** The two addresses of a connection. */
 type Ends = { localAddress: string; remoteAddress: string }
 
 export type CanaryGate = {
-  /** A new address to send from and to; the one before is worth nothing from now on. */
+  /** Creates the address that the next canary is sent from and to. The previous address becomes invalid. */
   issue: () => string
-  /** Whether this is the address given out last, used by this host itself. */
+  /** Whether `address` is the latest canary address and the client is this host. */
   admits: (address: string, ends: Ends) => boolean
 }
 
-/** 128 bits: not to be guessed. */
+/** 128 bits cannot be guessed. */
 const NONCE_BYTES = 16
 
-/** Nobody is told of one that was not taken off the queue; the next attempt sends another. */
+/** A canary left in the queue expires without a DSN; the next attempt sends a new one. */
 const LIFETIME_MS = 3_600_000
 
 export function createCanaryGate(hostname: string): CanaryGate {
@@ -37,7 +37,7 @@ export function createCanaryGate(hostname: string): CanaryGate {
   }
 }
 
-/** Without destinations: to a release that does not know canaries it is an entry with nothing left to deliver. */
+/** A canary has no destinations: an older release sees an entry with nothing left to deliver. */
 export function canaryEntry(sizeBytes: number, nowMs: number): NewEntry {
   return {
     reversePath: '',
@@ -52,7 +52,7 @@ export function canaryEntry(sizeBytes: number, nowMs: number): NewEntry {
   }
 }
 
-/** A refused canary is no message that will come back: it must not count toward demand. */
+/** Changes the reason of a refused canary. It is no message that a sender will retry, so it is no demand. */
 export function canaryRefusal(refusal: SmtpRefusal): SmtpRefusal {
   return { ...refusal, reason: 'canary' }
 }

@@ -1,5 +1,5 @@
-// smtp-server's options: the transactions behind its handlers, what it may offer, and how refusals are counted.
-// Owns: that whatever a handler throws becomes a 451 and a metric, never a crash and never a 5xx.
+// The options of smtp-server: the handlers, the offered extensions, and the counting of refusals.
+// An error that a handler throws becomes a 451 and a metric, never a crash and never a 5xx.
 import type { SMTPServerAddress, SMTPServerOptions, SMTPServerSession } from 'smtp-server'
 import type { Config } from '../config/schema.ts'
 import type { TlsFiles } from '../config/load.ts'
@@ -10,13 +10,13 @@ import type { RefusedMessage, RefusedDemand } from './refused-demand.ts'
 import { refusalError, refusals, type SmtpRefusal } from './refusal.ts'
 import type { Transactions } from './transaction.ts'
 
-/** Longest command line: RFC 5321 section 4.5.3.1.4 asks for 512 octets; long VERP addresses need some more. */
+/** Longest command line. RFC 5321 section 4.5.3.1.4 asks for 512 octets; long VERP addresses need more. */
 const COMMAND_BYTES = 2_048
 
-/** Log lines of refusals a second; a storm refuses thousands, and the metric counts them all. */
+/** Most log lines of refusals a second. A retry storm causes thousands; the metric counts all of them. */
 const REFUSALS_LOGGED = 50
 
-/** Who is connected, kept by the listener. */
+/** The listener's connection counts. */
 export type ConnectionCounts = {
   draining: boolean
   connections: number
@@ -31,13 +31,12 @@ export type SmtpHandlerOptions = {
   log: Log
 }
 
-/** What a refusal was about, for the log and for the count. */
+/** The message or recipient that was refused, for the log and for counting demand. */
 type About = { reversePath?: string; sizeBytes?: number; recipient?: string }
 
-/** What the listener adds: it knows how many sessions are sending a message. */
 type WithDemand = SmtpHandlerOptions & { demand: RefusedDemand }
 
-/** The options of an SMTPServer that answers as `transactions` decide. */
+/** The options of an SMTPServer whose replies come from `transactions`. */
 export function smtpServerOptions(options: WithDemand, connected: ConnectionCounts): SMTPServerOptions {
   const { config, tls, transactions } = options
   const { decide, receive } = guard(options)
@@ -79,7 +78,10 @@ export function smtpServerOptions(options: WithDemand, connected: ConnectionCoun
   }
 }
 
-/** What the server offers whatever happens. SMTPUTF8 is not offered: see docs/decisions/022-no-smtputf8.md. */
+/** An option of net.Server that smtp-server's types lack. */
+const HALF_OPEN = { allowHalfOpen: true }
+
+/** The options without handlers. SMTPUTF8 is not offered: see docs/decisions/022-no-smtputf8.md. */
 function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
   return {
     name: config.hostname,
@@ -90,8 +92,8 @@ function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
     disableReverseLookup: true,
     hideSMTPUTF8: true,
     hideENHANCEDSTATUSCODES: false,
-    // Kept open for the replies to a client that has closed its side: see session.ts.
-    ...{ allowHalfOpen: true },
+    // A client that has closed its side still gets its replies: see session.ts.
+    ...HALF_OPEN,
     size: config.limits.messageBytes,
     rejectOversized: true,
     socketTimeout: config.limits.idleMs,
@@ -100,7 +102,7 @@ function fixedOptions(config: Config, tls: TlsFiles | null): SMTPServerOptions {
   }
 }
 
-/** Runs decisions so that a refusal is counted and logged, and an error nobody expected is a refusal too. */
+/** Wraps decisions: counts and logs each refusal, and turns an unexpected error into a refusal. */
 function guard({ metrics, demand, log: unlimited }: WithDemand) {
   const log = limitLog(unlimited, REFUSALS_LOGGED)
 
@@ -134,13 +136,13 @@ function guard({ metrics, demand, log: unlimited }: WithDemand) {
     return refusal === null ? null : note(refusal, session, about)
   }
 
-  /** Resolves with the queue's id of the message, or the error to answer. Never rejects. */
+  /** Resolves with the message's queue id, or with the error for the reply. Never rejects. */
   async function receive(session: SMTPServerSession, take: () => Promise<{ id: string } | SmtpRefusal>) {
     try {
       const result = await take()
       return 'id' in result ? result.id : note(result, session, messageOf(session.envelope.mailFrom))
     } catch (error) {
-      // A client that left in the middle of its message hears nothing.
+      // The client disconnected during its message: log it, but count no refusal.
       if ((error as NodeJS.ErrnoException).code === 'ECONNECTION') {
         log('client-left', { client: session.remoteAddress })
         return refusalError(refusals.internal)
@@ -152,7 +154,7 @@ function guard({ metrics, demand, log: unlimited }: WithDemand) {
   return { decide, receive }
 }
 
-/** What MAIL says of a message. */
+/** The sender and size that MAIL announces. */
 function messageOf(mailFrom: SMTPServerAddress | false): About {
   if (mailFrom === false) return { reversePath: '' }
   const { address, args } = mailFrom

@@ -1,9 +1,6 @@
-// The SMTP listener: smtp-server bound to an address or an inherited socket.
-// Owns: connection counts, and draining without a reset: transactions under way finish, everyone else is told 421.
-// Where others hold the same socket, this process closes its own copy of it first. A server that bound its port itself
-// first answers every client that waits in the accept queue. An instance of a group, which is alone with its port, goes
-// on answering until it is closed. Under a full table of connections, slow clients are ended early.
-// Fails at start only, when the socket cannot be had.
+// The SMTP listener: smtp-server on an address or an inherited socket. Owns: connection counts, and a drain that resets
+// no connection: transactions in progress finish, all other clients get a 421. While the connection table is full, it
+// ends slow sessions early. Fails at start only, when it cannot bind the socket.
 import type { Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
@@ -14,40 +11,40 @@ import { smtpServerOptions, type SmtpHandlerOptions } from './handlers.ts'
 import { createRefusedDemand } from './refused-demand.ts'
 import { createSessionClass, useSessions, type SmtpSession } from './session.ts'
 
-/** Connections the kernel may hold for us before they are accepted; Linux caps it at net.core.somaxconn, 4,096. */
+/** Length of the kernel's accept queue. Linux caps it at net.core.somaxconn, 4,096. */
 const BACKLOG = 1_024
 
-/** Log lines of failed sessions a second: anyone can fail a TLS handshake, as often as they like. */
+/** Most log lines of failed sessions a second. Any client can fail as many TLS handshakes as it likes. */
 const ERRORS_LOGGED = 10
 
-/** How often a drain looks for sessions that have become idle. */
-const DRAIN_LOOK_MS = 50
+/** A drain checks this often for idle sessions. */
+const DRAIN_POLL_MS = 50
 
-/** The longest wait between two looks at a full table of connections. */
-const FULL_LOOK_MS = 1_000
+/** Longest time between two checks of the connection table. */
+const FULL_POLL_MS = 1_000
 
-/** The table is no longer full once so many of its connections are left: not at each one that ends. */
+/** A full table counts as free again below this share of its connections, not at the first one that ends. */
 const FULL_UNTIL_SHARE = 0.9
 
-/** The accept queue is empty once so long has passed without a client. */
+/** The accept queue counts as empty after this time without a new connection. */
 const ACCEPT_QUIET_MS = 50
 
-/** How long clients may keep the accept queue of a draining server busy. */
+/** Longest wait of a drain for an empty accept queue. */
 const ACCEPT_QUIET_BOUND_MS = 2_000
 
 export type Listener = {
-  /** Where it listens: host and port, or the descriptor it was given. */
+  /** The bound host and port, or the inherited descriptor. */
   address: { host: string; port: number } | { fd: number }
   isOpen: () => boolean
-  /** Takes no more mail. Resolves when what is under way has ended, at the latest after `timeoutMs`. */
+  /** Refuses new mail. Resolves when the transactions in progress have ended, at the latest after `timeoutMs`. */
   drain: (timeoutMs: number) => Promise<void>
-  /** Answers nobody any more. After a drain. */
+  /** Stops listening and ends the remaining sessions. Call it after a drain. */
   close: () => void
 }
 
 type State = { draining: boolean; connections: number; accepted: number; fromClient: Map<string, number> }
 
-/** Starts listening; resolves once connections are taken. @throws when the address is in use or not ours to bind. */
+/** Starts listening. @throws when it may not bind the address, or the address is in use. */
 export async function startListener(options: SmtpHandlerOptions): Promise<Listener> {
   const { config, metrics, log } = options
   const state: State = { draining: false, connections: 0, accepted: 0, fromClient: new Map() }
@@ -89,19 +86,19 @@ function dismissIdle(server: SMTPServer): void {
   for (const session of sessionsOf(server)) if (session.isIdle()) session.dismiss()
 }
 
-/** Sessions that are still talking; one that was told goodbye has left the library's set. */
+/** The open sessions. smtp-server removes a session from its set when it closes. */
 function sessionsOf(server: SMTPServer): SmtpSession[] {
   return [...server.connections] as SmtpSession[]
 }
 
-/** Sessions that are sending a message. */
+/** Number of sessions that are sending a message. */
 function transactionsOf(server: SMTPServer): number {
   return sessionsOf(server).filter((session) => session.inTransaction()).length
 }
 
 /**
- * Shorter time-outs while the table of connections is full, as Postfix's stress mode has them: clients that bring no
- * message make room for those that do (http://www.postfix.org/STRESS_README.html).
+ * Shortens timeouts while the connection table is full, as Postfix's stress mode does. Idle clients then make room for
+ * clients with mail (http://www.postfix.org/STRESS_README.html).
  */
 function watchTable(server: SMTPServer, state: State, limits: Config['limits'], log: Log): void {
   const { connections, fullIdleMs: idleMs, fullCommandsMs: commandsMs } = limits
@@ -114,12 +111,12 @@ function watchTable(server: SMTPServer, state: State, limits: Config['limits'], 
         log(full ? 'connections-full' : 'connections-free', { connections: state.connections })
       if (full) for (const session of sessionsOf(server)) session.endIfSlow({ idleMs, commandsMs })
     },
-    Math.min(FULL_LOOK_MS, Math.ceil(idleMs / 4)),
+    Math.min(FULL_POLL_MS, Math.ceil(idleMs / 4)),
   )
   timer.unref()
 }
 
-/** Clients that the kernel has connected are accepted and told 421. Closing the socket now would reset them. */
+/** Answers 421 to the clients in the accept queue. Closing the socket before would reset their connections. */
 async function emptyAcceptQueue(state: State, timeoutMs: number): Promise<void> {
   const deadlineMs = Date.now() + Math.min(ACCEPT_QUIET_BOUND_MS, timeoutMs)
   let accepted = -1
@@ -161,9 +158,10 @@ function boundAddress(server: Server, where: Config['listen']['smtp']): Listener
 }
 
 /**
- * Ends all sessions politely. The library's own close() would answer 421 to RCPT and DATA of transactions under way.
- * Closing the server closes this process's copy of the socket; whoever else holds it goes on taking connections. Held by
- * nobody else (`stayOpen`), the socket would have the kernel take connections that never hear a word: they hear 421.
+ * Ends all sessions, each after its transaction. smtp-server's close() would answer 421 to RCPT and DATA of running
+ * transactions. Closing this process's copy of the socket leaves the copies of other processes listening.
+ * With `stayOpen` the socket stays open, and new clients get a 421. It is set for an instance of a group: the load
+ * balancer still sends connections, and no other process accepts them.
  */
 async function drainSessions(
   server: SMTPServer,
@@ -176,7 +174,7 @@ async function drainSessions(
   const ended = () => closed || (stayOpen && sessionsOf(server).every((session) => session.isIdle()))
   dismissIdle(server)
   while (!ended() && Date.now() < deadlineMs) {
-    await sleep(DRAIN_LOOK_MS)
+    await sleep(DRAIN_POLL_MS)
     dismissIdle(server)
   }
   if (ended()) return

@@ -1,16 +1,16 @@
-// The argument of MAIL and RCPT: the path and the parameters behind it. Pure.
-// Owns: which forms of a path are taken. Senders of every kind are understood (RFC 1123 section 1.2.2): without angle
-// brackets, with a source route, with a quoted local part. Whether the address is one, names.ts says.
+// Parses the arguments of MAIL and RCPT: the path and its parameters. Pure; returns null for text that does not parse.
+// Accepts paths without angle brackets, with a source route, or with a quoted local part (RFC 1123 section 1.2.2).
+// address.ts checks the address itself.
 
 export type PathCommand = {
   /** Empty for the null reverse path. */
   address: string
   args: false | Record<string, string | true>
-  /** A parameter that was given twice. */
+  /** The name of a parameter that the client sent twice. */
   duplicate?: string
 }
 
-/** A path up to where it ends, with quoted strings as a whole: in angle brackets, or up to the next space. */
+/** A path in angle brackets, or up to the next space. Quoted strings may contain both. */
 const BRACKETED = /^<((?:"(?:[^"\\]|\\.)*"|[^">])*)>(.*)$/
 const BARE = /^((?:"(?:[^"\\]|\\.)*"|[^"\s<>])+)(.*)$/
 
@@ -22,7 +22,7 @@ const PARAMETER = /^([a-z0-9][a-z0-9-]*)(?:=([^\s=]+))?$/i
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\x00-\x1f\x7f-\x9f\u200b\u2060\ufeff]/
 
-/** @param name 'MAIL FROM' or 'RCPT TO', in any case @returns null for what is no path with parameters. */
+/** @param name 'MAIL FROM' or 'RCPT TO', in any case @returns null if `line` is not that command with a path */
 export function parsePathCommand(name: string, line: string): PathCommand | null {
   const colon = line.indexOf(':')
   const verb = line.slice(0, Math.max(colon, 0)).trim().replace(/\s+/g, ' ')

@@ -1,30 +1,28 @@
-// Takes in the bytes of one message. Owns: how much memory messages may hold, all of them together and one by itself,
-// from their first byte until they are stored or refused, and that they hold hardly more than their bytes.
-// Past a bound it answers by a refusal; it throws only when the client goes away in the middle.
+// Receives the bytes of one message. Owns: the memory limits of one message and of all messages together.
+// Past a limit it returns a refusal. It throws only when the client disconnects during the message.
 import type { Config } from '../config/schema.ts'
 import { createNormaliser } from '../message.ts'
 import type { LoadMonitor } from './admission.ts'
 import { refusals, type SmtpRefusal } from './refusal.ts'
 
-/** Smallest and largest block; in between a block is as large as what came before, so that half of it may be unused. */
+/** Block sizes. A new block is as large as all blocks before it, so that at most half of the memory is unused. */
 const MIN_BLOCK_BYTES = 4_096
 const MAX_BLOCK_BYTES = 65_536
 
-/** What a message holds, counted in {@link LoadMonitor}'s `bufferedBytes` until it is let go. */
+/** The bytes of one message. They count in {@link LoadMonitor}'s `bufferedBytes` until `release`. */
 export type MessageBuffer = {
   add: (chunk: Buffer) => void
   sizeBytes: () => number
-  /** The first byte, if there is any. */
   first: () => number | undefined
-  /** All bytes in order, after `before`. */
+  /** Concatenates `before` and all bytes. The buffer is empty afterwards, but its bytes still count. */
   join: (before: readonly Buffer[]) => Buffer
-  /** Counted no more; what was joined must be on its way out by then. */
+  /** Stops counting the bytes. The joined message must be stored or refused by then. */
   release: () => void
 }
 
 /**
- * Collects bytes in blocks. Kept as they come, chunks of a few bytes each (which a client can see to) would take
- * some fifty times their size.
+ * Copies chunks into blocks. A client can send chunks of a few bytes; kept as they are, these would take some fifty
+ * times their size.
  */
 export function createMessageBuffer(load: Pick<LoadMonitor['load'], 'bufferedBytes'>): MessageBuffer {
   let blocks: Buffer[] = []
@@ -67,9 +65,9 @@ export function createMessageBuffer(load: Pick<LoadMonitor['load'], 'bufferedByt
 }
 
 /**
- * Reads DATA to its end into `blocks`, normalised. Past a bound it goes on reading but keeps nothing, since only the
- * end of the message can be answered.
- * @throws when the client goes away in the middle.
+ * Reads DATA to its end into `blocks`, with normalised line endings. Past a limit it reads on but keeps nothing, since
+ * SMTP allows a reply only after the end of the message.
+ * @throws when the client disconnects during the message.
  */
 export async function receiveMessage(
   stream: AsyncIterable<Buffer>,

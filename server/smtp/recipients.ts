@@ -1,13 +1,13 @@
-// Who a recipient address is for us: an alias, a bounce coming back, or none of our business.
-// Owns: that this is no open relay. An address is accepted only if it resolves through our own routes, or is a bounce
-// address that we signed. Pure: a decision, or the refusal to give.
+// Decides on a recipient address: an alias, a bounce to an SRS address, or a refusal. Owns: that this is no open relay.
+// The server accepts an address only if the routes resolve it, or if it is an SRS address signed by this service.
+// Pure; never throws.
 import { formatAddress, parseAddress, type Address } from '../address.ts'
 import { reverseSrs, type Srs } from '../delivery/srs.ts'
 import { isRole, resolveRecipient, type RoleMailbox, type Routes } from '../routing/table.ts'
 import { refusals, type SmtpRefusal } from './refusal.ts'
 
 export type RecipientContext = {
-  /** The routes now; null when none could ever be loaded. */
+  /** The routes in use; null when none were ever loaded. */
   routes: Routes | null
   srs: Srs
   hostname: string
@@ -19,19 +19,19 @@ export type RecipientDecision =
   | { kind: 'accepted'; alias: string; destinations: Address[]; bounce: boolean }
   | { kind: 'refused'; refusal: SmtpRefusal }
 
-/** Characters by which old mailers were told to send on to somewhere else: user%other@here, other!user@here, "user@other"@here. */
+/** Characters of old source routing: user%other@here, other!user@here, "user@other"@here. */
 const ROUTING_CHARACTERS = /[%!@]/
 
 /**
  * Decides on RCPT TO:<`text`>.
- * @param fromNull the reverse path is null, as that of every bounce is (RFC 5321 section 4.5.5).
+ * @param fromNull whether the reverse path is null, as in every bounce (RFC 5321 section 4.5.5)
  */
 export function decideRecipient(
   text: string,
   fromNull: boolean,
   context: RecipientContext,
 ): RecipientDecision {
-  // RFC 5321 section 4.5.1: postmaster without a domain is for this host.
+  // RFC 5321 section 4.5.1: postmaster without a domain is this host's postmaster.
   const address = parseAddress(text.toLowerCase() === 'postmaster' ? `postmaster@${context.hostname}` : text)
   if (address === null) {
     return refused(text.includes('@[') ? refusals.relay : refusals.badRecipient)
@@ -54,7 +54,7 @@ export function decideRecipient(
   }
 }
 
-/** A bounce to an address we made: on to the sender it was made of, who may be one of our aliases. */
+/** Decides on a bounce to an SRS address. It goes to the original sender, or through our routes if that is an alias. */
 function decideBounce(
   alias: string,
   address: Address,

@@ -1,11 +1,10 @@
-// A refusal as a value: the reply to give and the reason to count.
-// Owns: every reply text that is not the SMTP library's own. 4xx says "come back", and is all that load, a missing
-// dependency or a bug of ours may ever cause; 5xx says "this will never be accepted".
+// Refusals as values: the SMTP reply and the reason for the metrics. Owns: every reply text that is not smtp-server's.
+// Load, a missing dependency or an internal error gives a 4xx, so that the sender retries. A 5xx is permanent.
 import type { RefusalReason } from '../metrics.ts'
 
 export type SmtpRefusal = { code: number; text: string; reason: RefusalReason }
 
-/** A refusal as the error object smtp-server's callbacks take. */
+/** A refusal as an error object for smtp-server's callbacks. */
 export function refusalError({ code, text }: SmtpRefusal): Error & { responseCode: number } {
   return Object.assign(new Error(text), { responseCode: code })
 }
@@ -28,11 +27,11 @@ export const refusals = {
   noMessage: refusal('malformed', 421, '4.4.2 No message for too long'),
   badSender: refusal('malformed', 553, '5.1.7 Sender address not understood'),
   badRecipient: refusal('malformed', 553, '5.1.3 Recipient address not understood'),
-  // RFC 5321 section 4.1.1.11: what was not offered.
+  // RFC 5321 section 4.1.1.11: the server does not offer this parameter.
   unknownParameter: refusal('malformed', 555, '5.5.4 Parameter not supported'),
   // RFC 6531 section 3.5.
   noSmtpUtf8: refusal('malformed', 555, '5.6.7 SMTPUTF8 not supported'),
-  // RFC 8689 section 4: not to be taken where it is not offered, and forwarding cannot hold to it.
+  // RFC 8689 section 4: a server refuses the parameter if it does not offer it. Forwarding cannot guarantee TLS.
   noRequireTls: refusal('malformed', 555, '5.7.10 REQUIRETLS not supported'),
   notAscii: refusal('malformed', 553, '5.6.7 Addresses beyond ASCII not supported'),
   unsignedSender: refusal('relay', 550, '5.7.1 Sender address was not signed here'),

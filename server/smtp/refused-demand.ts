@@ -1,31 +1,31 @@
-// Which refusals count as demand. Owns: counting a refused message once, however often its sender tries it.
-// A message is known by its client, sender address and announced size, since MAIL names no more. Bounded in memory and
-// in what it counts; it cannot fail.
+// Decides which refusals count as demand. Owns: counting a refused message once, however often its sender retries.
+// A message is identified by its client, sender address and announced size: MAIL contains no more. Memory and counts
+// are bounded. Cannot fail.
 import { clientKey } from './admission.ts'
 import type { SmtpRefusal } from './refusal.ts'
 
-/** Distinct messages counted in a window. 10,000 of them ask for 100 instances with the default target of 100 each. */
+/** Most messages counted in a window. 10,000 ask for 100 instances, with the default target of 100 messages each. */
 const MAX_COUNTED = 10_000
 
-/** What is known of the message, or of the connection, that was refused. */
+/** The refused message or connection. */
 export type RefusedMessage = {
   clientAddress: string
   /** Empty before MAIL. */
   reversePath: string
-  /** As announced by SIZE; 0 when it was not. */
+  /** The announced SIZE; 0 without one. */
   sizeBytes: number
 }
 
 export type RefusedDemand = {
-  /** Whether this refusal is one more message that another instance could have taken. */
+  /** Whether this refusal is a new message that another instance could have accepted. */
   counts: (reason: SmtpRefusal['reason'], refused: RefusedMessage) => boolean
 }
 
 /**
- * Keeps the messages refused within `windowMs`.
- * A connection refused at the bound may bring a message or not. It counts once for each client, and no more of them
- * count than `transactions()` says are sending a message: a table full of silent sessions is no demand.
- * @param nowMs a clock that only goes forward
+ * Remembers the messages refused within `windowMs`.
+ * A connection refused at the limit may bring a message or not. It counts once for each client. At most as many count
+ * as sessions are sending a message (`transactions()`): a table full of silent sessions is no demand.
+ * @param options.nowMs a monotonic clock
  */
 export function createRefusedDemand(options: {
   windowMs: number
@@ -38,7 +38,7 @@ export function createRefusedDemand(options: {
 
   function addNew(seen: Map<string, number>, key: string, most: () => number): boolean {
     const now = nowMs()
-    // A map keeps the order of insertion: the oldest come first.
+    // A map keeps the order of insertion, so the oldest entries come first.
     for (const [old, atMs] of seen) {
       if (now - atMs < windowMs) break
       seen.delete(old)

@@ -1,38 +1,36 @@
-// One SMTP session: smtp-server's connection with what the library leaves out. The only file that touches members
-// the library keeps for itself (typed, but undocumented): recheck it at every update of smtp-server.
-// Owns: a greeting without the library's 100 ms wait, replies to a client that has closed its side, no new transaction
-// while draining, bounds on how long one message may take and how long a session may go without one (shorter for a full
-// table of connections), and whether a session is idle.
+// One SMTP session: extends smtp-server's connection. It overrides members that are typed but undocumented: recheck it
+// at every update of smtp-server. Owns: the timeouts of a message and of a session, the drain of one session, replies
+// to a half-closed client, and the greeting without the library's wait of 100 ms.
 import type { SMTPServer } from 'smtp-server'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection'
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream'
 import { parsePathCommand } from './path-command.ts'
 import { refusals } from './refusal.ts'
 
-/** Commands that belong to a transaction under way; all others start something new. */
+/** Commands that a draining server still answers within a transaction. */
 const TRANSACTION_COMMANDS = new Set(['RCPT', 'DATA', 'RSET', 'NOOP', 'QUIT'])
 
-/** Begins the texts of our own replies. */
+/** The enhanced code at the start of our own reply texts. */
 const ENHANCED = /^[245]\.\d{1,3}\.\d{1,3} /
 
-/** No text from outside may begin a line of its own. */
+/** Control characters: external text in a reply must not start a new line. */
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\x00-\x1f\x7f-\x9f]/g
 
-/** What the library sends without an enhanced code: replies to HELO and EHLO, and the greeting. */
+/** smtp-server sends the greeting and the replies to HELO and EHLO without an enhanced code. */
 function isGreeting(context: string | false | undefined): boolean {
   return context === false || context === 'HELO' || context === 'EHLO'
 }
 
-/** How the rest of the server looks at a session. */
+/** The session's interface for the listener. */
 export type SmtpSession = SMTPConnection & {
-  /** Between transactions, with no command being worked on. */
+  /** Whether no transaction and no command is in progress. */
   isIdle: () => boolean
-  /** Between an accepted MAIL and the last reply of its transaction. */
+  /** Whether the session is between an accepted MAIL and the last reply of its transaction. */
   inTransaction: () => boolean
-  /** Ends the session if its client owes us input for longer than this. For a full table of connections. */
+  /** Ends the session if its client has sent nothing, or no message, for longer than this. */
   endIfSlow: (limits: { idleMs: number; commandsMs: number }) => void
-  /** Says 421 and closes; what the client still sends is read and ignored, so nothing is reset. */
+  /** Answers 421 and closes. Input is still read and ignored, so that the connection is not reset. */
   dismiss: () => void
 }
 
@@ -44,9 +42,9 @@ type SessionOptions = {
   commandsMs: number
 }
 
-/** The library's connection with our own replies, and our own reading of MAIL and RCPT. */
+/** smtp-server's connection with our own replies and our own parser of MAIL and RCPT. */
 class ExactConnection extends SMTPConnection {
-  /** Everything the client sent before it closed its side has been answered by then: nothing more will be said. */
+  /** Closes the connection once everything that a half-closed client sent has been answered. */
   override _createParser(): SMTPStream {
     const parser = super._createParser()
     parser.once('finish', () => this.close())
@@ -58,8 +56,8 @@ class ExactConnection extends SMTPConnection {
   }
 
   /**
-   * Replaces the library's, which says nothing more once the client has closed its side. Every reply but the
-   * greeting, those to HELO and EHLO, and 354 has an enhanced code (RFC 2034): the text's own, or the library's.
+   * Replaces the library's method, which sends nothing to a half-closed client. Adds an enhanced code (RFC 2034) to
+   * every reply but 354, the greeting and those to HELO and EHLO: the text's own code, or the library's.
    */
   override send(code: number, data: string | string[], context?: string | false): void {
     const usual = this._getEnhancedStatusCode(code, code >= 400 && isGreeting(context) ? undefined : context)
@@ -68,20 +66,20 @@ class ExactConnection extends SMTPConnection {
       const enhanced = usual === '' || ENHANCED.test(line) ? '' : `${usual} `
       return `${code}${index < lines.length - 1 ? '-' : ' '}${enhanced}${line.replace(CONTROL, ' ')}\r\n`
     })
-    // During a TLS handshake it would be clear text in the middle of it.
+    // During a TLS handshake a reply would be clear text inside the handshake.
     if (!this._upgrading && this._socket.writable) this._socket.write(reply.join(''))
     if (code === 421) this.close()
   }
 }
 
-/** The connection as the listener looks at it: what it is doing, and for how long its client has been silent. */
+/** Adds the connection's state for the listener, and the time since its client last sent something. */
 class WatchedConnection extends ExactConnection {
-  /** Bytes read when the client was last looked at, and when it was last heard. Monotonic, ms. */
+  /** Bytes read at the last check, and the time (monotonic) of the client's last input. */
   #bytesRead = 0
   #heardMs = performance.now()
-  /** Since when it has sent no message. */
+  /** Start of the wait for the next message (monotonic). */
   awaitedMs = performance.now()
-  /** Ends a message that is being received. */
+  /** Aborts the message that is being received. */
   endMessage: (() => void) | undefined
 
   endIfSlow({ idleMs, commandsMs }: { idleMs: number; commandsMs: number }): void {
@@ -96,7 +94,7 @@ class WatchedConnection extends ExactConnection {
       this.send(refusals.tableFull.code, refusals.tableFull.text)
   }
 
-  /** The client waits for our reply: nothing to hold against it. */
+  /** Whether the client waits for our reply; that time does not count as silence. */
   #waitsForUs(): boolean {
     return this._handlerPending || (Boolean(this._dataStream) && !(this._parser && this._parser._dataMode))
   }
@@ -114,19 +112,19 @@ class WatchedConnection extends ExactConnection {
   }
 }
 
-/** Makes the class of sessions that `options` holds for. */
+/** Creates the session class for these options. */
 export function createSessionClass({ isDraining, dataMs, commandsMs }: SessionOptions) {
   return class extends WatchedConnection implements SmtpSession {
-    /** Runs while a message comes, or while none does. */
+    /** The timeout of the message in progress, or of the wait for the next message. */
     #timer: NodeJS.Timeout | undefined
 
-    /** Greets at once. The library waits 100 ms for clients that talk too soon, on every connection. */
+    /** Greets at once. The library waits 100 ms on every connection to detect early talkers. */
     override init(): void {
       this.#awaitMessage()
       this._setListeners(() => this.connectionReady())
     }
 
-    /** The library's time-out begins anew with every byte, so that a few bytes an hour would hold a connection. */
+    /** Starts our own timeout: the library's restarts with every byte, so a slow client could stay connected for ever. */
     #awaitMessage(): void {
       clearTimeout(this.#timer)
       this.endMessage = undefined
@@ -135,7 +133,7 @@ export function createSessionClass({ isDraining, dataMs, commandsMs }: SessionOp
       this.#timer.unref()
     }
 
-    /** Once, however it ends. Of the socket one could not hear: STARTTLS takes all listeners off it. */
+    /** Runs once, however the session ends. STARTTLS removes all listeners from the socket, so 'close' there is lost. */
     override _onClose(): void {
       clearTimeout(this.#timer)
       super._onClose()
@@ -167,7 +165,7 @@ export function createSessionClass({ isDraining, dataMs, commandsMs }: SessionOp
   }
 }
 
-/** Makes `server` serve its connections with `Class`; `onOpen` hears of each, which emits 'close' when it has ended. */
+/** Makes `server` create its sessions from `Class`. Calls `onOpen` with each; a session emits 'close' at its end. */
 export function useSessions(
   server: SMTPServer,
   Class: ReturnType<typeof createSessionClass>,

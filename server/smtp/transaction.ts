@@ -1,6 +1,6 @@
-// One mail transaction, MAIL to the reply after the final dot: what smtp-server's handlers decide and do.
-// Owns: that a 250 is given only after the queue has the message on stable storage, and that every other ending is a
-// refusal from refusal.ts. An error nobody expected is answered 451 and counted; the client comes back.
+// One mail transaction, from MAIL to the reply after the final dot. Owns: a 250 is sent only after the queue has the
+// message on stable storage; every other end is a refusal from refusal.ts.
+// An unexpected error is counted and answered 451, so that the client retries.
 import type {
   SMTPServerAddress,
   SMTPServerDataStream,
@@ -25,7 +25,7 @@ import { createMessageBuffer, receiveMessage, type MessageBuffer } from './recei
 import { decideRecipient } from './recipients.ts'
 import { refusals, type SmtpRefusal } from './refusal.ts'
 
-/** Hops through this very host after which a message is taken to be going round. */
+/** More passes through this host than this mean a mail loop. */
 const OWN_HOPS = 10
 
 export type TransactionContext = {
@@ -40,10 +40,10 @@ export type TransactionContext = {
   onQueued: () => void
 }
 
-/** What RCPT has resolved so far, kept beside the library's envelope and gone with it. */
+/** The recipients resolved so far, stored for the lifetime of the library's envelope. */
 type Recipients = { byAlias: Map<string, Destination[]>; mailboxes: Set<string>; bounces: BounceLimit }
 
-/** Either nothing to say against it, or the refusal. */
+/** The refusal, or null to accept. */
 type Decision = SmtpRefusal | null
 
 export type Transactions = {
@@ -51,7 +51,7 @@ export type Transactions = {
   mail: (address: SMTPServerAddress, session: SMTPServerSession) => Decision
   /** RCPT TO. */
   recipient: (address: SMTPServerAddress, session: SMTPServerSession) => Decision
-  /** DATA: takes the message in and queues it. Rejects when the client goes away in the middle. */
+  /** DATA: receives and queues the message. Rejects when the client disconnects during it. */
   data: (stream: SMTPServerDataStream, session: SMTPServerSession) => Promise<{ id: string } | SmtpRefusal>
 }
 
@@ -60,7 +60,7 @@ export function createTransactions(context: TransactionContext): Transactions {
   const bounces = createBounceLimit(context.config.limits.bouncesPerHour)
   const recipientsOf = new WeakMap<SMTPServerEnvelope, Recipients>()
   return {
-    // The backlog is no reason to turn a canary away: it is why the instance that sends it was launched.
+    // A backlog does not refuse a canary: the backlog is why its instance was launched.
     mail: (address, session) =>
       context.canary.admits(address.address, session) ? null : decideMail(address, context),
     recipient: (address, session) => {
@@ -89,13 +89,13 @@ export function createTransactions(context: TransactionContext): Transactions {
   }
 }
 
-/** A transaction is a canary's by its reverse path, which MAIL has checked as this does. */
+/** Whether the reverse path is the canary address. */
 function isCanary(session: SMTPServerSession, { canary }: TransactionContext): boolean {
   const { mailFrom } = session.envelope
   return mailFrom !== false && canary.admits(mailFrom.address, session)
 }
 
-/** Is there room, and could the sender be told of a failure? */
+/** Decides on MAIL: its parameters, the sender address, and the room in the queue. */
 function decideMail(address: SMTPServerAddress, { config, watch }: TransactionContext): Decision {
   const args = address.args === false ? {} : address.args
   if (args['SMTPUTF8'] !== undefined) return refusals.noSmtpUtf8
@@ -104,11 +104,11 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
   if (!isAscii(address.address)) return refusals.notAscii
   const sender = parseAddress(address.address)
   if (address.address !== '' && sender === null) return refusals.badSender
-  // It would leave as it is and pass SPF: only what we made may.
+  // A sender at the SRS domain is forwarded unchanged and passes SPF. Accept only addresses that we signed.
   if (sender?.domain === config.srs.domain && !isOurs(config.srs, sender.local, Date.now()))
     return refusals.unsignedSender
   const { queue } = config
-  // SQS and S3 have no bound on bytes.
+  // SQS and S3 have no limit on the queue's bytes.
   const bounds = {
     maxEntries: queue.maxEntries,
     maxBytes: queue.engine === 'embedded' ? queue.maxBytes : Infinity,
@@ -116,20 +116,20 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
   return admitMessage(watch.load, Number(args['SIZE'] ?? 0), config.limits, bounds)
 }
 
-/** Of 8BITMIME (RFC 6152) and SIZE (RFC 1870). */
+/** The parameters of 8BITMIME (RFC 6152) and SIZE (RFC 1870). */
 const MAIL_PARAMETERS = ['BODY', 'SIZE']
 
 function hasUnknown(args: object, known: readonly string[]): boolean {
   return Object.keys(args).some((key) => !known.includes(key))
 }
 
-/** Only the local part counts: domains may be in Unicode, and become A-labels. */
+/** Whether the local part is ASCII. A Unicode domain is allowed; it becomes A-labels. */
 function isAscii(address: string): boolean {
   // eslint-disable-next-line no-control-regex
   return /^[\x00-\x7f]*$/.test(address.slice(0, Math.max(address.lastIndexOf('@'), 0)))
 }
 
-/** Resolves the alias now, so that an unknown one is refused while the sender is listening. */
+/** Resolves the alias at RCPT, so that the sender gets the refusal of an unknown alias directly. */
 function decideRecipients(
   address: SMTPServerAddress,
   envelope: SMTPServerEnvelope,
@@ -145,7 +145,7 @@ function decideRecipients(
   const decision = decideRecipient(address.address, fromNull, about)
   if (decision.kind === 'refused') return decision.refusal
   if (decision.bounce && !known.bounces.admits(decision.alias, Date.now())) return refusals.bounceRate
-  // Two aliases with the same mailbox behind them: it gets the message once.
+  // A mailbox behind two aliases gets the message once.
   const fresh = decision.destinations.filter((mailbox) => !known.mailboxes.has(addressKey(mailbox)))
   if (known.mailboxes.size + fresh.length > limits.destinations) return refusals.tooManyRecipients
   for (const mailbox of fresh) known.mailboxes.add(addressKey(mailbox))
@@ -161,12 +161,12 @@ function pending(address: string, originalRecipient: string): Destination {
 
 const EMPTY_LINE = Buffer.from('\r\n')
 
-/** A first line that begins like a fold would become part of our own field: behind an empty line it is body. */
+/** A first line that starts like a folded line would continue our Received field, so an empty line is put before it. */
 function isFold(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x09
 }
 
-/** Has this message been here before, or been on the way for too long? (RFC 5321 section 6.3) */
+/** Refuses a mail loop, and a message with too many Received fields (RFC 5321 section 6.3). */
 function checkTrace(message: Buffer, aliases: readonly string[], { hostname, limits }: Config): Decision {
   const trace = readTrace(message, hostname, limits.headerBytes)
   if (trace.headerBytes > limits.headerBytes) return refusals.headerTooLarge
@@ -223,7 +223,7 @@ async function queueMessage(
   return { id }
 }
 
-/** Not counted as accepted: nobody sent it. */
+/** Queues a canary. It is not counted as accepted, since it is no mail. */
 async function queueCanary(
   context: TransactionContext,
   blocks: MessageBuffer,
@@ -235,7 +235,7 @@ async function queueCanary(
   return { id }
 }
 
-/** Queues an entry. @returns its id once it is on stable storage, or the refusal. */
+/** Queues an entry. @returns its id once it is on stable storage, or the refusal */
 async function store(
   { queue, metrics, log }: TransactionContext,
   entry: NewEntry,
