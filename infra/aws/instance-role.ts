@@ -1,21 +1,22 @@
-// What an instance may do: the calls that the server makes, on this fleet's resources, and nothing else.
-// Owns: the role, its one policy and the instance profile. A call that is missing here shows as AccessDenied in the
-// server's log and 4xx to its senders, never as lost mail.
+// The permissions of an instance: the AWS calls that the server makes, on this fleet's resources, and no others.
+// Owns: the role, its one policy and the instance profile. A missing permission shows as AccessDenied in the server's log
+// and as 4xx to senders; no mail is lost.
 import * as iam from '@pulumi/aws/iam/index.js'
 import * as pulumi from '@pulumi/pulumi'
+import { allow, policyDocument, trustPolicy, type PolicyStatement } from '../iam-policy.ts'
 import { BODIES_PREFIX, ROUTES_KEY } from '../../contract/storage-names.ts'
 
 export type InstanceRoleArgs = {
   region: string
   accountId: string
-  /** Of AWS's ARNs: aws, aws-cn, aws-us-gov. */
+  /** First part of AWS's ARNs: aws, aws-cn or aws-us-gov. */
   partition: string
-  /** The group's name. */
+  /** The Auto Scaling group's name. */
   fleetName: string
   queueArns: pulumi.Input<string>[]
   bucketArn: pulumi.Input<string>
   tableArn: pulumi.Input<string>
-  /** Names of the SSM parameters that instances read. */
+  /** Names of the SSM parameters that the instances read. */
   parameters: readonly string[]
 }
 
@@ -29,41 +30,27 @@ export class InstanceRole extends pulumi.ComponentResource {
       name,
       {
         description: 'An instance of the mail fleet',
-        assumeRolePolicy: pulumi.jsonStringify({
-          Version: '2012-10-17',
-          Statement: [
-            { Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' },
-          ],
-        }),
+        assumeRolePolicy: trustPolicy('ec2.amazonaws.com'),
       },
       parent,
     )
-    new iam.RolePolicy(
-      name,
-      {
-        role: role.name,
-        policy: pulumi.jsonStringify({ Version: '2012-10-17', Statement: statements(args) }),
-      },
-      parent,
-    )
+    new iam.RolePolicy(name, { role: role.name, policy: policyDocument(instanceStatements(args)) }, parent)
     const profile = new iam.InstanceProfile(name, { role: role.name }, parent)
     this.profileArn = profile.arn
     this.registerOutputs({ profileArn: this.profileArn })
   }
 }
 
-function statements(args: InstanceRoleArgs) {
+function instanceStatements(args: InstanceRoleArgs): PolicyStatement[] {
   const arn = (service: string, rest: string) =>
     `arn:${args.partition}:${service}:${args.region}:${args.accountId}:${rest}`
-  const parameterArns = args.parameters.map((name) => arn('ssm', `parameter${name}`))
-  const allow = (sid: string, actions: string[], resources: pulumi.Input<string>[]) => ({
-    Sid: sid,
-    Effect: 'Allow',
-    Action: actions,
-    Resource: resources,
+  const named = (Sid: string, actions: string[], resources: pulumi.Input<string>[]): PolicyStatement => ({
+    Sid,
+    ...allow(actions, ...resources),
   })
+  const parameterArns = args.parameters.map((name) => arn('ssm', `parameter${name}`))
   return [
-    allow(
+    named(
       'Queues',
       [
         'sqs:SendMessage',
@@ -74,22 +61,18 @@ function statements(args: InstanceRoleArgs) {
       ],
       args.queueArns,
     ),
-    allow(
+    named(
       'Bodies',
       ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
       [pulumi.interpolate`${args.bucketArn}/${BODIES_PREFIX}*`],
     ),
-    allow('Routes', ['s3:GetObject'], [pulumi.interpolate`${args.bucketArn}/${ROUTES_KEY}`]),
-    allow(
-      'State',
-      // Nothing is deleted: what is settled, the table's ttl takes.
-      ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem'],
-      [args.tableArn],
-    ),
-    allow('Secrets', ['ssm:GetParameter'], parameterArns),
+    named('Routes', ['s3:GetObject'], [pulumi.interpolate`${args.bucketArn}/${ROUTES_KEY}`]),
+    // No DeleteItem: the table's ttl deletes items.
+    named('State', ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem'], [args.tableArn]),
+    named('Secrets', ['ssm:GetParameter'], parameterArns),
     {
-      ...allow('SecretsKey', ['kms:Decrypt'], [arn('kms', 'key/*')]),
-      // Whichever key the parameters are under, only for them and only through SSM.
+      ...named('SecretsKey', ['kms:Decrypt'], [arn('kms', 'key/*')]),
+      // Any key, but only for these parameters and only through SSM.
       Condition: {
         StringEquals: {
           'kms:ViaService': `ssm.${args.region}.amazonaws.com`,
@@ -97,12 +80,12 @@ function statements(args: InstanceRoleArgs) {
         },
       },
     },
-    allow(
+    named(
       'Lifecycle',
       ['autoscaling:CompleteLifecycleAction', 'autoscaling:RecordLifecycleActionHeartbeat'],
       [arn('autoscaling', `autoScalingGroup:*:autoScalingGroupName/${args.fleetName}`)],
     ),
-    // Knows no resource level (Service Authorization Reference, Amazon EC2 Auto Scaling).
-    allow('OwnState', ['autoscaling:DescribeAutoScalingInstances'], ['*']),
+    // This action has no resource level (Service Authorization Reference, Amazon EC2 Auto Scaling).
+    named('OwnState', ['autoscaling:DescribeAutoScalingInstances'], ['*']),
   ]
 }

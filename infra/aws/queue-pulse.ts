@@ -1,138 +1,74 @@
-// The queue pulse in an account: a small function outside the group, its schedule, and the alarms on what it says.
-// Owns: the function's role (exactly its calls), code, log and time. Fails with the bundler's error when the code
-// cannot be built. Neither the schedule nor Lambda repeats an invocation: the next one comes anyway, and an old one would
-// measure the wrong moment.
+// The queue pulse as AWS resources: its Lambda function, and the alarms on its metrics.
+// Owns: the function's permissions (exactly its calls), its environment, and those alarms.
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
-import * as iam from '@pulumi/aws/iam/index.js'
-import * as lambda from '@pulumi/aws/lambda/index.js'
-import * as scheduler from '@pulumi/aws/scheduler/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { BUNDLE_FILE, BUNDLE_HANDLER, writePulseBundle } from '../lambda/bundle.ts'
+import { join } from 'node:path'
+import { LOAD_PARTITION } from '../../contract/load-report.ts'
 import { fleetMetric, METRIC_NAMESPACE } from '../../contract/metric-names.ts'
 import { INVOCATION_MS, INVOCATIONS_AT_ONCE } from '../../contract/pulse-slots.ts'
+import { allow, type PolicyStatement } from '../iam-policy.ts'
+import { writeLambdaBundle } from '../lambda/bundle.ts'
+import { ScheduledFunction } from '../lambda/scheduled-function.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
-import { LOAD_PARTITION } from '../../contract/load-report.ts'
 
-/** The function holds 90 MB; Lambda gives processor time by memory, and four TLS handshakes have to fit in a slot. */
+const HANDLER_FILE = join(import.meta.dirname, '../pulse/handler.ts')
+
+/** The function uses 90 MB. Four TLS handshakes must fit in a slot, and Lambda gives CPU time by memory. */
 const MEMORY_MB = 256
-const LOG_DAYS = 14
 
-type Queue = { url: pulumi.Input<string>; arn: pulumi.Input<string> }
+type PulsedQueue = { url: pulumi.Input<string>; arn: pulumi.Input<string> }
 
 export type QueuePulseArgs = {
   fleetName: pulumi.Input<string>
   groupName: pulumi.Input<string>
   policy: ScalingPolicy
-  ready: Queue
-  deferred: Queue
-  /** Where instances report their load. */
+  ready: PulsedQueue
+  deferred: PulsedQueue
+  /** The table with the load reports. */
   table: { name: pulumi.Input<string>; arn: pulumi.Input<string> }
-  /** Of the SNS topic that the alarms go to. */
+  /** ARN of the SNS topic that receives the alarms. */
   topicArn: pulumi.Input<string>
-  /** Invocations kept free for the pulse, so that no other function starves it; −1 for none, where the account has too few to reserve any. */
+  /**
+   * Concurrent invocations reserved for the pulse, so that no other function starves it. −1 for none, in an account
+   * with too little concurrency to reserve any. Default: {@link INVOCATIONS_AT_ONCE}.
+   */
   reservedConcurrency?: number
 }
 
-export class QueuePulse extends pulumi.ComponentResource {
-  readonly functionName: pulumi.Output<string>
-
+export class QueuePulse extends ScheduledFunction {
   constructor(name: string, args: QueuePulseArgs, opts?: pulumi.ComponentResourceOptions) {
-    super('mailfleet:aws:QueuePulse', name, {}, opts)
-    const pulse = this.#function(name, args)
-    this.#schedule(name, pulse, args)
-    this.#alarms(name, args)
-    this.functionName = pulse.name
-    this.registerOutputs({ functionName: this.functionName })
-  }
-
-  #function(name: string, args: QueuePulseArgs): lambda.Function {
-    const logs = new cloudwatch.LogGroup(name, { retentionInDays: LOG_DAYS }, { parent: this })
-    const role = this.#role(name, 'lambda.amazonaws.com')
-    const rights = new iam.RolePolicy(
-      name,
-      { role: role.name, policy: policyOf(pulseStatements(args, logs.arn)) },
-      { parent: this },
-    )
-    const pulse = new lambda.Function(
+    super(
+      'mailfleet:aws:QueuePulse',
       name,
       {
         description: 'Publishes the mail fleet’s demand every 10 s',
-        runtime: 'nodejs24.x',
-        architectures: ['arm64'],
-        handler: BUNDLE_HANDLER,
-        code: new pulumi.asset.AssetArchive({
-          [BUNDLE_FILE]: new pulumi.asset.FileAsset(writePulseBundle()),
-        }),
-        memorySize: MEMORY_MB,
-        timeout: INVOCATION_MS / 1000,
-        reservedConcurrentExecutions: args.reservedConcurrency ?? INVOCATIONS_AT_ONCE,
-        role: role.arn,
-        loggingConfig: { logFormat: 'Text', logGroup: logs.name },
+        scheduleDescription: 'The queue pulse, once a minute; the function works the slots of 10 s',
+        bundleFile: writeLambdaBundle('pulse', HANDLER_FILE),
+        memoryMB: MEMORY_MB,
+        timeoutMs: INVOCATION_MS,
+        reservedConcurrency: args.reservedConcurrency ?? INVOCATIONS_AT_ONCE,
         environment: {
-          variables: {
-            FLEET: args.fleetName,
-            GROUP: args.groupName,
-            READY_URL: args.ready.url,
-            DEFERRED_URL: args.deferred.url,
-            TABLE: args.table.name,
-            POLICY: JSON.stringify(args.policy),
-          },
+          FLEET: args.fleetName,
+          GROUP: args.groupName,
+          READY_URL: args.ready.url,
+          DEFERRED_URL: args.deferred.url,
+          TABLE: args.table.name,
+          POLICY: JSON.stringify(args.policy),
         },
+        statements: pulseStatements(args),
+        accountId: pulumi.output(args.ready.arn).apply(accountOfArn),
       },
-      { parent: this, dependsOn: [rights] },
+      opts,
     )
-    // The schedule invokes asynchronously, and of such events Lambda keeps and repeats what failed or was throttled.
-    new lambda.FunctionEventInvokeConfig(
-      name,
-      { functionName: pulse.name, maximumRetryAttempts: 0, maximumEventAgeInSeconds: 60 },
-      { parent: this },
-    )
-    return pulse
+    this.#alarms(name, args)
+    this.registerOutputs({ functionName: this.functionName })
   }
 
-  #schedule(name: string, pulse: lambda.Function, args: QueuePulseArgs): void {
-    // Nobody else's schedule may use it ("The confused deputy problem"). An ARN's fifth field is its account.
-    const account = pulumi.output(args.ready.arn).apply((arn) => arn.split(':')[4] ?? '')
-    const role = this.#role(`${name}-schedule`, 'scheduler.amazonaws.com', {
-      StringEquals: { 'aws:SourceAccount': account },
-    })
-    const rights = new iam.RolePolicy(
-      `${name}-schedule`,
-      { role: role.name, policy: policyOf([allow(['lambda:InvokeFunction'], pulse.arn)]) },
-      { parent: this },
-    )
-    new scheduler.Schedule(
-      name,
-      {
-        description: 'The queue pulse, once a minute; the function works the slots of 10 s',
-        scheduleExpression: 'rate(1 minute)',
-        flexibleTimeWindow: { mode: 'OFF' },
-        target: {
-          arn: pulse.arn,
-          roleArn: role.arn,
-          input: '{}',
-          retryPolicy: { maximumRetryAttempts: 0, maximumEventAgeInSeconds: 60 },
-        },
-      },
-      { parent: this, dependsOn: [rights] },
-    )
-  }
-
-  /** A role that one AWS service may take, under a condition. */
-  #role(name: string, service: string, condition?: object): iam.Role {
-    const trust = { Effect: 'Allow', Principal: { Service: service }, Action: 'sts:AssumeRole' }
-    const assumeRolePolicy = pulumi.jsonStringify({
-      Version: '2012-10-17',
-      Statement: [condition === undefined ? trust : { ...trust, Condition: condition }],
-    })
-    return new iam.Role(name, { assumeRolePolicy }, { parent: this })
-  }
-
-  /** Each says what to do. The pulse's own silence is the one thing that its metrics cannot say: missing is breaching. */
   #alarms(name: string, { fleetName, topicArn }: QueuePulseArgs): void {
     const actions = { alarmActions: [topicArn], okActions: [topicArn] }
     const alarm = (suffix: string, args: cloudwatch.MetricAlarmArgs) =>
       new cloudwatch.MetricAlarm(`${name}-${suffix}`, { ...args, ...actions }, { parent: this })
+    // No metric can report that the pulse is silent. So missing data breaches here.
     alarm('stale', {
       alarmDescription: 'The queue pulse has been silent for 3 minutes: look at its errors and its schedule.',
       ...fleetMetric(fleetName, 'PulseFailed'),
@@ -142,7 +78,7 @@ export class QueuePulse extends pulumi.ComponentResource {
       threshold: 1,
       comparisonOperator: 'LessThanThreshold',
       treatMissingData: 'breaching',
-      // A new fleet's pulse has not spoken yet; the alarm begins as soon as it has.
+      // In a new fleet the alarm waits for the first sample, at most 5 minutes.
       warmUpConfiguration: { warmUpPeriodDurationInMinutes: 5 },
     })
     alarm('failed', {
@@ -155,47 +91,38 @@ export class QueuePulse extends pulumi.ComponentResource {
       comparisonOperator: 'GreaterThanOrEqualToThreshold',
       treatMissingData: 'notBreaching',
     })
+    const anySample = {
+      statistic: 'Maximum',
+      period: 60,
+      evaluationPeriods: 1,
+      threshold: 0,
+      comparisonOperator: 'GreaterThanThreshold',
+      treatMissingData: 'notBreaching',
+    }
     alarm('refused-fault', {
       alarmDescription:
-        'Instances refuse mail because something is full or broken: more of them would not help. Their logs say what.',
+        'Instances refuse mail because something is full or broken. More instances do not help. The instances’ logs name the fault.',
       ...fleetMetric(fleetName, 'RefusedForFault'),
-      statistic: 'Maximum',
-      period: 60,
-      evaluationPeriods: 1,
-      threshold: 0,
-      comparisonOperator: 'GreaterThanThreshold',
-      treatMissingData: 'notBreaching',
+      ...anySample,
     })
     alarm('unknown-version', {
-      alarmDescription: 'The queue holds entries of a version that instances do not know: roll forward.',
+      alarmDescription: 'The queue holds entries of a version that the instances do not know: roll forward.',
       ...fleetMetric(fleetName, 'UnknownVersion'),
-      statistic: 'Maximum',
-      period: 60,
-      evaluationPeriods: 1,
-      threshold: 0,
-      comparisonOperator: 'GreaterThanThreshold',
-      treatMissingData: 'notBreaching',
+      ...anySample,
     })
   }
 }
 
-type Statement = {
-  Effect: 'Allow'
-  Action: string[]
-  Resource: pulumi.Input<string>[]
-  Condition?: Record<string, Record<string, string | string[]>>
+/** arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE */
+function accountOfArn(arn: string): string {
+  return arn.split(':')[4] ?? ''
 }
 
-function allow(actions: string[], ...resources: pulumi.Input<string>[]): Statement {
-  return { Effect: 'Allow', Action: actions, Resource: resources }
-}
-
-function policyOf(statements: Statement[]): pulumi.Output<string> {
-  return pulumi.jsonStringify({ Version: '2012-10-17', Statement: statements })
-}
-
-/** The calls of infra/pulse/, no more. Two of them know no resource; PutMetricData knows its namespace. */
-function pulseStatements(args: QueuePulseArgs, logArn: pulumi.Input<string>): Statement[] {
+/**
+ * The calls of infra/pulse/ and no others. Two of them have no resource level in IAM; PutMetricData is limited to our
+ * namespace by a condition.
+ */
+function pulseStatements(args: QueuePulseArgs): PolicyStatement[] {
   return [
     allow(['sqs:GetQueueAttributes'], args.ready.arn, args.deferred.arn),
     {
@@ -207,6 +134,5 @@ function pulseStatements(args: QueuePulseArgs, logArn: pulumi.Input<string>): St
       ...allow(['cloudwatch:PutMetricData'], '*'),
       Condition: { StringEquals: { 'cloudwatch:namespace': METRIC_NAMESPACE } },
     },
-    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], pulumi.interpolate`${logArn}:*`),
   ]
 }

@@ -1,6 +1,6 @@
-// The pulse as Lambda runs it: one CommonJS file with everything in it, the AWS SDK too, so that nothing that changes
-// at AWS changes it. Owns: the bundler's options, and the file in build/. Fails with the bundler's own list of what it
-// cannot find, or with the file system's error.
+// A Lambda function's code: one CommonJS file with all its packages, the AWS SDK too, so that no update of Lambda's
+// runtime changes them. Owns: esbuild's options and the file in build/.
+// Fails with esbuild's list of errors, or with the file system's error.
 import { mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { buildSync } from 'esbuild'
@@ -8,15 +8,19 @@ import { writeFileAtomic } from '../../platform/atomic-file.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
-/** Path of the file in the function's archive, and the handler's name for Lambda. */
+/** Path of the file in the function's archive. */
 export const BUNDLE_FILE = 'index.js'
+/** Lambda's name for the exported function `handler`. */
 export const BUNDLE_HANDLER = 'index.handler'
 
-/** The same source and packages give the same text, wherever the tree lies: a deployment shows only real changes. */
-export function pulseBundle(): string {
+/**
+ * The text is the same for the same source and packages, wherever the tree is: a deployment shows real changes only.
+ * @param handlerFile absolute path of the module that exports `handler`
+ */
+export function lambdaBundle(handlerFile: string): string {
   const { outputFiles } = buildSync({
     absWorkingDir: ROOT,
-    entryPoints: [join(import.meta.dirname, '../pulse/handler.ts')],
+    entryPoints: [handlerFile],
     bundle: true,
     minify: true,
     write: false,
@@ -30,12 +34,12 @@ export function pulseBundle(): string {
 }
 
 /**
- * Writes the bundle for a deployment. Pulumi keeps a file's path and hash in its state, and compares the hash alone.
- * @returns the path, always the same one
+ * Writes the bundle to build/NAME/index.js. Pulumi keeps a file's path and hash in its state and compares the hash.
+ * @returns the path, which never changes
  */
-export function writePulseBundle(): string {
-  const file = join(ROOT, 'build/pulse', BUNDLE_FILE)
+export function writeLambdaBundle(name: string, handlerFile: string): string {
+  const file = join(ROOT, 'build', name, BUNDLE_FILE)
   mkdirSync(dirname(file), { recursive: true })
-  writeFileAtomic(file, pulseBundle())
+  writeFileAtomic(file, lambdaBundle(handlerFile))
   return file
 }

@@ -1,17 +1,18 @@
-// The queue pulse's entry: AWS Lambda calls `handler` once a minute, from outside the group, so that a broken fleet
-// cannot silence the signal that must heal it. Owns: the walk through the slots, and the log.
-// Fails (and so shows in the function's Errors) when its settings are bad, or when CloudWatch did not take a slot.
+// The queue pulse's entry: EventBridge Scheduler invokes `handler` once a minute, outside the group, so that a broken
+// fleet cannot stop the pulse. Owns: the loop over the slots and the log.
+// Fails, and so counts in the function's Errors, on bad settings or when CloudWatch did not take a slot.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pulseClients, errorText, workSlot, type SlotReport } from './pulse.ts'
-import { readPulseSettings } from './settings.ts'
 import { slotsUntil } from '../../contract/pulse-slots.ts'
+import { errorText } from '../lambda/client-options.ts'
+import { pulseClients, workSlot, type SlotReport } from './pulse.ts'
+import { readPulseSettings } from './settings.ts'
 
 const settings = readPulseSettings(process.env)
 const clients = pulseClients()
 
 /**
- * Works the slots of its time, each at its start; a slot that fails does not keep the next one from being worked.
- * @param context Lambda's; only the time that is left is of interest
+ * Works each slot of the invocation at its start. A failed slot does not stop the next one.
+ * @param context Lambda's context; only the remaining time is used
  * @throws after the last slot, if CloudWatch did not take one
  */
 export async function handler(
@@ -19,16 +20,17 @@ export async function handler(
   context: { getRemainingTimeInMillis(): number },
 ): Promise<void> {
   const nowMs = Date.now()
-  const lost: string[] = []
+  const failures: string[] = []
   for (const slotMs of slotsUntil(nowMs, nowMs + context.getRemainingTimeInMillis())) {
     await sleep(Math.max(0, slotMs - Date.now()))
     try {
       logSlot(slotMs, await workSlot(clients, settings, slotMs))
     } catch (error) {
-      lost.push(errorText(error))
+      failures.push(errorText(error))
     }
   }
-  if (lost.length > 0) throw new Error(`CloudWatch did not take ${lost.length} slots: ${lost.at(-1)}`)
+  if (failures.length > 0)
+    throw new Error(`CloudWatch did not take ${failures.length} slots: ${failures.at(-1)}`)
 }
 
 /** Thirteen lines of about 250 bytes a minute: 140 MB a month. */

@@ -1,6 +1,5 @@
-// The pulse's metrics: their names, what they hold, and the one call that publishes a slot's set.
-// Owns: the words between the pulse and whoever reads it (infra/aws/). Fails by rejecting when CloudWatch does not
-// take them.
+// The pulse's metric values, and the one CloudWatch call that publishes them.
+// Rejects when CloudWatch does not take them.
 import { PutMetricDataCommand, type CloudWatchClient, type MetricDatum } from '@aws-sdk/client-cloudwatch'
 import { demandOf, demandPerInstance, surplusInstances, type Demand } from '../scaling/demand.ts'
 import type { ScalingPolicy } from '../scaling/policy.ts'
@@ -8,28 +7,26 @@ import { FLEET_DIMENSION, METRIC_NAMESPACE, type PulseMetric } from '../../contr
 
 export type Measurement = {
   demand: Demand
-  /** Messages that are due later. */
+  /** Messages that are not due yet. */
   deferred: number
-  /** Instances. */
   inService: number
-  /** Instances on their way. */
   pending: number
   /** Refusals because something is full or broken. */
   refusedForFault: number
-  /** Queue entries whose version no instance knows. */
+  /** Queue entries of a version that no instance knows. */
   unknownVersion: number
 }
 
 export type MetricValues = Partial<Record<PulseMetric, number>>
 
-/** The whole set of a slot that was measured. */
+/** All values of a measured slot. */
 export function measuredValues(measured: Measurement, policy: ScalingPolicy): MetricValues {
   const { demand, deferred, inService, pending, refusedForFault, unknownVersion } = measured
-  const owed = demandOf(demand)
+  const messages = demandOf(demand)
   const capacity = inService + pending
   return {
-    Demand: owed,
-    DemandPerInstance: demandPerInstance(owed, capacity),
+    Demand: messages,
+    DemandPerInstance: demandPerInstance(messages, capacity),
     Ready: demand.ready,
     InFlight: demand.inFlight,
     Deferred: deferred,
@@ -42,11 +39,11 @@ export function measuredValues(measured: Measurement, policy: ScalingPolicy): Me
   }
 }
 
-/** All that is known of a slot that could not be measured. */
+/** The one value of a slot that could not be measured. */
 export const failedValues: MetricValues = { PulseFailed: 1 }
 
 /**
- * Publishes one set in one call, at high resolution, under the slot's own time.
+ * Publishes the values in one call, at high resolution, with the slot's timestamp.
  * @param slotMs start of the slot, ms since the epoch
  */
 export async function publishMetrics(

@@ -1,6 +1,6 @@
-// One slot of the queue pulse: look at everything, publish one set of metrics.
-// Owns: the time a slot may take, and the rule that what could not be read is unknown: PulseFailed alone, no zeros.
-// A failed measurement is a value; only CloudWatch not taking the metrics rejects.
+// One slot of the queue pulse: read queues, group and load reports, then publish one set of metrics.
+// Owns: the time limits of a slot. A failed read means no figures: the slot then publishes PulseFailed and no zeros.
+// Rejects only when CloudWatch does not take the metrics.
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
@@ -13,15 +13,16 @@ import {
   type MetricValues,
 } from './metrics.ts'
 import { readGroup, readLoad, readQueue } from './reads.ts'
+import { clientOptions, errorText, type AwsAccess } from '../lambda/client-options.ts'
 import type { PulseSettings } from './settings.ts'
 
 /**
- * How long AWS may take, ms. A slot's reads run side by side, its one write follows: 5 + 4 s of the slot's 10. A
- * request is made twice at most: 2 × 1.8 s and a pause stay below `publishMs`.
+ * Time limits of AWS calls, ms. A slot of 10 s has 5 s for its parallel reads, then 4 s for its write. Two attempts of
+ * 1.8 s and the pause between them stay below `publishMs`.
  */
 const LIMITS = { requestMs: 1_800, measureMs: 5_000, publishMs: 4_000 }
 
-/** Instances report every 10 s. */
+/** Instances report every 10 s: three reports. */
 const LEAST_REPORT_MS = 30_000
 
 export type PulseClients = {
@@ -32,28 +33,17 @@ export type PulseClients = {
   limits: typeof LIMITS
 }
 
-/** What was published for a slot, and why there is less than there should be. */
+/** What was published for a slot, and what is missing from it. */
 export type SlotReport = {
   values: MetricValues
   /** Why the slot could not be measured. */
   failed?: string
-  /** Load reports that were left out. */
+  /** Keys of load reports that could not be read. */
   unreadable: string[]
 }
 
-type ClientConfig = Pick<
-  ConstructorParameters<typeof SQSClient>[0] & object,
-  'endpoint' | 'region' | 'credentials'
->
-
-/** @param config where AWS is and as whom; by default from the environment, as the SDK reads it */
-export function pulseClients(config: ClientConfig = {}, limits = LIMITS): PulseClients {
-  const { requestMs } = limits
-  const options = {
-    maxAttempts: 2,
-    requestHandler: { connectionTimeout: requestMs, requestTimeout: requestMs, throwOnRequestTimeout: true },
-    ...config,
-  }
+export function pulseClients(access: AwsAccess = {}, limits = LIMITS): PulseClients {
+  const options = clientOptions(access, limits.requestMs)
   return {
     sqs: new SQSClient(options),
     autoScaling: new AutoScalingClient(options),
@@ -64,7 +54,7 @@ export function pulseClients(config: ClientConfig = {}, limits = LIMITS): PulseC
 }
 
 /**
- * Measures now and publishes under the slot's time.
+ * Measures now and publishes with the slot's timestamp.
  * @throws when CloudWatch does not take the metrics
  */
 export async function workSlot(
@@ -97,9 +87,9 @@ async function measureSlot(clients: PulseClients, settings: PulseSettings): Prom
 }
 
 /**
- * Everything at once, as near to one moment as AWS gives it. What is in the deferred queue is due in more than 15
- * minutes, also when it is visible there between two hops: it is not ready. What is due sooner waits in the ready queue,
- * delayed until it is due.
+ * Reads everything in parallel, as near to one moment as AWS allows. The deferred queue holds only mail that is due in
+ * more than 15 minutes. It counts as deferred even while it is visible there, between two moves of 15 minutes. Mail
+ * that is due sooner waits in the ready queue with a delay.
  */
 async function measure(
   { sqs, autoScaling, dynamo }: PulseClients,
@@ -126,14 +116,7 @@ async function measure(
   return { measured, unreadable: load.unreadable }
 }
 
-/** A report of an instance counts as long as its refusals do, and through two reports that are lost at least. */
+/** Reports count as long as their refusals do, and at least so long that two lost reports leave no gap. */
 function reportsSince({ POLICY }: PulseSettings, nowMs: number): number {
   return nowMs - Math.max(POLICY.refusedWindowMs, LEAST_REPORT_MS)
-}
-
-/** The name tells a time-out from a refusal; the message may quote a whole answer, so it is cut. */
-export function errorText(error: unknown): string {
-  return error instanceof Error
-    ? `${error.name}: ${error.message}`.slice(0, 300)
-    : String(error).slice(0, 300)
 }

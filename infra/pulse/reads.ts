@@ -1,27 +1,27 @@
-// What the pulse asks AWS: two queues, one group, the instances' load reports. Owns: the calls and what their answers
-// mean. Fails by rejecting with a sentence or the SDK's own error: an answer that lacks a number is unknown, never 0.
+// The pulse's reads: two SQS queues, one Auto Scaling group, the instances' load reports.
+// Rejects with the SDK's error, or when a response lacks a number: a missing number is unknown, never 0.
 import { DescribeAutoScalingGroupsCommand, type AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import { QueryCommand, type AttributeValue, type DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { GetQueueAttributesCommand, type QueueAttributeName, type SQSClient } from '@aws-sdk/client-sqs'
 import { LOAD_PARTITION, type LoadReportAttribute } from '../../contract/load-report.ts'
 
 export type QueueCounts = {
-  /** Can be received now. */
+  /** Messages that SQS would deliver now. */
   visible: number
-  /** Received and not yet deleted: leased. */
+  /** In flight: received, not deleted. */
   notVisible: number
-  /** Sent with a delay that is not over. */
+  /** Sent with a delay that has not ended. */
   delayed: number
 }
 
 export type GroupSize = { inService: number; pending: number }
 
 export type FleetLoad = {
-  /** Messages refused within the policy's window that another instance could have taken, over all instances. */
+  /** Messages that all instances refused within the policy's window and another instance could have taken. */
   refusedForLoad: number
   /** Refusals within that window because something is full or broken. */
   refusedForFault: number
-  /** Entries of an unknown version that an instance has seen. Several may see the same one: the largest report. */
+  /** Entries of an unknown version: the largest report, since several instances may see the same entry. */
   unknownVersion: number
   /** Keys of reports that could not be read. */
   unreadable: string[]
@@ -33,13 +33,13 @@ const ATTRIBUTES = {
   delayed: 'ApproximateNumberOfMessagesDelayed',
 } as const satisfies Record<keyof QueueCounts, QueueAttributeName>
 
-/** A queue's three counts. SQS calls them approximate: they may lag by up to a minute. */
+/** A queue's three counts. They are approximate, and may be a minute old. */
 export async function readQueue(sqs: SQSClient, url: string, abortSignal: AbortSignal): Promise<QueueCounts> {
   const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: Object.values(ATTRIBUTES) })
   const { Attributes = {} } = await sqs.send(command, { abortSignal })
   const count = (name: QueueAttributeName): number => {
     const value = Attributes[name]
-    if (value === undefined || !/^\d+$/.test(value)) throw new Error(`${url} does not say its ${name}`)
+    if (value === undefined || !/^\d+$/.test(value)) throw new Error(`${url} reports no ${name}`)
     return Number(value)
   }
   return {
@@ -50,8 +50,8 @@ export async function readQueue(sqs: SQSClient, url: string, abortSignal: AbortS
 }
 
 /**
- * How many instances are in service and on their way. Those that leave, stand by or wait in a warm pool are in
- * neither number ("Amazon EC2 Auto Scaling instance lifecycle").
+ * Counts instances in service and pending. Instances that terminate, are in standby or in a warm pool count in neither
+ * ("Amazon EC2 Auto Scaling instance lifecycle").
  */
 export async function readGroup(
   autoScaling: AutoScalingClient,
@@ -73,7 +73,7 @@ export function groupSize(states: readonly (string | undefined)[]): GroupSize {
   }
 }
 
-/** The load reports since `sinceMs`. An instance that has gone since counts: its refused senders will be back. */
+/** Sums the load reports since `sinceMs`, also those of terminated instances: the refused senders will retry. */
 export async function readLoad(
   dynamo: DynamoDBClient,
   table: string,
@@ -98,8 +98,8 @@ export async function readLoad(
 }
 
 /**
- * A report that cannot be read is left out and named: one broken instance must not silence the signal. Instances of an
- * older release report no faults.
+ * Skips and names a report that it cannot read: one broken instance must not stop the pulse. Older releases report no
+ * faults.
  */
 function addReport(
   load: FleetLoad,

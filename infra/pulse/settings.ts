@@ -1,5 +1,5 @@
-// What the pulse is told: the variables that the deployment puts into the function's environment.
-// Owns: their schema. Fails with an InputError that names every variable at fault; the function then reports an error.
+// The pulse's settings: environment variables that the deployment sets on the Lambda function.
+// Owns: their schema. Fails with an InputError that names every bad variable.
 import * as v from 'valibot'
 import { checkInput } from '../../input/problems.ts'
 import { scalingPolicySchema } from '../scaling/policy.ts'
@@ -8,13 +8,13 @@ const text = v.pipe(v.string(), v.nonEmpty('a value'))
 const url = v.pipe(v.string(), v.url('a URL'))
 
 const settingsSchema = v.object({
-  /** The fleet's name: the metrics' one dimension. */
+  /** The fleet's name: the dimension of all metrics. */
   FLEET: text,
   /** Name of the Auto Scaling group. */
   GROUP: text,
   READY_URL: url,
   DEFERRED_URL: url,
-  /** The DynamoDB table where instances report their load. */
+  /** The DynamoDB table with the load reports. */
   TABLE: text,
   /** A scaling policy, as JSON. */
   POLICY: v.pipe(v.string(), v.parseJson(undefined, 'JSON'), scalingPolicySchema),

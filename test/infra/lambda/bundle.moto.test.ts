@@ -5,11 +5,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { BUNDLE_FILE, BUNDLE_HANDLER, pulseBundle } from '../../../infra/lambda/bundle.ts'
+import { BUNDLE_FILE, BUNDLE_HANDLER, lambdaBundle } from '../../../infra/lambda/bundle.ts'
 import { pulseClients } from '../../../infra/pulse/pulse.ts'
 import type { PulseSettings } from '../../../infra/pulse/settings.ts'
 import { startMoto } from '../../kit/aws/moto.ts'
 import { makeFleet, patient, published } from '../../kit/fleet/mail-fleet.ts'
+
+const pulseBundle = () => lambdaBundle(join(import.meta.dirname, '../../../infra/pulse/handler.ts'))
 
 const moto = await startMoto()
 const { skip } = moto
