@@ -88,7 +88,10 @@ test('npm’s lock is whole: it holds every package that another one names, for 
   assert.deepEqual(missing, [])
 })
 
-test('types hold (tsc)', () => runTool('typescript/bin/tsc', ['--noEmit']))
+test('types hold (tsc)', () => {
+  runTool('typescript/bin/tsc', ['--noEmit'])
+  runTool('typescript/bin/tsc', ['--noEmit', '--project', 'storm/page/browser'])
+})
 test('lint is clean (eslint, type-aware)', () => runTool('eslint/bin/eslint.js', ['.']))
 test('formatting is prettier’s', () =>
   runTool('prettier/bin/prettier.cjs', ['--check', '--log-level=warn', '.']))

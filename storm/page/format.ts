@@ -1,7 +1,6 @@
-// Figures and text as the report page writes them.
-// Owns: number formats and the one way by which text gets into HTML.
+// Formats figures and text for the report page. Text gets into its HTML only through escapeHtml().
 
-/** Text for HTML and attribute values. */
+/** For HTML text and quoted attribute values. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }
@@ -11,7 +10,7 @@ export function whole(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
 
-/** 1.2 s, or 250 ms below a second; '–' for nothing. */
+/** 1.20 s, or 250 ms below a second. */
 export function duration(valueMs: number | null): string {
   if (valueMs === null) return '–'
   return valueMs < 1000
@@ -19,22 +18,22 @@ export function duration(valueMs: number | null): string {
     : `${(valueMs / 1000).toFixed(valueMs < 10_000 ? 2 : 1)} s`
 }
 
+/** 12,345, or a dash where there is no figure. */
+export function optional(value: number | null): string {
+  return value === null ? '–' : whole(value)
+}
+
 /** 57 % */
 export function percent(share: number | null): string {
   return share === null ? '–' : `${Math.round(share * 100)} %`
 }
 
-/** 258.0 MB, in powers of ten as disks are sold. */
+/** 258 MB. A megabyte is 1,000,000 bytes here. */
 export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`
 }
 
-/** 12.4 as seconds since the start. */
+/** Seconds since the start: 12.4 */
 export function clock(atMs: number): string {
   return (atMs / 1000).toFixed(1)
-}
-
-/** Three significant digits are enough for a coordinate of a thousand units. */
-export function coordinate(value: number): string {
-  return String(Math.round(value * 10) / 10)
 }

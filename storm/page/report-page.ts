@@ -1,13 +1,15 @@
-// The report as one self-contained page: what happened, the figures, the time lines, and the same as tables.
-// Owns: the page's order and words. Pure: a report in, HTML out; it loads nothing and needs no script.
-import { clock, duration, escapeHtml, megabytes, percent, whole } from './format.ts'
-import { STYLE } from './style.ts'
-import { timelines } from './timelines.ts'
+// The report of a run as one HTML page: summary, figures, charts and tables.
+// The page loads nothing. Without its script only the charts are missing.
+// Fails only when the script of the charts does not build.
+import { chartFigures, chartPage } from './charts.ts'
+import { chartScript, chartStyle, jsonForScript } from './chart-script.ts'
+import { clock, duration, escapeHtml, megabytes, optional, percent, whole } from './format.ts'
+import { pageStyle } from './style.ts'
 import type { StartReport, TimelineRow } from '../report.ts'
 
 type Tile = { name: string; figure: string; note: string }
 
-/** The page for `report`; parts of it that the report lacks (image, boot) are left out. */
+/** Leaves out the parts that `report` lacks (image, boot). */
 export function renderStartPage(report: StartReport): string {
   return `<!doctype html>
 <html lang="en">
@@ -16,7 +18,8 @@ export function renderStartPage(report: StartReport): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>mailfleet: a retry storm on the embedded fleet</title>
 <style>
-${STYLE}
+${chartStyle()}
+${pageStyle}
 </style>
 </head>
 <body>
@@ -25,14 +28,21 @@ ${head(report)}
 <dl class="tiles">
 ${tiles(report).map(tile).join('\n')}
 </dl>
-<h2>Time lines</h2>
-${timelines(report)}
+<h2>Charts</h2>
+<noscript><p>The charts need a script. The tables below hold the same figures.</p></noscript>
+<p id="chart-keys" hidden>Point at a chart to read the values of a moment in all charts. Or select a chart with the Tab key, and move with the arrow keys, Home and End.</p>
+${chartFigures(report)}
+<p id="chart-values" class="visually-hidden" aria-live="polite"></p>
 <h2>Scale events</h2>
 ${scaleEvents(report)}
-<h2>The time lines as a table</h2>
+<h2>All figures over time</h2>
 ${timelineTable(report.timeline)}
 ${foot(report)}
 </main>
+<script type="application/json" id="chart-data">${jsonForScript(chartPage(report))}</script>
+<script>
+${chartScript()}
+</script>
 </body>
 </html>
 `
@@ -48,18 +58,20 @@ function head(report: StartReport): string {
   })
   const times = (peak.perSecond / fleet.capacity.forwardsPerSecond).toFixed(1)
   const story =
-    `For ${Math.round((peak.toMs - peak.fromMs) / 1000)} s senders brought ${whole(peak.perSecond)} new messages a second, ` +
-    `${times} times what one instance forwards (${fleet.capacity.concurrency} deliveries at once, ${duration(fleet.capacity.meanLatencyMs)} each: ` +
-    `${whole(fleet.capacity.forwardsPerSecond)}/s), and tried again whatever was refused. The fleet grew to ${fleet.maxInstances} instances ` +
-    `and went back to ${fleet.finalInstances}. ${whole(mail.forwarded)} of ${whole(mail.accepted)} accepted messages reached the remote host.`
+    `For ${Math.round((peak.toMs - peak.fromMs) / 1000)} s the senders sent ${whole(peak.perSecond)} new messages per second, ` +
+    `${times} times the rate of one instance. One instance forwards ${whole(fleet.capacity.forwardsPerSecond)} per second: ` +
+    `${fleet.capacity.concurrency} deliveries at once, ${duration(fleet.capacity.meanLatencyMs)} each. ` +
+    `The senders retried each refused message. The fleet grew to ${fleet.maxInstances} instances ` +
+    `and ended with ${fleet.finalInstances}. ${whole(mail.forwarded)} of ${whole(mail.accepted)} accepted messages reached the remote host.`
   const checks = [
     {
       good: mail.lost === 0,
-      text: mail.lost === 0 ? 'nothing accepted was lost' : `${whole(mail.lost)} accepted messages lost`,
+      text:
+        mail.lost === 0 ? 'no accepted message was lost' : `${whole(mail.lost)} accepted messages were lost`,
     },
     {
       good: mail.resets === 0,
-      text: mail.resets === 0 ? 'no connection was reset' : `${whole(mail.resets)} connections reset`,
+      text: mail.resets === 0 ? 'no connection was reset' : `${whole(mail.resets)} connections were reset`,
     },
     scaledCheck(report),
     ...(report.boot
@@ -98,27 +110,31 @@ function tiles({
   stormSeconds,
 }: StartReport): Tile[] {
   const all: (Tile | undefined)[] = [
-    { name: 'Accepted', figure: whole(mail.accepted), note: 'messages that got a 250' },
+    { name: 'Accepted', figure: whole(mail.accepted), note: 'messages with a 250' },
     { name: 'Forwarded', figure: whole(mail.forwarded), note: `${whole(mail.duplicates)} duplicates` },
     { name: 'Lost', figure: whole(mail.lost), note: `${whole(mail.queued)} still queued` },
     { name: 'Connections reset', figure: whole(mail.resets), note: 'seen by the senders' },
-    { name: 'Refused', figure: whole(mail.refused), note: `4xx replies; ${whole(mail.givenUp)} never taken` },
-    { name: 'Delay, median', figure: duration(mail.delayMs.p50), note: '250 to arrival' },
+    {
+      name: 'Refused',
+      figure: whole(mail.refused),
+      note: `4xx replies; ${whole(mail.givenUp)} messages never accepted`,
+    },
+    { name: 'Delay, median', figure: duration(mail.delayMs.p50), note: 'from 250 to arrival' },
     { name: 'Delay, p99', figure: duration(mail.delayMs.p99), note: `longest ${duration(mail.delayMs.max)}` },
     {
       name: 'Instances',
       figure: `${fleet.maxInstances} → ${fleet.finalInstances}`,
-      note: `most → at the end; ${whole(fleet.crashed)} crashed`,
+      note: `highest → last; ${whole(fleet.crashed)} crashed`,
     },
     {
-      name: 'Processors idle',
+      name: 'Idle processors',
       figure: percent(cpuIdleAtPeak),
-      note: `of ${cpus}, over the burst; the storm took ${percent(cpuUsedAtPeak)}`,
+      note: `of ${cpus}, in the burst; the storm used ${percent(cpuUsedAtPeak)}`,
     },
     image && {
       name: 'Image',
       figure: megabytes(image.bytes),
-      note: image.cached ? 'unchanged, from the cache' : 'baked in this run',
+      note: image.cached ? 'from the cache' : 'baked in this run',
     },
     boot && {
       name: 'First forward',
@@ -128,7 +144,7 @@ function tiles({
     {
       name: 'Run',
       figure: `${whole(seconds ?? stormSeconds)} s`,
-      note: seconds === undefined ? 'the storm' : `the storm ${whole(stormSeconds)} s of it`,
+      note: seconds === undefined ? 'the storm' : `of it ${whole(stormSeconds)} s for the storm`,
     },
   ]
   return all.filter((each) => each !== undefined)
@@ -144,8 +160,8 @@ function scaleEvents({ scaleEvents }: StartReport): string {
     return `<tr><th scope="row" class="number">${index + 1}</th><td class="number">${clock(atMs)}</td><td class="${direction}-text">${from} → ${to}</td><td>${escapeHtml(rule)}</td><td class="reason">${escapeHtml(reason)}</td></tr>`
   })
   const body = rows.length > 0 ? rows.join('\n') : '<tr><td colspan="5">none</td></tr>'
-  return `<div class="table"><table>
-<thead><tr><th scope="col" class="number">No.</th><th scope="col" class="number">Time, s</th><th scope="col">Desired</th><th scope="col">Rule</th><th scope="col">Why</th></tr></thead>
+  return `<div class="table" role="region" aria-label="Scale events" tabindex="0"><table>
+<thead><tr><th scope="col" class="number">No.</th><th scope="col" class="number">Time, s</th><th scope="col">Desired</th><th scope="col">Rule</th><th scope="col">Reason</th></tr></thead>
 <tbody>
 ${body}
 </tbody>
@@ -164,6 +180,8 @@ const COLUMNS: readonly { name: string; value: (row: TimelineRow) => string }[] 
   { name: 'Demand', value: (row) => optional(row.demand) },
   { name: 'Desired', value: (row) => whole(row.desired) },
   { name: 'In service', value: (row) => whole(row.inService) },
+  { name: 'Launching', value: (row) => whole(row.pending) },
+  { name: 'Draining', value: (row) => whole(row.terminating) },
   { name: 'p50', value: (row) => duration(row.delayP50Ms) },
   { name: 'p99', value: (row) => duration(row.delayP99Ms) },
   { name: 'CPU idle', value: (row) => percent(row.cpuIdle) },
@@ -175,7 +193,7 @@ function timelineTable(timeline: readonly TimelineRow[]): string {
     const [time = '', ...figures] = COLUMNS.map(({ value }) => value(row))
     return `<tr><th scope="row" class="number">${time}</th>${figures.map((figure) => `<td class="number">${figure}</td>`).join('')}</tr>`
   })
-  return `<div class="table tall" role="region" aria-label="Time lines" tabindex="0"><table>
+  return `<div class="table tall" role="region" aria-label="All figures over time" tabindex="0"><table>
 <thead><tr>${names}</tr></thead>
 <tbody>
 ${rows.join('\n')}
@@ -184,16 +202,12 @@ ${rows.join('\n')}
 }
 
 function foot({ image, phases }: StartReport): string {
-  const course = phases.map(({ name, perSecond }) => `${name} ${whole(perSecond)}/s`).join(', ')
+  const load = phases.map(({ name, perSecond }) => `${name} ${whole(perSecond)}/s`).join(', ')
   const digest = image ? `Image <code>${escapeHtml(image.digest)}</code>. ` : ''
-  return `<footer><p>${digest}Course: ${escapeHtml(course)}. Time is compressed: senders retry after seconds instead of minutes, and the control loop decides every second. Figures of one run on one machine.</p></footer>`
+  return `<footer><p>${digest}Load: ${escapeHtml(load)}. Time is compressed: senders retry after seconds instead of minutes, and the control loop decides every second. The figures are from one run on one machine.</p></footer>`
 }
 
 /** 2026-08-17 04:09 UTC */
 function readableTime(iso: string): string {
   return `${iso.slice(0, 16).replace('T', ' ')} UTC`
-}
-
-function optional(value: number | null): string {
-  return value === null ? '–' : whole(value)
 }

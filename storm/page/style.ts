@@ -1,8 +1,8 @@
-// The report page's style sheet: one block of CSS, two colour schemes, nothing fetched.
-// Owns: the colours of the series. Each differs from its neighbours in lightness as well as hue, and lines also differ
-// in their dashes, so that the charts can be read without colour vision and in print.
+// The style sheet of the report page, with a light and a dark colour scheme. It loads nothing.
+// Colours of a chart differ in lightness as well as hue, and its lines differ in their dashes.
+// So the charts can be read without colour vision and in print.
 
-export const STYLE = `
+export const pageStyle = `
 :root {
   color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --ink: #1b2330; --soft: #5b6675; --rule: #dfe3e9; --grid: #e9ecf1;
@@ -44,43 +44,27 @@ header p { max-width: 78ch; margin: 10px 0 0; }
 .tile .figure { font-size: 25px; font-weight: 650; line-height: 1.3; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
 .tile .note { color: var(--soft); font-size: 12.5px; line-height: 1.35; }
 figure { margin: 0 0 12px; padding: 12px 14px 6px; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
-figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 24px; margin: 0 0 4px; }
-.legend { display: flex; flex-wrap: wrap; gap: 0 16px; margin: 0; padding: 0; list-style: none; font-size: 13px; color: var(--soft); }
-.legend li { display: flex; align-items: center; gap: 6px; }
-.key { display: inline-block; width: 18px; height: 0; border-top: 3px solid; }
-.key[class*="fill-"] { width: 14px; height: 12px; border: 0; border-radius: 2px; }
-.scroll, .table { overflow-x: auto; }
-svg { display: block; width: 100%; min-width: 700px; height: auto; font-family: inherit; font-variant-numeric: tabular-nums; }
-.grid { stroke: var(--grid); } .axis { stroke: var(--soft); stroke-opacity: .55; }
-.tick { fill: var(--soft); font-size: 11.5px; }
-.phase { fill: none; } .phase.peak { fill: var(--peak); }
-.phase-name { fill: var(--soft); font-size: 11.5px; font-weight: 600; paint-order: stroke; stroke: var(--card); stroke-width: 4px; }
-.phase-name.peak { stroke: var(--peak); }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; }
-.hint { fill: transparent; } .hint:hover { fill: var(--soft); fill-opacity: .13; }
-.event { stroke-width: 1; stroke-dasharray: 2 3; }
-.event.out { stroke: var(--out); } .event.in { stroke: var(--in); }
-.mark circle { fill: var(--card); stroke-width: 1.5; } .mark text { font-size: 11px; font-weight: 600; }
-.mark.out circle { stroke: var(--out); } .mark.out text { fill: var(--out); }
-.mark.in circle { stroke: var(--in); } .mark.in text { fill: var(--in); }
-path.fill-new { fill: var(--new); } i.fill-new { background: var(--new); }
-path.fill-retry { fill: var(--retry); } i.fill-retry { background: var(--retry); }
-path.fill-ready { fill: var(--ready); } i.fill-ready { background: var(--ready); }
-path.fill-flight { fill: var(--flight); } i.fill-flight { background: var(--flight); }
-path.fill-refused { fill: var(--refused); } i.fill-refused { background: var(--refused); }
-path.fill-service { fill: var(--service-fill); } i.fill-service { background: var(--service-fill); box-shadow: inset 0 3px var(--service); }
-path.fill-delay { fill: var(--delay-fill); } path.fill-idle { fill: var(--idle-fill); }
-.accepted { stroke: var(--accepted); border-color: var(--accepted); }
-.forwarded { stroke: var(--forwarded); border-color: var(--forwarded); }
-.line.forwarded { stroke-dasharray: 6 3; } .key.forwarded { border-top-style: dashed; }
-.room { stroke: var(--room); border-color: var(--room); }
-.line.room { stroke-width: 1.5; stroke-dasharray: 5 3; } .key.room { border-top: 2px dashed var(--room); }
-.service { stroke: var(--service); }
-.desired { stroke: var(--desired); border-color: var(--desired); }
-.line.desired { stroke-width: 1.5; stroke-dasharray: 3 3; } .key.desired { border-top: 2px dashed var(--desired); }
-.p99 { stroke: var(--p99); border-color: var(--p99); } .p50 { stroke: var(--p50); border-color: var(--p50); }
-.line.p50 { stroke-dasharray: 6 3; } .key.p50 { border-top-style: dashed; }
-.idle { stroke: var(--idle); border-color: var(--idle); }
+figcaption p { margin: 0 0 6px; color: var(--soft); font-size: 13px; }
+.chart { min-width: 0; }
+.chart:focus-visible, .table:focus-visible { outline: 2px solid var(--accepted); outline-offset: 2px; }
+.uplot { font-family: inherit; line-height: inherit; }
+.u-legend { pointer-events: none; color: var(--soft); font-size: 13px; background: none; width: auto; }
+.u-legend th, .u-legend td { padding: 0 4px; border: 0; font-weight: 400; }
+.u-legend .u-value { min-width: 7ch; color: var(--ink); font-weight: 600; text-align: left; }
+.u-inline tr { margin-right: 8px; }
+.u-legend .u-label { white-space: normal; }
+.u-legend .u-series.line-only .u-marker { height: 0; border-width: 2px 0 0 !important; }
+.u-hz .u-cursor-x { border-right: 1px solid var(--soft); }
+.phase { position: absolute; top: 0; bottom: 0; } .phase.peak { background: var(--peak); }
+.phase-name { position: absolute; top: 2px; padding: 0 2px 0 6px; color: var(--soft); font-size: 11.5px; font-weight: 600; line-height: 1.2;
+  pointer-events: none; }
+.event { position: absolute; top: 0; bottom: 0; width: 0; border-left: 1px dashed; }
+.mark { position: absolute; top: 2px; width: 19px; height: 19px; margin-left: -9.5px; background: var(--card); border: 1.5px solid;
+  border-radius: 50%; font-size: 11px; font-weight: 600; line-height: 16px; text-align: center; }
+.mark.lower { top: 22px; }
+.event.out, .mark.out { border-color: var(--out); color: var(--out); } .event.in, .mark.in { border-color: var(--in); color: var(--in); }
+.table { overflow-x: auto; }
+.visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 table { width: 100%; border-collapse: collapse; background: var(--card); font-size: 13.5px; font-variant-numeric: tabular-nums; }
 .table { border: 1px solid var(--rule); border-radius: 8px; }
 .table.tall { max-height: 420px; overflow: auto; }
@@ -95,5 +79,6 @@ tbody th { font-weight: 600; }
 .out-text { color: var(--out); font-weight: 600; } .in-text { color: var(--in); font-weight: 600; }
 footer { margin-top: 32px; color: var(--soft); font-size: 13px; }
 code { font: 12.5px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+@media (max-width: 500px) { main { padding: 20px 10px 32px; } figure { padding: 10px 6px 6px; } .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media print { body { background: none; } figure, .tile { break-inside: avoid; } .table.tall { max-height: none; } }
 `.trim()

@@ -1,0 +1,208 @@
+// The charts of a report: load, demand, instances, delay and processors.
+// Owns which series each chart shows, and the titles and descriptions in the HTML. Pure: browser/draw-charts.ts draws.
+import type { PhaseTime, StormReport, TimelineRow } from '../report.ts'
+import type { ChartPage, ChartSeries, ChartSpec } from './chart-spec.ts'
+import { clock, duration, escapeHtml, optional, percent, whole } from './format.ts'
+
+type Chart = ChartSpec & {
+  title: string
+  /** What the axis counts. */
+  subtitle: string
+  /** What the chart shows, for readers who do not see it. */
+  description: string
+}
+
+type Value = number | null
+
+const defaults = { unit: '', wholeTicks: false, showPhaseNames: false, showEventNumbers: false } as const
+
+/** One figure per chart, with an empty element for the script to draw into. */
+export function chartFigures(report: StormReport): string {
+  return chartsOf(report)
+    .map(
+      ({ id, title, subtitle, description }) => `<figure>
+<figcaption><h3 id="${id}-title">${escapeHtml(title)} <small>${escapeHtml(subtitle)}</small></h3>
+<p id="${id}-description">${escapeHtml(description)}</p></figcaption>
+<div class="chart" id="${id}-chart"></div>
+</figure>`,
+    )
+    .join('\n')
+}
+
+/** What the script needs to draw the charts. */
+export function chartPage(report: StormReport): ChartPage {
+  const { timeline, phases, scaleEvents } = report
+  const endsMs = [
+    ...timeline.map(({ tMs }) => tMs),
+    ...phases.map(({ toMs }) => toMs),
+    ...scaleEvents.map(({ atMs }) => atMs),
+  ]
+  return {
+    endSeconds: Math.max(1000, ...endsMs) / 1000,
+    moments: timeline.map(({ tMs }) => tMs / 1000),
+    phases: phases.map((phase) => ({
+      label: `${phase.name} ${whole(phase.perSecond)}/s`,
+      fromSeconds: phase.fromMs / 1000,
+      toSeconds: phase.toMs / 1000,
+      isPeak: isPeak(phase, phases),
+    })),
+    events: scaleEvents.map(({ atMs, from, to, reason }) => ({
+      atSeconds: atMs / 1000,
+      direction: to > from ? 'out' : 'in',
+      text: `${clock(atMs)} s, ${from} → ${to} instances, ${reason}`,
+    })),
+    charts: chartsOf(report).map(({ title: _title, subtitle: _subtitle, description: _, ...spec }) => spec),
+  }
+}
+
+function chartsOf(report: StormReport): Chart[] {
+  return [loadChart, demandChart, instancesChart, delayChart, processorsChart].map((build) => build(report))
+}
+
+function loadChart({ timeline }: StormReport): Chart {
+  const fresh = seriesOf(timeline, (row) => row.newPerSecond, whole)
+  const offered = seriesOf(timeline, (row) => row.offeredPerSecond, whole)
+  const retries = timeline.map((row) => whole(Math.max(0, row.offeredPerSecond - row.newPerSecond)))
+  const accepted = seriesOf(timeline, (row) => row.acceptedPerSecond, whole)
+  const forwarded = seriesOf(timeline, (row) => row.forwardedPerSecond, whole)
+  return {
+    ...defaults,
+    id: 'load',
+    title: 'Load',
+    subtitle: 'messages per second',
+    description: `The senders offer up to ${whole(most(offered))} messages per second, retries included. The fleet accepts up to ${whole(most(accepted))} and forwards up to ${whole(most(forwarded))} per second.`,
+    heightPx: 190,
+    // Room for the names of the phases.
+    yMax: Math.max(1, most(offered) * 1.15),
+    showPhaseNames: true,
+    series: [
+      { ...fresh, label: 'new mail', area: 'new' },
+      { ...offered, label: 'retries after a 4xx', area: 'retry', above: 0, texts: retries },
+      { ...accepted, label: 'accepted (250)', line: 'accepted' },
+      { ...forwarded, label: 'forwarded', line: 'forwarded', dashed: true },
+    ],
+  }
+}
+
+function demandChart({ timeline, fleet }: StormReport): Chart {
+  const { targetBacklog, refusedWindowMs } = fleet.capacity
+  const ready = seriesOf(timeline, (row) => row.ready, whole)
+  const working = seriesOf(
+    timeline,
+    ({ ready, inFlight }) => (ready === null || inFlight === null ? null : ready + inFlight),
+    whole,
+  )
+  const demand = seriesOf(timeline, (row) => row.demand, whole)
+  const room = seriesOf(timeline, (row) => row.inService * targetBacklog, whole)
+  return {
+    ...defaults,
+    id: 'demand',
+    title: 'Demand',
+    subtitle: 'messages',
+    description: `Demand rises to ${whole(most(demand))} messages. The ready backlog, a part of it, rises to ${whole(most(ready))}. Demand at the end is ${optional(demand.values.at(-1) ?? null)}.`,
+    heightPx: 210,
+    yMax: Math.max(1, most(demand), most(room)) * 1.05,
+    series: [
+      { ...ready, label: 'ready backlog', area: 'ready' },
+      {
+        ...working,
+        label: 'in flight',
+        area: 'flight',
+        above: 0,
+        texts: timeline.map((row) => optional(row.inFlight)),
+      },
+      {
+        ...demand,
+        label: `refused for load in the last ${whole(refusedWindowMs / 1000)} s`,
+        area: 'refused',
+        above: 1,
+        texts: timeline.map((row) => whole(row.refusedForLoad)),
+      },
+      {
+        ...room,
+        label: `instances in service × target of ${whole(targetBacklog)}`,
+        line: 'room',
+        dashed: true,
+        stepped: true,
+      },
+    ],
+  }
+}
+
+function instancesChart({ timeline, scaleEvents }: StormReport): Chart {
+  const inService = seriesOf(timeline, (row) => row.inService, whole)
+  const desired = seriesOf(timeline, (row) => row.desired, whole)
+  return {
+    ...defaults,
+    id: 'instances',
+    title: 'Instances',
+    subtitle: 'the numbers in circles are the scale events below',
+    description: `The number of instances in service starts at ${timeline[0]?.inService ?? 0}, rises to ${most(inService)} and ends at ${timeline.at(-1)?.inService ?? 0}. Number of scale events: ${scaleEvents.length}.`,
+    heightPx: 190,
+    // Room for the numbers of the scale events.
+    yMax: Math.max(most(desired), most(inService)) + 1.6,
+    wholeTicks: true,
+    showEventNumbers: true,
+    series: [
+      { ...inService, label: 'in service', line: 'service', area: 'service-fill', stepped: true },
+      { ...desired, label: 'desired', line: 'desired', dashed: true, stepped: true },
+    ],
+  }
+}
+
+function delayChart({ timeline }: StormReport): Chart {
+  const p99 = seriesOf(timeline, (row) => row.delayP99Ms, duration)
+  const p50 = seriesOf(timeline, (row) => row.delayP50Ms, duration)
+  return {
+    ...defaults,
+    id: 'delay',
+    title: 'Delay',
+    subtitle: 'from the fleet’s 250 to the remote host’s 250',
+    description: `The 99th percentile of the delay rises to ${duration(most(p99))}, the median to ${duration(most(p50))}.`,
+    heightPx: 190,
+    yMax: Math.max(1, most(p99) * 1.1) / 1000,
+    unit: ' s',
+    series: [
+      { ...p99, values: scaled(p99, 1 / 1000), label: 'p99', line: 'p99', area: 'delay-fill', above: 1 },
+      { ...p50, values: scaled(p50, 1 / 1000), label: 'p50', line: 'p50', dashed: true },
+    ],
+  }
+}
+
+function processorsChart({ timeline, cpus, cpuIdleAtPeak }: StormReport): Chart {
+  const idle = seriesOf(timeline, (row) => row.cpuIdle, percent)
+  return {
+    ...defaults,
+    id: 'processors',
+    title: 'Idle processors',
+    subtitle: `share of ${cpus} processors; the senders and the sink run on them too`,
+    description: `The processors are ${percent(cpuIdleAtPeak)} idle on average over the burst.`,
+    heightPx: 120,
+    yMax: 100,
+    unit: ' %',
+    series: [{ ...idle, values: scaled(idle, 100), label: 'idle', line: 'idle', area: 'idle-fill' }],
+  }
+}
+
+type SeriesValues = Pick<ChartSeries, 'values' | 'texts'>
+
+function seriesOf(
+  timeline: readonly TimelineRow[],
+  valueOf: (row: TimelineRow) => Value,
+  textOf: (value: number) => string,
+): SeriesValues {
+  const values = timeline.map(valueOf)
+  return { values, texts: values.map((value) => (value === null ? '–' : textOf(value))) }
+}
+
+function scaled({ values }: SeriesValues, factor: number): Value[] {
+  return values.map((value) => (value === null ? null : value * factor))
+}
+
+function most({ values }: SeriesValues): number {
+  return values.reduce<number>((highest, value) => Math.max(highest, value ?? 0), 0)
+}
+
+function isPeak({ perSecond }: PhaseTime, phases: readonly PhaseTime[]): boolean {
+  return phases.every((phase) => phase.perSecond <= perSecond)
+}
