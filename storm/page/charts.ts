@@ -4,7 +4,8 @@ import type { PhaseTime, StormReport, TimelineRow } from '../report.ts'
 import type { ChartPage, ChartSeries, ChartSpec } from './chart-spec.ts'
 import { clock, duration, escapeHtml, optional, percent, whole } from './format.ts'
 
-type Chart = ChartSpec & {
+type Chart = {
+  spec: ChartSpec
   title: string
   /** What the axis counts. */
   subtitle: string
@@ -20,7 +21,7 @@ const defaults = { unit: '', wholeTicks: false, showPhaseNames: false, showEvent
 export function chartFigures(report: StormReport): string {
   return chartsOf(report)
     .map(
-      ({ id, title, subtitle, description }) => `<figure>
+      ({ spec: { id }, title, subtitle, description }) => `<figure>
 <figcaption><h3 id="${id}-title">${escapeHtml(title)} <small>${escapeHtml(subtitle)}</small></h3>
 <p id="${id}-description">${escapeHtml(description)}</p></figcaption>
 <div class="chart" id="${id}-chart"></div>
@@ -51,7 +52,7 @@ export function chartPage(report: StormReport): ChartPage {
       direction: to > from ? 'out' : 'in',
       text: `${clock(atMs)} s, ${from} → ${to} instances, ${reason}`,
     })),
-    charts: chartsOf(report).map(({ title: _title, subtitle: _subtitle, description: _, ...spec }) => spec),
+    charts: chartsOf(report).map(({ spec }) => spec),
   }
 }
 
@@ -66,21 +67,23 @@ function loadChart({ timeline }: StormReport): Chart {
   const accepted = seriesOf(timeline, (row) => row.acceptedPerSecond, whole)
   const forwarded = seriesOf(timeline, (row) => row.forwardedPerSecond, whole)
   return {
-    ...defaults,
-    id: 'load',
     title: 'Load',
     subtitle: 'messages per second',
     description: `The senders offer up to ${whole(most(offered))} messages per second, retries included. The fleet accepts up to ${whole(most(accepted))} and forwards up to ${whole(most(forwarded))} per second.`,
-    heightPx: 190,
-    // Room for the names of the phases.
-    yMax: Math.max(1, most(offered) * 1.15),
-    showPhaseNames: true,
-    series: [
-      { ...fresh, label: 'new mail', area: 'new' },
-      { ...offered, label: 'retries after a 4xx', area: 'retry', above: 0, texts: retries },
-      { ...accepted, label: 'accepted (250)', line: 'accepted' },
-      { ...forwarded, label: 'forwarded', line: 'forwarded', dashed: true },
-    ],
+    spec: {
+      ...defaults,
+      id: 'load',
+      heightPx: 190,
+      // Room for the names of the phases.
+      yMax: Math.max(1, most(offered) * 1.15),
+      showPhaseNames: true,
+      series: [
+        { ...fresh, label: 'new mail', area: 'new' },
+        { ...offered, label: 'retries after a 4xx', area: 'retry', above: 0, texts: retries },
+        { ...accepted, label: 'accepted (250)', line: 'accepted' },
+        { ...forwarded, label: 'forwarded', line: 'forwarded', dashed: true },
+      ],
+    },
   }
 }
 
@@ -95,37 +98,39 @@ function demandChart({ timeline, fleet }: StormReport): Chart {
   const demand = seriesOf(timeline, (row) => row.demand, whole)
   const room = seriesOf(timeline, (row) => row.inService * targetBacklog, whole)
   return {
-    ...defaults,
-    id: 'demand',
     title: 'Demand',
     subtitle: 'messages',
     description: `Demand rises to ${whole(most(demand))} messages. The ready backlog, a part of it, rises to ${whole(most(ready))}. Demand at the end is ${optional(demand.values.at(-1) ?? null)}.`,
-    heightPx: 210,
-    yMax: Math.max(1, most(demand), most(room)) * 1.05,
-    series: [
-      { ...ready, label: 'ready backlog', area: 'ready' },
-      {
-        ...working,
-        label: 'in flight',
-        area: 'flight',
-        above: 0,
-        texts: timeline.map((row) => optional(row.inFlight)),
-      },
-      {
-        ...demand,
-        label: `refused for load in the last ${whole(refusedWindowMs / 1000)} s`,
-        area: 'refused',
-        above: 1,
-        texts: timeline.map((row) => whole(row.refusedForLoad)),
-      },
-      {
-        ...room,
-        label: `instances in service × target of ${whole(targetBacklog)}`,
-        line: 'room',
-        dashed: true,
-        stepped: true,
-      },
-    ],
+    spec: {
+      ...defaults,
+      id: 'demand',
+      heightPx: 210,
+      yMax: Math.max(1, most(demand), most(room)) * 1.05,
+      series: [
+        { ...ready, label: 'ready backlog', area: 'ready' },
+        {
+          ...working,
+          label: 'in flight',
+          area: 'flight',
+          above: 0,
+          texts: timeline.map((row) => optional(row.inFlight)),
+        },
+        {
+          ...demand,
+          label: `refused for load in the last ${whole(refusedWindowMs / 1000)} s`,
+          area: 'refused',
+          above: 1,
+          texts: timeline.map((row) => whole(row.refusedForLoad)),
+        },
+        {
+          ...room,
+          label: `instances in service × target of ${whole(targetBacklog)}`,
+          line: 'room',
+          dashed: true,
+          stepped: true,
+        },
+      ],
+    },
   }
 }
 
@@ -133,20 +138,22 @@ function instancesChart({ timeline, scaleEvents }: StormReport): Chart {
   const inService = seriesOf(timeline, (row) => row.inService, whole)
   const desired = seriesOf(timeline, (row) => row.desired, whole)
   return {
-    ...defaults,
-    id: 'instances',
     title: 'Instances',
     subtitle: 'the numbers in circles are the scale events below',
     description: `The number of instances in service starts at ${timeline[0]?.inService ?? 0}, rises to ${most(inService)} and ends at ${timeline.at(-1)?.inService ?? 0}. Number of scale events: ${scaleEvents.length}.`,
-    heightPx: 190,
-    // Room for the numbers of the scale events.
-    yMax: Math.max(most(desired), most(inService)) + 1.6,
-    wholeTicks: true,
-    showEventNumbers: true,
-    series: [
-      { ...inService, label: 'in service', line: 'service', area: 'service-fill', stepped: true },
-      { ...desired, label: 'desired', line: 'desired', dashed: true, stepped: true },
-    ],
+    spec: {
+      ...defaults,
+      id: 'instances',
+      heightPx: 190,
+      // Room for the numbers of the scale events.
+      yMax: Math.max(most(desired), most(inService)) + 1.6,
+      wholeTicks: true,
+      showEventNumbers: true,
+      series: [
+        { ...inService, label: 'in service', line: 'service', area: 'service-fill', stepped: true },
+        { ...desired, label: 'desired', line: 'desired', dashed: true, stepped: true },
+      ],
+    },
   }
 }
 
@@ -154,33 +161,37 @@ function delayChart({ timeline }: StormReport): Chart {
   const p99 = seriesOf(timeline, (row) => row.delayP99Ms, duration)
   const p50 = seriesOf(timeline, (row) => row.delayP50Ms, duration)
   return {
-    ...defaults,
-    id: 'delay',
     title: 'Delay',
     subtitle: 'from the fleet’s 250 to the remote host’s 250',
     description: `The 99th percentile of the delay rises to ${duration(most(p99))}, the median to ${duration(most(p50))}.`,
-    heightPx: 190,
-    yMax: Math.max(1, most(p99) * 1.1) / 1000,
-    unit: ' s',
-    series: [
-      { ...p99, values: scaled(p99, 1 / 1000), label: 'p99', line: 'p99', area: 'delay-fill', above: 1 },
-      { ...p50, values: scaled(p50, 1 / 1000), label: 'p50', line: 'p50', dashed: true },
-    ],
+    spec: {
+      ...defaults,
+      id: 'delay',
+      heightPx: 190,
+      yMax: Math.max(1, most(p99) * 1.1) / 1000,
+      unit: ' s',
+      series: [
+        { ...p99, values: scaled(p99, 1 / 1000), label: 'p99', line: 'p99', area: 'delay-fill', above: 1 },
+        { ...p50, values: scaled(p50, 1 / 1000), label: 'p50', line: 'p50', dashed: true },
+      ],
+    },
   }
 }
 
 function processorsChart({ timeline, cpus, cpuIdleAtPeak }: StormReport): Chart {
   const idle = seriesOf(timeline, (row) => row.cpuIdle, percent)
   return {
-    ...defaults,
-    id: 'processors',
     title: 'Idle processors',
     subtitle: `share of ${cpus} processors; the senders and the sink run on them too`,
     description: `The processors are ${percent(cpuIdleAtPeak)} idle on average over the burst.`,
-    heightPx: 120,
-    yMax: 100,
-    unit: ' %',
-    series: [{ ...idle, values: scaled(idle, 100), label: 'idle', line: 'idle', area: 'idle-fill' }],
+    spec: {
+      ...defaults,
+      id: 'processors',
+      heightPx: 120,
+      yMax: 100,
+      unit: ' %',
+      series: [{ ...idle, values: scaled(idle, 100), label: 'idle', line: 'idle', area: 'idle-fill' }],
+    },
   }
 }
 
