@@ -1,24 +1,61 @@
-// The command line. Owns: the commands' names, options and help, the exit codes (0 done, 1 it ran and the
-// answer is no, 2 bad input or usage, 3 it could not tell, 128+n ended by signal n), and stopping in order when told to.
+// The command line. Owns: which commands there are, the exit codes, and the orderly stop at a signal.
+// Exit codes: 0 done, 1 it ran and the answer is no, 2 bad input or usage, 3 it could not tell, 128+n ended by signal n.
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { InputError } from '../input/problems.ts'
-import { addArchiveCommands } from './cli/archive.ts'
-import { addBenchCommands } from './cli/bench.ts'
-import { addDiffCommands } from './cli/diff.ts'
-import { addImageCommands } from './cli/image.ts'
-import { addPromoteCommands } from './cli/promote.ts'
-import { seconds } from './cli/context.ts'
-import { addPruneCommands } from './cli/prune.ts'
-import { addPublishCommands } from './cli/publish.ts'
-import { addTestCommands } from './cli/tests.ts'
+import type { CommandContext } from './options.ts'
 import { projectAt } from './project.ts'
 
+type AddCommand = (parent: Command, context: CommandContext) => void
+type Commands = { [name: string]: (() => Promise<{ default: AddCommand }>) | CommandGroup }
+type CommandGroup = { description: string; commands: Commands }
+
+/** Each command is one file under commands/: its options, its help and its action. */
+const COMMANDS: Commands = {
+  start: () => import('./commands/start.ts'),
+  image: {
+    description: 'bake, lock, test and publish golden images',
+    commands: {
+      build: () => import('./commands/image/build.ts'),
+      lock: () => import('./commands/image/lock.ts'),
+      test: () => import('./commands/image/test.ts'),
+      diff: () => import('./commands/image/diff.ts'),
+      verify: () => import('./commands/image/verify.ts'),
+      archive: {
+        description: 'keep every file that the lock names where no mirror can lose it',
+        commands: {
+          push: () => import('./commands/image/archive-push.ts'),
+          pull: () => import('./commands/image/archive-pull.ts'),
+        },
+      },
+      publish: () => import('./commands/image/publish.ts'),
+      promote: () => import('./commands/image/promote.ts'),
+      revert: () => import('./commands/image/revert.ts'),
+      history: () => import('./commands/image/history.ts'),
+      prune: () => import('./commands/image/prune.ts'),
+    },
+  },
+  fleet: {
+    description: 'fleets of a baked image on this machine',
+    commands: { up: () => import('./commands/fleet/up.ts') },
+  },
+  bench: {
+    description: 'measure on this machine; figures go to build/reports/',
+    commands: {
+      bake: () => import('./commands/bench/bake.ts'),
+      boot: () => import('./commands/bench/boot.ts'),
+    },
+  },
+  test: () => import('./commands/test.ts'),
+  mutate: () => import('./commands/mutate.ts'),
+  prose: () => import('./commands/prose.ts'),
+}
+
 const project = projectAt(join(dirname(fileURLToPath(import.meta.url)), '..'))
-/** A terminal's Ctrl-C reaches both the launcher and us, and the launcher passes it on: one wish, two signals. */
+/** Ctrl-C sends a signal to the launcher and to this process, and the launcher passes its own on: one wish, two signals. */
 const SAME_WISH_MS = 300
 
 const stopping = new AbortController()
@@ -31,45 +68,8 @@ const program = new Command('mailfleet')
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
 
-program
-  .command('start')
-  .description(
-    'the main job on this machine: bake the image, boot-test it, run a fleet of it through a storm, report',
-  )
-  .option('--json', 'print the report as JSON on standard output, progress on standard error')
-  .option('--retest', 'boot-test the image again even if it has a receipt')
-  .option('--timeout <seconds>', 'give up a boot after this long, even if it makes progress', seconds, 1800)
-  .action(async (options: { json?: true; retest?: true; timeout: number }) => {
-    const { start } = await import('./start.ts')
-    process.exitCode = await start({
-      project,
-      json: options.json ?? false,
-      retest: options.retest ?? false,
-      timeoutMs: options.timeout * 1000,
-      signal: stopping.signal,
-    })
-  })
-
-const image = program.command('image').description('bake, lock, test and publish golden images')
-addImageCommands(image, context)
-addDiffCommands(image, context)
-addArchiveCommands(image, context)
-addPublishCommands(image, context)
-addPromoteCommands(image, context)
-addPruneCommands(image, context)
-addBenchCommands(program, context)
-addTestCommands(program, context)
-
-program
-  .command('fleet')
-  .description('fleets of a baked image on this machine')
-  .command('up')
-  .description('run a fleet of the newest boot-tested image until it is told to stop; then drain it')
-  .requiredOption('--config <file>', 'the fleet’s configuration (JSON or YAML): docs/fleet.md')
-  .action(async (options: { config: string }) => {
-    const { fleetUp } = await import('./fleet.ts')
-    process.exitCode = await fleetUp({ project, configFile: options.config, signal: stopping.signal })
-  })
+const words = process.argv.slice(2)
+await addCommands(program, COMMANDS, words[0] === 'help' ? words.slice(1) : words)
 
 try {
   await program.parseAsync()
@@ -86,15 +86,30 @@ try {
   }
 }
 if (stopping.signal.aborted) process.exitCode = stopping.signal.reason as number
-// What is still open by now (a keep-alive socket, the launcher's channel) must not keep a finished command.
+// A socket that is still open must not keep a finished command running.
 process.exit()
+
+/** Loads only the command that the words name; for help, or a word that is no command, all of this level. */
+async function addCommands(parent: Command, commands: Commands, words: readonly string[]): Promise<void> {
+  const [word = '', ...rest] = words
+  const wanted = Object.entries(commands).filter(([name]) => !Object.hasOwn(commands, word) || name === word)
+  for (const [name, command] of wanted) {
+    if (typeof command === 'function') {
+      const { default: add } = await command()
+      add(parent, context)
+    } else {
+      const group = parent.command(name).description(command.description)
+      if (name === word) await addCommands(group, command.commands, rest)
+    }
+  }
+}
 
 function versionOf(root: string): string {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
   return manifest.version
 }
 
-/** The first signal, or the launcher's end, asks the command to stop in order; another signal later stops at once. */
+/** The first signal, or the end of the launcher, asks for an orderly stop. A later signal stops at once. */
 function watchForStop(): void {
   let firstMs = 0
   const stop = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {

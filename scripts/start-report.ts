@@ -1,4 +1,4 @@
-// What `mailfleet start` says at its end. Owns: which figures are on the screen, and what makes a run fail.
+// The final report of `mailfleet start`. Owns: which figures are on the screen, and what makes a run fail.
 import type { StormReport } from '../storm/report.ts'
 
 /** build/reports/start.json. The key names are a contract; more may come, none may go. */
@@ -7,7 +7,7 @@ export type FullReport = StormReport & {
     digest: string
     bytes: number
     cached: boolean
-    /** false: a locked package was gone, and the image was made of what stands in its place. */
+    /** False: a locked package was gone, and the image has another version of it. */
     locked: boolean
     relockDifferences: string[]
   }
@@ -23,8 +23,8 @@ export type FullReport = StormReport & {
   seconds: number
 }
 
-/** What is wrong with a run, a sentence each; none when it succeeded. */
-export function failures({ boot, fleet, mail }: FullReport): string[] {
+/** What went wrong in a run, a sentence each; empty when it succeeded. */
+export function startFailures({ boot, fleet, mail }: FullReport): string[] {
   const { maxInstances, finalInstances } = fleet
   return [
     ...(boot.networkCut ? [] : ['The boot test did not show that the network was cut off.']),
@@ -39,8 +39,8 @@ export function failures({ boot, fleet, mail }: FullReport): string[] {
   ]
 }
 
-/** The run's figures, two aligned columns. */
-export function table({ image, boot, fleet, mail, cpuIdleAtPeak, seconds }: FullReport): string {
+/** The figures of a run, in two aligned columns. */
+export function figuresTable({ image, boot, fleet, mail, cpuIdleAtPeak, seconds }: FullReport): string {
   const { p50, p99 } = mail.delayMs
   const rows: [string, string][] = [
     [

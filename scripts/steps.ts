@@ -1,17 +1,15 @@
-// Runs a command's steps one after another and shows how they go: a task list on a terminal, plain lines
-// elsewhere. Owns: the screen while a command runs. A step that fails ends the run with its error.
+// Runs a command's steps in order and shows their progress: a task list on a terminal, plain lines elsewhere.
+// Owns: the screen while a command runs. A step that fails ends the run with its error.
 import { Listr } from 'listr2'
-
-/** Tells what is going on, one short line at a time. */
-export type Progress = (line: string) => void
+import type { OnProgress } from '../platform/progress.ts'
 
 /** One step. `run` returns what it found in one line, which stays on the screen. */
-export type Step = { title: string; run: (progress: Progress) => Promise<string> }
+export type Step = { title: string; run: (progress: OnProgress) => Promise<string> }
 
-/** How long a step took, whether it ended well or not. */
+/** How long a step took, whether it succeeded or failed. */
 export type StepTime = { title: string; seconds: number }
 
-/** A line that names the slowest step; empty when none was run. */
+/** A line that names the slowest step; empty when no step ran. */
 export function slowestStep(took: readonly StepTime[]): string {
   const [slowest] = took.toSorted((a, b) => b.seconds - a.seconds)
   if (slowest === undefined) return ''
@@ -20,10 +18,10 @@ export function slowestStep(took: readonly StepTime[]): string {
 }
 
 /**
- * Runs `steps` in order, until one fails or `signal` aborts; in both cases rejects. A step must end by itself when the
- * signal aborts: in order, or at once with {@link untilAborted}.
+ * Runs `steps` in order. Rejects when one fails or `signal` aborts.
+ * A step must end by itself when the signal aborts: in order, or at once with {@link untilAborted}.
  * @param out where plain lines go: standard error when standard output carries JSON
- * @param took gets the time of each step that was begun
+ * @param took receives the time of each step that started
  */
 export async function runSteps(
   steps: Step[],
@@ -75,7 +73,7 @@ async function runAsLines(steps: Step[], o: { out: NodeJS.WriteStream; signal: A
   }
 }
 
-/** For work that knows no signal: an abort ends the wait for it, and whatever it started ends with this process. */
+/** Ends the wait for work that takes no signal. What the work started ends with this process. */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>()
   const stop = () => aborted.reject(new Error('stopped'))

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { surveyImage, type SurveyedImage } from '../../../images/publish/gate.ts'
 import { planPublish } from '../../../images/publish/plan.ts'
 import { projectAt } from '../../../scripts/project.ts'
-import { imagePublishPlan } from '../../../scripts/publish.ts'
+import { imagePublishPlan } from '../../../scripts/commands/image/publish.ts'
 import { BLOCK, madeUpImage, RECEIPT_KEYS, STORED } from '../../kit/images/fake-image.ts'
 
 const STRICT = {
