@@ -1,37 +1,32 @@
-// The cache, outside the clone: objects by hash, stages by the hash of their inputs. Owns every path in it.
-// Nothing half-written ever stands under its final name: a writer works in tmp/, syncs, then renames; when two
-// writers race, the first rename wins and the second's work is thrown away. A killed writer leaves only tmp/.
+// The cache, outside the clone: objects by hash, results of stages by the hash of their inputs. Owns every path in it.
+// A writer works in tmp/, syncs and renames, so nothing half-written has its final name. When two writers race, the first
+// rename wins and the second result is discarded. A killed writer leaves files in tmp/ only.
 import { createHash, randomBytes } from 'node:crypto'
-import { createReadStream, existsSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, readlinkSync } from 'node:fs'
 import { mkdir, rm, utimes } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { makeFolder, moveIntoPlace } from '../platform/atomic-file.ts'
+import { closureDigest } from '../platform/import-closure.ts'
+import type { OnProgress } from '../platform/progress.ts'
 import { runProgram } from '../platform/run-program.ts'
-
-/** After a day a folder in tmp/ belongs to nobody, whatever its name says: a whole bake takes minutes. */
-const TEMPORARY_MAX_AGE_MS = 24 * 60 * 60 * 1000
-/** A result nobody used for this long is dropped: long enough for a release and its rollback. */
-const STAGE_MAX_IDLE_MS = 14 * 24 * 60 * 60 * 1000
-/** Of each stage this many results are kept, those used last; the largest, a root extracted, takes 220 MB. */
-const STAGE_KEPT = 4
-/** A bake takes minutes: a result used within the hour may belong to one that is under way. */
-const STAGE_IN_USE_MS = 60 * 60 * 1000
+import type { Lock, LockedDeb, LockedNpm } from './lock-file.ts'
+import type { Spec } from './spec.ts'
 
 /** The cache of this user: `$MAILFLEET_CACHE`, else `$XDG_CACHE_HOME/mailfleet`, else `~/.cache/mailfleet`. */
 export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
   return env['MAILFLEET_CACHE'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'mailfleet')
 }
 
-/** Where an object with this hash is, or would be. */
+/** Path of the object with this hash, whether it is there or not. */
 export function objectPath(cacheDir: string, algorithm: 'sha256' | 'sha512', hex: string): string {
   return join(cacheDir, 'objects', algorithm, hex.slice(0, 2), hex)
 }
 
 export type TemporaryFolder = { path: string } & AsyncDisposable
 
-/** A folder of one's own inside the cache (so that a rename out of it is atomic), removed on disposal. */
+/** A new folder inside the cache, so that a rename out of it is atomic. It is removed on disposal. */
 export function temporaryFolder(cacheDir: string, name: string): TemporaryFolder {
   const suffix = randomBytes(4).toString('hex')
   const path = join(cacheDir, 'tmp', `${pidNamespace()}.${process.pid}.${name}.${suffix}`)
@@ -39,8 +34,11 @@ export function temporaryFolder(cacheDir: string, name: string): TemporaryFolder
   return { path, [Symbol.asyncDispose]: () => removeTree(path) }
 }
 
-/** A package installation that was killed leaves files of the ids it was given: not ours to remove but as it made them. */
-async function removeTree(path: string): Promise<void> {
+/**
+ * Removes a folder. A killed package installation leaves files of the user's subordinate ids, which only root of the
+ * same user namespace can remove.
+ */
+export async function removeTree(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true })
   } catch (error) {
@@ -49,12 +47,31 @@ async function removeTree(path: string): Promise<void> {
   }
 }
 
+/** The verified files of a lock. */
+export type LockedFiles = {
+  /** Path of a locked package's file in the cache. */
+  path: (file: LockedDeb | LockedNpm) => string
+}
+
+/** What the stages of one bake share. */
+export type StageContext = {
+  spec: Spec
+  lock: Lock
+  /** Fetches the lock's files when a stage first needs one. When every stage is cached, it is never called. */
+  obtain: () => Promise<LockedFiles>
+  cacheDir: string
+  onProgress: OnProgress
+}
+
 export type StageRun = {
   name: string
-  /** Everything the result depends on: versions, hashes, arguments. Compared as JSON. */
+  /** Versions, hashes and arguments that the result depends on. Compared as JSON. */
   inputs: unknown
-  /** Source files whose text is part of the inputs: a stage whose code changed is run again. */
-  code: readonly string[]
+  /**
+   * The stage's own module, `import.meta.filename`. The key covers its text and that of every file of ours that it
+   * imports, so that a stage whose code changed runs again.
+   */
+  code: string
   /** Fills the empty folder. */
   run: (folder: string) => Promise<void>
 }
@@ -80,69 +97,11 @@ export async function runStage(cacheDir: string, stage: StageRun): Promise<Stage
 
 function stageKey({ name, inputs, code }: StageRun): string {
   const hash = createHash('sha256').update(JSON.stringify([name, inputs]))
-  for (const file of code) hash.update('\0').update(readFileSync(file))
-  return hash.digest('hex')
+  return hash.update(closureDigest(code)).digest('hex')
 }
 
-/**
- * Drops what killed builds left behind, and old results of stages. Objects stay: they are the archive of the lock.
- * A stage that a running sandbox has mounted stays as well, however old.
- */
-export async function pruneCache(cacheDir: string, nowMs: number = Date.now()): Promise<void> {
-  const entries = (folder: string) =>
-    existsSync(join(cacheDir, folder)) ? readdirSync(join(cacheDir, folder)) : []
-  // Not mtime: unpacking an archive sets a folder's to what the archive says.
-  const idleMs = (folder: string, name: string) =>
-    nowMs - (statSync(join(cacheDir, folder, name), { throwIfNoEntry: false })?.ctimeMs ?? nowMs)
-  const abandoned = entries('tmp').filter(
-    (name) => isAbandoned(name) || idleMs('tmp', name) > TEMPORARY_MAX_AGE_MS,
-  )
-  const idle = entries('stages').map((name) => ({ name, idleMs: idleMs('stages', name) }))
-  const old = supersededStages(idle)
-  const mounted = old.length > 0 ? mountedStages() : new Set()
-  const stale = [
-    ...abandoned.map((name) => join(cacheDir, 'tmp', name)),
-    ...old.filter((name) => !mounted.has(name)).map((name) => join(cacheDir, 'stages', name)),
-  ]
-  await Promise.all(stale.map(removeTree))
-}
-
-/** Which results to drop: of each stage the newest few stay, and all that were used within the hour. */
-export function supersededStages(results: readonly { name: string; idleMs: number }[]): string[] {
-  const byStage = Map.groupBy(results, ({ name }) => name.slice(0, name.lastIndexOf('-')))
-  return [...byStage.values()].flatMap((group) =>
-    group
-      .toSorted((a, b) => a.idleMs - b.idleMs)
-      .filter(
-        ({ idleMs }, rank) => idleMs > STAGE_MAX_IDLE_MS || (rank >= STAGE_KEPT && idleMs > STAGE_IN_USE_MS),
-      )
-      .map(({ name }) => name),
-  )
-}
-
-/** Names of stages that some process of this machine has in its mounts. */
-function mountedStages(): Set<string> {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  return new Set(
-    pids.flatMap((pid) => {
-      try {
-        const mounts = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
-        return [...mounts.matchAll(/\/stages\/([\w-]+)/g)].map(([, name = '']) => name)
-      } catch {
-        return [] // The process has ended, or is not ours to look at.
-      }
-    }),
-  )
-}
-
-function isAbandoned(name: string): boolean {
-  const here = `${pidNamespace()}.`
-  const pid = name.startsWith(here) ? Number(name.slice(here.length).split('.')[0]) : NaN
-  return Number.isInteger(pid) && !existsSync(`/proc/${pid}`)
-}
-
-/** Where a process id means something: this machine, and this namespace of it when several share the cache. */
-function pidNamespace(): string {
+/** The machine and its PID namespace, since several may share one cache and a process id is valid in one of them. */
+export function pidNamespace(): string {
   return `${hostname()}-${/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? ''}`
 }
 

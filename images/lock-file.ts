@@ -42,6 +42,9 @@ export type LockedDeb = v.InferOutput<typeof debSchema>
 export type LockedNpm = v.InferOutput<typeof npmSchema>
 export type Lock = v.InferOutput<typeof lockSchema>
 
+/** An npm package with code in the server's bundle. `folder`: its path in the repository, as in package-lock.json. */
+export type BundledPackage = { folder: string; name: string; version: string }
+
 /**
  * Reads and checks a lock.
  * @throws {InputError} naming every key that does not fit.
@@ -99,6 +102,9 @@ function contradictions(lock: Lock): Problem[] {
 
 /** The architecture of the machines that bake, and so of the tools. */
 export const HOST_ARCHITECTURE = 'amd64'
+
+/** Tools that go into the image itself: the initrd's programs, and systemd's EFI stub. */
+export const TARGET_PROGRAMS = ['base-files', 'busybox-static', 'dmsetup', 'systemd-boot-efi']
 
 /** Problems of a lock's packages with the architecture of a spec, and of its tools with that of the machine. */
 export function architectureProblems(lock: Lock, architecture: string): Problem[] {

@@ -1,35 +1,33 @@
-// Bakes an image: spec and lock in, a bootable disk named by its digest out. Owns: the order of the stages, and what
-// happens when locked packages are gone.
+// Bakes an image: spec and lock in, a bootable disk named by its digest out. Owns: the order of the stages, and the
+// choice of another lock when locked packages are gone.
 // Fails with InputError (spec, lock), MissingPackagesError, or the message of the tool that failed.
 import type { KeyObject } from 'node:crypto'
-import { existsSync, mkdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { InputError } from '../../input/problems.ts'
-import { bundleServer, runtime, type Bundle } from './application.ts'
-import { baseLayer } from './base-layer.ts'
-import { pruneCache } from '../cache.ts'
-import { debianRelease, readContents, rootContents } from '../describe/contents.ts'
-import { debFacts, readDebFacts } from '../describe/deb-facts.ts'
-import { efiPartition } from './disk.ts'
+import { fetchLocked, MissingPackagesError } from '../archive/fetch.ts'
+import type { LockedFiles, StageContext } from '../cache.ts'
+import { descriptionTexts, describeRoot } from '../describe/describe-root.ts'
+import { writeProvenance } from '../describe/provenance.ts'
 import { readKey } from '../formats/dsse.ts'
-import { fetchLocked, MissingPackagesError, type Fetch } from '../archive/fetch.ts'
+import { diffLocks } from '../lock/changes.ts'
+import { checkLockFits, relock } from '../lock/relock.ts'
+import { readLock, type Lock } from '../lock-file.ts'
+import type { OnProgress } from '../../platform/progress.ts'
+import { readSpec } from '../spec.ts'
+import { baseLayer } from './base-layer.ts'
+import { efiPartition, kernelCommandLine } from './efi-partition.ts'
+import { imageFolder } from './image-folder.ts'
 import { initrd } from './initrd.ts'
 import { kernelFiles } from './kernel-package.ts'
-import { diffLocks } from '../lock/changes.ts'
-import { architectureProblems, lockText, readLock, writeLock, type Lock } from '../lock-file.ts'
-import { lockedNpm, npmComponents } from '../lock/npm.ts'
-import { resolveLock } from '../lock/resolve.ts'
-import { imageFolder } from './image-folder.ts'
-import { IMAGE_LOCK, manifestTexts } from '../describe/manifest.ts'
-import type { OnProgress } from '../../platform/progress.ts'
-import { writeProvenance } from '../describe/provenance.ts'
-import { rootFilesystem } from './root-filesystem.ts'
-import { debsInImage, SBOM, sbomText } from '../describe/sbom.ts'
-import { readSecureBootKey, type SecureBootFiles, type SecureBootKey } from './secure-boot.ts'
-import { lockedPartDigest, readSpec, type Spec } from '../spec.ts'
-import { targetTree, toolsTree } from './tools-tree.ts'
+import { nodeRuntime } from './node-runtime.ts'
 import { bakeTrouble, requirePrograms, requireRunnable, requireWritable } from './preflight.ts'
+import { pruneCache } from './prune-cache.ts'
+import { rootFilesystem } from './root-filesystem.ts'
+import { readSecureBootKey, type SecureBootFiles, type SecureBootKey } from './secure-boot.ts'
+import { bundleServer, type ServerBundle } from './server-bundle.ts'
+import { targetTree, toolsTree } from './tools-tree.ts'
 import { requireUserNamespaces } from './user-namespaces.ts'
+import { readVerity } from './verity.ts'
 
 export type BuildOptions = {
   specFile: string
@@ -84,161 +82,123 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
 }
 
 async function build(options: BuildOptions): Promise<BuiltImage> {
-  const { specFile, lockFile, cacheDir, relockInto, onProgress = () => {} } = options
+  const { specFile, lockFile, cacheDir, relockInto, archive, onProgress = () => {} } = options
+  const { packageLockFile = PACKAGE_LOCK } = options
+  const startedAt = new Date()
   const spec = readSpec(specFile)
   const lock = readLock(lockFile)
-  const signing = options.signingKeyFile
-  const signingKey = signing === undefined ? {} : { signingKey: readKey(signing, 'private') }
-  const secureBootKey = options.secureBoot && readSecureBootKey(options.secureBoot)
-  const known = { startedAt: new Date(), ...signingKey, ...(secureBootKey && { secureBootKey }) }
+  const keys = readKeys(options)
   requirePrograms()
   requireWritable(options)
   await requireUserNamespaces()
   await requireRunnable(spec.architecture)
   const bundle = await bundleServer(spec, options.serverEntry)
   await pruneCache(cacheDir)
+  const fetching = { cacheDir, onProgress, ...(archive === undefined ? {} : { archive }) }
+  const contextOf = (used: Lock): StageContext => {
+    let fetched: Promise<LockedFiles> | undefined
+    const obtain = () => (fetched ??= fetchLocked(used, fetching))
+    return { spec, lock: used, obtain, cacheDir, onProgress }
+  }
+  const o = { ...options, packageLockFile, keys, bundle, startedAt }
   try {
-    checkLockFits(spec, lock, lockFile, options.packageLockFile ?? PACKAGE_LOCK)
-    return await bake({
-      ...options,
-      ...known,
-      onProgress,
-      spec,
-      lock,
-      bundle,
-      locked: true,
-      relockDifferences: [],
-    })
+    checkLockFits(spec, lock, lockFile, packageLockFile)
+    return await bake(contextOf(lock), o, null)
   } catch (error) {
     const outdated =
       error instanceof MissingPackagesError || (error instanceof InputError && error.file === lockFile)
     if (!outdated || relockInto === undefined) throw error
     onProgress(error.message)
-    const fresh = await relock(spec, relockInto, options)
-    const relockDifferences = diffLocks(lock, fresh)
-    onProgress(`the image differs from the lock in ${relockDifferences.length} packages:`)
-    for (const line of relockDifferences) onProgress(`  ${line}`)
-    return bake({
-      ...options,
-      ...known,
-      onProgress,
-      spec,
-      lock: fresh,
-      bundle,
-      locked: false,
-      relockDifferences,
-    })
+    const fresh = await relock(spec, relockInto, { ...fetching, packageLockFile })
+    const differences = diffLocks(lock, fresh)
+    onProgress(`the image differs from the lock in ${differences.length} packages:`)
+    for (const line of differences) onProgress(`  ${line}`)
+    return bake(contextOf(fresh), o, differences)
   }
 }
 
-/** An earlier local lock is kept while everything it names can be had, so that one relock serves many bakes. */
-async function relock(spec: Spec, relockInto: string, options: BuildOptions): Promise<Lock> {
-  const { cacheDir, onProgress = () => {}, packageLockFile = PACKAGE_LOCK, archive } = options
-  if (existsSync(relockInto)) {
-    try {
-      const earlier = readLock(relockInto)
-      checkLockFits(spec, earlier, relockInto, packageLockFile)
-      await fetchLocked(earlier, { cacheDir, onProgress, ...(archive === undefined ? {} : { archive }) })
-      return earlier
-    } catch (error) {
-      onProgress(`${relockInto} no longer serves: ${(error as Error).message}`)
-    }
-  }
-  const fresh = await resolveLock(spec, { cacheDir, packageLockFile, suiteAlone: true, onProgress })
-  mkdirSync(dirname(relockInto), { recursive: true })
-  writeLock(relockInto, fresh)
-  return fresh
+type Keys = { signingKey?: KeyObject; secureBoot?: SecureBootKey }
+
+function readKeys({ signingKeyFile, secureBoot }: BuildOptions): Keys {
+  const keys: Keys = {}
+  if (signingKeyFile !== undefined) keys.signingKey = readKey(signingKeyFile, 'private')
+  if (secureBoot !== undefined) keys.secureBoot = readSecureBootKey(secureBoot)
+  return keys
 }
 
-/** @throws {InputError} about the lock when spec or npm's lock have moved on without it. */
-function checkLockFits(spec: Spec, lock: Lock, lockFile: string, packageLockFile: string): void {
-  const problems = architectureProblems(lock, spec.architecture)
-  if (lock.spec !== lockedPartDigest(spec)) {
-    problems.push({ key: 'spec', found: lock.spec, expected: "the digest of today's spec; lock anew" })
-  }
-  const npm = lockedNpm(spec, packageLockFile)
-  const integrities = ({ node, native }: Pick<Lock, 'node' | 'native'>) =>
-    JSON.stringify([node, ...native].map(({ integrity }) => integrity).sort())
-  if (integrities(npm) !== integrities(lock)) {
-    problems.push({
-      key: 'native',
-      found: 'other npm packages',
-      expected: 'those of package-lock.json; lock anew',
-    })
-  }
-  if (problems.length > 0) throw new InputError(lockFile, problems)
-}
-
-type Bake = BuildOptions & {
-  onProgress: OnProgress
-  spec: Spec
-  lock: Lock
-  bundle: Bundle
+type BakeInputs = {
+  specFile: string
+  outDir: string
+  packageLockFile: string
+  keys: Keys
+  bundle: ServerBundle
   startedAt: Date
-  signingKey?: KeyObject
-  secureBootKey?: SecureBootKey
-  locked: boolean
-  relockDifferences: string[]
 }
 
-async function bake(options: Bake): Promise<BuiltImage> {
-  const { spec, lock, bundle, cacheDir, outDir, onProgress, locked, relockDifferences, archive } = options
-  const secureBoot = options.secureBootKey && { secureBoot: options.secureBootKey }
-  const fetching = { cacheDir, onProgress, ...(archive === undefined ? {} : { archive }) }
-  let fetched: ReturnType<Fetch> | undefined
-  const obtain: Fetch = () => (fetched ??= fetchLocked(lock, fetching))
-
-  const tools = await toolsTree(lock, obtain, cacheDir)
-  const target = await targetTree(lock, tools, obtain, cacheDir)
-  const shared = { spec, lock, obtain, cacheDir, onProgress, tools: tools.path }
-  const [base, kernel, node] = await allDone([
-    baseLayer(shared),
-    kernelFiles(shared),
-    runtime(lock, obtain, cacheDir),
+/** @param relocked where the packages differ from the lock; null when the lock is the one that was asked for */
+async function bake(context: StageContext, o: BakeInputs, relocked: string[] | null): Promise<BuiltImage> {
+  const { spec, lock, cacheDir, onProgress } = context
+  const { bundle, outDir, packageLockFile, specFile, startedAt } = o
+  const { signingKey, ...secureBoot } = o.keys
+  const tools = await toolsTree(context)
+  const target = await targetTree(context, tools)
+  const [base, kernel, runtime] = await allDone([
+    baseLayer(context),
+    kernelFiles(context, tools),
+    nodeRuntime(context),
   ] as const)
   const [root, ramdisk] = await allDone([
-    rootFilesystem({ ...shared, tools, base, kernel, runtime: node, bundle }),
-    initrd({ ...shared, target, kernel }),
+    rootFilesystem(context, { tools, base, kernel, runtime, bundle }),
+    initrd(context, { tools, target, kernel }),
   ] as const)
-  const [esp, listed, debs] = await allDone([
-    efiPartition({ ...shared, tools, target, kernel, initrd: ramdisk, root, ...secureBoot }),
-    rootContents({ ...shared, tools, base, root }),
-    debFacts(debsInImage(lock), shared),
+  const { packages } = bundle
+  const [esp, described] = await allDone([
+    efiPartition(context, { tools, target, kernel, initrd: ramdisk, root, ...secureBoot }),
+    describeRoot(context, { tools, base, root, packages, packageLockFile }),
   ] as const)
-  const contents = readContents(listed)
-  const npm = npmComponents(options.packageLockFile ?? PACKAGE_LOCK, bundle.packages)
-  const described = {
-    ...{ spec, lock, bundled: npm, sizes: contents.sizesByPackage, facts: readDebFacts(debs) },
-    debian: debianRelease(contents),
+  const verity = readVerity(root)
+  const parts = {
+    locked: relocked === null,
+    kernel,
+    initrd: ramdisk,
+    root,
+    esp,
+    rootHash: verity.rootHash,
+    kernelCommandLine: kernelCommandLine(spec, verity),
+    server: { bytes: bytesOf(bundle), packages },
   }
   const image = await imageFolder({
     parts: { spec, lock, tools, root, esp },
-    describe: (disk) => ({
-      ...manifestTexts({ spec, lock, locked, disk, kernel, initrd: ramdisk, root, esp, bundle, contents }),
-      [SBOM]: sbomText({ ...described, digest: disk.digest }),
-      [IMAGE_LOCK]: lockText(lock),
-    }),
-    ...{ cacheDir, outDir, onProgress },
+    describe: (disk) => descriptionTexts({ spec, lock }, described, parts, disk),
+    cacheDir,
+    outDir,
+    onProgress,
   })
-  const { digest } = image.disk
+  const { disk, folder } = image
+  const { debian, bundled } = described
   await writeProvenance({
-    ...options,
-    debian: described.debian,
-    bundled: npm,
-    image: { digest, folder: image.folder },
+    lock,
+    debian,
+    specFile,
+    bundled,
+    image: { digest: disk.digest, folder },
+    startedAt,
+    ...(signingKey && { signingKey }),
   })
-  const stages = [tools, base, kernel, node, root, ramdisk, esp, listed, debs, image]
+  const stages = [tools, base, kernel, runtime, root, ramdisk, esp, ...described.stages, image]
   return {
-    digest,
-    folder: image.folder,
-    disk: join(image.folder, 'disk.raw'),
-    bytes: image.disk.bytes,
+    digest: disk.digest,
+    folder,
+    disk: join(folder, 'disk.raw'),
+    bytes: disk.bytes,
     cached: stages.every((stage) => stage.cached),
-    locked,
-    relockDifferences,
+    locked: relocked === null,
+    relockDifferences: relocked ?? [],
     tools: tools.path,
   }
 }
+
+const bytesOf = ({ files }: ServerBundle) => files.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
 
 /** Waits for all, then fails with the first failure: nothing is left running behind an error. */
 async function allDone<T extends readonly unknown[]>(tasks: { [K in keyof T]: Promise<T[K]> }): Promise<T> {

@@ -5,30 +5,21 @@
 import { createHash } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { runStage, temporaryFolder, type StageResult } from '../cache.ts'
-import type { Fetch, Fetched } from '../archive/fetch.ts'
+import { runStage, temporaryFolder, type LockedFiles, type StageContext, type StageResult } from '../cache.ts'
 import { runProgram } from '../../platform/run-program.ts'
 import type { Lock, LockedDeb } from '../lock-file.ts'
-import type { OnProgress } from '../../platform/progress.ts'
 import type { Spec } from '../spec.ts'
 
 /** What is never installed: nobody reads it on an instance. Copyright files stay, licences ask for them. */
 const EXCLUDED = ['/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/man/*']
 const KEPT = ['/usr/share/doc/*/copyright']
 
-export type BaseInputs = { spec: Spec; lock: Lock; obtain: Fetch; cacheDir: string; onProgress: OnProgress }
-
 /**
  * Installs the root's packages. The result holds `root.tar`, `status`, dpkg's own list of what is installed, and
  * `lists/`, its lists of each package's files.
  */
-export async function baseLayer({
-  spec,
-  lock,
-  obtain,
-  cacheDir,
-  onProgress,
-}: BaseInputs): Promise<StageResult> {
+export async function baseLayer(context: StageContext): Promise<StageResult> {
+  const { spec, lock, obtain, cacheDir, onProgress } = context
   return runStage(cacheDir, {
     name: 'base',
     inputs: {
@@ -39,7 +30,7 @@ export async function baseLayer({
       user: spec.user,
       remove: spec.remove,
     },
-    code: [import.meta.filename],
+    code: import.meta.filename,
     run: async (folder) => {
       const fetched = await obtain()
       onProgress(`installing ${lock.root.length} packages`)
@@ -79,7 +70,7 @@ export async function writeRepository(
   folder: string,
   suite: string,
   lock: Pick<Lock, 'root' | 'sourceDateEpoch'>,
-  fetched: Fetched,
+  fetched: LockedFiles,
 ): Promise<void> {
   mkdirSync(folder)
   const stanzas: string[] = []
@@ -154,23 +145,23 @@ function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string
   const patterns = spec.remove.map((path) => `"$1"/${path}`).join(' ')
   return [
     'mmdebstrap',
-    ...['--mode', 'root'],
-    ...['--variant', 'essential'],
-    ...['--format', 'tar'],
-    ...['--architectures', spec.architecture],
-    ...['--include', spec.packages.join(',')],
-    ...['--aptopt', 'APT::Install-Recommends "false"'],
-    ...['--dpkgopt', 'force-unsafe-io'],
-    ...EXCLUDED.flatMap((path) => ['--dpkgopt', `path-exclude=${path}`]),
-    ...KEPT.flatMap((path) => ['--dpkgopt', `path-include=${path}`]),
-    // The last hook leaves nothing of apt's and mmdebstrap's to clean; devices are the kernel's to make.
-    ...['--skip', 'cleanup/apt,cleanup/mmdebstrap,output/dev'],
-    ...['--customize-hook', account.join(' && ')],
-    ...['--customize-hook', `cp "$1/var/lib/dpkg/status" '${join(folder, 'status')}'`],
-    ...['--customize-hook', `mkdir '${lists}' && cp "$1"/var/lib/dpkg/info/*.list '${lists}'`],
-    ...['--customize-hook', `rm -rf ${patterns}`],
-    // Nobody on an instance may become somebody else.
-    ...['--customize-hook', 'find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +'],
+    '--mode=root',
+    '--variant=essential',
+    '--format=tar',
+    `--architectures=${spec.architecture}`,
+    `--include=${spec.packages.join(',')}`,
+    '--aptopt=APT::Install-Recommends "false"',
+    '--dpkgopt=force-unsafe-io',
+    ...EXCLUDED.map((path) => `--dpkgopt=path-exclude=${path}`),
+    ...KEPT.map((path) => `--dpkgopt=path-include=${path}`),
+    // The hooks remove what apt and mmdebstrap leave behind. The kernel makes the devices.
+    '--skip=cleanup/apt,cleanup/mmdebstrap,output/dev',
+    `--customize-hook=${account.join(' && ')}`,
+    `--customize-hook=cp "$1/var/lib/dpkg/status" '${join(folder, 'status')}'`,
+    `--customize-hook=mkdir '${lists}' && cp "$1"/var/lib/dpkg/info/*.list '${lists}'`,
+    `--customize-hook=rm -rf ${patterns}`,
+    // No user of an instance may become another one.
+    '--customize-hook=find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +',
     spec.suite,
     join(folder, 'root.tar'),
     // Escaped, since a blank would end the address (sources.list(5)).

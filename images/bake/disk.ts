@@ -1,24 +1,14 @@
-// The disk image: the unified kernel image (kernel, initrd, command line with the root's hash) on an EFI system
-// partition, the root and its verity tree, in a GPT. Owns: sizes, places and identifiers, all derived from the
-// contents. Written sparsely and without root's privileges.
+// The disk image: a GPT with the EFI system partition, the root and its verity tree. Owns: sizes, offsets and
+// identifiers, all derived from the contents. The file is sparse, and writing it takes no privileges of root.
 import { createHash } from 'node:crypto'
-import {
-  closeSync,
-  openSync,
-  readFileSync,
-  readSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, openSync, readSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { hashFile, runStage, type StageResult } from '../cache.ts'
+import { hashFile, type StageResult } from '../cache.ts'
 import type { Lock } from '../lock-file.ts'
-import { readVerity, uuidFrom, type Verity } from './root-filesystem.ts'
-import type { SecureBootKey } from './secure-boot.ts'
+import { uuidFrom } from '../../platform/uuid-from-hex.ts'
+import { readVerity } from './verity.ts'
 import type { Spec } from '../spec.ts'
-import { runTool } from './tools-tree.ts'
+import { runTool } from '../../platform/sandbox.ts'
 
 const MIB = 1024 * 1024
 const SECTOR_BYTES = 512
@@ -29,119 +19,18 @@ export const ROOT_TYPES = {
   amd64: { root: '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', verity: '2c7357ed-ebd2-46d9-aec1-23d437ec2bf5' },
   arm64: { root: 'b921b045-1df0-41c3-af44-4c6f280d3fae', verity: 'df3300ce-d69f-4c92-978c-9bfb0f38d820' },
 }
-/** UEFI's default loader name and systemd's stub, by architecture. */
-const EFI = {
-  amd64: { loader: 'BOOTX64.EFI', stub: 'linuxx64.efi.stub', name: 'x64' },
-  arm64: { loader: 'BOOTAA64.EFI', stub: 'linuxaa64.efi.stub', name: 'aa64' },
-}
-
-/** Where the signing tool finds them in its sandbox. */
-const [KEY, CERTIFICATE] = ['/secure-boot/key.pem', '/secure-boot/certificate.pem']
-
-export type UkiInputs = {
-  spec: Spec
-  lock: Lock
-  tools: StageResult
-  /** Programs of the image's architecture. */
-  target: StageResult
-  kernel: StageResult
-  initrd: StageResult
-  root: StageResult
-  cacheDir: string
-  /** Whose signature the firmware shall find; none by default. */
-  secureBoot?: SecureBootKey
-}
-
-/** The kernel's command line for this root. */
-export function kernelCommandLine(spec: Spec, { rootHash, salt, dataBlocks }: Verity): string {
-  return [...spec.kernelCommandLine, `roothash=${rootHash}`, `mailfleet.verity=${dataBlocks}:${salt}`].join(
-    ' ',
-  )
-}
-
-/** Makes the EFI system partition. The result holds `esp.img` and `uki.efi`. */
-export async function efiPartition(inputs: UkiInputs): Promise<StageResult> {
-  const { spec, lock, tools, target, kernel, initrd, root, cacheDir, secureBoot } = inputs
-  const verity = readVerity(root)
-  const commandLine = kernelCommandLine(spec, verity)
-  return runStage(cacheDir, {
-    name: 'esp',
-    inputs: { keys: [tools.key, target.key, kernel.key, initrd.key], commandLine, signedBy: secureBoot?.id },
-    code: [import.meta.filename],
-    run: async (folder) => {
-      const sandbox = {
-        tools: tools.path,
-        sourceDateEpoch: lock.sourceDateEpoch,
-        readOnly: {
-          '/kernel': kernel.path,
-          '/initrd': initrd.path,
-          '/stubs': join(target.path, 'usr/lib/systemd/boot/efi'),
-          ...(secureBoot && { [KEY]: secureBoot.keyFile, [CERTIFICATE]: secureBoot.certificateFile }),
-        },
-        writable: { '/stage': folder },
-        cwd: '/stage',
-      }
-      writeFileSync(join(folder, 'os-release'), osRelease(spec, verity))
-      const { loader, stub, name } = EFI[spec.architecture]
-      await runTool({ ...sandbox, environment: secureBoot ? atTheLocksDate(lock) : {} }, [
-        'python3',
-        '/usr/lib/systemd/ukify',
-        'build',
-        ...['--linux', '/kernel/vmlinuz'],
-        ...['--initrd', '/initrd/initrd.zst'],
-        ...['--cmdline', commandLine],
-        ...['--os-release', '@os-release'],
-        ...['--uname', readFileSync(join(kernel.path, 'release'), 'utf8')],
-        ...['--stub', `/stubs/${stub}`],
-        ...['--efi-arch', name],
-        ...(secureBoot ? ['--secureboot-private-key', KEY, '--secureboot-certificate', CERTIFICATE] : []),
-        ...['--output', 'uki.efi'],
-      ])
-      // The image never changes in place, so the partition holds its one file and the file system's own tables.
-      const megabytes = Math.ceil(statSync(join(folder, 'uki.efi')).size / MIB) + 2
-      writeFileSync(join(folder, 'esp.img'), '')
-      truncateSync(join(folder, 'esp.img'), megabytes * MIB)
-      const volume = verity.rootHash.slice(-8)
-      await runTool(sandbox, [
-        'mkfs.vfat',
-        '--invariant',
-        ...['-F', '16'],
-        ...['-n', 'ESP'],
-        ...['-i', volume],
-        'esp.img',
-      ])
-      await runTool(sandbox, ['mmd', ...['-i', 'esp.img'], '::/EFI', '::/EFI/BOOT'])
-      await runTool(sandbox, ['mcopy', ...['-i', 'esp.img'], 'uki.efi', `::/EFI/BOOT/${loader}`])
-    },
-  })
-}
-
-/** sbsign writes the time into its signature and takes it from nowhere but the clock. */
-function atTheLocksDate({ sourceDateEpoch }: Lock): Record<string, string> {
-  const date = new Date(sourceDateEpoch * 1000).toISOString().slice(0, 19).replace('T', ' ')
-  return {
-    LD_PRELOAD: '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
-    FAKETIME: date,
-    NO_FAKE_STAT: '1',
-  }
-}
-
-function osRelease(spec: Spec, { rootHash }: Verity): string {
-  return `ID=${spec.name}\nNAME=${spec.name}\nVERSION_ID=${rootHash.slice(0, 12)}\nPRETTY_NAME="${spec.name} ${rootHash.slice(0, 12)}"\n`
-}
-
 /** What goes into a partition, and its GPT type and identifier. */
 export type Partition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
 
 /** Where a partition lies on the disk, in bytes. */
-export type Placed = { name: string; uuid: string; startBytes: number; sizeBytes: number }
-export type Disk = { digest: string; bytes: number; partitions: Placed[] }
+export type PlacedPartition = { name: string; uuid: string; startBytes: number; sizeBytes: number }
+export type BakedDisk = { digest: string; bytes: number; partitions: PlacedPartition[] }
 
 /** What a disk is put together from. */
 export type DiskParts = { spec: Spec; lock: Lock; tools: StageResult; root: StageResult; esp: StageResult }
 
 /** Puts the partitions into a disk image at `file` and returns its SHA-256, size in bytes and layout. */
-export async function writeDisk(file: string, parts: DiskParts): Promise<Disk> {
+export async function writeDisk(file: string, parts: DiskParts): Promise<BakedDisk> {
   const { spec, lock, tools, root, esp } = parts
   const { rootHash } = readVerity(root)
   const types = ROOT_TYPES[spec.architecture]
@@ -181,7 +70,7 @@ export async function writePartitions(
   file: string,
   partitions: readonly Partition[],
   { uuid, tools, sourceDateEpoch }: { uuid: string; tools: string; sourceDateEpoch: number },
-): Promise<Pick<Disk, 'bytes' | 'partitions'>> {
+): Promise<Pick<BakedDisk, 'bytes' | 'partitions'>> {
   const placed = place(partitions)
   const last = placed.at(-1)
   // One MiB more for the second copy of the partition table.
@@ -198,7 +87,7 @@ export async function writePartitions(
   return { bytes, partitions: placed }
 }
 
-function place(partitions: readonly Partition[]): Placed[] {
+function place(partitions: readonly Partition[]): PlacedPartition[] {
   let startBytes = MIB
   return partitions.map(({ file, name, uuid }) => {
     const placed = { name, uuid, startBytes, sizeBytes: statSync(file).size }
@@ -213,7 +102,7 @@ const roundUp = (bytes: number) => Math.ceil(bytes / MIB) * MIB
 function partitionTable(
   diskUuid: string,
   partitions: readonly Partition[],
-  placed: readonly Placed[],
+  placed: readonly PlacedPartition[],
 ): string {
   const lines = partitions.map(({ type, uuid, name, readOnly }, index) => {
     const at = placed[index] ?? { startBytes: 0, sizeBytes: 0 }

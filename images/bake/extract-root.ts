@@ -1,53 +1,32 @@
 // The root of a baked image as plain files, for instances that run on this machine in a sandbox instead of a VM.
-// They come out of the disk image's own root partition, after the whole disk has been checked against its digest:
-// what runs in the sandbox is what boots. Fails when the disk is not what its folder says.
+// Fails when the manifest names no root partition, or the disk is not the manifest's.
 import { join } from 'node:path'
-import { hashFile, runStage } from '../cache.ts'
 import { fetchLocked } from '../archive/fetch.ts'
-import { readLock } from '../lock-file.ts'
 import { IMAGE_LOCK, readManifest } from '../describe/manifest.ts'
+import { readLock } from '../lock-file.ts'
 import type { OnProgress } from '../../platform/progress.ts'
-import { runTool, toolsTree } from './tools-tree.ts'
+import { extractPartition } from './extract-partition.ts'
+import { toolsTree } from './tools-tree.ts'
 
 export type ExtractOptions = { cacheDir: string; onProgress?: OnProgress }
 
 /**
- * Extracts the root's files, or finds them extracted, and returns their folder. They belong to the caller, whatever
- * they belong to in the image; treat the folder as read-only, it is shared.
+ * Extracts the root's files, or finds them extracted, and returns their folder. The files belong to the caller, whatever
+ * their owner in the image. The folder is shared: treat it as read-only.
  * @param image a baked image: its folder, which holds disk.raw and manifest.json
  */
 export async function extractRoot(image: { folder: string }, options: ExtractOptions): Promise<string> {
   const { cacheDir, onProgress = () => {} } = options
-  const manifest = readManifest(image.folder)
-  const root = manifest.partitions.find(({ name }) => name.startsWith('root-'))
+  const { partitions, rootHash, digest, sourceDateEpoch } = readManifest(image.folder)
+  const root = partitions.find(({ name }) => name.startsWith('root-'))
   if (!root) throw new Error(`${image.folder}: the manifest names no root partition`)
   const lock = readLock(join(image.folder, IMAGE_LOCK))
-  const tools = await toolsTree(lock, () => fetchLocked(lock, { cacheDir, onProgress }), cacheDir)
-  const stage = await runStage(cacheDir, {
-    name: 'extracted',
-    inputs: { rootHash: manifest.rootHash, tools: tools.key },
-    code: [import.meta.filename],
-    run: async (folder) => {
-      onProgress("extracting the image's root")
-      const disk = join(image.folder, 'disk.raw')
-      const found = await hashFile(disk, 'sha256')
-      if (found !== manifest.digest)
-        throw new Error(`${disk} has the digest ${found}, not ${manifest.digest}`)
-      const sandbox = {
-        tools: tools.path,
-        sourceDateEpoch: manifest.sourceDateEpoch,
-        readOnly: { '/disk': disk },
-        writable: { '/stage': folder },
-      }
-      await runTool(sandbox, [
-        'fsck.erofs',
-        '--extract=/stage/root',
-        `--offset=${root.startBytes}`,
-        '--no-preserve-owner',
-        '--preserve-perms',
-        '/disk',
-      ])
-    },
-  })
+  const obtain = () => fetchLocked(lock, { cacheDir, onProgress })
+  const tools = await toolsTree({ lock, obtain, cacheDir })
+  onProgress("extracting the image's root")
+  const disk = join(image.folder, 'disk.raw')
+  const { startBytes } = root
+  const partition = { disk, digest, rootHash, startBytes, sourceDateEpoch }
+  const stage = await extractPartition(cacheDir, tools, partition)
   return join(stage.path, 'root')
 }

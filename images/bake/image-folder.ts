@@ -5,15 +5,15 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hashFile, runStage, type StageResult } from '../cache.ts'
-import { writeDisk, type Disk, type DiskParts } from './disk.ts'
+import { writeDisk, type BakedDisk, type DiskParts } from './disk.ts'
+import { moveIntoPlace, replaceSymlink, writeFileAtomic } from '../../platform/atomic-file.ts'
 import { runProgram } from '../../platform/run-program.ts'
 import type { OnProgress } from '../../platform/progress.ts'
-import { moveIntoPlace, replaceSymlink, writeFileAtomic } from '../../platform/atomic-file.ts'
 
 export type FolderInputs = {
   parts: DiskParts
   /** Files that lie beside a disk: name → text. */
-  describe: (disk: Disk) => Record<string, string>
+  describe: (disk: BakedDisk) => Record<string, string>
   cacheDir: string
   outDir: string
   onProgress: OnProgress
@@ -25,12 +25,12 @@ export type FolderInputs = {
  */
 export async function imageFolder(
   inputs: FolderInputs,
-): Promise<{ disk: Disk; folder: string; cached: boolean }> {
+): Promise<{ disk: BakedDisk; folder: string; cached: boolean }> {
   const { parts, describe, cacheDir, outDir } = inputs
   const stage = await runStage(cacheDir, {
     name: 'disk',
     inputs: [parts.tools.key, parts.root.key, parts.esp.key],
-    code: [join(import.meta.dirname, 'disk.ts')],
+    code: import.meta.filename,
     run: async (folder) => {
       writeFileSync(join(folder, 'disk.json'), JSON.stringify(await assemble(inputs)))
     },
@@ -53,14 +53,14 @@ export async function imageFolder(
 }
 
 const readDisk = (stage: StageResult) =>
-  JSON.parse(readFileSync(join(stage.path, 'disk.json'), 'utf8')) as Disk
+  JSON.parse(readFileSync(join(stage.path, 'disk.json'), 'utf8')) as BakedDisk
 
-async function isIntact(folder: string, { digest }: Disk): Promise<boolean> {
+async function isIntact(folder: string, { digest }: BakedDisk): Promise<boolean> {
   const file = join(folder, 'disk.raw')
   return existsSync(file) && (await hashFile(file, 'sha256')) === digest
 }
 
-async function assemble({ parts, describe, outDir, onProgress }: FolderInputs): Promise<Disk> {
+async function assemble({ parts, describe, outDir, onProgress }: FolderInputs): Promise<BakedDisk> {
   onProgress('putting the disk together')
   await mkdir(outDir, { recursive: true })
   const work = join(outDir, `.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)

@@ -2,43 +2,35 @@
 // Owns: its contents and its compression. The same for every root: what differs is on the kernel's command line.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runStage, type StageResult } from '../cache.ts'
+import { runStage, type StageContext, type StageResult } from '../cache.ts'
 import { characterDevice, regularFile, symbolicLink, writeCpio, type CpioEntry } from '../formats/cpio.ts'
-import type { Lock } from '../lock-file.ts'
 import type { Spec } from '../spec.ts'
-import { runTool } from './tools-tree.ts'
+import { runTool } from '../../platform/sandbox.ts'
 
 const INIT = join(import.meta.dirname, 'initrd/init')
 
 /** The dynamic loader, which can list the libraries a program needs. */
 const LOADER = { amd64: '/lib64/ld-linux-x86-64.so.2', arm64: '/lib/ld-linux-aarch64.so.1' }
 
-export type InitrdInputs = {
-  spec: Spec
-  lock: Lock
-  tools: string
+/** Stages whose results go into the initrd. */
+export type InitrdParts = {
+  tools: StageResult
   /** Programs of the image's architecture. */
   target: StageResult
   kernel: StageResult
-  cacheDir: string
 }
 
 /** Packs the initrd. The result holds `initrd.zst`. */
-export async function initrd({
-  spec,
-  lock,
-  tools,
-  target,
-  kernel,
-  cacheDir,
-}: InitrdInputs): Promise<StageResult> {
+export async function initrd(context: StageContext, parts: InitrdParts): Promise<StageResult> {
+  const { spec, lock, cacheDir } = context
+  const { tools, target, kernel } = parts
   return runStage(cacheDir, {
     name: 'initrd',
     inputs: { kernel: kernel.key, target: target.key, user: spec.user },
-    code: [import.meta.filename, join(import.meta.dirname, '../formats/cpio.ts'), INIT],
+    code: import.meta.filename,
     run: async (folder) => {
       const sandbox = {
-        tools,
+        tools: tools.path,
         sourceDateEpoch: lock.sourceDateEpoch,
         writable: { '/stage': folder },
         cwd: '/stage',

@@ -3,26 +3,16 @@
 // uncompressed: the initrd and the root file system compress them better, and loading one costs less at boot.
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { runStage, temporaryFolder, type StageResult } from '../cache.ts'
-import type { Fetch } from '../archive/fetch.ts'
+import { runStage, temporaryFolder, type StageContext, type StageResult } from '../cache.ts'
 import { runProgram } from '../../platform/run-program.ts'
-import type { Lock } from '../lock-file.ts'
-import type { Spec } from '../spec.ts'
-import { runTool } from './tools-tree.ts'
-
-export type KernelInputs = { spec: Spec; lock: Lock; obtain: Fetch; tools: string; cacheDir: string }
+import { runTool } from '../../platform/sandbox.ts'
 
 /**
  * Unpacks kernel and modules. The result holds `vmlinuz`, `release` (the kernel's version), `config`, `modules/`
  * (a /usr/lib/modules with what spec.modules names) and `initrd-modules` (paths in loading order, one a line).
  */
-export async function kernelFiles({
-  spec,
-  lock,
-  obtain,
-  tools,
-  cacheDir,
-}: KernelInputs): Promise<StageResult> {
+export async function kernelFiles(context: StageContext, { path: tools }: StageResult): Promise<StageResult> {
+  const { spec, lock, obtain, cacheDir } = context
   return runStage(cacheDir, {
     name: 'kernel',
     inputs: {
@@ -30,7 +20,7 @@ export async function kernelFiles({
       modules: spec.modules,
       tools: lock.tools.map(({ sha256 }) => sha256).sort(),
     },
-    code: [import.meta.filename],
+    code: import.meta.filename,
     run: async (folder) => {
       const fetched = await obtain()
       await using work = temporaryFolder(cacheDir, 'kernel')
@@ -41,7 +31,7 @@ export async function kernelFiles({
           { tools, sourceDateEpoch: lock.sourceDateEpoch, writable: { '/stage': at }, cwd: '/stage' },
           argv,
         )
-      await run(['depmod', ...['--basedir', '/stage/usr'], release], work.path)
+      await run(['depmod', '--basedir', '/stage/usr', release], work.path)
 
       const all = join(work.path, 'usr/lib/modules', release)
       const dependencies = parseModulesDep(readFileSync(join(all, 'modules.dep'), 'utf8'))
@@ -62,7 +52,7 @@ export async function kernelFiles({
           sourceDateEpoch: lock.sourceDateEpoch,
           writable: { '/stage/lib/modules': join(folder, 'modules') },
         },
-        ['depmod', ...['--basedir', '/stage'], release],
+        ['depmod', '--basedir', '/stage', release],
       )
       cpSync(join(work.path, `boot/vmlinuz-${release}`), join(folder, 'vmlinuz'))
       cpSync(join(work.path, `boot/config-${release}`), join(folder, 'config'))

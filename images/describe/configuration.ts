@@ -3,7 +3,16 @@
 // Elsewhere such a file is a program and left out. Fails with the file system's error.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ContentFile } from './contents.ts'
+
+/** A file of the root, as its list of files has it. */
+export type ListedFile = {
+  path: string
+  type: string
+  mode: string
+  size?: number
+  sha256?: string
+  target?: string
+}
 
 const STARTS = [
   '/etc/',
@@ -25,7 +34,7 @@ const MAX_SHOWN_BYTES = 64 * 1024
  * Path → text; of a link where it leads.
  * @param tree where the root was extracted
  */
-export function configuration(tree: string, files: readonly ContentFile[]): Record<string, string> {
+export function configuration(tree: string, files: readonly ListedFile[]): Record<string, string> {
   const chosen = files.filter(({ path }) => isConfiguration(path))
   const texts = chosen.flatMap((file): [string, string][] => {
     if (file.type === 'symlink') return [[file.path, `→ ${file.target ?? ''}`]]
@@ -38,7 +47,7 @@ export function configuration(tree: string, files: readonly ContentFile[]): Reco
 const isConfiguration = (path: string) =>
   STARTS.some((start) => path.startsWith(start)) && !LEFT_OUT.test(path)
 
-function shownText(tree: string, { path, mode, size = 0, sha256 = '' }: ContentFile): string | undefined {
+function shownText(tree: string, { path, mode, size = 0, sha256 = '' }: ListedFile): string | undefined {
   const byHash = path.startsWith('/etc/') ? `(not shown: SHA-256 ${sha256})` : undefined
   const isPublic = (Number.parseInt(mode, 8) & 0o004) !== 0
   if (!isPublic || size > MAX_SHOWN_BYTES) return byHash

@@ -11,14 +11,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { filesBelow } from '../bake/application.ts'
-import { hashFile, runStage, temporaryFolder, type StageResult } from '../cache.ts'
+import { hashFile, runStage, temporaryFolder, type StageContext, type StageResult } from '../cache.ts'
+import { filesBelow } from '../../platform/files-below.ts'
 import { configuration } from './configuration.ts'
 import { listErofs, type ErofsNode } from '../formats/erofs-reader.ts'
-import type { Lock } from '../lock-file.ts'
-import type { Spec } from '../spec.ts'
 import { effectiveSysctls, SYSCTL_FOLDERS } from './sysctls.ts'
-import { runTool } from '../bake/tools-tree.ts'
+import { runTool } from '../../platform/sandbox.ts'
 import { startedUnits, UNIT_FOLDERS, type UnitFiles, type UnitProperties } from './units.ts'
 import { NODE_PATH } from '../../contract/image-paths.ts'
 
@@ -50,14 +48,8 @@ export type Contents = {
   texts: Record<string, string>
 }
 
-export type ContentsInputs = {
-  spec: Spec
-  lock: Lock
-  tools: StageResult
-  base: StageResult
-  root: StageResult
-  cacheDir: string
-}
+/** Stages whose results are read. */
+export type ContentsParts = { tools: StageResult; base: StageResult; root: StageResult }
 
 type Owners = { ours: ReadonlySet<string>; packages: ReadonlyMap<string, string> }
 
@@ -67,15 +59,9 @@ const SETID = 0o6000
 const INSTALLATION = '(installation)'
 
 /** Reads the root's contents, or finds them read. The result holds `contents.json` ({@link Contents}). */
-export async function rootContents(inputs: ContentsInputs): Promise<StageResult> {
-  const { spec, lock, tools, base, root, cacheDir } = inputs
-  const names = [
-    'describe/contents',
-    'describe/configuration',
-    'formats/erofs-reader',
-    'describe/sysctls',
-    'describe/units',
-  ]
+export async function rootContents(context: StageContext, parts: ContentsParts): Promise<StageResult> {
+  const { spec, lock, cacheDir } = context
+  const { tools, base, root } = parts
   return runStage(cacheDir, {
     name: 'contents',
     inputs: {
@@ -84,11 +70,17 @@ export async function rootContents(inputs: ContentsInputs): Promise<StageResult>
       node: lock.node.name,
       name: spec.name,
     },
-    code: names.map((name) => join(import.meta.dirname, '..', `${name}.ts`)),
+    code: import.meta.filename,
     run: async (folder) => {
       await using work = temporaryFolder(cacheDir, 'contents')
       const erofs = join(root.path, 'root.erofs')
-      await extract(inputs, work.path)
+      const sandbox = {
+        tools: tools.path,
+        sourceDateEpoch: lock.sourceDateEpoch,
+        readOnly: { '/root.erofs': erofs },
+        writable: { '/stage': work.path },
+      }
+      await runTool(sandbox, ['fsck.erofs', '--extract=/stage/root', '--no-preserve', '/root.erofs'])
       const tree = join(work.path, 'root')
       const owners = { ours: new Set(filesBelow(SYSTEM)), packages: packageOwners(base.path) }
       const nodes = listErofs(erofs)
@@ -97,8 +89,12 @@ export async function rootContents(inputs: ContentsInputs): Promise<StageResult>
       for (const node of nodes) {
         const { path, type, mode, uid, gid, size, target } = node
         files.push({
-          ...{ path: `/${path}`, type, mode: mode.toString(8).padStart(4, '0'), uid, gid },
-          package: ownerOf(path, owners, inputs),
+          path: `/${path}`,
+          type,
+          mode: mode.toString(8).padStart(4, '0'),
+          uid,
+          gid,
+          package: ownerOf(path, owners, context),
           ...(type === 'file' ? { size, sha256: await hashFile(join(tree, path), 'sha256') } : {}),
           ...(target === undefined ? {} : { target }),
         })
@@ -131,16 +127,6 @@ export function debianRelease({ texts }: Pick<Contents, 'texts'>): string {
   return release
 }
 
-async function extract({ tools, lock, root }: ContentsInputs, to: string): Promise<void> {
-  await runTool(
-    {
-      ...{ tools: tools.path, sourceDateEpoch: lock.sourceDateEpoch },
-      ...{ readOnly: { '/root.erofs': join(root.path, 'root.erofs') }, writable: { '/stage': to } },
-    },
-    ['fsck.erofs', '--extract=/stage/root', '--no-preserve', '/root.erofs'],
-  )
-}
-
 /**
  * Lets the owner read every extracted file and folder. fsck.erofs gives them the image's modes, and /etc/gshadow has the
  * mode 0000: only root reads such a file. The modes that are recorded come from the erofs itself.
@@ -166,7 +152,7 @@ function packageOwners(base: string): Map<string, string> {
 }
 
 /** Our own files come before a package's, as they do on the disk. */
-function ownerOf(path: string, owners: Owners, { spec, lock }: ContentsInputs): string {
+function ownerOf(path: string, owners: Owners, { spec, lock }: Pick<StageContext, 'spec' | 'lock'>): string {
   if (path.startsWith('usr/lib/modules/')) return lock.kernel.name
   if (`/${path}` === NODE_PATH) return `npm:${lock.node.name}`
   const native = /^usr\/lib\/mailfleet\/node_modules\/(@[^/]+\/[^/]+|[^@/][^/]*)/.exec(path)?.[1]

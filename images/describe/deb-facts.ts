@@ -2,8 +2,7 @@
 // Owns: reading both out of the locked .debs. Fails with dpkg-deb's own words.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runStage, type StageResult } from '../cache.ts'
-import type { Fetch } from '../archive/fetch.ts'
+import { runStage, type StageContext, type StageResult } from '../cache.ts'
 import { runProgram } from '../../platform/run-program.ts'
 import type { LockedDeb } from '../lock-file.ts'
 
@@ -16,19 +15,19 @@ const FORMAT = '${source:Package}\n${source:Version}\n${Built-Using}'
 /** Reads the facts, or finds them read. The result holds `facts.json`: SHA-256 of a .deb → {@link DebFacts}. */
 export async function debFacts(
   debs: readonly LockedDeb[],
-  { obtain, cacheDir }: { obtain: Fetch; cacheDir: string },
+  { obtain, cacheDir }: Pick<StageContext, 'obtain' | 'cacheDir'>,
 ): Promise<StageResult> {
   return runStage(cacheDir, {
     name: 'deb-facts',
     inputs: debs.map(({ sha256 }) => sha256).sort(),
-    code: [import.meta.filename],
+    code: import.meta.filename,
     run: async (folder) => {
       const fetched = await obtain()
       const facts: Record<string, DebFacts> = {}
       for (const deb of debs) {
         const file = fetched.path(deb)
         const fields = await runProgram(['dpkg-deb', '--showformat', FORMAT, '--show', file])
-        facts[deb.sha256] = { source: sourceOf(fields), licenses: licensesIn(await copyrightOf(file)) }
+        facts[deb.sha256] = { source: builtFrom(fields), licenses: licensesIn(await copyrightOf(file)) }
       }
       writeFileSync(join(folder, 'facts.json'), JSON.stringify(facts))
     },
@@ -41,7 +40,7 @@ export function readDebFacts(stage: StageResult): Record<string, DebFacts> {
 }
 
 /** The source of a signed kernel holds signatures alone. Vulnerabilities are filed against the one it was built of. */
-export function sourceOf(fields: string): SourcePackage {
+export function builtFrom(fields: string): SourcePackage {
   const [name = '', version = '', builtUsing = ''] = fields.split('\n')
   const [, original, itsVersion] = /^(\S+) \(= ([^)]+)\)/.exec(builtUsing) ?? []
   if (/-signed(-|$)/.test(name) && original !== undefined && itsVersion !== undefined)

@@ -6,13 +6,10 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { checkInput, InputError, readInput } from '../../input/problems.ts'
-import type { Bundle } from '../bake/application.ts'
 import type { StageResult } from '../cache.ts'
 import type { ContentFile, Contents } from './contents.ts'
-import { kernelCommandLine, type Disk } from '../bake/disk.ts'
-import { lockText, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
+import { lockText, type BundledPackage, type Lock } from '../lock-file.ts'
 import { pcrValues } from './pcr.ts'
-import { readVerity } from '../bake/root-filesystem.ts'
 import type { Spec } from '../spec.ts'
 
 /** The lock an image was made from, kept beside its disk: what it takes to make it, or to read it, again. */
@@ -89,23 +86,31 @@ const manifestSchema = v.strictObject({
 
 export type Manifest = v.InferOutput<typeof manifestSchema>
 
-export type ManifestInputs = {
-  spec: Spec
-  lock: Lock
+/** A disk: its SHA-256, its size in bytes, and where each partition lies on it. */
+export type DiskLayout = { digest: string; bytes: number; partitions: Manifest['partitions'] }
+
+/** What a manifest tells beside spec, lock and disk. */
+export type ManifestParts = {
+  /** False when the packages were chosen anew. */
   locked: boolean
-  disk: Disk
   kernel: StageResult
   initrd: StageResult
   root: StageResult
   esp: StageResult
-  bundle: Bundle
+  rootHash: string
+  kernelCommandLine: string
+  /** The server's bundle: its size and its packages. */
+  server: { bytes: number; packages: readonly BundledPackage[] }
   contents: Contents
 }
 
 /** Describes an image. Sizes are in bytes. */
-function makeManifest(inputs: ManifestInputs): Manifest {
-  const { spec, lock, locked, disk, kernel, initrd, root, esp, bundle, contents } = inputs
-  const verity = readVerity(root)
+function makeManifest(
+  { spec, lock }: { spec: Spec; lock: Lock },
+  parts: ManifestParts,
+  disk: DiskLayout,
+): Manifest {
+  const { locked, kernel, initrd, root, esp, server, contents } = parts
   const ukiImage = readFileSync(join(esp.path, 'uki.efi'))
   const size = (stage: StageResult, name: string) => statSync(join(stage.path, name)).size
   return {
@@ -116,22 +121,22 @@ function makeManifest(inputs: ManifestInputs): Manifest {
     locked,
     lock: sha256(lockText(lock)),
     sourceDateEpoch: lock.sourceDateEpoch,
-    rootHash: verity.rootHash,
+    rootHash: parts.rootHash,
     kernel: {
       package: lock.kernel.name,
       version: lock.kernel.version,
       release: readFileSync(join(kernel.path, 'release'), 'utf8'),
-      commandLine: kernelCommandLine(spec, verity),
+      commandLine: parts.kernelCommandLine,
       config: sha256(readFileSync(join(kernel.path, 'config'))),
     },
     node: lock.node.version,
-    packages: [...lock.root, lock.kernel].map(({ name, version, architecture }: LockedDeb) => ({
+    packages: [...lock.root, lock.kernel].map(({ name, version, architecture }) => ({
       name,
       version,
       architecture,
     })),
-    npm: lock.native.map(({ name, version }: LockedNpm) => ({ name, version })),
-    bundled: versionsOf(bundle),
+    npm: lock.native.map(({ name, version }) => ({ name, version })),
+    bundled: versionsOf(server.packages),
     units: { enabled: Object.values(spec.units.enable).flat().sort(), masked: [...spec.units.mask].sort() },
     unitProperties: contents.units,
     sysctls: contents.sysctls,
@@ -148,7 +153,7 @@ function makeManifest(inputs: ManifestInputs): Manifest {
       verity: size(root, 'root.verity'),
       uki: size(esp, 'uki.efi'),
       initrd: size(initrd, 'initrd.zst'),
-      server: bundle.files.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+      server: server.bytes,
     },
   }
 }
@@ -163,18 +168,23 @@ function filesText({ files }: Contents): string {
 const textsText = ({ texts }: Contents) => `${JSON.stringify(texts, null, 1)}\n`
 
 /** Each version of a package once: it may be installed in several folders. */
-function versionsOf({ packages }: Bundle): { name: string; version: string }[] {
+function versionsOf(packages: readonly BundledPackage[]): { name: string; version: string }[] {
   const each = new Map(packages.map(({ name, version }) => [`${name} ${version}`, { name, version }]))
   return [...each].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item)
 }
 
 /** Texts of the files that describe an image and lie beside its disk, by name. */
-export function manifestTexts(inputs: ManifestInputs): Record<string, string> {
+export function manifestTexts(
+  named: { spec: Spec; lock: Lock },
+  parts: ManifestParts,
+  disk: DiskLayout,
+): Record<string, string> {
+  const { contents, kernel } = parts
   return {
-    'manifest.json': `${JSON.stringify(makeManifest(inputs), null, 2)}\n`,
-    [FILES]: filesText(inputs.contents),
-    [TEXTS]: textsText(inputs.contents),
-    [KERNEL_CONFIG]: readFileSync(join(inputs.kernel.path, 'config'), 'utf8'),
+    'manifest.json': `${JSON.stringify(makeManifest(named, parts, disk), null, 2)}\n`,
+    [FILES]: filesText(contents),
+    [TEXTS]: textsText(contents),
+    [KERNEL_CONFIG]: readFileSync(join(kernel.path, 'config'), 'utf8'),
   }
 }
 
@@ -192,9 +202,15 @@ export function readManifest(imageFolder: string): Manifest {
 
 const filesSchema = v.array(
   v.strictObject({
-    ...{ path: v.string(), mode: v.string(), uid: whole, gid: whole, package: v.string() },
+    path: v.string(),
     type: v.picklist(['file', 'directory', 'symlink', 'other']),
-    ...{ size: v.optional(whole), sha256: v.optional(hex256), target: v.optional(v.string()) },
+    mode: v.string(),
+    uid: whole,
+    gid: whole,
+    package: v.string(),
+    size: v.optional(whole),
+    sha256: v.optional(hex256),
+    target: v.optional(v.string()),
   }),
 )
 

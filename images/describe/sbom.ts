@@ -7,7 +7,7 @@ import { licenseOf } from './licences.ts'
 import type { Lock, LockedDeb, LockedNpm } from '../lock-file.ts'
 import type { NpmComponent } from '../lock/npm.ts'
 import { nodeParts, type NodePart } from './node-parts.ts'
-import { uuidFrom } from '../bake/root-filesystem.ts'
+import { uuidFrom } from '../../platform/uuid-from-hex.ts'
 import type { Spec } from '../spec.ts'
 
 export const SBOM = 'sbom.cdx.json'

@@ -2,9 +2,8 @@
 // Owns: finding an entry and everything it needs at run time on the image's platform. Fails with InputError.
 import * as v from 'valibot'
 import { checkInput, InputError, readInput, formatValue, type Problem } from '../../input/problems.ts'
-import type { BundledPackage } from '../bake/application.ts'
 import type { Spec } from '../spec.ts'
-import type { LockedNpm } from '../lock-file.ts'
+import type { BundledPackage, LockedNpm } from '../lock-file.ts'
 
 const names = v.optional(v.record(v.string(), v.string()), {})
 const oneOrMore = v.union([v.array(v.string()), v.string()])

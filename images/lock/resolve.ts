@@ -8,10 +8,9 @@ import { runProgram } from '../../platform/run-program.ts'
 import type { OnProgress } from '../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../spec.ts'
 import { temporaryFolder } from '../cache.ts'
-import { TARGET_PROGRAMS } from '../bake/tools-tree.ts'
 import { findMirrors, type Mirrors } from './mirrors.ts'
 import { lockedNpm } from './npm.ts'
-import { HOST_ARCHITECTURE, type Lock, type LockedDeb } from '../lock-file.ts'
+import { HOST_ARCHITECTURE, TARGET_PROGRAMS, type Lock, type LockedDeb } from '../lock-file.ts'
 
 export type ResolveOptions = {
   cacheDir: string

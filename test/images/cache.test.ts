@@ -1,33 +1,21 @@
-// The cache of stages: nothing half-made under its final name, nothing made twice, nothing kept for ever.
+// The cache of stages: results are whole, are made once, and are made again when their inputs or their code change.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
-import { hostname, tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative } from 'node:path'
 import { test } from 'node:test'
-import {
-  defaultCacheDir,
-  pruneCache,
-  runStage,
-  supersededStages,
-  temporaryFolder,
-} from '../../images/cache.ts'
+import ts from 'typescript'
+import { defaultCacheDir, runStage } from '../../images/cache.ts'
+import { importClosure } from '../../platform/import-closure.ts'
 
 const newCache = () => mkdtempSync(join(tmpdir(), 'mailfleet-cache-'))
-const HOUR_MS = 60 * 60 * 1000
-const DAY_MS = 24 * HOUR_MS
+
+const emptyModule = join(newCache(), 'empty.ts')
+writeFileSync(emptyModule, '')
 
 /** A stage that writes `text` and counts how often it did. */
-function stageOf(cacheDir: string, inputs: unknown, code: string[] = []) {
+function stageOf(cacheDir: string, inputs: unknown, code = emptyModule) {
   const runs = { count: 0 }
   const run = () =>
     runStage(cacheDir, {
@@ -43,7 +31,7 @@ function stageOf(cacheDir: string, inputs: unknown, code: string[] = []) {
   return { run, runs }
 }
 
-test('equal inputs are made once, other inputs anew', async () => {
+test('a stage with equal inputs runs once, with other inputs again', async () => {
   const cacheDir = newCache()
   const { run, runs } = stageOf(cacheDir, { a: 1 })
   assert.equal((await run()).cached, false)
@@ -54,23 +42,40 @@ test('equal inputs are made once, other inputs anew', async () => {
   assert.notEqual((await stageOf(cacheDir, { a: 2 }).run()).path, second.path)
 })
 
-test('a stage whose code changed is made anew', async () => {
+test('a stage whose code changed runs again', async () => {
   const cacheDir = newCache()
   const code = join(cacheDir, 'stage.ts')
   writeFileSync(code, 'one')
-  const { run, runs } = stageOf(cacheDir, 1, [code])
+  const { run, runs } = stageOf(cacheDir, 1, code)
   await run()
   writeFileSync(code, 'two')
   await run()
   assert.equal(runs.count, 2)
 })
 
-test('a stage that fails leaves nothing, and the next try makes it', async () => {
+test('a stage runs again when a helper is extracted to a file of its own, and when that file changes', async () => {
+  const cacheDir = newCache()
+  const [code, helper, deeper] = ['stage.ts', 'helper.ts', 'deeper.ts'].map((name) => join(cacheDir, name))
+  const { run, runs } = stageOf(cacheDir, 1, code)
+  writeFileSync(code!, 'const size = () => 1\n')
+  await run()
+  writeFileSync(code!, "import { size } from './helper.ts'\n")
+  writeFileSync(helper!, "export { size } from './deeper.ts'\n")
+  writeFileSync(deeper!, 'export const size = () => 1\n')
+  await run()
+  await run()
+  assert.equal(runs.count, 2)
+  writeFileSync(deeper!, 'export const size = () => 2\n')
+  await run()
+  assert.equal(runs.count, 3)
+})
+
+test('a stage that fails leaves nothing, and the next attempt succeeds', async () => {
   const cacheDir = newCache()
   const failing = runStage(cacheDir, {
     name: 'example',
     inputs: 1,
-    code: [],
+    code: emptyModule,
     run: (folder) => {
       writeFileSync(join(folder, 'half'), '')
       return Promise.reject(new Error('tool failed'))
@@ -82,7 +87,7 @@ test('a stage that fails leaves nothing, and the next try makes it', async () =>
   assert.equal((await stageOf(cacheDir, 1).run()).cached, false)
 })
 
-test('two that make the same stage at once end with the same whole result', async () => {
+test('concurrent runs of one stage end with the same whole result', async () => {
   const cacheDir = newCache()
   const results = await Promise.all([1, 2, 3].map(() => stageOf(cacheDir, 'same').run()))
   assert.equal(new Set(results.map(({ path }) => path)).size, 1)
@@ -90,76 +95,78 @@ test('two that make the same stage at once end with the same whole result', asyn
   assert.deepEqual(readdirSync(join(cacheDir, 'tmp')), [])
 })
 
-test('what a killed build left in tmp is dropped, what a running one uses is not', async () => {
-  const cacheDir = newCache()
-  await using mine = temporaryFolder(cacheDir, 'mine')
-  // Unpacking an archive gives a folder the archive's own, old, date: that alone makes it nobody's.
-  utimesSync(mine.path, new Date(0), new Date(0))
-  const child = spawn('true')
-  await once(child, 'exit')
-  const dead = basename(mine.path).replace(`.${process.pid}.`, `.${child.pid}.`)
-  const elsewhere = basename(mine.path).replace(hostname(), 'another-machine')
-  for (const name of [dead, elsewhere]) mkdirSync(join(cacheDir, 'tmp', name))
-  await pruneCache(cacheDir)
-  assert.deepEqual(readdirSync(join(cacheDir, 'tmp')).sort(), [basename(mine.path), elsewhere].sort())
-  await pruneCache(cacheDir, Date.now() + 2 * DAY_MS)
-  assert.deepEqual(readdirSync(join(cacheDir, 'tmp')), [])
-})
-
-test('a stage that was made of old files is not old', async () => {
-  const cacheDir = newCache()
-  const { path } = await runStage(cacheDir, {
-    name: 'tools',
-    inputs: 1,
-    code: [],
-    run: (folder) => {
-      writeFileSync(join(folder, 'file'), '')
-      utimesSync(folder, new Date(0), new Date(0))
-      return Promise.resolve()
-    },
-  })
-  await pruneCache(cacheDir)
-  assert.equal(existsSync(path), true)
-})
-
-test('of each stage the last few used are kept, and none that was used within the hour', () => {
-  const results = [
-    ...[1, 2, 3, 4, 5, 6].map((n) => ({ name: `root-a${n}`, idleMs: n * 2 * HOUR_MS })),
-    ...[1, 2, 3, 4, 5, 6].map((n) => ({ name: `esp-b${n}`, idleMs: n })),
-    { name: 'tools-c', idleMs: 15 * DAY_MS },
-  ]
-  assert.deepEqual(supersededStages(results).sort(), ['root-a5', 'root-a6', 'tools-c'])
-})
-
-test('a stage that a sandbox has mounted outlives every rule', async () => {
-  const cacheDir = newCache()
-  const { path } = await stageOf(cacheDir, 'mounted').run()
-  const { path: other } = await stageOf(cacheDir, 'not mounted').run()
-  const argv = [
-    '--die-with-parent',
-    '--ro-bind',
-    '/',
-    '/',
-    '--ro-bind',
-    path,
-    '/mnt',
-    'sh',
-    '-c',
-    'echo up; read end',
-  ]
-  const sandbox = spawn('bwrap', argv, { stdio: ['pipe', 'pipe', 'inherit'] })
-  try {
-    await once(sandbox.stdout, 'data')
-    await pruneCache(cacheDir, Date.now() + 30 * DAY_MS)
-    assert.deepEqual([existsSync(path), existsSync(other)], [true, false])
-  } finally {
-    sandbox.stdin.end()
-    await once(sandbox, 'exit')
-  }
-})
-
 test('the cache is where the environment says', () => {
   assert.equal(defaultCacheDir({ MAILFLEET_CACHE: '/c' }), '/c')
   assert.equal(defaultCacheDir({ XDG_CACHE_HOME: '/x' }), '/x/mailfleet')
   assert.match(defaultCacheDir({}), /\/\.cache\/mailfleet$/)
 })
+
+const root = join(import.meta.dirname, '../..')
+/** Source files that run a stage. */
+const stages = execFileSync(
+  'git',
+  ['grep', '--untracked', '-l', 'await runStage(\\|return runStage(', '--', 'images'],
+  {
+    cwd: root,
+    encoding: 'utf8',
+  },
+)
+  .trim()
+  .split('\n')
+  .map((file) => join(root, file))
+
+test('each stage names its own module as its code', () => {
+  assert.ok(stages.length >= 13)
+  for (const file of stages) {
+    const text = readFileSync(file, 'utf8')
+    const runs = text.match(/runStage\(cacheDir, \{/g)?.length
+    assert.equal(text.match(/^ +code: import\.meta\.filename,$/gm)?.length, runs, file)
+  }
+})
+
+test('the key of each stage covers every file that its module imports, as the TypeScript compiler sees it', () => {
+  for (const file of stages) {
+    const covered = importClosure(file)
+    for (const each of covered.filter((path) => path.endsWith('.ts')))
+      assert.deepEqual(
+        valueImports(each).filter((path) => !covered.includes(path)),
+        [],
+        `${file} through ${each}`,
+      )
+  }
+})
+
+test('a file that a stage reads is named by import.meta.dirname, and so is part of its key', () => {
+  const names = stages.flatMap((file) => importClosure(file).map((path) => relative(root, path)))
+  for (const data of [
+    'images/bake/initrd/init',
+    'images/bake/boot-files.txt',
+    'images/system/etc/nftables.conf',
+  ])
+    assert.ok(names.includes(data), data)
+  const byUrl = names.filter((name) => name.endsWith('.ts') && /import\.meta\.url/.test(readText(name)))
+  assert.deepEqual(byUrl, [])
+})
+
+const readText = (name: string) => readFileSync(join(root, name), 'utf8')
+
+/** Files that a module imports or re-exports by a relative path, types left out. */
+function valueImports(file: string): string[] {
+  const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true)
+  const paths: string[] = []
+  const visit = (node: ts.Node): void => {
+    const isStatic =
+      (ts.isImportDeclaration(node) && node.importClause?.phaseModifier !== ts.SyntaxKind.TypeKeyword) ||
+      (ts.isExportDeclaration(node) && !node.isTypeOnly)
+    const target = isStatic
+      ? node.moduleSpecifier
+      : ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
+        ? node.arguments[0]
+        : undefined
+    if (target && ts.isStringLiteral(target) && target.text.startsWith('.'))
+      paths.push(join(dirname(file), target.text))
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return paths
+}

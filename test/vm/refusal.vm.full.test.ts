@@ -10,7 +10,7 @@ import { alteredCopy } from '../../images/boot/altered.ts'
 import { startMachine } from '../../images/boot/qemu/machine.ts'
 import { serverCredentials } from '../../images/boot/server-credentials.ts'
 import { readManifest } from '../../images/describe/manifest.ts'
-import { runTool } from '../../images/bake/tools-tree.ts'
+import { runTool } from '../../platform/sandbox.ts'
 import { bakedImage } from '../kit/images/baked.ts'
 
 /** A boot to the point where these end takes 15 s emulated and alone. */

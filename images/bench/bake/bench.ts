@@ -4,7 +4,7 @@ import { cpSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync }
 import { cpus } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
-import { filesBelow } from '../../bake/application.ts'
+import { filesBelow } from '../../../platform/files-below.ts'
 import { buildImage, type BuildOptions, type BuiltImage } from '../../bake/bake.ts'
 import { temporaryFolder } from '../../cache.ts'
 import { IMAGE_LOCK } from '../../describe/manifest.ts'

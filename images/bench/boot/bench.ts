@@ -66,7 +66,11 @@ export async function prepareBoots(
     ...{ cacheDir, packageLockFile, localLockFile, onProgress },
     ...{ lockFile: CONVENTIONAL_LOCK, npm: [...tree.packages, NPM] },
   })
-  const tools = await toolsTree(packages.lock, () => Promise.resolve(packages.fetched), cacheDir)
+  const tools = await toolsTree({
+    lock: packages.lock,
+    obtain: () => Promise.resolve(packages.fetched),
+    cacheDir,
+  })
   const parts = { packages, tools, root: await conventionalRoot(packages, onProgress) }
   o.signal.throwIfAborted()
   onProgress('laying out the disks of the conventional images')

@@ -7,7 +7,7 @@ import { runStage, temporaryFolder, type StageResult } from '../../cache.ts'
 import { ESP_TYPE, ROOT_TYPES, writePartitions } from '../../bake/disk.ts'
 import { runProgram } from '../../../platform/run-program.ts'
 import { joinTars, writeTar, type TarEntry } from '../../formats/tar-writer.ts'
-import { runTool, type Sandbox } from '../../bake/tools-tree.ts'
+import { runTool, type Sandbox } from '../../../platform/sandbox.ts'
 import type { Conventional } from './conventional.ts'
 import { ESP_VOLUME, ROOT_UUID } from './conventional-root.ts'
 
@@ -38,7 +38,7 @@ export async function conventionalDisk(o: DiskInputs): Promise<StageResult> {
   return runStage(cacheDir, {
     name: 'conventional-disk',
     inputs: { keys: [tools.key, root.key], overlayKey },
-    code: [import.meta.filename],
+    code: import.meta.filename,
     run: async (folder) => {
       await using work = temporaryFolder(cacheDir, 'conventional')
       const { sourceDateEpoch } = lock

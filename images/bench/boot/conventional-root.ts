@@ -25,7 +25,7 @@ export async function conventionalRoot(
   return runStage(cacheDir, {
     name: 'conventional-root',
     inputs: { debs, sourceDateEpoch: lock.sourceDateEpoch, suite, packages, user },
-    code: [import.meta.filename],
+    code: import.meta.filename,
     run: async (folder) => {
       onProgress(`installing ${debs.length} packages of the conventional image`)
       await using work = temporaryFolder(cacheDir, 'conventional')

@@ -2,7 +2,7 @@
 // Owns: its making. Fails with the words of the tool that failed.
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runTool } from '../../bake/tools-tree.ts'
+import { runTool } from '../../../platform/sandbox.ts'
 import { META_DATA } from './user-data.ts'
 
 /** A FAT file system of this size holds some hundred small files. */

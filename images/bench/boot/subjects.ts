@@ -4,7 +4,7 @@
 import { NODE_PATH, SERVER_FOLDER, SPOOL_PATH } from '../../../contract/image-paths.ts'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { filesBelow } from '../../bake/application.ts'
+import { filesBelow } from '../../../platform/files-below.ts'
 import { serverCredentials } from '../../boot/server-credentials.ts'
 import { makeSpoolDisk } from '../../boot/spool-disk.ts'
 import type { StageResult } from '../../cache.ts'

@@ -10,7 +10,7 @@ import { hashFile } from '../../../images/cache.ts'
 import { readLock, writeLock } from '../../../images/lock-file.ts'
 import { readManifest } from '../../../images/describe/manifest.ts'
 import { extractRoot } from '../../../images/bake/extract-root.ts'
-import { runTool } from '../../../images/bake/tools-tree.ts'
+import { runTool } from '../../../platform/sandbox.ts'
 import { bakedImage, project } from '../../kit/images/baked.ts'
 import { debOf } from '../../kit/images/fake-locks.ts'
 

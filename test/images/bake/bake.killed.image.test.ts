@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pruneCache } from '../../../images/cache.ts'
+import { pruneCache } from '../../../images/bake/prune-cache.ts'
 import { bakedImage, project } from '../../kit/images/baked.ts'
 
 test('SIGKILL while packages are being installed', async () => {

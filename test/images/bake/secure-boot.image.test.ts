@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { buildImage } from '../../../images/bake/bake.ts'
 import { readManifest } from '../../../images/describe/manifest.ts'
 import { readSecureBootKey } from '../../../images/bake/secure-boot.ts'
-import { runTool } from '../../../images/bake/tools-tree.ts'
+import { runTool } from '../../../platform/sandbox.ts'
 import { folderFor } from '../../kit/queue/embedded-harness.ts'
 import { bakedImage, project } from '../../kit/images/baked.ts'
 

@@ -2,7 +2,7 @@
 import { Spec as CycloneDx, Validation } from '@cyclonedx/cyclonedx-library'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { licensesIn, sourceOf } from '../../../images/describe/deb-facts.ts'
+import { licensesIn, builtFrom } from '../../../images/describe/deb-facts.ts'
 import { licenseOf } from '../../../images/describe/licences.ts'
 import type { Lock, LockedDeb } from '../../../images/lock-file.ts'
 import { nodeParts } from '../../../images/describe/node-parts.ts'
@@ -82,8 +82,8 @@ test('Node’s libraries are those that it names, and another Node than the imag
 
 test('a signed kernel is of the source that it was built of', () => {
   const signed = 'linux-signed-amd64\n6.12.118+1\nlinux (= 6.12.118-1)'
-  assert.deepEqual(sourceOf(signed), { name: 'linux', version: '6.12.118-1' })
-  assert.deepEqual(sourceOf('bash\n5.2-1\nglibc (= 2.41-1)'), { name: 'bash', version: '5.2-1' })
+  assert.deepEqual(builtFrom(signed), { name: 'linux', version: '6.12.118-1' })
+  assert.deepEqual(builtFrom('bash\n5.2-1\nglibc (= 2.41-1)'), { name: 'bash', version: '5.2-1' })
 })
 
 test('licences are read from copyright files of the machine-readable format, and told in SPDX’s terms', () => {

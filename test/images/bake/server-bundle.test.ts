@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { bundleServer } from '../../../images/bake/application.ts'
+import { bundleServer } from '../../../images/bake/server-bundle.ts'
 import { readSpec } from '../../../images/spec.ts'
 
 const root = join(import.meta.dirname, '../../..')
