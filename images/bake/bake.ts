@@ -176,15 +176,9 @@ async function bake(context: StageContext, o: BakeInputs, relocked: string[] | n
   })
   const { disk, folder } = image
   const { debian, bundled } = described
-  await writeProvenance({
-    lock,
-    debian,
-    specFile,
-    bundled,
-    image: { digest: disk.digest, folder },
-    startedAt,
-    ...(signingKey && { signingKey }),
-  })
+  const subject = { digest: disk.digest, folder }
+  const source = { lock, debian, specFile, bundled, image: subject, startedAt }
+  await writeProvenance({ ...source, ...(signingKey && { signingKey }) })
   const stages = [tools, base, kernel, runtime, root, ramdisk, esp, ...described.stages, image]
   return {
     digest: disk.digest,
