@@ -1,37 +1,40 @@
-// Where the boot test's messages arrive: a sink that knows each by its id and can be told to refuse for a while.
-// Fails only by the caller's signal.
-import { startSink, type Received } from './sink.ts'
+// A sink whose messages are found by their id, and that refuses while it is told to.
+// Owns the sink. Waiting for a message fails only by the caller's signal.
+import { messageIdOf } from './message.ts'
+import { startSmtpSink, type ReceivedMessage } from './smtp-sink.ts'
 
 export type Mailbox = {
   /** On the host's loopback. */
   port: number
-  /** The first message with this id, now or when it comes. @throws what `signal` was aborted with. */
-  arrival: (id: string, signal: AbortSignal) => Promise<Received>
+  /** The first message with this id, at once or when it arrives. @throws the reason of `signal`. */
+  arrival: (id: string, signal: AbortSignal) => Promise<ReceivedMessage>
   hasArrived: (id: string) => boolean
-  /** While true every recipient is answered 451. */
+  /** While true the mailbox refuses each recipient with 451. */
   refuse: (refuses: boolean) => void
   close: () => Promise<void>
 }
 
 export async function openMailbox(): Promise<Mailbox> {
-  const arrived = new Map<string, Received>()
-  const awaited = new Map<string, (message: Received) => void>()
+  const arrived = new Map<string, ReceivedMessage>()
+  const awaited = new Map<string, (message: ReceivedMessage) => void>()
   let refuses = false
-  const sink = await startSink(
-    (message) => {
-      const id = /^Message-ID: <([^@>]+)@/im.exec(message.raw.subarray(0, 16_384).toString('latin1'))?.[1]
-      if (id === undefined || arrived.has(id)) return
+  const sink = await startSmtpSink({
+    keepsMail: false,
+    rcpt: () => (refuses ? '451 4.3.2 not now' : null),
+    data: (message) => {
+      const id = messageIdOf(message.raw)
+      if (id === undefined || arrived.has(id)) return null
       arrived.set(id, message)
       awaited.get(id)?.(message)
       awaited.delete(id)
+      return null
     },
-    () => refuses,
-  )
-  const arrival = async (id: string, signal: AbortSignal): Promise<Received> => {
+  })
+  const arrival = async (id: string, signal: AbortSignal): Promise<ReceivedMessage> => {
     signal.throwIfAborted()
     const known = arrived.get(id)
     if (known !== undefined) return known
-    const { promise, resolve, reject } = Promise.withResolvers<Received>()
+    const { promise, resolve, reject } = Promise.withResolvers<ReceivedMessage>()
     awaited.set(id, resolve)
     const stop = () => reject(signal.reason as Error)
     signal.addEventListener('abort', stop, { once: true })
@@ -42,7 +45,9 @@ export async function openMailbox(): Promise<Mailbox> {
     }
   }
   return {
-    ...{ port: sink.port, arrival, hasArrived: (id: string) => arrived.has(id) },
+    port: sink.port,
+    arrival,
+    hasArrived: (id) => arrived.has(id),
     refuse: (value) => void (refuses = value),
     close: () => sink.close(),
   }

@@ -3,11 +3,11 @@
 // after a 4xx or a lost connection with doubling, jittered waits, as real ones do. A 5xx ends a message. Everything
 // that happens goes into the ledger; nothing here fails.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createSmtpClient, type SmtpClient, type SmtpResult } from '../mailkit/smtp-client.ts'
 import type { Ledger } from './ledger.ts'
 import type { StormMessage } from './message.ts'
 import { between, type Random } from '../platform/seeded-random.ts'
 import type { Scenario } from './scenario.ts'
-import { openSession, type Sent, type Session } from './session.ts'
 
 export type Senders = {
   /** Hands a message to one of the senders. */
@@ -28,10 +28,13 @@ type SendersOptions = {
 
 /** One sender: at most `connections` attempts at a time, and the sessions it holds open meanwhile. */
 type Sender = { localAddress: string; keepsOpen: boolean; free: number; turns: (() => void)[]; idle: Idle[] }
-type Idle = { session: Session; timer: NodeJS.Timeout }
+type Idle = { session: SmtpClient; timer: NodeJS.Timeout }
 
 /** The session is ending, the message was not the reason: real senders try the next host at once. */
 const AFTER_421_MS = 100
+
+/** Real senders wait for minutes; nothing on this machine takes 20 s. */
+const REPLY_MS = 20_000
 
 export function createSenders(options: SendersOptions): Senders {
   const { settings, random, ledger } = options
@@ -56,8 +59,8 @@ export function createSenders(options: SendersOptions): Senders {
       const sent = signal.aborted ? undefined : await attempt(sender, message, options)
       release(sender)
       if (sent === undefined || sent.kind === 'accepted') return
-      if (sent.kind === 'reply' && sent.code >= 500) return ledger.rejected()
-      const dismissed = sent.kind === 'reply' && sent.code === 421
+      if (sent.kind === 'refused' && sent.code >= 500) return ledger.rejected()
+      const dismissed = sent.kind === 'refused' && sent.code === 421
       if (!dismissed) failures += 1
       const waitMs = dismissed ? AFTER_421_MS : retryMs(failures, settings.retry, random)
       await sleep(waitMs, undefined, { signal }).catch(() => {})
@@ -92,26 +95,33 @@ export function retryMs(
   return base * between(random, [1 - jitter, 1 + jitter])
 }
 
-async function attempt(sender: Sender, message: StormMessage, options: SendersOptions): Promise<Sent> {
-  const { host, port, settings, ledger } = options
+async function attempt(sender: Sender, message: StormMessage, options: SendersOptions): Promise<SmtpResult> {
+  const { settings, ledger } = options
   const { localAddress } = sender
   ledger.attempted()
-  const opened =
-    takeIdle(sender) ??
-    (await openSession({ host, port, localAddress, name: 'mta.origin.example' }, ledger.reset))
-  const sent = 'send' in opened ? await opened.send(message) : opened
+  const client = takeIdle(sender) ?? openClient(localAddress, options)
+  const sent = await client.send({ from: message.from, to: [message.to], raw: message.body })
   if (sent.kind === 'accepted') ledger.accepted(message.id, Date.now())
   if (sent.kind === 'lost') ledger.reset(sent.reason)
-  if (sent.kind === 'reply' && sent.code < 500) ledger.refused(sent.code)
-  if ('send' in opened) {
-    if (sent.kind === 'accepted' && sender.keepsOpen && opened.isOpen())
-      keepIdle(sender, opened, settings.idleMs)
-    else if (opened.isOpen()) opened.quit()
-  }
+  if (sent.kind === 'refused' && sent.code < 500) ledger.refused(sent.code)
+  if (sent.kind === 'accepted' && sender.keepsOpen && client.isOpen())
+    keepIdle(sender, client, settings.idleMs)
+  else if (client.isOpen()) client.quit()
   return sent
 }
 
-function keepIdle(sender: Sender, session: Session, idleMs: number): void {
+function openClient(localAddress: string, { host, port, ledger }: SendersOptions): SmtpClient {
+  return createSmtpClient({
+    host,
+    port,
+    localAddress,
+    name: 'mta.origin.example',
+    replyMs: REPLY_MS,
+    onIdleLoss: ledger.reset,
+  })
+}
+
+function keepIdle(sender: Sender, session: SmtpClient, idleMs: number): void {
   const timer = setTimeout(() => {
     sender.idle = sender.idle.filter((idle) => idle.session !== session)
     if (session.isOpen()) session.quit()
@@ -120,7 +130,7 @@ function keepIdle(sender: Sender, session: Session, idleMs: number): void {
 }
 
 /** An open session that nothing uses. */
-function takeIdle(sender: Sender): Session | undefined {
+function takeIdle(sender: Sender): SmtpClient | undefined {
   for (let idle = sender.idle.pop(); idle; idle = sender.idle.pop()) {
     clearTimeout(idle.timer)
     if (idle.session.isOpen()) return idle.session

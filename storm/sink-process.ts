@@ -1,9 +1,8 @@
-// The remote side of a storm, a process of its own: an SMTP server that takes its time and tells what arrived.
-// Owns: the latency (a remote host's own queueing, scanning and storing, before its 250) and the arrival times.
+// The destinations of a storm, in a process of their own: an SMTP sink that delays each reply and reports what arrived.
+// Owns the latency (a real host queues, scans and stores before its 250) and the times of arrival.
 // Usage: node sink-process.ts '{"seed":1,"latencyMs":[200,300]}'. Writes JSON lines: {"port"}, then {"arrived":[[id, ms],…]}.
-import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SMTPServer } from 'smtp-server'
+import { startSmtpSink } from '../mailkit/smtp-sink.ts'
 import { stormIdOf } from './message.ts'
 import { between, seededRandom } from '../platform/seeded-random.ts'
 
@@ -17,26 +16,15 @@ const { seed, latencyMs } = JSON.parse(process.argv[2] ?? '{}') as {
 const random = seededRandom(seed)
 let arrived: [id: string, atMs: number][] = []
 
-const server = new SMTPServer({
-  disabledCommands: ['AUTH', 'STARTTLS'],
-  disableReverseLookup: true,
-  logger: false,
-  onData(stream, _session, callback) {
-    void (async () => {
-      const message = await buffer(stream)
-      await sleep(between(random, latencyMs))
-      arrived.push([stormIdOf(message) ?? '', Date.now()])
-      callback(null, 'taken')
-    })().catch((error: unknown) => callback(error as Error))
+const sink = await startSmtpSink({
+  keepsMail: false,
+  data: async ({ raw }) => {
+    await sleep(between(random, latencyMs))
+    arrived.push([stormIdOf(raw) ?? '', Date.now()])
+    return null
   },
 })
-// A peer that goes away is the peer's affair; what arrived is reported.
-server.on('error', () => {})
-
-const listening = server.listen(0, '127.0.0.1', () => {
-  const address = listening.address()
-  if (address !== null && typeof address === 'object') tell({ port: address.port })
-})
+writeLine({ port: sink.port })
 setInterval(report, REPORT_MS)
 process.on('SIGTERM', () => {
   report()
@@ -44,10 +32,10 @@ process.on('SIGTERM', () => {
 })
 
 function report(): void {
-  if (arrived.length > 0) tell({ arrived })
+  if (arrived.length > 0) writeLine({ arrived })
   arrived = []
 }
 
-function tell(line: object): void {
+function writeLine(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`)
 }

@@ -1,16 +1,15 @@
-// The sink as the storm sees it: a port, and a call for each message that arrived.
-// Owns: the sink's process, which the kernel ends with this one. A sink that ends by itself is an error of the storm:
-// `failed` rejects.
+// Starts and stops the process of the storm's sink, and calls back for each message that arrived.
+// Owns that process; the kernel ends it with this one. `failed` rejects if the process ends by itself.
 import { execa } from 'execa'
 import { join } from 'node:path'
 import type { Scenario } from './scenario.ts'
 
-export type Sink = {
+export type SinkProcess = {
   port: number
   pid: number
   /** Rejects when the sink ends before it was stopped; never resolves. */
   failed: Promise<never>
-  /** Ends it; everything that had arrived has been told by then. */
+  /** Ends the process, after its last report. */
   stop: () => Promise<void>
 }
 
@@ -18,12 +17,12 @@ type SinkLine = { port?: number; arrived?: [id: string, atMs: number][] }
 
 /**
  * Starts a sink; resolves when it listens.
- * @param onArrived the id ('' of a message that is not the storm's) and when the sink said 250, ms since the epoch
+ * @param onArrived gets the id ('' for a message of another origin) and the time of the sink's 250, ms since the epoch
  */
-export async function startSink(
+export async function startSinkProcess(
   { seed, remoteLatencyMs }: Pick<Scenario, 'seed' | 'remoteLatencyMs'>,
   onArrived: (id: string, atMs: number) => void,
-): Promise<Sink> {
+): Promise<SinkProcess> {
   const settings = JSON.stringify({ seed, latencyMs: remoteLatencyMs })
   const program = [process.execPath, join(import.meta.dirname, './sink-process.ts'), settings]
   const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', ...program], {
@@ -39,9 +38,9 @@ export async function startSink(
   const port = new Promise<number>((resolve) => (onPort = resolve))
   const ended = (async () => {
     for await (const line of child.iterable({ from: 'stdout' })) {
-      const told = JSON.parse(line) as SinkLine
-      if (told.port !== undefined) onPort(told.port)
-      for (const [id, atMs] of told.arrived ?? []) onArrived(id, atMs)
+      const report = JSON.parse(line) as SinkLine
+      if (report.port !== undefined) onPort(report.port)
+      for (const [id, atMs] of report.arrived ?? []) onArrived(id, atMs)
     }
     return child
   })()

@@ -12,7 +12,7 @@ import { createLedger, type Ledger } from './ledger.ts'
 import { seededRandom } from '../platform/seeded-random.ts'
 import { routesOf, serverConfigOf, type Scenario } from './scenario.ts'
 import { createSenders } from './senders.ts'
-import { startSink } from './sink.ts'
+import { startSinkProcess } from './sink.ts'
 import { watchFleet, type Watch } from './timeline.ts'
 
 export type StormOptions = {
@@ -33,7 +33,7 @@ export type StormOptions = {
 export async function runStorm(options: StormOptions): Promise<StormReport> {
   const { scenario, signal } = options
   const ledger = createLedger()
-  const sink = await startSink(scenario, ledger.arrived)
+  const sink = await startSinkProcess(scenario, ledger.arrived)
   try {
     const fleet = await startFleet({
       directory: options.directory,

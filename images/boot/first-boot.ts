@@ -71,7 +71,7 @@ async function firstForward(
   const id = randomUUID()
   const message = testMessage(id, new Date())
   const port = running.ports.get(SMTP_PORT) ?? 0
-  await submitUntilAccepted(port, { from: SENDER, to: ALIAS }, message, signal)
+  await submitUntilAccepted(port, { from: SENDER, to: [ALIAS], raw: message }, signal)
   onProgress(`accepted a message after ${running.seconds().toFixed(1)} s`)
   const received = await mailbox.arrival(id, signal)
   const secondsToFirstForward = round(running.seconds())
@@ -87,7 +87,7 @@ async function servesAgain(running: RunningMachine, { port, mailbox, signal }: T
   const guestPort = (guest: number) => running.ports.get(guest) ?? 0
   await killServer(guestPort(FACTS_PORT), FACTS_MS)
   const id = randomUUID()
-  await submitUntilAccepted(port, { from: SENDER, to: ALIAS }, testMessage(id, new Date()), signal)
+  await submitUntilAccepted(port, { from: SENDER, to: [ALIAS], raw: testMessage(id, new Date()) }, signal)
   await mailbox.arrival(id, signal)
   // The count of accepted messages is a process's own: one shows that this is another process.
   const problems = await adminProblems(guestPort(ADMIN_PORT), signal)

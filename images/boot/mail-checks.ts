@@ -2,7 +2,7 @@
 // before its power is cut. Owns: the numbers. Fails with what came out wrong, or by the caller's signal.
 import { randomUUID } from 'node:crypto'
 import type { Mailbox } from '../../mailkit/mailbox.ts'
-import { openSession, type Session } from '../../mailkit/smtp-client.ts'
+import { acceptedReply, createSmtpClient, GUEST_REPLY_MS, sendOnce } from '../../mailkit/smtp-client.ts'
 import { ALIAS, eightBitMessage, forwardProblems, largeMessage, SENDER, testMessage } from './test-message.ts'
 import { TLS_CERTIFICATE, TLS_NAME } from './test-tls.ts'
 import { refuse } from './watch.ts'
@@ -22,15 +22,17 @@ export async function forwardsEveryKind({ port, mailbox, signal }: Through): Pro
   const now = new Date()
   const tls = { ca: TLS_CERTIFICATE, servername: TLS_NAME }
   const kinds = [
-    { name: 'starttls', tls, make: testMessage, use8BitMime: false },
-    { name: '8-bit', make: eightBitMessage, use8BitMime: true },
-    { name: '10-mebibytes', make: (id: string) => largeMessage(id, now, LARGE_BYTES), use8BitMime: false },
+    { name: 'starttls', tls, make: testMessage, mailParameters: [] },
+    { name: '8-bit', make: eightBitMessage, mailParameters: ['BODY=8BITMIME'] },
+    { name: '10-mebibytes', make: (id: string) => largeMessage(id, now, LARGE_BYTES), mailParameters: [] },
   ]
-  for (const { name, tls: secured, make, use8BitMime } of kinds) {
+  for (const { name, tls: secured, make, mailParameters } of kinds) {
     const id = randomUUID()
     const raw = make(id, now)
-    const session = await openSession(port, GREETING_MS, secured)
-    await session.send({ from: SENDER, to: ALIAS, use8BitMime }, raw).finally(session.close)
+    const mail = { from: SENDER, to: [ALIAS], raw, mailParameters }
+    acceptedReply(
+      await sendOnce({ port, greetingMs: GREETING_MS, replyMs: GUEST_REPLY_MS, tls: secured }, mail),
+    )
     const received = await mailbox.arrival(id, signal)
     refuse(forwardProblems(raw, received).map((problem) => `the ${name} message: ${problem}`))
   }
@@ -54,22 +56,22 @@ export async function acceptsWhatWaits(through: Through): Promise<string[]> {
 }
 
 async function send({ port, signal }: Through, each: number): Promise<{ id: string; raw: Buffer }[]> {
-  const client = async () => {
-    const session: Session = await openSession(port, GREETING_MS)
+  const connection = async () => {
+    const client = createSmtpClient({ port, greetingMs: GREETING_MS, replyMs: GUEST_REPLY_MS })
     try {
       const sent: { id: string; raw: Buffer }[] = []
       for (let n = 0; n < each; n++) {
         signal.throwIfAborted()
         const id = randomUUID()
         const raw = testMessage(id, new Date())
-        await session.send({ from: SENDER, to: ALIAS }, raw)
+        acceptedReply(await client.send({ from: SENDER, to: [ALIAS], raw }))
         sent.push({ id, raw })
       }
       return sent
     } finally {
-      session.close()
+      client.close()
     }
   }
-  const results = await Promise.all(Array.from({ length: SESSIONS }, client))
+  const results = await Promise.all(Array.from({ length: SESSIONS }, connection))
   return results.flat()
 }

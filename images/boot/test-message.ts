@@ -1,5 +1,6 @@
 // The message of the boot test, and what must be true of it when it has been forwarded. Pure.
-import type { Received } from '../../mailkit/sink.ts'
+import { composeMessage } from '../../mailkit/message.ts'
+import type { ReceivedMessage } from '../../mailkit/smtp-sink.ts'
 
 export const ALIAS = 'info@alias.example'
 export const DESTINATION = 'person@mailbox.example'
@@ -19,7 +20,7 @@ export function testMessage(id: string, date: Date): Buffer {
     'The last line.',
     '',
   ]
-  return Buffer.concat([header(id, date, '7bit'), Buffer.from(body.join('\r\n'))])
+  return compose(id, date, '7bit', Buffer.from(body.join('\r\n')))
 }
 
 /** A message whose body is eight-bit text: UTF-8, and bytes that are no UTF-8 at all. */
@@ -29,36 +30,36 @@ export function eightBitMessage(id: string, date: Date): Buffer {
     Buffer.from([0xfc, 0x80, 0xff]),
     Buffer.from('\r\n'),
   ])
-  return Buffer.concat([header(id, date, '8bit'), body])
+  return compose(id, date, '8bit', body)
 }
 
 /** A message of `bytes`, and up to a line more: lines of 78 characters, as of an attachment. */
 export function largeMessage(id: string, date: Date, bytes: number): Buffer {
   const line = Buffer.from(`${'TWFpbGZsZWV0'.repeat(7).slice(0, 78)}\r\n`)
-  return Buffer.concat([
-    header(id, date, '7bit'),
-    Buffer.alloc(Math.ceil(bytes / line.length) * line.length, line),
-  ])
+  return compose(id, date, '7bit', Buffer.alloc(Math.ceil(bytes / line.length) * line.length, line))
 }
 
-function header(id: string, date: Date, encoding: string): Buffer {
-  const lines = [
-    `Date: ${date.toUTCString().replace('GMT', '+0000')}`,
-    `From: "Boot Test" <${SENDER}>`,
-    `To: <${ALIAS}>`,
-    'Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=',
-    `Message-ID: <${id}@origin.example>`,
-    'MIME-Version: 1.0',
-    'Content-Type: text/plain; charset=utf-8',
-    `Content-Transfer-Encoding: ${encoding}`,
-    '',
-    '',
-  ]
-  return Buffer.from(lines.join('\r\n'))
+function compose(id: string, date: Date, encoding: string, body: Buffer): Buffer {
+  return composeMessage({
+    id,
+    date,
+    from: `"Boot Test" <${SENDER}>`,
+    to: ALIAS,
+    subject: '=?utf-8?Q?Gr=C3=BC=C3=9Fe?=',
+    headers: [
+      'MIME-Version: 1.0',
+      'Content-Type: text/plain; charset=utf-8',
+      `Content-Transfer-Encoding: ${encoding}`,
+    ],
+    body,
+  })
 }
 
 /** What is wrong with a message that should be `sent`, forwarded to {@link DESTINATION}; empty when nothing is. */
-export function forwardProblems(sent: Buffer, { mailFrom, recipients, raw }: Received): string[] {
+export function forwardProblems(
+  sent: Buffer,
+  { from, to, raw }: Pick<ReceivedMessage, 'from' | 'to' | 'raw'>,
+): string[] {
   const problems: string[] = []
   const added = raw.subarray(0, Math.max(0, raw.length - sent.length)).toString('latin1')
   if (!raw.subarray(added.length).equals(sent))
@@ -66,12 +67,12 @@ export function forwardProblems(sent: Buffer, { mailFrom, recipients, raw }: Rec
   if (!/^Received: (?:[^\r\n]|\r\n[ \t])*\bby mx1\.forwarder\.example\b/im.test(added)) {
     problems.push(`no Received field by ${SERVER_NAME} was added`)
   }
-  if (recipients.length !== 1 || recipients[0] !== DESTINATION) {
-    problems.push(`it went to ${recipients.join(', ')} rather than ${DESTINATION}`)
+  if (to.length !== 1 || to[0] !== DESTINATION) {
+    problems.push(`it went to ${to.join(', ')} rather than ${DESTINATION}`)
   }
-  const [local = '', domain] = mailFrom.split('@')
+  const [local = '', domain] = from.split('@')
   if (!/^SRS0[=+-]/i.test(local) || domain !== SRS_DOMAIN) {
-    problems.push(`its reverse path <${mailFrom}> is not rewritten to ${SRS_DOMAIN}`)
+    problems.push(`its reverse path <${from}> is not rewritten to ${SRS_DOMAIN}`)
   }
   return problems
 }

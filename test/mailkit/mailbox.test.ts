@@ -2,23 +2,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openMailbox } from '../../mailkit/mailbox.ts'
-import { openSession } from '../../mailkit/smtp-client.ts'
+import { acceptedReply, createSmtpClient } from '../../mailkit/smtp-client.ts'
 import { ALIAS, SENDER, testMessage } from '../../images/boot/test-message.ts'
-
-const GREETING_MS = 30_000
 
 test('a message is found by its id, before it comes and after', async () => {
   const mailbox = await openMailbox()
   const signal = AbortSignal.timeout(60_000)
-  const session = await openSession(mailbox.port, GREETING_MS)
+  const client = createSmtpClient({ port: mailbox.port })
+  const mail = (id: string) => ({ from: SENDER, to: [ALIAS], raw: testMessage(id, new Date()) })
   const early = mailbox.arrival('first', signal)
-  await session.send({ from: SENDER, to: ALIAS }, testMessage('first', new Date()))
-  assert.equal((await early).mailFrom, SENDER)
-  assert.equal((await mailbox.arrival('first', signal)).recipients[0], ALIAS)
+  acceptedReply(await client.send(mail('first')))
+  assert.equal((await early).from, SENDER)
+  assert.equal((await mailbox.arrival('first', signal)).to[0], ALIAS)
   assert.equal(mailbox.hasArrived('second'), false)
   mailbox.refuse(true)
-  await assert.rejects(session.send({ from: SENDER, to: ALIAS }, testMessage('second', new Date())), /451/)
-  session.close()
+  const reply = '451 4.3.2 not now'
+  assert.deepEqual(await client.send(mail('second')), { kind: 'refused', code: 451, reply })
+  client.close()
   await mailbox.close()
 })
 

@@ -11,8 +11,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { startServer, type ServerProcess } from '../kit/server/server-process.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
-import { openDialog } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
+import { openDialog } from '../../mailkit/smtp-dialog.ts'
 
 /** The class of the enhanced code is that of the reply (RFC 2034 section 4). */
 const ENHANCED_CODE = /^([245])\d\d[ -]\1\.\d{1,3}\.\d{1,3} \S/
@@ -23,7 +23,7 @@ const NO_ENHANCED_CODE =
 const folder = join(import.meta.dirname, '../dialogs')
 const instances = new Map<
   string,
-  Promise<{ instance: ServerProcess; sink: Awaited<ReturnType<typeof startFakeMailHost>> }>
+  Promise<{ instance: ServerProcess; sink: Awaited<ReturnType<typeof startSmtpSink>> }>
 >()
 
 after(async () => {
@@ -47,7 +47,7 @@ for (const file of readdirSync(folder).sort()) {
     const forwarded = (await sink.received(before + messages))
       .slice(before)
       .sort((a, b) => a.to.join().localeCompare(b.to.join()))
-      .flatMap(({ from, to, message }) => [
+      .flatMap(({ from, to, text: message }) => [
         `MAIL FROM:<${from}>`,
         ...to.map((address) => `RCPT TO:<${address}>`),
         ...message.replace(/\r\n$/, '').split('\r\n'),
@@ -58,7 +58,7 @@ for (const file of readdirSync(folder).sort()) {
 }
 
 async function start(config: string) {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const settings = JSON.parse(config) as { delivery?: object }
   const relay = { host: '127.0.0.1', port: sink.port }
   const instance = await startServer({ config: { ...settings, delivery: { relay, ...settings.delivery } } })

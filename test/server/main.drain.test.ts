@@ -5,8 +5,8 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bindListeningSocket } from '../../infra/local/listening-socket.ts'
 import { spawnServer, startServer, testFolder, type ServerProcess } from '../kit/server/server-process.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail, openDialog } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../../mailkit/smtp-dialog.ts'
 
 /** Waits until one delivery is in progress. */
 async function inProgress(instance: ServerProcess): Promise<void> {
@@ -14,7 +14,7 @@ async function inProgress(instance: ServerProcess): Promise<void> {
 }
 
 test('idle sessions hear 421; a transaction in progress ends with its 250; then the process does, with 0', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const instance = await startServer({
     config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },
   })
@@ -64,7 +64,7 @@ test('deliveries in progress end; entries not begun stay due for others', async 
   const gate = new Promise<null>((resolve) => {
     release = () => resolve(null)
   })
-  const slow = await startFakeMailHost({ data: () => gate })
+  const slow = await startSmtpSink({ data: () => gate })
   const folder = testFolder()
   const queue = { path: `${folder}/spool`, volatile: true }
   const config = { queue, delivery: { concurrency: 1, relay: { host: '127.0.0.1', port: slow.port } } }
@@ -89,7 +89,7 @@ test('deliveries in progress end; entries not begun stay due for others', async 
 })
 
 test('a client and a next host that never end do not hold it beyond its bound', async () => {
-  const sink = await startFakeMailHost({ data: () => new Promise<null>(() => {}) })
+  const sink = await startSmtpSink({ data: () => new Promise<null>(() => {}) })
   const config = { drain: { timeoutMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
   const instance = await startServer({ config })
   const dialog = await openGreetedDialog(instance.port)
@@ -105,7 +105,7 @@ test('a client and a next host that never end do not hold it beyond its bound', 
 })
 
 test('an inherited socket: instances come and go, and no connection is reset', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const shared = bindListeningSocket('127.0.0.1', 0)
   const folder = testFolder()
   const queue = { path: `${folder}/spool`, volatile: true }
@@ -163,7 +163,7 @@ test('clients in the accept queue hear 421 at a drain, none is reset', async () 
 })
 
 test('a signal while it starts ends it like any other', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const folder = testFolder()
   const config = { delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
   assert.equal(await (await startServer({ folder, config })).stop(), 0)

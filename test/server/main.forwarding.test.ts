@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startServer, testFolder, type ServerProcessOptions } from '../kit/server/server-process.ts'
-import { startFakeMailHost, type SmtpReply } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink, type SmtpReply } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 const RETRY = { firstMs: 50, maxMs: 200, jitter: 0 }
 
@@ -19,7 +19,7 @@ async function send(port: number, message: Parameters<typeof sendMail>[1]): Prom
 }
 
 test('the next host is down: the message is deferred, and delivered when it is back', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const { port } = sink
   await sink.close()
   const instance = await startServer({ config: throughRelay(port) })
@@ -27,7 +27,7 @@ test('the next host is down: the message is deferred, and delivered when it is b
   const deferral = await instance.logged('deferred')
   assert.equal(deferral['why'], 'connect')
   assert.match(String(deferral['until']), /^\d{4}-/)
-  const again = await startFakeMailHost({ port })
+  const again = await startSmtpSink({ port })
   const [mail] = await again.received(1)
   assert.deepEqual(mail?.to, ['a@b.example'])
   await instance.logged('delivered')
@@ -38,7 +38,7 @@ test('the next host is down: the message is deferred, and delivered when it is b
 })
 
 test('a refusal for good: the sender, an alias of ours, gets a DSN with the null reverse path', async () => {
-  const sink = await startFakeMailHost({
+  const sink = await startSmtpSink({
     rcpt: (address) => (address === 'a@b.example' ? '550 5.1.1 no <a@b.example>' : null),
   })
   const instance = await startServer({ config: throughRelay(sink.port) })
@@ -46,20 +46,20 @@ test('a refusal for good: the sender, an alias of ours, gets a DSN with the null
   const [dsn] = await sink.received(1)
   assert.equal(dsn?.from, '')
   assert.deepEqual(dsn?.to, ['all@b.example'])
-  assert.match(dsn?.message ?? '', /^Delivered-To: hello@catch\.example\r\n/)
-  assert.match(dsn?.message ?? '', /Content-Type: multipart\/report; report-type=delivery-status/)
+  assert.match(dsn?.text ?? '', /^Delivered-To: hello@catch\.example\r\n/)
+  assert.match(dsn?.text ?? '', /Content-Type: multipart\/report; report-type=delivery-status/)
   assert.match(
-    dsn?.message ?? '',
+    dsn?.text ?? '',
     /Final-Recipient: rfc822; info@example\.org\r\nAction: failed\r\nStatus: 5\.1\.1\r\n/,
   )
-  assert.doesNotMatch(dsn?.message ?? '', /a@b\.example/)
+  assert.doesNotMatch(dsn?.text ?? '', /a@b\.example/)
   assert.equal(await instance.metric('mailfleet_deliveries_total{result="failed"}'), 1)
   assert.equal(await instance.stop(), 0)
   await sink.close()
 })
 
 test('a null reverse path never gets a DSN: the bounce that cannot be delivered ends', async () => {
-  const sink = await startFakeMailHost({ rcpt: () => '550 5.1.1 no' })
+  const sink = await startSmtpSink({ rcpt: () => '550 5.1.1 no' })
   const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { from: '', to: ['info@example.org'] }), /^250/)
   assert.equal((await instance.logged('dsn'))['dsn'], 'no-return-path')
@@ -72,15 +72,15 @@ test('a null reverse path never gets a DSN: the bounce that cannot be delivered 
 test('time is up: a DSN that says so and gives the last reply', async () => {
   const refuse = (address: string): SmtpReply =>
     address === 'a@b.example' ? '451 4.2.1 come back later' : null
-  const sink = await startFakeMailHost({ rcpt: refuse })
+  const sink = await startSmtpSink({ rcpt: refuse })
   const config = throughRelay(sink.port, { retry: { ...RETRY, lifetimeMs: 300 } })
   const instance = await startServer({ config })
   assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250/)
   const [dsn] = await sink.received(1)
   assert.deepEqual(dsn?.to, ['alice@sender.example'])
-  assert.doesNotMatch(dsn?.message ?? '', /^Delivered-To/)
-  assert.match(dsn?.message ?? '', /Status: 5\.4\.7/)
-  assert.match(dsn?.message ?? '', /last reply: 451\s+4\.2\.1\s+come back later/)
+  assert.doesNotMatch(dsn?.text ?? '', /^Delivered-To/)
+  assert.match(dsn?.text ?? '', /Status: 5\.4\.7/)
+  assert.match(dsn?.text ?? '', /last reply: 451\s+4\.2\.1\s+come back later/)
   assert.equal(await instance.stop(), 0)
   await sink.close()
 })
@@ -92,7 +92,7 @@ test('one destination’s trouble repeats nobody else’s delivery, and each is 
     if (address === 'e@f.example') return ++tries < 4 ? '451 4.3.0 later' : null
     return null
   }
-  const sink = await startFakeMailHost({ rcpt })
+  const sink = await startSmtpSink({ rcpt })
   const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { to: ['team@example.org'] }), /^250/)
   const mail = await sink.received(3)
@@ -109,7 +109,7 @@ test('one destination’s trouble repeats nobody else’s delivery, and each is 
 })
 
 test('a failure of two aliases in turn: what the first host took is on record before the second is asked', async () => {
-  const sink = await startFakeMailHost({
+  const sink = await startSmtpSink({
     rcpt: (address) => (address === 'all@b.example' ? '451 later' : null),
   })
   const config = throughRelay(sink.port, { retry: { ...RETRY, firstMs: 60_000, maxMs: 60_000 } })
@@ -139,30 +139,30 @@ test('a restart, and a kill -9 after the 250, keep the mail', async () => {
   }
   first.signal('SIGKILL')
   await first.exited()
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const delivery = { ...leased, relay: { host: '127.0.0.1', port: sink.port } }
   const second = await startServer({ config: { ...config, delivery }, folder })
   const mail = await sink.received(5)
-  const subjects = mail.map(({ message }) => /^Subject: (\d)/m.exec(message)?.[1]).sort()
+  const subjects = mail.map(({ text: message }) => /^Subject: (\d)/m.exec(message)?.[1]).sort()
   assert.deepEqual(subjects, ['0', '1', '2', '3', '4'])
   assert.equal(await second.stop(), 0)
   await sink.close()
 })
 
 test('many messages share few connections', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const instance = await startServer({ config: throughRelay(sink.port) })
   const dialog = await openGreetedDialog(instance.port)
   for (let sent = 0; sent < 40; sent++) await sendMail(dialog, { to: ['info@example.org'] })
   dialog.end()
   await sink.received(40)
-  assert.ok(sink.counts.connections <= 10, `${sink.counts.connections} connections`)
+  assert.ok(sink.connections() <= 10, `${sink.connections()} connections`)
   assert.equal(await instance.stop(), 0)
   await sink.close()
 })
 
 test('a host that closes idle connections costs no message a retry', async () => {
-  const sink = await startFakeMailHost({ idleMs: 400 })
+  const sink = await startSmtpSink({ idleMs: 400 })
   const instance = await startServer({
     config: throughRelay(sink.port, { retry: { firstMs: 60_000, maxMs: 60_000 } }),
   })
@@ -177,7 +177,7 @@ test('a host that closes idle connections costs no message a retry', async () =>
 })
 
 test('a bounce to our reverse path reaches the original sender', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { to: ['info@example.org'] }), /^250/)
   const [forwarded] = await sink.received(1)
@@ -191,7 +191,7 @@ test('a bounce to our reverse path reaches the original sender', async () => {
 })
 
 test('two instances share the queue: either delivers what the other accepted', async () => {
-  const sink = await startFakeMailHost({
+  const sink = await startSmtpSink({
     data: () => new Promise((resolve) => setTimeout(() => resolve(null), 50)),
   })
   const folder = testFolder()

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startServer, testFolder } from '../kit/server/server-process.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 const DISK_BYTES = 8_388_608
 
@@ -16,7 +16,7 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
   const folder = testFolder()
   const spool = join(folder, 'spool')
   mkdirSync(spool)
-  const { port } = await startFakeMailHost().then(async (sink) => {
+  const { port } = await startSmtpSink().then(async (sink) => {
     await sink.close()
     return sink
   })
@@ -50,9 +50,11 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
   assert.equal(refused, 5)
   assert.ok(((await instance.metric('mailfleet_refused_total{reason="queue-full"}')) ?? 0) >= 5)
   assert.equal((await instance.admin('/healthz')).status, 200)
-  const sink = await startFakeMailHost({ port })
+  const sink = await startSmtpSink({ port })
   const mail = await sink.received(accepted.size)
-  const arrived = new Set(mail.map(({ message }) => /^Subject: (.*)$/m.exec(message)?.[1]?.trim() ?? ''))
+  const arrived = new Set(
+    mail.map(({ text: message }) => /^Subject: (.*)$/m.exec(message)?.[1]?.trim() ?? ''),
+  )
   assert.deepEqual(
     [...accepted].filter((subject) => !arrived.has(subject)),
     [],

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startServer } from '../kit/server/server-process.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 test('a process whose lease another has taken over sends no message when it goes on', async () => {
   const asked = Promise.withResolvers<void>()
   const answer = Promise.withResolvers<null>()
   let recipients = 0
-  const sink = await startFakeMailHost({
+  const sink = await startSmtpSink({
     rcpt: () => {
       // Only the first process has to wait for its answer.
       if (++recipients > 1) return null

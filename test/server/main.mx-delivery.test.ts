@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { test } from 'node:test'
 import { startServer } from '../kit/server/server-process.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 const TYPES = { a: 1, mx: 15 }
 
@@ -57,7 +57,7 @@ async function startDns(zone: { [name: string]: Record[] }) {
 }
 
 test('the best MX is down, the next takes it; a domain without MX is its own host; no such domain fails', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const dns = await startDns({
     'b.example': [mx(10, 'down.b.example'), mx(20, 'up.b.example')],
     'down.b.example': [a('127.0.0.2')],
@@ -76,7 +76,7 @@ test('the best MX is down, the next takes it; a domain without MX is its own hos
     'c@d.example',
   ])
   const dsn = mail.find(({ from }) => from === '')
-  assert.match(dsn?.message ?? '', /no such domain/)
+  assert.match(dsn?.text ?? '', /no such domain/)
   assert.equal((await instance.logged('failed'))['destination'], 'e@f.example')
   dialog.end()
   assert.equal(await instance.stop(), 0)
@@ -85,7 +85,7 @@ test('the best MX is down, the next takes it; a domain without MX is its own hos
 })
 
 test('a stranger’s DNS that points to this machine is not followed', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const dns = await startDns({ 'b.example': [a('127.0.0.1')] })
   const instance = await startServer({
     config: { delivery: { mxPort: sink.port, dnsServers: [dns.server] } },
@@ -95,7 +95,7 @@ test('a stranger’s DNS that points to this machine is not followed', async () 
   assert.equal((await instance.logged('deferred'))['status'], '4.4.4')
   dialog.end()
   assert.equal(await instance.stop(), 0)
-  assert.equal(sink.counts.connections, 0)
+  assert.equal(sink.connections(), 0)
   dns.close()
   await sink.close()
 })

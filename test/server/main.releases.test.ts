@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startAwsQueue, type AwsQueue } from '../kit/aws/aws-queue.ts'
 import { startServer, testFolder, type ServerProcess } from '../kit/server/server-process.ts'
 import { bundleServer, linkPackages } from '../kit/server/release.ts'
-import { startFakeMailHost, type SmtpReply, type ReceivedMessage } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink, type SmtpReply, type ReceivedMessage } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 const PATIENCE_MS = 120_000
 /** So few that an entry which is only given back each time would soon be a dead letter. */
@@ -87,9 +87,9 @@ for (const [engine, open] of Object.entries(engines)) {
 }
 
 /** The third of the messages is deferred once, so that entries live from one release into the next. */
-function failFirst(): (sunk: ReceivedMessage) => SmtpReply {
+function failFirst(): (message: ReceivedMessage) => SmtpReply {
   const seen = new Set<string>()
-  return ({ message }) => {
+  return ({ text: message }) => {
     const number = Number(/^Subject: (\d+)/m.exec(message)?.[1])
     const key = `${number}`
     if (number % 3 !== 0 || seen.has(key)) return null
@@ -98,11 +98,11 @@ function failFirst(): (sunk: ReceivedMessage) => SmtpReply {
   }
 }
 
-async function startFleet(t: TestContext, queue: Queue, data: (sunk: ReceivedMessage) => SmtpReply) {
-  const sink = await startFakeMailHost({ data })
+async function startFleet(t: TestContext, queue: Queue, data: (message: ReceivedMessage) => SmtpReply) {
+  const sink = await startSmtpSink({ data })
   t.after(() => sink.close())
   const sent: number[] = []
-  const arrived = () => sink.mail.map(({ message }) => Number(/^Subject: (\d+)/m.exec(message)?.[1]))
+  const arrived = () => sink.mail.map(({ text: message }) => Number(/^Subject: (\d+)/m.exec(message)?.[1]))
 
   async function delivered(count: number): Promise<void> {
     const deadline = Date.now() + PATIENCE_MS

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startServer } from '../kit/server/server-process.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 test('a commit that does not come is a 451, unhealthy and counted, and the message is not delivered later', async (t) => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const instance = await startServer({
     config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },
   })
@@ -34,7 +34,7 @@ test('a commit that does not come is a 451, unhealthy and counted, and the messa
   await sink.received(1)
   await sleep(500)
   assert.deepEqual(
-    sink.mail.filter(({ message: text }) => text.includes('in vain')),
+    sink.mail.filter(({ text: text }) => text.includes('in vain')),
     [],
   )
   assert.ok(((await instance.metric('mailfleet_queue_lock_wait_seconds_sum')) ?? 0) >= 5)

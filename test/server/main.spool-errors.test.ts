@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startServer, testFolder, type ServerProcess } from '../kit/server/server-process.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 const DISK_BYTES = 8_388_608
 
@@ -60,7 +60,7 @@ test('a disk that is full from the start: the server is up, answers 4xx, and tak
 })
 
 test('a queue on a full disk comes up, takes nothing new, and is worked off', async () => {
-  const { port, close } = await startFakeMailHost()
+  const { port, close } = await startSmtpSink()
   await close()
   const folder = testFolder()
   const spool = join(folder, 'spool')
@@ -78,7 +78,7 @@ test('a queue on a full disk comes up, takes nothing new, and is worked off', as
   })
   // More than may be free within the data file.
   assert.match(await lastReply(instance, 'x'.repeat(78).concat('\r\n').repeat(10_000)), /^452/)
-  const sink = await startFakeMailHost({ port })
+  const sink = await startSmtpSink({ port })
   await sink.received(5)
   assert.equal(await instance.stop(), 0)
   await sink.close()

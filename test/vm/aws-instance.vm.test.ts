@@ -3,10 +3,10 @@
 // leaves in order.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openSession, submitUntilAccepted } from '../../mailkit/smtp-client.ts'
+import { greets, submitUntilAccepted } from '../../mailkit/smtp-client.ts'
 import { bakedImage } from '../kit/images/baked.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { startFakeMailHost } from '../kit/server/fake-mail-host.ts'
+import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
 import { bootInstance, startRegion } from './aws-instance.ts'
 
 const ROUTES = {
@@ -15,10 +15,12 @@ const ROUTES = {
 const SENDER = 'sender@origin.example'
 const UP_MS = 300_000
 
-const message = (subject: string, size = 0) =>
-  Buffer.from(`Subject: ${subject}\r\n\r\n${`${'x'.repeat(70)}\r\n`.repeat(Math.ceil(size / 72))}`)
-const subjects = (mail: readonly { message: string }[]) =>
-  mail.map(({ message: text }) => /^Subject: (.*)\r$/m.exec(text)?.[1]).sort()
+function mail(subject: string, to: string, size: number) {
+  const body = `${'x'.repeat(70)}\r\n`.repeat(Math.ceil(size / 72))
+  return { from: SENDER, to: [to], raw: Buffer.from(`Subject: ${subject}\r\n\r\n${body}`) }
+}
+const subjects = (received: readonly { text: string }[]) =>
+  received.map(({ text }) => /^Subject: (.*)\r$/m.exec(text)?.[1]).sort()
 
 const SUBJECTS = ['one destination', 'too large for a queue message', 'two destinations']
 
@@ -26,7 +28,7 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   let holding = false
   let release = () => {}
   const released = new Promise<void>((resolve) => (release = resolve))
-  const sink = await startFakeMailHost({ data: async () => (holding && (await released), null) })
+  const sink = await startSmtpSink({ data: async () => (holding && (await released), null) })
   t.after(() => sink.close())
   const region = await startRegion(t, { routes: ROUTES, sinkPort: sink.port })
   const guest = await bootInstance(t, region, await bakedImage(), folderFor(t))
@@ -38,14 +40,14 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   assert.ok(!region.metadata.asked.some((request) => request.startsWith('GET /latest/meta-data/tags')))
 
   const send = (subject: string, to = 'info@example.org', size = 0) =>
-    submitUntilAccepted(guest.port, { from: SENDER, to }, message(subject, size), AbortSignal.timeout(UP_MS))
+    submitUntilAccepted(guest.port, mail(subject, to, size), AbortSignal.timeout(UP_MS))
   await send('one destination')
   await send('two destinations', 'team@example.org')
   await send('too large for a queue message', 'info@example.org', 400_000)
   await guest.until('all of it arrives', () => sink.mail.length >= 3)
   assert.deepEqual(subjects(sink.mail), SUBJECTS)
   assert.deepEqual(sink.mail.find(({ to }) => to.length > 1)?.to, ['a@b.example', 'c@d.example'])
-  const large = sink.mail.find(({ message: text }) => text.length > 400_000)
+  const large = sink.mail.find(({ text }) => text.length > 400_000)
   assert.ok(large, 'its body came back from S3 whole')
   assert.ok(sink.mail.every(({ from }) => from.startsWith('SRS0') && from.endsWith('@srs.example.com')))
   await guest.until('nothing is queued', () => Object.values(region.count()).every((count) => count === 0))
@@ -58,7 +60,7 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   region.autoScaling.state.state = 'Terminating:Wait'
   region.metadata.state.target = 'Terminated'
   await guest.until('it drains', async () => (await guest.status('/readyz')) === 503)
-  await assert.rejects(openSession(guest.port, 30_000), /421|closed|ECONNREFUSED|refused/i)
+  assert.equal(await greets(guest.port, 30_000), false, 'a new session is not greeted with 220')
   const beats = () =>
     region.autoScaling.calls.filter((call) => call === 'RecordLifecycleActionHeartbeat terminate')
   await guest.until('it asks for time', () => beats().length >= 2)

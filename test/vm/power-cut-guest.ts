@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startMachine, TAIL_LINES } from '../../images/boot/qemu/machine.ts'
 import type { Accel } from '../../images/boot/qemu/arguments.ts'
-import { openSession } from '../../mailkit/smtp-client.ts'
+import { greets } from '../../mailkit/smtp-client.ts'
 import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
 import { RELAY_FROM_GUEST, serverCredentials } from '../../images/boot/server-credentials.ts'
 import { ALIASES } from '../kit/crash/mail.ts'
@@ -87,7 +87,7 @@ export async function bootGuest(t: TestContext, o: GuestOptions): Promise<Guest>
   t.after(() => running.kill())
   const port = running.ports.get(SMTP_PORT) ?? 0
   const deadline = performance.now() + UP_MS
-  while (!(await greets(port))) {
+  while (!(await greets(port, GREETING_MS))) {
     if (running.hasEnded() || performance.now() > deadline) {
       const why = running.hasEnded() ? 'the guest went down' : 'the guest did not come up'
       throw new Error(`${why}:\n${running.console.tail(TAIL_LINES).join('\n')}`)
@@ -96,16 +96,6 @@ export async function bootGuest(t: TestContext, o: GuestOptions): Promise<Guest>
   }
   const upSeconds = Math.round(running.seconds())
   return { upSeconds, port, queued: () => queued(running.ports.get(ADMIN_PORT) ?? 0), cut: running.kill }
-}
-
-async function greets(port: number): Promise<boolean> {
-  try {
-    const session = await openSession(port, GREETING_MS)
-    session.close()
-    return true
-  } catch {
-    return false
-  }
 }
 
 async function queued(port: number): Promise<number> {

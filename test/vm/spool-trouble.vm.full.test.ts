@@ -9,14 +9,13 @@ import { chooseAccel, probeKvm } from '../../images/boot/qemu/acceleration.ts'
 import { DEFAULT_BOUNDS } from '../../images/boot/boot-bound.ts'
 import { startMachine } from '../../images/boot/qemu/machine.ts'
 import { SMTP_PORT } from '../../contract/ports.ts'
-import { openSession } from '../../mailkit/smtp-client.ts'
+import { GUEST_REPLY_MS, sendOnce } from '../../mailkit/smtp-client.ts'
 import { describeMachine, prepareHost } from '../../images/boot/test-host.ts'
 import { ALIAS, SENDER, testMessage } from '../../images/boot/test-message.ts'
 import { whileItRuns } from '../../images/boot/watch.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
 import { bakedImage } from '../kit/images/baked.ts'
 
-const ENVELOPE = { from: SENDER, to: ALIAS }
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
 
 /** Boots the image with a spool disk made anew, then changed by a command of debugfs. */
@@ -40,17 +39,12 @@ async function bootWith(t: TestContext, change: string) {
 async function refusal(port: number, signal: AbortSignal): Promise<number> {
   for (;;) {
     signal.throwIfAborted()
-    const session = await openSession(port, 2_000).catch(() => undefined)
-    if (session === undefined) {
+    const mail = { from: SENDER, to: [ALIAS], raw: testMessage(randomUUID(), new Date()) }
+    const result = await sendOnce({ port, greetingMs: 2_000, replyMs: GUEST_REPLY_MS }, mail)
+    if (result.kind === 'refused') return result.code
+    if (result.kind === 'lost') {
       await sleep(200)
       continue
-    }
-    try {
-      await session.send(ENVELOPE, testMessage(randomUUID(), new Date()))
-    } catch (error) {
-      return (error as { responseCode?: number }).responseCode ?? 0
-    } finally {
-      session.close()
     }
     throw new Error('the guest took the message')
   }

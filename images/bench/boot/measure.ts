@@ -10,8 +10,8 @@ import type { Accel, Disk, Machine } from '../../boot/qemu/arguments.ts'
 import { countBlocksRead } from '../../boot/qemu/read-trace.ts'
 import { SMTP_PORT } from '../../../contract/ports.ts'
 import { RELAY_FROM_GUEST } from '../../boot/server-credentials.ts'
-import { startSink, type Received } from '../../../mailkit/sink.ts'
-import { openSession, submitUntilAccepted } from '../../../mailkit/smtp-client.ts'
+import { greets, submitUntilAccepted } from '../../../mailkit/smtp-client.ts'
+import { startSmtpSink, type ReceivedMessage } from '../../../mailkit/smtp-sink.ts'
 import { ALIAS, forwardProblems, SENDER, testMessage } from '../../boot/test-message.ts'
 import { makeWorkFolder, removeWorkFolder } from '../../boot/work-folder.ts'
 import { MIRROR_FROM_GUEST } from './user-data.ts'
@@ -45,7 +45,7 @@ export async function measureBoot(subject: Subject, o: MeasureOptions): Promise<
   return withMachine(subject, o, async ({ running, received, readTrace, signal }) => {
     const message = testMessage(randomUUID(), new Date())
     const port = running.ports.get(SMTP_PORT) ?? 0
-    await submitUntilAccepted(port, { from: SENDER, to: ALIAS }, message, signal)
+    await submitUntilAccepted(port, { from: SENDER, to: [ALIAS], raw: message }, signal)
     const forwarded = await received
     const secondsToFirstForward = Math.round(running.seconds() * 100) / 100
     const { readBytes } = await running.qmp.blockStatistics('image')
@@ -58,6 +58,8 @@ export async function measureBoot(subject: Subject, o: MeasureOptions): Promise<
 
 /** cloud-init's last word on the console, whether what it was told succeeded or not. */
 const CLOUD_INIT_FINISHED = /Cloud-init v\. \S+ finished at/
+
+const GREETING_MS = 2_000
 
 export type NeverServed = {
   served: false
@@ -82,7 +84,7 @@ export async function watchFailure(
     const deadline = performance.now() + o.graceMs
     while (performance.now() < deadline) {
       signal.throwIfAborted()
-      if (await greets(running)) return { served: true }
+      if (await greets(running.ports.get(SMTP_PORT) ?? 0, GREETING_MS)) return { served: true }
       await sleep(250, undefined, { signal })
     }
     const reasons = [...new Set(said(o.reason).map(({ text }) => text.replace(/^\[[^\]]*\]\s*/, '')))]
@@ -90,17 +92,12 @@ export async function watchFailure(
   })
 }
 
-async function greets({ ports }: RunningMachine): Promise<boolean> {
-  try {
-    const session = await openSession(ports.get(SMTP_PORT) ?? 0, 2_000)
-    session.close()
-    return true
-  } catch {
-    return false
-  }
+type Scene = {
+  running: RunningMachine
+  received: Promise<ReceivedMessage>
+  readTrace: string
+  signal: AbortSignal
 }
-
-type Scene = { running: RunningMachine; received: Promise<Received>; readTrace: string; signal: AbortSignal }
 
 /** Runs `work` beside a booting machine until it is done, the time is up, the guest ends, or the caller has had enough. */
 async function withMachine<T>(
@@ -112,8 +109,8 @@ async function withMachine<T>(
   await using stack = new AsyncDisposableStack()
   const folder = makeWorkFolder(o.workDir)
   stack.defer(() => removeWorkFolder(folder))
-  const { promise: received, resolve } = Promise.withResolvers<Received>()
-  const sink = await startSink(resolve)
+  const { promise: received, resolve } = Promise.withResolvers<ReceivedMessage>()
+  const sink = await startSmtpSink({ data: (message) => (resolve(message), null) })
   stack.defer(() => sink.close())
   const readTrace = join(folder, 'reads.log')
   const disks = [

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { openSession, submitUntilAccepted } from '../../../mailkit/smtp-client.ts'
-import { startSink, type Received } from '../../../mailkit/sink.ts'
+import { acceptedReply, sendOnce, submitUntilAccepted } from '../../../mailkit/smtp-client.ts'
+import { receivedMessage, startSmtpSink, type ReceivedMessage } from '../../../mailkit/smtp-sink.ts'
 import {
   ALIAS,
   DESTINATION,
@@ -14,12 +14,15 @@ import {
   testMessage,
 } from '../../../images/boot/test-message.ts'
 
+type Forwarded = Pick<ReceivedMessage, 'from' | 'to' | 'raw'>
+
 const sent = testMessage('1234', new Date('2026-01-31T12:00:00Z'))
+const mail = { from: SENDER, to: [ALIAS], raw: sent }
 const added =
   'Received: from sender.origin.example (sender.origin.example [10.0.2.2])\r\n\tby mx1.forwarder.example with ESMTP\r\n'
-const good: Received = {
-  mailFrom: `SRS0=abcd=12=origin.example=sender@${SRS_DOMAIN}`,
-  recipients: [DESTINATION],
+const good: Forwarded = {
+  from: `SRS0=abcd=12=origin.example=sender@${SRS_DOMAIN}`,
+  to: [DESTINATION],
   raw: Buffer.concat([Buffer.from(added), sent]),
 }
 
@@ -28,10 +31,10 @@ test('a message forwarded well has no problems', () => {
 })
 
 test('each way of forwarding badly is named', () => {
-  const problem = (changed: Partial<Received>) => forwardProblems(sent, { ...good, ...changed }).join()
-  assert.match(problem({ mailFrom: SENDER }), /not rewritten/)
-  assert.match(problem({ mailFrom: '' }), /not rewritten/)
-  assert.match(problem({ recipients: [ALIAS] }), /rather than/)
+  const problem = (changed: Partial<Forwarded>) => forwardProblems(sent, { ...good, ...changed }).join()
+  assert.match(problem({ from: SENDER }), /not rewritten/)
+  assert.match(problem({ from: '' }), /not rewritten/)
+  assert.match(problem({ to: [ALIAS] }), /rather than/)
   assert.match(problem({ raw: sent }), /no Received field/)
   const spoiled = Buffer.from(good.raw.toString().replace('Blanks at the end:  \t ', 'Blanks at the end:'))
   assert.match(problem({ raw: spoiled }), /not intact/)
@@ -39,35 +42,25 @@ test('each way of forwarding badly is named', () => {
 })
 
 test('what is submitted arrives at a sink byte for byte', async () => {
-  const received: Received[] = []
-  const sink = await startSink((message) => received.push(message))
-  const session = await openSession(sink.port, 5_000)
-  await session.send({ from: SENDER, to: ALIAS }, sent)
-  session.close()
+  const sink = await startSmtpSink()
+  acceptedReply(await sendOnce({ port: sink.port }, mail))
   await sink.close()
-  assert.deepEqual(received, [{ mailFrom: SENDER, recipients: [ALIAS], raw: sent }])
+  assert.deepEqual(sink.mail, [receivedMessage(SENDER, [ALIAS], sent)])
 })
 
-test('a refusing sink takes nothing until it is told to', async () => {
-  const received: Received[] = []
+test('a sink that refuses keeps nothing until it accepts', async () => {
   let refusing = true
-  const sink = await startSink(
-    (message) => received.push(message),
-    () => refusing,
-  )
-  const send = async () => {
-    const session = await openSession(sink.port, 5_000)
-    await session.send({ from: SENDER, to: ALIAS }, sent).finally(() => session.close())
-  }
-  await assert.rejects(send(), /4\.3\.2 not now/)
-  assert.equal(received.length, 0)
+  const sink = await startSmtpSink({ rcpt: () => (refusing ? '451 4.3.2 not now' : null) })
+  const refused = await sendOnce({ port: sink.port }, mail)
+  assert.deepEqual(refused, { kind: 'refused', code: 451, reply: '451 4.3.2 not now' })
+  assert.equal(sink.mail.length, 0)
   refusing = false
-  await send()
+  acceptedReply(await sendOnce({ port: sink.port }, mail))
   await sink.close()
-  assert.equal(received.length, 1)
+  assert.equal(sink.mail.length, 1)
 })
 
-test('submitting goes on until someone greets, and stops when told to', async () => {
+test('submitUntilAccepted retries until the server greets, and stops by its signal', async () => {
   // As QEMU's forwarded port before the guest is up: takes connections and closes them unanswered.
   const silent = createServer((socket) => socket.on('error', () => {}).end())
   silent.listen(0, '127.0.0.1')
@@ -75,7 +68,7 @@ test('submitting goes on until someone greets, and stops when told to', async ()
   const { port } = silent.address() as AddressInfo
   const stop = new AbortController()
   setTimeout(() => stop.abort(new Error('enough')), 300)
-  await assert.rejects(submitUntilAccepted(port, { from: SENDER, to: ALIAS }, sent, stop.signal))
+  await assert.rejects(submitUntilAccepted(port, mail, stop.signal))
   silent.close()
   assert.ok(stop.signal.aborted)
 })

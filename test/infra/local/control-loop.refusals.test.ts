@@ -6,7 +6,7 @@ import { after, test } from 'node:test'
 import type { FleetEvents } from '../../../infra/local/fleet-events.ts'
 import { startFleet, type Fleet } from '../../../infra/local/fleet.ts'
 import { serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
-import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog, sendMail } from '../../../mailkit/smtp-dialog.ts'
 import { scratchDirectories, smallFleet } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()

@@ -13,7 +13,7 @@ import { startFleet, type Fleet, type FleetOptions } from '../../../infra/local/
 import type { InstanceView } from '../../../infra/local/instance.ts'
 import type { Launcher } from '../../../infra/local/launcher.ts'
 import { serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
-import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog, sendMail } from '../../../mailkit/smtp-dialog.ts'
 import { sandboxed, scratchDirectories, smallFleet, source } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()

@@ -3,8 +3,8 @@
 // mailbox has it, byte for byte). A connection that breaks is a sender's daily bread: it tries another server.
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startFakeMailHost } from '../server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail, type SmtpDialog } from '../server/smtp-dialog.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail, type SmtpDialog } from '../../../mailkit/smtp-dialog.ts'
 import { between, oneOf, type Random } from './random.ts'
 import type { Tally } from './tally.ts'
 
@@ -29,8 +29,8 @@ const LATENCY_MS = 10
 const digestOf = (text: string) => createHash('sha256').update(text).digest('hex')
 
 export async function startMailboxes(random: Random, tally: Tally, damaged: string[]) {
-  return startFakeMailHost({
-    data: async ({ to, message }) => {
+  return startSmtpSink({
+    data: async ({ to, text: message }) => {
       await sleep(random() * LATENCY_MS)
       if (random() < DEFERRED_SHARE) return '451 4.3.0 later'
       const id = /^X-Mailfleet-Test-Id: (\S+)/m.exec(message)?.[1] ?? ''

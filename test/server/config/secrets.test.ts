@@ -19,9 +19,9 @@ import {
   testFolder,
   type ServerProcess,
 } from '../../kit/server/server-process.ts'
-import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
 import { getOverSocket } from '../../kit/server/unix-socket.ts'
-import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog, sendMail } from '../../../mailkit/smtp-dialog.ts'
 
 const NAME = '/mailfleet/test/srs-secrets'
 const TLS = { keyParameter: '/mailfleet/test/tls-key', certParameter: '/mailfleet/test/tls-cert' }
@@ -65,7 +65,7 @@ test('rotation in two phases: each instance takes what any other signs, at every
   const next = `${SECRET}-that-comes-next`
   const srs = { domain: 'srs.example.com', secrets: [], secretsParameter: NAME, secretsPollMs: 50 }
   const { options, parameters } = await setting(context, { [NAME]: SECRET }, { srs })
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const delivery = { relay: { host: '127.0.0.1', port: sink.port } }
   const start = () => startServer({ ...options, config: { ...options.config, delivery } })
   const instances = [await start(), await start()] as const

@@ -4,7 +4,7 @@ import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { launchServer, ROUTES, startServer, testFolder } from '../../kit/server/server-process.ts'
-import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 
 const aligned = { domains: { 'example.com': { aliases: { info: ['a@b.example'] } } } }
 

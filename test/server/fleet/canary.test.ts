@@ -13,8 +13,8 @@ import type { NewEntry } from '../../../server/queue/entry.ts'
 import type { QueueProblem } from '../../../server/queue/queue.ts'
 import type { Routes } from '../../../server/routing/table.ts'
 import { startServer, testFolder } from '../../kit/server/server-process.ts'
-import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../../mailkit/smtp-dialog.ts'
 import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const HERE = { localAddress: '127.0.0.1', remoteAddress: '127.0.0.1' }
@@ -95,7 +95,7 @@ function waiting(nowMs: number): NewEntry {
 
 test('behind a backlog beyond the bound it becomes ready, and its canary is not counted as refused for load', async (context) => {
   const { env, config } = await startFleetHarness(context)
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const folder = testFolder()
   const options = { maxEntries: 100, maxBytes: 10_000_000, volatile: true }
   const queue = await openQueue({ path: join(folder, 'spool'), ...options })
@@ -146,11 +146,11 @@ test('a listener that cannot be reached: says why, tries again, and is ready whe
   })
   while (logged.length < 2) await sleep(5)
   assert.match(readiness.problem() ?? '', /^canary not back: .*ECONNREFUSED/)
-  const sink = await startFakeMailHost({ data: () => null })
+  const sink = await startSmtpSink({ data: () => null })
   address.port = sink.port
   // Its reply names no id, as that of a stranger's server.
   while (!logged.some(({ fields }) => /no id in the reply/.test(JSON.stringify(fields)))) await sleep(5)
-  assert.match(readiness.problem() ?? '', /no id in the reply: 250 2\.0\.0 sunk/)
+  assert.match(readiness.problem() ?? '', /no id in the reply: 250 2\.0\.0 received/)
 })
 
 test('once ready, only a drain or a spool that is gone takes it back', async () => {

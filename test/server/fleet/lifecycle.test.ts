@@ -6,8 +6,8 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openQueue } from '../../../server/queue/embedded/engine.ts'
 import { startServer, type ServerProcess } from '../../kit/server/server-process.ts'
-import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../../../mailkit/smtp-dialog.ts'
 import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const PATIENCE_MS = 30_000
@@ -121,7 +121,7 @@ test('the metadata service goes down: it serves all the same, and hears of its e
 test('terminated: drains as told, keeps the group waiting, lets it go on, exits 0, leaves nothing leased', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const held = Promise.withResolvers<null>()
-  const sink = await startFakeMailHost({ data: () => held.promise })
+  const sink = await startSmtpSink({ data: () => held.promise })
   const delivery = { relay: { host: '127.0.0.1', port: sink.port }, concurrency: 1 }
   const instance = await startServer({ env, config: { ...config, delivery } })
   await instance.logged('launch-completed')

@@ -7,7 +7,7 @@ import { refusedWithin, startLoadReport, type LoadReportOptions } from '../../..
 import { createMetrics } from '../../../server/metrics.ts'
 import { startAwsQueue } from '../../kit/aws/aws-queue.ts'
 import { startServer } from '../../kit/server/server-process.ts'
-import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const PATIENCE_MS = 30_000

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startAwsProxy, THROTTLED, UNAVAILABLE, type AwsProxy } from '../../kit/aws/aws-proxy.ts'
 import { startAwsQueue } from '../../kit/aws/aws-queue.ts'
 import { startServer, type ServerProcess } from '../../kit/server/server-process.ts'
-import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail } from '../../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail } from '../../../mailkit/smtp-dialog.ts'
 import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const PATIENCE_MS = 60_000
@@ -22,7 +22,7 @@ async function setting(context: TestContext, fault: AwsProxy['fault'] = () => nu
   const proxy = await startAwsProxy(emulators.endpoints)
   context.after(() => proxy.stop())
   proxy.fault = fault
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const stores = await emulators.createStores()
   const options = {
     env: member.env,

@@ -13,7 +13,7 @@ import type { ReloadReport } from '../../../server/routing/file-source.ts'
 import { openS3Source } from '../../../server/routing/s3-source.ts'
 import { EMULATOR_ENV } from '../../kit/aws/aws-queue.ts'
 import { startServer } from '../../kit/server/server-process.ts'
-import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 
 Object.assign(process.env, EMULATOR_ENV)
 const PATIENCE_MS = 30_000

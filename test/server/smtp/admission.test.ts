@@ -9,8 +9,8 @@ import {
   type ServerLoad,
 } from '../../../server/smtp/admission.ts'
 import { startServer } from '../../kit/server/server-process.ts'
-import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
-import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../../../mailkit/smtp-dialog.ts'
 
 const STATS = {
   ready: 10,
@@ -80,7 +80,7 @@ test('a queue that cannot be asked is noticed and reported', async () => {
 })
 
 test('a backlog beyond its bound refuses MAIL with 451; a message tried again is demand once', async () => {
-  const sink = await startFakeMailHost({ data: () => new Promise<null>(() => {}) })
+  const sink = await startSmtpSink({ data: () => new Promise<null>(() => {}) })
   const instance = await startServer({
     config: {
       limits: { readyEntries: 2 },
@@ -139,7 +139,7 @@ test('one connection too many hears 421; closing one makes room', async () => {
 })
 
 test('messages that arrive at once beyond the memory for them: 452, and the next goes through', async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const config = {
     limits: { bufferedBytes: 1_048_576 },
     delivery: { relay: { host: '127.0.0.1', port: sink.port } },

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { createBounceLimit } from '../../../server/smtp/bounce-limit.ts'
 import { SECRET, startServer } from '../../kit/server/server-process.ts'
-import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 
 test('each address has its own hour and count, whatever its case', () => {
   const { admits } = createBounceLimit(2)

@@ -12,7 +12,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { SECRET, testFolder } from '../../kit/server/server-process.ts'
-import { openDialog } from '../../kit/server/smtp-dialog.ts'
+import { openDialog } from '../../../mailkit/smtp-dialog.ts'
 
 const STATS = {
   ready: 0,

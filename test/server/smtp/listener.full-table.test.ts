@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startServer } from '../../kit/server/server-process.ts'
-import { openGreetedDialog, sendMail, openDialog, type SmtpDialog } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog, sendMail, openDialog, type SmtpDialog } from '../../../mailkit/smtp-dialog.ts'
 
 const CONNECTIONS = 10
 

@@ -11,7 +11,7 @@ import { SMTPServer } from 'smtp-server'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { createConnections } from '../../../server/delivery/connection-pool.ts'
 import { startServer } from '../../kit/server/server-process.ts'
-import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
 
 const files = join(import.meta.dirname, '../../fixtures/tls')
 const tls = { keyFile: join(files, 'key.pem'), certFile: join(files, 'cert.pem') }
@@ -29,7 +29,7 @@ const OPTIONS = {
 const hopTo = (port: number) => ({ name: 'mx.b.example', address: '127.0.0.1', port })
 
 test('a client may upgrade, and the Received field says so', { timeout: 60_000 }, async () => {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   const config = { tls, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
   const instance = await startServer({ config })
   const client = new SMTPConnection({
@@ -49,7 +49,7 @@ test('a client may upgrade, and the Received field says so', { timeout: 60_000 }
   assert.equal(await instance.metric('mailfleet_smtp_connections'), 1)
   client.quit()
   const [mail] = await sink.received(1)
-  assert.match(mail?.message ?? '', /with ESMTPS id /)
+  assert.match(mail?.text ?? '', /with ESMTPS id /)
   // A session that was upgraded no longer counts once it has ended; the test hangs on one that does.
   while ((await instance.metric('mailfleet_smtp_connections')) !== 0) await sleep(10)
   assert.equal(await instance.stop(), 0)

@@ -6,7 +6,7 @@ import { rewriteSrs } from '../../../server/delivery/srs.ts'
 import { parseRoutes, roleMailbox } from '../../../server/routing/table.ts'
 import { decideRecipient } from '../../../server/smtp/recipients.ts'
 import { startServer } from '../../kit/server/server-process.ts'
-import { openGreetedDialog } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 
 const NOW_MS = Date.UTC(2026, 5, 1)
 const srs = { domain: 'srs.example.com', secrets: ['a-secret-of-tests-of-32-characters'] }

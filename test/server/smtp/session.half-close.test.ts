@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { startServer } from '../../kit/server/server-process.ts'
-import { startFakeMailHost } from '../../kit/server/fake-mail-host.ts'
+import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
 
 const MESSAGE = 'Subject: x\r\n\r\nx\r\n.\r\n'
 const COMMANDS =
@@ -23,7 +23,7 @@ async function halfClosed(port: number, text: string): Promise<string[]> {
 }
 
 async function server(t: TestContext) {
-  const sink = await startFakeMailHost()
+  const sink = await startSmtpSink()
   t.after(() => sink.close())
   return {
     sink,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startServer } from '../../kit/server/server-process.ts'
-import { openGreetedDialog, sendMail, openDialog } from '../../kit/server/smtp-dialog.ts'
+import { openGreetedDialog, sendMail, openDialog } from '../../../mailkit/smtp-dialog.ts'
 
 /** The last line before the server closes. */
 async function lastLine(dialog: Awaited<ReturnType<typeof openDialog>>): Promise<string | null> {
