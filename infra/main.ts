@@ -1,6 +1,6 @@
 // The Pulumi program: one stack is one fleet in one region.
-// Owns: which component gets what, and the stack's outputs. Everything that can be wrong is found before the first
-// resource is registered, and said in a sentence: the configuration, the image, the secrets.
+// Owns: the components' arguments and the stack's outputs. Checks configuration, image and secrets before it registers
+// the first resource. Fails with RunError, which Pulumi prints without a stack trace.
 import * as pulumi from '@pulumi/pulumi'
 import { allConfig } from '@pulumi/pulumi/runtime/config.js'
 import { getAvailabilityZones } from '@pulumi/aws/getAvailabilityZones.js'
@@ -27,14 +27,14 @@ import { readStackConfig, StackConfigError, type StackConfig } from './stack-con
 /** The program. @returns the stack's outputs. */
 export default async function main(): Promise<Record<string, unknown>> {
   const stack = stackConfig()
-  const found = await lookUp(stack)
+  const account = await lookUpAccount(stack)
   const { fleetName, protect } = stack
   const network = new FleetNetwork(
     fleetName,
     {
-      region: found.region,
+      region: account.region,
       vpcCidr: stack.vpcCidr,
-      zones: found.zones,
+      zones: account.zones,
       natPerZone: stack.natPerZone,
       sqsEndpoint: stack.sqsEndpoint,
     },
@@ -61,11 +61,11 @@ export default async function main(): Promise<Record<string, unknown>> {
     readyName: queue.ready.name,
     targets: balancer.dimensions,
   })
-  const fleet = instances(stack, found, { network, queue, balancer, alarms })
-  scaling(stack, fleet, queue, alarms)
+  const fleet = createFleet(stack, account, { network, queue, balancer, alarms })
+  createScaling(stack, fleet, queue, alarms)
   return {
-    imageId: found.image.imageId,
-    imageDigest: found.image.digest,
+    imageId: account.image.imageId,
+    imageDigest: account.image.digest,
     groupName: fleet.groupName,
     templateVersion: fleet.templateVersion,
     nlbDnsName: balancer.dnsName,
@@ -78,19 +78,19 @@ export default async function main(): Promise<Record<string, unknown>> {
   }
 }
 
-type Found = Awaited<ReturnType<typeof lookUp>>
-type Surroundings = { network: FleetNetwork; queue: MailQueue; balancer: MailLoadBalancer; alarms: Alarms }
+type Account = Awaited<ReturnType<typeof lookUpAccount>>
+type FleetParts = { network: FleetNetwork; queue: MailQueue; balancer: MailLoadBalancer; alarms: Alarms }
 
-function instances(stack: StackConfig, found: Found, around: Surroundings): MailFleet {
-  const { network, queue, balancer, alarms } = around
+function createFleet(stack: StackConfig, account: Account, parts: FleetParts): MailFleet {
+  const { network, queue, balancer, alarms } = parts
   const { fleetName } = stack
   const protect = { protect: stack.protect }
   const role = new InstanceRole(
     fleetName,
     {
-      region: found.region,
-      accountId: found.accountId,
-      partition: found.partition,
+      region: account.region,
+      accountId: account.accountId,
+      partition: account.partition,
       fleetName,
       queueArns: [queue.ready.arn, queue.deferred.arn],
       bucketArn: queue.bucket.arn,
@@ -103,12 +103,12 @@ function instances(stack: StackConfig, found: Found, around: Surroundings): Mail
     fleetName,
     {
       fleetName,
-      image: found.image,
+      image: account.image,
       instanceTypes: stack.instanceTypes,
       spot: stack.spot,
       policy: stack.policy,
       drainMs: stack.drainMs,
-      userData: encodedConfig(stack, found.region, queue),
+      userData: encodedConfig(stack, account.region, queue),
       profileArn: role.profileArn,
       securityGroupId: balancer.instanceSecurityGroupId,
       subnetIds: network.privateSubnetIds,
@@ -120,7 +120,7 @@ function instances(stack: StackConfig, found: Found, around: Surroundings): Mail
   )
 }
 
-function scaling(stack: StackConfig, fleet: MailFleet, queue: MailQueue, { topicArn }: Alarms): void {
+function createScaling(stack: StackConfig, fleet: MailFleet, queue: MailQueue, { topicArn }: Alarms): void {
   const { fleetName, policy } = stack
   const { groupName } = fleet
   new QueuePulse(`${fleetName}-pulse`, {
@@ -142,7 +142,7 @@ function scaling(stack: StackConfig, fleet: MailFleet, queue: MailQueue, { topic
   })
 }
 
-/** @throws {RunError} instead of what reading throws: Pulumi prints that one without a stack. */
+/** @throws {RunError} on a bad configuration. */
 function stackConfig(): StackConfig {
   try {
     return readStackConfig(allConfig(), pulumi.getStack(), join(import.meta.dirname, '..'))
@@ -151,8 +151,8 @@ function stackConfig(): StackConfig {
   }
 }
 
-/** What has to be known of the account first. @throws {RunError} when something is missing or cannot be asked. */
-async function lookUp(stack: StackConfig) {
+/** Looks up image, zones and identity, and checks secrets and instance types. @throws {RunError} on the first problem. */
+async function lookUpAccount(stack: StackConfig) {
   try {
     const { region } = await getRegion()
     const [image, { accountId }, { partition }, zones] = await Promise.all([
@@ -168,7 +168,7 @@ async function lookUp(stack: StackConfig) {
     return { region, image, accountId, partition, zones }
   } catch (error) {
     if (pulumi.RunError.isInstance(error)) throw error
-    throw new pulumi.RunError(`AWS could not be asked: ${providerMessage(error)}`)
+    throw new pulumi.RunError(`An AWS look-up failed: ${providerMessage(error)}`)
   }
 }
 
@@ -176,9 +176,9 @@ const wantedImage = ({ imageId, imageChannel, imageOwner: owner }: StackConfig):
   imageId === undefined ? { channel: imageChannel ?? pulumi.getStack(), owner } : { imageId, owner }
 
 /**
- * The region's first zones by name, without local and wavelength zones. Also those that are impaired right now: a zone
- * that dropped out of the list would move every later one, and with them their subnets.
- * @throws {RunError} when it has not so many.
+ * The region's first zones by name, without local and wavelength zones. Includes zones that are impaired: if one left the
+ * list, all later zones and their subnets would move.
+ * @throws {RunError} when the region has too few zones.
  */
 async function firstZones(count: number, region: string): Promise<string[]> {
   const { names } = await getAvailabilityZones({

@@ -1,6 +1,6 @@
-// What Pulumi's Node host loads first. Owns: the check that this Node can run main.ts.
-// Plain JavaScript, because the host runs under whichever Node is first on the PATH, and an older one cannot load
-// TypeScript. Fails with RunError, which Pulumi prints as one sentence without a stack trace.
+// The entry that Pulumi's Node host loads. It checks that this Node can run main.ts.
+// Plain JavaScript: the host runs under the first Node on the PATH, and an older Node cannot load TypeScript.
+// Fails with RunError, which Pulumi prints without a stack trace.
 import { RunError } from '@pulumi/pulumi'
 
 /** The program. @returns {Promise<Record<string, unknown>>} the stack's outputs. */

@@ -1,24 +1,24 @@
-// Whom a fleet calls, and when: one SNS topic, and the alarms that look at the fleet from outside.
-// Owns: the topic and the alarms on mail that waits or is stuck, on the load balancer's targets and on launches. The
-// signal's own alarms are queue-pulse.ts's and queue-scaling.ts's.
+// Alarms that watch the fleet from outside, and the SNS topic that receives all alarms of the fleet.
+// Owns: alarms on waiting mail, on the load balancer's targets and on failed launches. The alarms on the pulse's metrics
+// are in queue-pulse.ts and queue-scaling.ts.
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as sns from '@pulumi/aws/sns/index.js'
 import * as pulumi from '@pulumi/pulumi'
 
-/** Of standing in the ready queue: by then senders' own monitoring would notice. */
+/** Age of the oldest ready message. By then the senders' own monitoring would notice. */
 const OLDEST_READY_SECONDS = 900
 
-/** Alarms are there before the group that they are about: until it says something, its silence is no alarm. */
-const UNTIL_MADE = { warmUpPeriodDurationInMinutes: 20 }
+/** Alarms exist before the group that they watch. They wait for its first metrics. */
+const WAIT_FOR_GROUP = { warmUpPeriodDurationInMinutes: 20 }
 
 export type AlarmsArgs = {
   fleetName: string
-  /** Gets a mail of every alarm. */
+  /** Receives a mail for each alarm. */
   email?: string
   minInstances: number
   deadLettersName: pulumi.Input<string>
   readyName: pulumi.Input<string>
-  /** Of the load balancer and its target group, as CloudWatch spells them. */
+  /** CloudWatch's dimensions of the load balancer and its target group. */
   targets: { LoadBalancer: pulumi.Input<string>; TargetGroup: pulumi.Input<string> }
 }
 
@@ -26,7 +26,7 @@ type AlarmArgs = Omit<cloudwatch.MetricAlarmArgs, 'alarmActions' | 'okActions'>
 
 export class Alarms extends pulumi.ComponentResource {
   readonly topicArn: pulumi.Output<string>
-  /** Names of the alarms that convict an image while it is rolled out. */
+  /** Names of the alarms that roll back a rollout. */
   readonly rolloutAlarmNames: pulumi.Output<string>[]
 
   constructor(name: string, args: AlarmsArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -56,7 +56,7 @@ export class Alarms extends pulumi.ComponentResource {
 
   #mail(name: string, { deadLettersName, readyName }: AlarmsArgs): void {
     this.#alarm(`${name}-dead-letters`, {
-      alarmDescription: 'Mail that no instance could work on is in the dead-letter queue.',
+      alarmDescription: 'The dead-letter queue holds mail that no instance could process.',
       namespace: 'AWS/SQS',
       metricName: 'ApproximateNumberOfMessagesVisible',
       dimensions: { QueueName: deadLettersName },
@@ -65,11 +65,11 @@ export class Alarms extends pulumi.ComponentResource {
       evaluationPeriods: 1,
       threshold: 0,
       comparisonOperator: 'GreaterThanThreshold',
-      // SQS stops publishing for a queue that nobody uses.
+      // SQS stops publishing metrics of an unused queue.
       treatMissingData: 'notBreaching',
     })
     this.#alarm(`${name}-oldest-ready`, {
-      alarmDescription: `Mail that is due has waited longer than ${OLDEST_READY_SECONDS / 60} minutes.`,
+      alarmDescription: `Mail that is due has waited more than ${OLDEST_READY_SECONDS / 60} minutes.`,
       namespace: 'AWS/SQS',
       metricName: 'ApproximateAgeOfOldestMessage',
       dimensions: { QueueName: readyName },
@@ -82,7 +82,7 @@ export class Alarms extends pulumi.ComponentResource {
     })
   }
 
-  /** Launches that keep failing leave a group below its minimum, however high its desired capacity is. */
+  /** When launches keep failing, the group stays below its minimum, whatever its desired capacity. */
   #launches(name: string, { fleetName, minInstances }: AlarmsArgs): void {
     this.#alarm(`${name}-below-minimum`, {
       alarmDescription: `Fewer than ${minInstances} instances have been in service for 10 minutes: launches fail.`,
@@ -95,13 +95,14 @@ export class Alarms extends pulumi.ComponentResource {
       threshold: minInstances,
       comparisonOperator: 'LessThanThreshold',
       treatMissingData: 'breaching',
-      warmUpConfiguration: UNTIL_MADE,
+      warmUpConfiguration: WAIT_FOR_GROUP,
     })
   }
 
   /**
-   * "No target is ready" is an alarm only: SQS or the network may be at fault. "Some are ready and some are not" is the
-   * instances' own fault, so that one rolls a rollout back. Neither has a fleet replaced: health checks are EC2's.
+   * When no target is ready, SQS or the network may be at fault: that alarm only notifies. When some are ready and some
+   * are not, the instances are at fault: that alarm rolls back a rollout. Neither alarm replaces an instance; the group
+   * uses EC2's health checks.
    */
   #targets(name: string, { targets }: AlarmsArgs): cloudwatch.MetricAlarm {
     const metric = (metricName: string) => ({
@@ -112,7 +113,7 @@ export class Alarms extends pulumi.ComponentResource {
       period: 60,
     })
     this.#alarm(`${name}-no-target`, {
-      alarmDescription: 'No instance is ready to take mail.',
+      alarmDescription: 'No instance is ready to accept mail.',
       namespace: 'AWS/NetworkELB',
       metricName: 'HealthyHostCount',
       dimensions: targets,
@@ -122,10 +123,10 @@ export class Alarms extends pulumi.ComponentResource {
       threshold: 1,
       comparisonOperator: 'LessThanThreshold',
       treatMissingData: 'breaching',
-      warmUpConfiguration: UNTIL_MADE,
+      warmUpConfiguration: WAIT_FOR_GROUP,
     })
     return this.#alarm(`${name}-some-targets`, {
-      alarmDescription: 'Some instances are ready to take mail and others are not.',
+      alarmDescription: 'Some instances are ready to accept mail and others are not.',
       metricQueries: [
         { id: 'ready', metric: metric('HealthyHostCount') },
         { id: 'unready', metric: metric('UnHealthyHostCount') },

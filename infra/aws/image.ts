@@ -1,7 +1,6 @@
-// Which image a fleet runs: resolved to one literal AMI id before anything is registered.
-// Owns: the look-up and the proof that the image may run. Fails with RunError, which Pulumi prints as a sentence and
-// without a stack: no such channel, no such image here, not available, not bootable, or no receipt of a boot test.
-// A launch template that names `resolve:ssm:…` would follow the channel by itself, and would switch off the rollback.
+// Resolves the image that a fleet runs to one literal AMI id, before the program registers a resource.
+// Owns: the look-up and the check that the image may run. Fails with RunError, which Pulumi prints without a stack trace.
+// A launch template with `resolve:ssm:…` would follow the channel by itself, and would disable rollback.
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as ssm from '@pulumi/aws/ssm/index.js'
 import { RunError } from '@pulumi/pulumi'
@@ -11,34 +10,36 @@ import { imageParameter } from '../../contract/ssm-parameters.ts'
 
 export type FleetImage = {
   imageId: string
-  /** Of the disk's bytes; the image's name. */
+  /** SHA-256 of the disk: the image's name. */
   digest: string
-  /** As the image maps it: another name in the launch template would be a second disk. */
+  /** The launch template must use this name; any other name adds a second disk. */
   rootDeviceName: string
-  /** As EC2 spells it: x86_64, arm64. */
+  /** In EC2's spelling: x86_64 or arm64. */
   architecture: string
-  /** Whether it starts only where there is a TPM. */
+  /** Whether the image requires a TPM. */
   tpm: boolean
-  /** Whether this account owns it and its snapshot. */
+  /** Whether this account owns the image and its snapshot. */
   own: boolean
   rootSnapshotId: string
 }
 
 export type ImageRequest = ({ imageId: string } | { channel: string }) & {
-  /** The account that published it and shares it; undefined for this one. */
+  /** The account that shares the image; undefined for this account. */
   owner: string | undefined
 }
 
-/** @throws {RunError} when there is no image that may run. */
+/** @throws {RunError} when the image is missing, not available, not bootable, or has no receipt of a boot test. */
 export async function resolveImage(wanted: ImageRequest, region: string): Promise<FleetImage> {
-  const imageId = 'imageId' in wanted ? wanted.imageId : await promoted(wanted.channel, region)
+  const imageId = 'imageId' in wanted ? wanted.imageId : await promotedImage(wanted.channel, region)
   const ami = await lookUp(imageId, wanted.owner, region)
   if (ami.state !== 'available')
-    throw new RunError(`Image ${imageId} is ${ami.state}, not available: wait for it, or choose another.`)
-  // The disk has an EFI partition and no boot sector. An image without a boot mode starts by BIOS on x86-64.
+    throw new RunError(
+      `Image ${imageId} is ${ami.state}, not available: wait for it, or choose another image.`,
+    )
+  // The disk has an EFI partition and no boot sector. On x86-64, an image without a boot mode boots by BIOS.
   if (!/^uefi(-preferred)?$/.test(ami.bootMode))
     throw new RunError(
-      `Image ${imageId} is registered with the boot mode ${ami.bootMode || 'of its instance type'}, and the disk boots by UEFI only: publish it with \`mailfleet image publish\`.`,
+      `Image ${imageId} is registered with boot mode ${ami.bootMode || 'of its instance type'}, but its disk boots by UEFI only: publish it with \`mailfleet image publish\`.`,
     )
   return {
     imageId,
@@ -52,31 +53,31 @@ export async function resolveImage(wanted: ImageRequest, region: string): Promis
 }
 
 /**
- * The digest of an image that `mailfleet image publish` registered, which asks for the receipt of a boot test first.
- * Another account's tags cannot be seen; its description can, and `imageOwner` says that the account is trusted.
+ * The digest of an image that `mailfleet image publish` registered: that command requires the receipt of a boot test.
+ * Another account's tags are not visible. For its images the description must do, and `imageOwner` says to trust it.
  */
 function provenDigest(ami: ec2.GetAmiResult, owner: string | undefined): string {
   const tagged = ami.tags[RECEIPT_TAG] === undefined ? undefined : ami.tags[DIGEST_TAG]
   const described = digestOfDescription(ami.description)
   const digest = owner === undefined ? tagged : described
   if (digest !== undefined) return digest
-  const proof = owner === undefined ? 'receipt' : 'digest in its description, and so no receipt'
+  const missing = owner === undefined ? 'receipt' : 'digest in its description, and so no receipt'
   throw new RunError(
-    `Image ${ami.imageId} has no ${proof}: only what \`mailfleet image publish\` registered after its boot test may run.`,
+    `Image ${ami.imageId} has no ${missing}: the fleet runs only images that \`mailfleet image publish\` registered after a boot test.`,
   )
 }
 
-async function promoted(channel: string, region: string): Promise<string> {
+async function promotedImage(channel: string, region: string): Promise<string> {
   const name = imageParameter(channel)
   const { value } = await ssm.getParameter({ name }).catch((error: unknown) => {
     throw new RunError(
       isMissingParameter(error)
-        ? `No image was promoted to ${channel} in ${region} (SSM parameter ${name}): run \`mailfleet image promote --channel ${channel}\`, or set mailfleet:imageId.`
+        ? `No image is promoted to ${channel} in ${region} (SSM parameter ${name}): run \`mailfleet image promote --channel ${channel}\`, or set mailfleet:imageId.`
         : `The SSM parameter ${name} could not be read: ${providerMessage(error)}`,
     )
   })
   if (!/^ami-[0-9a-f]+$/.test(value))
-    throw new RunError(`The SSM parameter ${name} holds no AMI id, but ${JSON.stringify(value)}.`)
+    throw new RunError(`The SSM parameter ${name} holds no AMI id but ${JSON.stringify(value)}.`)
   return value
 }
 
@@ -88,8 +89,8 @@ function lookUp(imageId: string, owner: string | undefined, region: string): Pro
       throw new RunError(`Image ${imageId} could not be looked up: ${providerMessage(error)}`)
     throw new RunError(
       owner === undefined
-        ? `Image ${imageId} is none of this account's in ${region}: an AMI id holds in one region only, so publish the image there with \`mailfleet image publish --region ${region}\`. For an image that another account shares, set mailfleet:imageOwner.`
-        : `Account ${owner} shares no image ${imageId} with this one in ${region}: publish it with \`mailfleet image publish --share\`, or correct mailfleet:imageOwner.`,
+        ? `Image ${imageId} does not exist in this account in ${region}. AMI ids are per region: publish the image there with \`mailfleet image publish --region ${region}\`. If another account shares the image, set mailfleet:imageOwner.`
+        : `Account ${owner} shares no image ${imageId} with this one in ${region}: share it with \`mailfleet image publish --share\`, or correct mailfleet:imageOwner.`,
     )
   })
 }

@@ -1,20 +1,20 @@
-// What an instance is told at launch: the launch template's user data. Configuration only: secrets are named, never
-// carried, since whoever may describe a launch template reads its user data.
-// Owns: how a stack's configuration becomes the server's. Fails when it does not fit into user data.
+// An instance's configuration, which the launch template carries as user data. It names secrets and contains none:
+// everyone who may describe a launch template can read its user data.
+// Owns: the mapping from a stack's configuration to the server's. Fails when it is too large for user data.
 import type { StackConfig } from '../stack-config.ts'
 import { ADMIN_PORT, FIRST_PASSED_FD } from '../../contract/ports.ts'
 import { ROUTES_KEY } from '../../contract/storage-names.ts'
 import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
 
-/** EC2's bound on user data, before it is encoded. */
+/** EC2's limit of user data, before base64. */
 const USER_DATA_BYTES = 16_384
 /**
- * Deregistration ends before the terminate hook begins: its delay is one drain, a Network Load Balancer takes up to
- * 300 s more. The rest is reserve.
+ * From the start of the drain to the terminate hook, on top of one drain: the delay of deregistration is one drain, and
+ * a Network Load Balancer takes up to 300 s more. The rest is reserve.
  */
 const DEREGISTRATION_MS = 600_000
 
-/** What exists once the stack's queue does. */
+/** Names of the stack's queue resources, known once they exist. */
 export type QueueResources = {
   region: string
   readyUrl: string
@@ -23,7 +23,7 @@ export type QueueResources = {
   bucket: string
 }
 
-/** The configuration of every instance of a stack, in the server's schema. */
+/** The configuration of all instances of a stack, in the server's schema. */
 export function instanceConfig(stack: StackConfig, places: QueueResources) {
   const { region, ...queue } = places
   const { tlsKeyParameter: keyParameter, tlsCertParameter: certParameter } = stack
@@ -43,7 +43,7 @@ export function instanceConfig(stack: StackConfig, places: QueueResources) {
     ...(keyParameter === undefined || certParameter === undefined
       ? {}
       : { tls: { keyParameter, certParameter } }),
-    // The scaling policy reckons with this number, so the server runs with it.
+    // The scaling policy assumes this number of concurrent deliveries.
     delivery: { concurrency: stack.policy.concurrency },
     limits: { refusedWindowMs: stack.policy.refusedWindowMs },
     drain: { timeoutMs: stack.drainMs },
@@ -56,21 +56,21 @@ export function instanceConfig(stack: StackConfig, places: QueueResources) {
   }
 }
 
-/** Names of the SSM parameters that the instances of a stack read. */
+/** Names of the SSM parameters that a stack's instances read. */
 export function instanceParameters(stack: StackConfig): string[] {
   const names = [stack.srsSecretsParameter, stack.tlsKeyParameter, stack.tlsCertParameter]
   return names.filter((name) => name !== undefined)
 }
 
 /**
- * User data as a launch template takes it: JSON in base64.
+ * The user data of a launch template: JSON in base64.
  * @throws {RangeError} when it is longer than EC2 accepts.
  */
 export function userData(config: ReturnType<typeof instanceConfig>): string {
   const json = Buffer.from(JSON.stringify(config))
   if (json.length > USER_DATA_BYTES)
     throw new RangeError(
-      `the instances' configuration is ${json.length} bytes long; user data holds ${USER_DATA_BYTES}`,
+      `the instances' configuration is ${json.length} bytes long; user data holds at most ${USER_DATA_BYTES}`,
     )
   return json.toString('base64')
 }

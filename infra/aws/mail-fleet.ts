@@ -1,7 +1,6 @@
-// The fleet itself: a launch template with one literal image, and the Auto Scaling group that runs it.
-// Owns: how instances are launched, replaced and ended. A launch counts once the instance says so through its hook; an
-// instance that goes drains first; a rollout that fails stops (docs/decisions/030: what a rollback reaches). The group's
-// size within its bounds is the scaling policies' business: there is no desired capacity here, or every deploy would reset it.
+// The launch template with one literal image, and the Auto Scaling group that runs it.
+// Owns: how instances launch, drain and are replaced. A failed rollout stops (docs/decisions/030: what a rollback reaches).
+// Sets no desired capacity: the scaling policies own it, and each deploy would reset it.
 import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as pulumi from '@pulumi/pulumi'
@@ -10,41 +9,41 @@ import type { FleetImage } from './image.ts'
 import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
 import { DIGEST_TAG } from '../../contract/image-tags.ts'
 
-/** Launch to first forwarded mail takes half a minute; ten times that means it will not come. */
+/** From launch to the first forwarded mail takes half a minute. After ten times that, the launch has failed. */
 const LAUNCH_SECONDS = 300
 /**
- * What the end of an instance may take on top of its drain: noticing its state, completing the action. An instance that
- * heartbeats every minute misses one of them before its time is up.
+ * Reserve of the terminate hook, on top of the drain: to notice the state and to complete the action. An instance sends
+ * a heartbeat every minute, so it may miss one.
  */
 const TERMINATE_MARGIN_SECONDS = 120
 /**
- * A Network Load Balancer takes 180 to 300 s to register a target, then two health checks of 10 s. Until then the
- * instance takes no session. A refresh that went on sooner would end the instances that take the mail.
+ * A Network Load Balancer takes 180 to 300 s to register a target, then needs two health checks of 10 s. Before that,
+ * the new instance receives no connections. A faster refresh would end the instances that do.
  */
 const REGISTRATION_SECONDS = 300 + 2 * 10
-/** A Network Load Balancer goes on sending connections to a target for up to 300 s after its deregistration began. */
+/** For up to 300 s after deregistration begins, a Network Load Balancer still sends connections to the target. */
 const DEREGISTRATION_SECONDS = 300
-/** The end of an instance, apart from its drain. */
+/** How long an instance takes to terminate, without its drain. */
 const DELETE_MARGIN_SECONDS = 300
-/** A rollout adds half the fleet at a time and takes nothing away before what replaces it is in service. */
+/** A rollout adds up to half the fleet at once, and ends an instance only after its replacement is in service. */
 const REPLACEMENT = { least: 100, most: 150 }
 
 export type MailFleetArgs = {
-  /** The group's name. Instances are told it before the group exists. */
+  /** The group's name. The instances' configuration contains it before the group exists. */
   fleetName: string
   image: FleetImage
   instanceTypes: readonly string[]
   spot: boolean
   policy: ScalingPolicy
   drainMs: number
-  /** In base64. */
+  /** Base64. */
   userData: pulumi.Input<string>
   profileArn: pulumi.Input<string>
   securityGroupId: pulumi.Input<string>
   subnetIds: pulumi.Input<string>[]
   targetGroupArn: pulumi.Input<string>
   rolloutAlarmNames: pulumi.Input<string>[]
-  /** What has to be there before a first instance can start: the way out, the rights, the routes. */
+  /** What the first instance needs: the way to the internet, permissions and routes. */
   after: pulumi.Resource[]
 }
 
@@ -57,9 +56,9 @@ export class MailFleet extends pulumi.ComponentResource {
     const template = this.#template(name, args)
     const hooks = lifecycleHooks(args.drainMs)
     const group = this.#group(name, args, template, hooks)
-    // The initial hooks exist before the first instance, but only creation reads them. The same hooks as resources
-    // carry later changes (PutLifecycleHook replaces a hook of the same name). They go with the group: deleted before
-    // it, its last instances would end without a drain.
+    // AWS reads initial hooks at creation only, but they exist before the first instance. The same hooks as resources
+    // apply later changes (PutLifecycleHook replaces a hook of the same name). They are deleted with the group: without
+    // hooks its last instances would end without a drain.
     for (const hook of hooks)
       new autoscaling.LifecycleHook(
         `${name}-${hook.name}`,
@@ -100,7 +99,12 @@ export class MailFleet extends pulumi.ComponentResource {
     )
   }
 
-  #group(name: string, args: MailFleetArgs, template: ec2.LaunchTemplate, hooks: Hook[]): autoscaling.Group {
+  #group(
+    name: string,
+    args: MailFleetArgs,
+    template: ec2.LaunchTemplate,
+    hooks: LifecycleHookArgs[],
+  ): autoscaling.Group {
     const { policy } = args
     return new autoscaling.Group(
       name,
@@ -110,8 +114,8 @@ export class MailFleet extends pulumi.ComponentResource {
         maxSize: policy.maxInstances,
         vpcZoneIdentifiers: args.subnetIds,
         targetGroupArns: [args.targetGroupArn],
-        mixedInstancesPolicy: instances(args, template),
-        // Not ELB: an outage of SQS or DNS makes every target unready, and must replace none.
+        mixedInstancesPolicy: mixedInstances(args, template),
+        // Not ELB: an outage of SQS or DNS makes all targets unready and must replace no instance.
         healthCheckType: 'EC2',
         healthCheckGracePeriod: 0,
         defaultInstanceWarmup: warmupSeconds(policy),
@@ -152,13 +156,13 @@ export class MailFleet extends pulumi.ComponentResource {
   }
 }
 
-/** One form for one instance type and for many, for spot and not: a change between them replaces nothing. */
-function instances({ instanceTypes, spot, policy }: MailFleetArgs, template: ec2.LaunchTemplate) {
+/** The same form for one or several types, with or without spot: changing between them replaces no resource. */
+function mixedInstances({ instanceTypes, spot, policy }: MailFleetArgs, template: ec2.LaunchTemplate) {
   return {
     launchTemplate: {
       launchTemplateSpecification: {
         launchTemplateId: template.id,
-        // Never $Latest: a refresh would not start by itself, and none could be rolled back.
+        // Not $Latest: then no refresh would start by itself, and none could be rolled back.
         version: template.latestVersion.apply(String),
       },
       overrides: instanceTypes.map((instanceType) => ({ instanceType })),
@@ -177,21 +181,26 @@ function warmupSeconds({ warmupMs }: ScalingPolicy): number {
 }
 
 /**
- * The provider empties the group before it deletes it, and gives that 10 minutes. That is too short for deregistration,
- * whose delay is one drain, and then the terminate hook of an instance that does not answer.
+ * How long the provider may take to empty the group before it deletes it; by default 10 minutes. That is too short for
+ * deregistration, whose delay is one drain, plus the terminate hook of an instance that does not respond.
  */
 function deleteSeconds(drainMs: number): number {
   const margins = DEREGISTRATION_SECONDS + TERMINATE_MARGIN_SECONDS + DELETE_MARGIN_SECONDS
   return 2 * Math.ceil(drainMs / 1000) + margins
 }
 
-type Hook = { name: string; lifecycleTransition: string; defaultResult: string; heartbeatTimeout: number }
+type LifecycleHookArgs = {
+  name: string
+  lifecycleTransition: string
+  defaultResult: string
+  heartbeatTimeout: number
+}
 
 /**
- * A launch that is not completed is abandoned: half-booted instances are no capacity. An end that is not completed goes
- * on: the queue holds the work of an instance that died, and its leases run out.
+ * An incomplete launch is abandoned: a half-booted instance is no capacity. An incomplete termination continues: the
+ * leases of a dead instance expire, and the queue gives its work to others.
  */
-function lifecycleHooks(drainMs: number): Hook[] {
+function lifecycleHooks(drainMs: number): LifecycleHookArgs[] {
   return [
     {
       name: LAUNCH_HOOK,

@@ -1,34 +1,34 @@
-// Where a fleet's mail comes in: a Network Load Balancer on TCP 25 with an Elastic IP in each zone.
-// Owns: listener, target group and both security groups. The servers see the senders' own addresses. A drain resets no
-// connection here: neither a target that leaves nor one that says "not ready" loses the sessions it has.
+// The fleet's entrance: a Network Load Balancer on TCP 25 with an Elastic IP in each zone. Servers see the senders' own
+// addresses. Owns: listener, target group and both security groups.
+// A drain resets no connection: a target keeps its sessions while it deregisters or is not ready.
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as lb from '@pulumi/aws/lb/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import { READY_PATH } from '../../contract/admin-paths.ts'
 import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
 
-/** A sender may wait 10 minutes for the reply to its final dot (RFC 5321 section 4.5.3.2.6); one more, to be sure. */
+/** A sender may wait 10 minutes for the reply to its final dot (RFC 5321 section 4.5.3.2.6). One minute is reserve. */
 const IDLE_SECONDS = 660
 
 export type MailLoadBalancerArgs = {
   vpcId: pulumi.Input<string>
   vpcCidr: string
-  /** Attached to the VPC, or AWS refuses the load balancer ("VPC has no internet gateway"). */
+  /** AWS refuses the load balancer until it is attached to the VPC ("VPC has no internet gateway"). */
   internetGateway: pulumi.Resource
   publicSubnetIds: pulumi.Input<string>[]
-  /** How long a target that leaves keeps its sessions, in ms. */
+  /** How long a deregistering target keeps its sessions. */
   drainMs: number
-  /** Whether AWS refuses to delete the load balancer. */
+  /** Turns on AWS's deletion protection. */
   protect: boolean
 }
 
 export class MailLoadBalancer extends pulumi.ComponentResource {
   readonly dnsName: pulumi.Output<string>
-  /** For the A records of the hostname: an MX record may not point to an alias (RFC 2181 section 10.3). */
+  /** For the hostname's A records: an MX record may not point to an alias (RFC 2181 section 10.3). */
   readonly ingressIps: pulumi.Output<string>[]
   readonly targetGroupArn: pulumi.Output<string>
   readonly instanceSecurityGroupId: pulumi.Output<string>
-  /** As CloudWatch's dimensions spell them. */
+  /** The dimensions of its CloudWatch metrics. */
   readonly dimensions: { LoadBalancer: pulumi.Output<string>; TargetGroup: pulumi.Output<string> }
 
   constructor(name: string, args: MailLoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -44,7 +44,7 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
       {
         loadBalancerType: 'network',
         internal: false,
-        // Only possible at creation: a load balancer made without one never gets one.
+        // AWS accepts security groups only if the load balancer was created with one.
         securityGroups: [groups.balancer.id],
         subnetMappings: args.publicSubnetIds.map((subnetId, index) => ({
           subnetId,
@@ -84,12 +84,12 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
         port: SMTP_PORT,
         protocol: 'TCP',
         targetType: 'instance',
-        // smtp-server reads no PROXY v2 header; admission and SPF need the sender's address.
+        // Admission and SPF need the sender's address, and smtp-server reads no PROXY v2 header.
         preserveClientIp: 'true',
         proxyProtocolV2: false,
         deregistrationDelay: drainSeconds,
         connectionTermination: false,
-        // By default every session of a target that turns unhealthy is cut, and a draining server says it is not ready.
+        // By default AWS cuts all sessions of an unhealthy target, and a draining server reports not ready.
         targetHealthStates: [
           { enableUnhealthyConnectionTermination: false, unhealthyDrainingInterval: drainSeconds },
         ],
@@ -109,10 +109,10 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
   }
 
   /**
-   * Only what comes through the load balancer reaches port 25 (a rule that names its group holds with preserved client
-   * addresses too), and only the VPC reaches the admin port. "Fragmentation needed" comes in from everywhere, or long
-   * mail gets stuck on paths with a small MTU (Path MTU Discovery). Out go SMTP and AWS's APIs; DNS, time and metadata
-   * are no concern of security groups.
+   * Only the load balancer reaches port 25: a rule that names its group also works with preserved client addresses. Only
+   * the VPC reaches the admin port. "Fragmentation needed" is accepted from everywhere, or long mail gets stuck on paths
+   * with a small MTU (Path MTU Discovery). Instances may send SMTP and HTTPS, for AWS's APIs. Security groups do not
+   * filter DNS, NTP and instance metadata.
    */
   #securityGroups(name: string, { vpcId, vpcCidr }: MailLoadBalancerArgs) {
     const parent = { parent: this }
@@ -123,7 +123,7 @@ export class MailLoadBalancer extends pulumi.ComponentResource {
       cidrBlocks: [cidr],
     })
     const world = '0.0.0.0/0'
-    // ICMP's type stands in place of the first port, its code in place of the last.
+    // For ICMP, fromPort is the type and toPort the code.
     const tooBig = { protocol: 'icmp', fromPort: 3, toPort: 4, cidrBlocks: [world] }
     const balancer = new ec2.SecurityGroup(
       `${name}-balancer`,

@@ -1,7 +1,6 @@
-// Where accepted mail is: two SQS queues with their dead letters, a bucket for large bodies and the routes, a table for
-// what is known of single destinations. Belongs to no instance and outlives them all.
-// Owns: retention. Nothing here may expire before the mail in it does, and a replaced queue, bucket or table is lost
-// mail: `protect` in the options keeps them.
+// The mail queue: two SQS queues and their dead letters, a bucket for large bodies and the routes, and a table for
+// delivery state. It belongs to no instance and outlives them all.
+// Owns: retention. No resource may expire before its mail. Replacing one loses mail: `protect` in the options prevents it.
 import * as dynamodb from '@pulumi/aws/dynamodb/index.js'
 import * as s3 from '@pulumi/aws/s3/index.js'
 import * as sqs from '@pulumi/aws/sqs/index.js'
@@ -9,25 +8,24 @@ import * as pulumi from '@pulumi/pulumi'
 import { BODIES_PREFIX, ROUTES_KEY } from '../../contract/storage-names.ts'
 
 const DAY_SECONDS = 86_400
-/** SQS's longest. */
+/** The longest that SQS allows. */
 const RETENTION_DAYS = 14
 /**
- * What nobody removed. A message that is sent on begins its retention anew: a body may be asked for after the longest
- * retry lifetime (30 days), and 14 more in each of the two queues.
+ * For bodies that no instance removed. A forwarded SQS message starts its retention anew. So a body may be needed after
+ * the longest retry lifetime (30 days) plus 14 days in each of the two queues.
  */
 const BODY_DAYS = 30 + 2 * RETENTION_DAYS + 2
-/** Work that ends its instance is given back by a time-out; after so many of them the message itself is the suspect. */
+/** A message that kills its instance returns by timeout. After so many receives it goes to the dead letters. */
 const MAX_RECEIVES = 12
-/** As long as the server's lease; it extends it while it delivers. */
+/** The server's default lease. The server extends it while it delivers. */
 const LEASE_SECONDS = 30
 
 export type MailQueueArgs = {
-  /** Path of a file that becomes the routes object. */
+  /** Path of the file that becomes the routes object. */
   routesFile: string
   protect: boolean
 }
 
-/** A queue as others need to know it. */
 export type QueueRef = {
   url: pulumi.Output<string>
   arn: pulumi.Output<string>
@@ -91,7 +89,7 @@ export class MailQueue extends pulumi.ComponentResource {
   }
 
   #bucket(name: string, protect: boolean): s3.Bucket {
-    // S3 deletes no bucket with objects in it: a trial, whose queues go with the mail in them, could not be taken down.
+    // S3 does not delete a bucket with objects. An unprotected stack must be deletable, with the mail in it.
     const bucket = new s3.Bucket(name, { forceDestroy: !protect }, { parent: this })
     const parent = { parent: this }
     const access = new s3.BucketPublicAccessBlock(
@@ -131,7 +129,7 @@ export class MailQueue extends pulumi.ComponentResource {
     )
     const resources = [bucket.arn, pulumi.interpolate`${bucket.arn}/*`]
     const policy = pulumi.jsonStringify(onlyOverTls('s3:*', resources))
-    // S3 refuses to change both at the same time.
+    // S3 refuses to change bucket policy and public access block at the same time.
     new s3.BucketPolicy(name, { bucket: bucket.bucket, policy }, { parent: this, dependsOn: [access] })
     return bucket
   }
@@ -169,7 +167,7 @@ export class MailQueue extends pulumi.ComponentResource {
   }
 }
 
-/** Denies every plain-text call. A denial may name all actions: it gives nobody anything. */
+/** Denies calls without TLS. A Deny statement may name all actions, since it grants none. */
 function onlyOverTls(actions: string, resources: pulumi.Input<string>[]) {
   return {
     Version: '2012-10-17',

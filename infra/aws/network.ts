@@ -1,29 +1,31 @@
-// Where a fleet lives: a VPC with a public and a private subnet in each zone, and fixed addresses to the outside.
-// Owns: routes, NAT gateways and the gateway endpoints. Instances are in private subnets only; what they send leaves by
-// the NAT gateways' Elastic IPs, so that reputation and PTR records outlive every instance.
-// Outbound port 25 is closed in a new account, for NAT gateways too, until AWS opens it on request.
+// The fleet's VPC: a public and a private subnet in each zone, NAT gateways and endpoints.
+// Instances are in private subnets and send through the NAT gateways' Elastic IPs. So reputation and PTR records outlive
+// every instance. In a new account, outbound port 25 is closed, for NAT gateways too, until AWS opens it on request.
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { subnetsOf } from './subnets.ts'
+
+/** A subnet takes 2⁻⁴ of the block: 8 public and 8 private subnets, of which a region's at most 6 zones use one each. */
+const SUBNET_BITS = 4
+const FIRST_PRIVATE = 8
 
 export type FleetNetworkArgs = {
   region: string
   vpcCidr: string
-  /** Names of availability zones. A zone's place in the list is its identity. */
+  /** Names of availability zones. A zone's index decides its subnets. */
   zones: readonly string[]
-  /** A NAT gateway in every zone, or one for all. */
+  /** One NAT gateway in each zone, or one for all zones. */
   natPerZone: boolean
-  /** Whether SQS is reached by an interface endpoint in every zone instead of by the NAT gateways. */
+  /** Reach SQS by an interface endpoint in each zone instead of through the NAT gateways. */
   sqsEndpoint: boolean
 }
 
 export class FleetNetwork extends pulumi.ComponentResource {
   readonly vpcId: pulumi.Output<string>
-  /** What faces the internet can only be made once this is attached. */
+  /** AWS creates internet-facing resources only once it is attached. */
   readonly internetGateway: ec2.InternetGateway
   readonly publicSubnetIds: pulumi.Output<string>[]
   readonly privateSubnetIds: pulumi.Output<string>[]
-  /** From where receivers see the fleet's mail come: these need PTR records. */
+  /** Source addresses of the fleet's outbound mail. They need PTR records. */
   readonly egressIps: pulumi.Output<string>[]
 
   constructor(name: string, args: FleetNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -55,7 +57,7 @@ export class FleetNetwork extends pulumi.ComponentResource {
     const natSubnets = args.natPerZone ? publicSubnets : publicSubnets.slice(0, 1)
     const nats = this.#natGateways(name, natSubnets, this.internetGateway)
     const tables = subnets.map((subnet, index) =>
-      // With one NAT gateway for all, the first serves every zone.
+      // A single NAT gateway serves all zones.
       this.#privateRoutes(`${name}-private-${index}`, vpc.id, subnet.private, nats[index] ?? nats[0]!),
     )
     this.#endpoints(name, args.region, vpc.id, tables)
@@ -119,7 +121,7 @@ export class FleetNetwork extends pulumi.ComponentResource {
     return table
   }
 
-  /** Bodies and state bypass the NAT gateways, which charge for every byte; gateway endpoints are free. */
+  /** S3 and DynamoDB bypass the NAT gateways, which charge by the byte. Gateway endpoints are free. */
   #endpoints(name: string, region: string, vpcId: pulumi.Output<string>, tables: ec2.RouteTable[]): void {
     for (const service of ['s3', 'dynamodb'])
       new ec2.VpcEndpoint(
@@ -133,8 +135,9 @@ export class FleetNetwork extends pulumi.ComponentResource {
         { parent: this },
       )
   }
+
   /**
-   * Charged by the hour and zone, and by the byte at a fifth of the NAT gateway's price: docs/aws.md has the break-even.
+   * AWS charges it by hour and zone, and by the byte at a fifth of a NAT gateway's price: docs/aws.md has the break-even.
    * Private DNS gives SQS's own name the endpoint's addresses, so instances need no setting.
    */
   #sqsEndpoint(
@@ -167,3 +170,19 @@ export class FleetNetwork extends pulumi.ComponentResource {
     )
   }
 }
+
+/**
+ * The public and the private subnet of a zone. They depend on the zone's index only: adding a zone moves no other subnet.
+ * @param vpcCidr an IPv4 block such as 10.20.0.0/16, checked by stack-config.ts
+ * @param zone 0 to 7
+ */
+export function subnetsOf(vpcCidr: string, zone: number): { public: string; private: string } {
+  const [address = '', prefix = ''] = vpcCidr.split('/')
+  const first = address.split('.').reduce((number, part) => number * 256 + Number(part), 0)
+  const length = Number(prefix) + SUBNET_BITS
+  const block = (index: number) => `${dotted(first + index * 2 ** (32 - length))}/${length}`
+  return { public: block(zone), private: block(FIRST_PRIVATE + zone) }
+}
+
+const dotted = (number: number) =>
+  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.')

@@ -1,5 +1,4 @@
-// What the AWS provider says when a look-up fails, as a person wants to read it.
-// Pulumi hands its errors over as text of several lines, the cause as a bullet among them.
+// Reads errors of Pulumi's AWS provider. It reports them as text of several lines, with the cause as a bullet.
 
 /** The cause, on one line. */
 export function providerMessage(error: unknown): string {
@@ -9,12 +8,12 @@ export function providerMessage(error: unknown): string {
   return bullet?.slice(2) ?? lines.find((line) => line !== '') ?? 'no reason given'
 }
 
-/** Whether SSM has no such parameter, as against one that may not be read. */
+/** Whether the parameter does not exist, as opposed to not being readable. */
 export function isMissingParameter(error: unknown): boolean {
   return /couldn't find resource|ParameterNotFound/.test(providerMessage(error))
 }
 
-/** Whether EC2 has no such image here, as against a look-up that failed. */
+/** Whether the image does not exist here, as opposed to a failed look-up. */
 export function isMissingImage(error: unknown): boolean {
   return /query returned no results/.test(providerMessage(error))
 }

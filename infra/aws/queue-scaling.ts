@@ -1,22 +1,25 @@
-// When the group grows and when it shrinks: three policies, two alarms that drive them, one for people.
-// Owns: the policies' numbers, all from one scaling policy. Missing data never scales in: no metric, no surplus. When
-// the pulse is silent the group can still grow, on SQS's own metric. Fails with a RunError, which Pulumi prints
-// without a stack, when CloudWatch cannot look back as far as the policy asks.
+// When the group grows and shrinks: three scaling policies, the two alarms that drive them, and one alarm for operators.
+// Owns: the policies' numbers. Missing data never scales in. When the pulse is silent, the group can still grow on SQS's
+// own metric. Fails with a RunError when CloudWatch cannot look back as far as the scaling policy asks.
 import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import { FLEET_DIMENSION, fleetMetric } from '../../contract/metric-names.ts'
 import { SLOT_MS } from '../../contract/pulse-slots.ts'
-import { alarmWindow } from '../scaling/alarm-window.ts'
 import { targetBacklog, type ScalingPolicy } from '../scaling/policy.ts'
+
+/** CloudWatch keeps data points of less than a minute for three hours ("Metrics retention"). */
+const FINE_SECONDS = 3 * 3600
+/** The longest look-back of an alarm with periods below an hour (PutMetricAlarm, Period). */
+const MAX_WINDOW_SECONDS = 24 * 3600
 
 export type QueueScalingArgs = {
   fleetName: pulumi.Input<string>
-  /** The Auto Scaling group's, which must publish GroupDesiredCapacity. */
+  /** The Auto Scaling group's name. It must publish GroupDesiredCapacity. */
   groupName: pulumi.Input<string>
   policy: ScalingPolicy
   readyQueueName: pulumi.Input<string>
-  /** Of the SNS topic that the alarms go to. */
+  /** ARN of the SNS topic that receives the alarms. */
   topicArn: pulumi.Input<string>
 }
 
@@ -30,7 +33,7 @@ export class QueueScaling extends pulumi.ComponentResource {
     this.registerOutputs({})
   }
 
-  /** Scale-out: demand an instance held at the target. AWS makes and keeps the alarm for it. */
+  /** Scale-out: target tracking on demand per instance. AWS creates and maintains its alarm. */
   #track(name: string, { fleetName, groupName, policy }: QueueScalingArgs): void {
     const { namespace, metricName } = fleetMetric(fleetName, 'DemandPerInstance')
     new autoscaling.Policy(
@@ -56,16 +59,16 @@ export class QueueScaling extends pulumi.ComponentResource {
   }
 
   /**
-   * Scale-in: `scaleIn.step` instances, when every slot of the window had that many to spare. An alarm that stays in
-   * ALARM asks its policy again every minute; a simple policy with a cooldown hears it once a window, and its cooldown
-   * does not hold back the two policies that scale out ("Scaling cooldowns").
+   * Scale-in by `scaleIn.step` instances, when every slot of the window had that surplus. An alarm in ALARM calls its
+   * policy every minute. A simple policy with a cooldown acts on it once per window, and its cooldown does not delay the
+   * two scale-out policies ("Scaling cooldowns").
    */
   #scaleIn(name: string, { fleetName, groupName, policy }: QueueScalingArgs): void {
     const { periods, step, cooldownMs } = policy.scaleIn
     const window = alarmWindow(Math.max(periods, Math.ceil(cooldownMs / SLOT_MS)))
     if (window === undefined)
       throw new pulumi.RunError(
-        `A scale-in after ${periods} periods of 10 s with a cooldown of ${cooldownMs} ms asks CloudWatch to look back longer than a day, which it cannot: at most 8640 periods, at most 86400000 ms.`,
+        `scaleIn.periods is ${periods} (of 10 s) and scaleIn.cooldownMs is ${cooldownMs}: a CloudWatch alarm looks back a day at most, so at most 8640 periods and at most 86400000 ms.`,
       )
     const scaleIn = new autoscaling.Policy(
       `${name}-in`,
@@ -81,7 +84,8 @@ export class QueueScaling extends pulumi.ComponentResource {
     new cloudwatch.MetricAlarm(
       `${name}-surplus`,
       {
-        alarmDescription: 'The fleet is larger than its work: one step down. No cause for concern.',
+        alarmDescription:
+          'The fleet has more instances than it needs: it scales in by one step. No action needed.',
         ...fleetMetric(fleetName, 'Surplus'),
         ...window,
         statistic: 'Minimum',
@@ -95,8 +99,8 @@ export class QueueScaling extends pulumi.ComponentResource {
   }
 
   /**
-   * Scale-out without the pulse: what SQS says is visible, for each instance that is desired, once two minutes have
-   * passed without a measurement. One alarm with metric math, since composite alarms can drive no scaling policy.
+   * Scale-out without the pulse: on SQS's visible messages per desired instance, after two minutes without a measurement.
+   * One alarm with metric math, since composite alarms cannot drive scaling policies.
    */
   #fallBack(
     name: string,
@@ -135,7 +139,7 @@ export class QueueScaling extends pulumi.ComponentResource {
       `${name}-fallback`,
       {
         alarmDescription:
-          'The queue pulse does not measure, mail waits, and the fleet grows on SQS’s own metric.',
+          'The queue pulse does not measure and mail waits: the fleet scales out on SQS’s own metric.',
         metricQueries: [
           { id: 'pulse', metric: pulse },
           { id: 'visible', metric: visible },
@@ -144,7 +148,7 @@ export class QueueScaling extends pulumi.ComponentResource {
           {
             id: 'backlog',
             expression: 'IF(FILL(pulse, 0) > 0, 0, visible / instances)',
-            label: 'visible messages an instance, without a pulse',
+            label: 'visible messages per instance, without a pulse',
             returnData: true,
           },
         ],
@@ -159,13 +163,13 @@ export class QueueScaling extends pulumi.ComponentResource {
     )
   }
 
-  /** A group of one size is always at its maximum; that is no news. */
+  /** No alarm for a group of fixed size, which is always at its maximum. */
   #atMaximum(name: string, { fleetName, policy, topicArn }: QueueScalingArgs): void {
     if (policy.minInstances === policy.maxInstances) return
     new cloudwatch.MetricAlarm(
       `${name}-at-maximum`,
       {
-        alarmDescription: `The fleet has been at its maximum of ${policy.maxInstances} for 10 minutes: raise it if mail waits.`,
+        alarmDescription: `The fleet has been at its maximum of ${policy.maxInstances} instances for 10 minutes: raise the maximum if mail waits.`,
         ...fleetMetric(fleetName, 'Capacity'),
         statistic: 'Minimum',
         period: 60,
@@ -186,7 +190,7 @@ function warmupSeconds({ warmupMs }: ScalingPolicy): number {
 }
 
 /**
- * One instance from the target on, the surge's step from its number of targets on. Bounds are distances from the
+ * Adds one instance from the target on, and the surge's step from `surge.targets` targets on. Bounds are relative to the
  * alarm's threshold, which is the target.
  */
 function fallbackSteps(policy: ScalingPolicy) {
@@ -195,4 +199,17 @@ function fallbackSteps(policy: ScalingPolicy) {
   const steps = [{ metricIntervalLowerBound: surge, scalingAdjustment: step }]
   if (targets === 1) return steps
   return [{ metricIntervalLowerBound: '0', metricIntervalUpperBound: surge, scalingAdjustment: 1 }, ...steps]
+}
+
+/**
+ * Period in seconds and number of periods of an alarm over so many slots. Beyond three hours the periods are minutes. With
+ * the statistic Minimum, still every slot must breach.
+ * @returns undefined when it is longer than a day
+ */
+export function alarmWindow(slots: number): { period: number; evaluationPeriods: number } | undefined {
+  const slotSeconds = SLOT_MS / 1000
+  const seconds = slots * slotSeconds
+  if (seconds > MAX_WINDOW_SECONDS) return undefined
+  if (seconds <= FINE_SECONDS) return { period: slotSeconds, evaluationPeriods: slots }
+  return { period: 60, evaluationPeriods: Math.ceil(seconds / 60) }
 }

@@ -1,5 +1,5 @@
-// The program under Pulumi's real Node host: it loads, both example stacks come to their end, and their resource graphs
-// are those of test/infra/golden/. UPDATE_GOLDEN=1 writes these anew; the review of that change is the test.
+// The program under Pulumi's real Node host. The resource graphs of both example stacks must equal test/infra/golden/.
+// UPDATE_GOLDEN=1 writes these files anew; review the difference.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -17,12 +17,12 @@ function compareWithGolden(stack: StackName, graph: string): void {
   const diff = spawnSync('diff', argv, { input: graph, encoding: 'utf8' })
   if (diff.status !== 0)
     assert.fail(
-      `the graph of ${stack} changed; if that is meant: UPDATE_GOLDEN=1\n${diff.stdout}${diff.stderr}`,
+      `the resource graph of ${stack} changed; if you intend that, run with UPDATE_GOLDEN=1\n${diff.stdout}${diff.stderr}`,
     )
 }
 
 for (const stack of ['dev', 'prod'] as const)
-  test(`${stack}: the host runs the program to its end, with the resources of the golden file`, async () => {
+  test(`${stack}: the program registers the resources of the golden file`, async () => {
     const run = await runPulumiHost(stack, madeUpAccount())
     assert.deepEqual(run.errors, [], run.output)
     assert.equal(run.exitCode, 0, run.output)
@@ -30,7 +30,7 @@ for (const stack of ['dev', 'prod'] as const)
     compareWithGolden(stack, resourceGraph(run.resources, run.outputs))
   })
 
-test('a first preview, to which nearly everything is unknown, shows the resources that the update makes', async () => {
+test('a first preview shows the resources that the update creates', async () => {
   const names = async (preview: boolean) => {
     const { resources, exitCode, output } = await runPulumiHost('dev', madeUpAccount(), { preview })
     assert.equal(exitCode, 0, output)
@@ -39,13 +39,13 @@ test('a first preview, to which nearly everything is unknown, shows the resource
   assert.deepEqual(await names(true), await names(false))
 })
 
-test('what stops a preview is a sentence to the host too, and nothing is registered but the stack itself', async () => {
+test('the host reports an error as one sentence, and only the stack itself is registered', async () => {
   const run = await runPulumiHost('dev', { ...madeUpAccount(), images: {} }, { preview: true })
   assert.notEqual(run.exitCode, 0)
   assert.equal(run.errors.length, 1)
   assert.match(
     run.errors[0] ?? '',
-    /^Image ami-0123456789abcdef0 is none of this account's in eu-west-1: .*\.$/,
+    /^Image ami-0123456789abcdef0 does not exist in this account in eu-west-1\. .*\.$/,
   )
   assert.deepEqual(
     run.resources.map(({ type }) => type),
@@ -53,7 +53,7 @@ test('what stops a preview is a sentence to the host too, and nothing is registe
   )
 })
 
-test('the group waits for the way out, the rights and the routes before a first instance starts', async () => {
+test('the group depends on the network, permissions and routes that its first instance needs', async () => {
   const { resources } = await runPulumiHost('dev', madeUpAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   for (const kind of ['RolePolicy', 'NatGateway', 'RouteTableAssociation', 'Listener', 'BucketObjectv2'])
@@ -63,22 +63,22 @@ test('the group waits for the way out, the rights and the routes before a first 
     )
 })
 
-test('the load balancer waits for the internet gateway, without which AWS refuses it', async () => {
+test('the load balancer depends on the internet gateway', async () => {
   const { resources } = await runPulumiHost('dev', madeUpAccount())
   const balancer = resources.find(({ type }) => type === 'aws:lb/loadBalancer:LoadBalancer')
   assert.ok(balancer?.dependencies.some((urn) => urn.includes(':InternetGateway::')))
 })
 
-test('taking a group down may take as long as deregistration and drain of its last instance', async () => {
+test('the group’s delete timeout covers deregistration and drain of its last instance', async () => {
   const { resources } = await runPulumiHost('prod', madeUpAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   const seconds = Number(/^(\d+)s$/.exec(group?.deleteTimeout ?? '')?.[1])
-  // The delay of deregistration, what a load balancer takes besides, and a hook that runs out.
+  // The delay of deregistration, the load balancer's own 300 s, and the timeout of a hook.
   assert.ok(seconds >= 300 + 300 + 420, String(seconds))
 })
 
-test('a Node that cannot load TypeScript gets one sentence, and nothing is registered but the stack itself', async () => {
-  // Every Node before 22.18 is like this one.
+test('under a Node without TypeScript the program fails with one sentence', async () => {
+  // Node before 22.18 behaves like this.
   const run = await runPulumiHost('dev', madeUpAccount(), { nodeOptions: '--no-strip-types' })
   assert.notEqual(run.exitCode, 0)
   assert.deepEqual(run.errors, [
@@ -90,7 +90,7 @@ test('a Node that cannot load TypeScript gets one sentence, and nothing is regis
   )
 })
 
-test('a group that is deleted keeps its hooks to the end, so that its last instances drain', async () => {
+test('a group is deleted together with its hooks, so that its last instances drain', async () => {
   const { resources } = await runPulumiHost('dev', madeUpAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   const hooks = resources.filter(({ type }) => type === 'aws:autoscaling/lifecycleHook:LifecycleHook')
@@ -100,14 +100,14 @@ test('a group that is deleted keeps its hooks to the end, so that its last insta
   )
 })
 
-test('with protect, Pulumi refuses to delete whatever carries mail; a trial can be taken down', async () => {
+test('with protect, Pulumi refuses to delete every resource that carries mail', async () => {
   const prod = await runPulumiHost('prod', madeUpAccount())
   const components = new Map(
     prod.resources
       .filter(({ custom, type }) => !custom && type.startsWith('mailfleet:'))
       .map(({ urn, type }) => [urn, type]),
   )
-  /** These carry no mail, and a release may have to delete some of them. */
+  /** They carry no mail, and a release may have to delete some of them. */
   const deletable = ['Alarms', 'QueuePulse', 'QueueScaling'].map((kind) => `mailfleet:aws:${kind}`)
   for (const { custom, parent, protect, urn } of prod.resources.filter(({ custom }) => custom))
     assert.equal(protect, custom && !deletable.includes(components.get(parent) ?? ''), urn)

@@ -1,4 +1,4 @@
-// Whom a fleet calls: every alarm reaches the topic, can be evaluated by CloudWatch, and is about what it says.
+// The fleet's alarms: each notifies the topic, keeps CloudWatch's rules, and watches the right metric.
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -9,7 +9,7 @@ const dev = await runStack('dev')
 const ALARM = 'cloudwatch/metricAlarm:MetricAlarm'
 const alarm = (name: string) => prod.one(ALARM, `mailfleet-prod-${name}`)
 
-test('alarms reach the topic, and the topic the mailbox of the configuration', () => {
+test('each alarm notifies the topic, and the topic mails the configured address', () => {
   const topic = String(prod.outputs['alarmTopicArn'])
   for (const name of ['dead-letters', 'oldest-ready', 'below-minimum', 'no-target', 'some-targets'])
     assert.deepEqual(alarm(name)['alarmActions'], [topic])
@@ -21,7 +21,7 @@ test('alarms reach the topic, and the topic the mailbox of the configuration', (
   assert.deepEqual(dev.all('sns/topicSubscription:TopicSubscription'), [])
 })
 
-test('CloudWatch takes the alarms’ periods: 10, 30 or whole minutes, a day in all at most', () => {
+test('each alarm has a period that CloudWatch accepts, and looks back a day at most', () => {
   for (const { name, inputs } of prod.all(ALARM)) {
     const queries = (inputs['metricQueries'] ?? []) as ResourceInputs[]
     const periods = [inputs['period'], ...queries.map((query) => query['metric']?.period as unknown)]
@@ -34,23 +34,23 @@ test('CloudWatch takes the alarms’ periods: 10, 30 or whole minutes, a day in 
   }
 })
 
-test('a single dead letter is an alarm', () => {
+test('a single dead letter raises an alarm', () => {
   const { threshold, comparisonOperator, evaluationPeriods, dimensions } = alarm('dead-letters')
   assert.deepEqual([threshold, comparisonOperator, evaluationPeriods], [0, 'GreaterThanThreshold', 1])
   assert.deepEqual(dimensions, { QueueName: 'mailfleet-prod-dead-letters' })
 })
 
-test('a group that cannot launch is an alarm, and so is one that says nothing', () => {
+test('a group below its minimum raises an alarm, and so does missing data', () => {
   const { threshold, treatMissingData, metricName } = alarm('below-minimum')
   assert.deepEqual([metricName, threshold, treatMissingData], ['GroupInServiceInstances', 2, 'breaching'])
 })
 
-test('what is silent because it is not there yet is no alarm', () => {
+test('missing data raises no alarm before the group exists', () => {
   for (const name of ['below-minimum', 'no-target'])
     assert.ok(alarm(name)['warmUpConfiguration']?.warmUpPeriodDurationInMinutes >= 15, name)
 })
 
-test('no ready target is an alarm, and convicts no image; some ready and some not does', () => {
+test('no ready target only raises an alarm; some ready and some not rolls back a rollout', () => {
   const { alarms } = (prod.one('autoscaling/group:Group')['instanceRefresh'] as ResourceInputs)['preferences']
     .alarmSpecification as { alarms: string[] }
   assert.deepEqual(alarms, ['mailfleet-prod-some-targets'])

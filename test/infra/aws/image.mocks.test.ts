@@ -1,55 +1,55 @@
-// What must stop a preview before anything is registered: an image that may not run, a secret that is not there.
+// A preview stops before it registers a resource when the image may not run or a secret is missing.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DIGEST, IMAGE_ID, madeUpAccount, type Account } from '../../kit/aws/fake-aws.ts'
 import { previewError, runStack } from '../../kit/pulumi/mocked-stack.ts'
 
-/** The account after `change`. */
+/** The fake account after `change`. */
 function account(change: (account: Account) => void): Account {
   const changed = madeUpAccount()
   change(changed)
   return changed
 }
 
-test('a channel without an image', async () => {
+test('a channel without an image stops the preview', async () => {
   const sentence = await previewError('prod', {
     account: account(({ parameters }) => delete parameters['/mailfleet/prod/image']),
   })
   assert.equal(
     sentence,
-    'No image was promoted to prod in eu-west-1 (SSM parameter /mailfleet/prod/image): run `mailfleet image promote --channel prod`, or set mailfleet:imageId.',
+    'No image is promoted to prod in eu-west-1 (SSM parameter /mailfleet/prod/image): run `mailfleet image promote --channel prod`, or set mailfleet:imageId.',
   )
 })
 
-test('a channel whose parameter is no image', async () => {
+test('a channel whose parameter holds no AMI id stops the preview', async () => {
   const sentence = await previewError('prod', {
     account: account(({ parameters }) => {
       parameters['/mailfleet/prod/image'] = { type: 'String', value: 'none yet' }
     }),
   })
-  assert.equal(sentence, 'The SSM parameter /mailfleet/prod/image holds no AMI id, but "none yet".')
+  assert.equal(sentence, 'The SSM parameter /mailfleet/prod/image holds no AMI id but "none yet".')
 })
 
-test('an image of another region, or of another account', async () => {
+test('an image of another region or account stops the preview', async () => {
   const sentence = await previewError('prod', { config: { 'mailfleet:imageId': 'ami-0fedcba9876543210' } })
   assert.equal(
     sentence,
-    "Image ami-0fedcba9876543210 is none of this account's in eu-west-1: an AMI id holds in one region only, so publish the image there with `mailfleet image publish --region eu-west-1`. For an image that another account shares, set mailfleet:imageOwner.",
+    'Image ami-0fedcba9876543210 does not exist in this account in eu-west-1. AMI ids are per region: publish the image there with `mailfleet image publish --region eu-west-1`. If another account shares the image, set mailfleet:imageOwner.',
   )
 })
 
 for (const tag of ['mailfleet:receipt', 'mailfleet:digest'])
-  test(`an image without the tag ${tag}`, async () => {
+  test(`an image without the tag ${tag} stops the preview`, async () => {
     const sentence = await previewError('dev', {
       account: account(({ images }) => delete images[IMAGE_ID]?.tags[tag]),
     })
     assert.match(
       sentence,
-      /^Image ami-0123456789abcdef0 has no receipt: only what `mailfleet image publish` .*\.$/,
+      /^Image ami-0123456789abcdef0 has no receipt: the fleet runs only images that `mailfleet image publish` .*\.$/,
     )
   })
 
-test('an image that AWS is still making', async () => {
+test('a pending image stops the preview', async () => {
   const sentence = await previewError('dev', {
     account: account(({ images }) => {
       images[IMAGE_ID]!.state = 'pending'
@@ -57,7 +57,7 @@ test('an image that AWS is still making', async () => {
   })
   assert.equal(
     sentence,
-    'Image ami-0123456789abcdef0 is pending, not available: wait for it, or choose another.',
+    'Image ami-0123456789abcdef0 is pending, not available: wait for it, or choose another image.',
   )
 })
 
@@ -65,7 +65,7 @@ for (const [bootMode, named] of [
   ['legacy-bios', 'legacy-bios'],
   ['', 'of its instance type'],
 ] as const)
-  test(`an image with ${bootMode === '' ? 'no boot mode' : `the boot mode ${bootMode}`}, while the disk boots by UEFI only`, async () => {
+  test(`an image with ${bootMode === '' ? 'no boot mode' : `the boot mode ${bootMode}`} stops the preview`, async () => {
     const sentence = await previewError('dev', {
       account: account(({ images }) => {
         images[IMAGE_ID]!.bootMode = bootMode
@@ -73,23 +73,23 @@ for (const [bootMode, named] of [
     })
     assert.equal(
       sentence,
-      `Image ${IMAGE_ID} is registered with the boot mode ${named}, and the disk boots by UEFI only: publish it with \`mailfleet image publish\`.`,
+      `Image ${IMAGE_ID} is registered with boot mode ${named}, but its disk boots by UEFI only: publish it with \`mailfleet image publish\`.`,
     )
   })
 
-test('instance types of another architecture, without UEFI or TPM, or unknown: all at once', async () => {
+test('the preview names all instance types that cannot boot the image', async () => {
   const types = ['c7i.large', 'c7g.large', 'm4.large', 'c99.large']
   const sentence = await previewError('dev', { config: { 'mailfleet:instanceTypes': types } })
   assert.deepEqual(sentence.split('\n'), [
     `Instance types that image ${IMAGE_ID} (x86_64, UEFI) cannot run on in eu-west-1:`,
     '  c7g.large: runs arm64, not x86_64',
-    '  m4.large: boots by legacy-bios, not by UEFI; has no TPM, which the image asks for',
+    '  m4.large: boots by legacy-bios, not by UEFI; has no TPM, which the image requires',
     '  c99.large: could not be looked up (InvalidInstanceType: c99.large does not exist)',
     'Change mailfleet:instanceTypes, or choose another image.',
   ])
 })
 
-test('an image of another architecture than the instance types', async () => {
+test('an image of another architecture than the instance types stops the preview', async () => {
   const arm = account(({ images }) => {
     images[IMAGE_ID]!.architecture = 'arm64'
   })
@@ -98,33 +98,33 @@ test('an image of another architecture than the instance types', async () => {
   assert.equal((await runStack('prod', { account: arm, config })).outputs['imageId'], IMAGE_ID)
 })
 
-/** An image of 210987654321, shared with this account: its tags cannot be seen from here. */
+/** An image that account 210987654321 shares with this one, which cannot see its tags. */
 const shared = (description = `mailfleet image ${DIGEST}`) =>
   account(({ images }) => {
     Object.assign(images[IMAGE_ID]!, { owner: '210987654321', tags: {}, description })
   })
 
-test('an image that another account shares, once imageOwner names the account', async () => {
+test('an image that another account shares runs once imageOwner names that account', async () => {
   assert.match(
     await previewError('dev', { account: shared() }),
-    /another account shares, set mailfleet:imageOwner\.$/,
+    /another account shares the image, set mailfleet:imageOwner\.$/,
   )
   const config = { 'mailfleet:imageOwner': 210987654321 }
   const run = await runStack('dev', { account: shared(), config })
   assert.deepEqual([run.outputs['imageId'], run.outputs['imageDigest']], [IMAGE_ID, DIGEST])
 })
 
-test('an image that the named account does not share, or did not publish', async () => {
+test('an image that the named account does not share or did not publish stops the preview', async () => {
   const config = { 'mailfleet:imageOwner': '012345678901' }
   assert.equal(
     await previewError('dev', { account: shared(), config }),
-    `Account 012345678901 shares no image ${IMAGE_ID} with this one in eu-west-1: publish it with \`mailfleet image publish --share\`, or correct mailfleet:imageOwner.`,
+    `Account 012345678901 shares no image ${IMAGE_ID} with this one in eu-west-1: share it with \`mailfleet image publish --share\`, or correct mailfleet:imageOwner.`,
   )
   const foreign = { account: shared('Debian 13'), config: { 'mailfleet:imageOwner': '210987654321' } }
   assert.match(await previewError('dev', foreign), /has no digest in its description, and so no receipt/)
 })
 
-test('secrets that are missing or not secret: all at once, each with its command', async () => {
+test('the preview names all missing or plain-text secrets, each with the command that creates it', async () => {
   const sentence = await previewError('prod', {
     account: account(({ parameters }) => {
       delete parameters['/mailfleet/prod/srs-secrets']
@@ -139,7 +139,7 @@ test('secrets that are missing or not secret: all at once, each with its command
   ])
 })
 
-test('a look-up that is refused: the cause in the sentence', async () => {
+test('a refused look-up stops the preview with its cause', async () => {
   const failure = 'AccessDenied: not authorized to perform: ec2:DescribeImages'
   const sentence = await previewError('dev', {
     account: account(({ failures }) => {
@@ -149,23 +149,23 @@ test('a look-up that is refused: the cause in the sentence', async () => {
   assert.equal(sentence, `Image ${IMAGE_ID} could not be looked up: ${failure}`)
 })
 
-test('credentials that are missing: one sentence', async () => {
+test('missing credentials stop the preview with one sentence', async () => {
   const sentence = await previewError('dev', {
     account: account(({ failures }) => {
       failures['getRegion'] = 'No valid credential sources found.'
     }),
   })
-  assert.equal(sentence, 'AWS could not be asked: No valid credential sources found.')
+  assert.equal(sentence, 'An AWS look-up failed: No valid credential sources found.')
 })
 
-test('a configuration with problems: said as they are, before anything is asked of AWS', async () => {
+test('a bad configuration stops the preview before any AWS call', async () => {
   const sentence = await previewError('dev', {
     config: { 'mailfleet:hostname': undefined, 'mailfleet:sport': 1 },
   })
   assert.match(sentence, /^Pulumi\.dev\.yaml: 2 problems\n/)
 })
 
-test('a channel of another name, and an image by its id', async () => {
+test('imageChannel and imageId choose the image', async () => {
   const staging = account(({ parameters }) => {
     parameters['/mailfleet/staging/image'] = { type: 'String', value: IMAGE_ID }
     delete parameters['/mailfleet/dev/image']

@@ -1,4 +1,4 @@
-// What an instance may do: exactly the calls that the server makes, on exactly this fleet's resources.
+// An instance's permissions: exactly the calls that the server makes, on exactly this fleet's resources.
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
@@ -17,7 +17,7 @@ const actions = statements.flatMap((statement) => statement['Action'] as string[
 const resourcesOf = (sid: string) =>
   statements.find((statement) => statement['Sid'] === sid)?.['Resource'] as string[]
 
-test('nothing is allowed but this', () => {
+test('the role allows these actions and no others', () => {
   assert.deepEqual([...new Set(actions)].toSorted(), [
     'autoscaling:CompleteLifecycleAction',
     'autoscaling:DescribeAutoScalingInstances',
@@ -38,7 +38,7 @@ test('nothing is allowed but this', () => {
   ])
 })
 
-test('it allows what the server calls, and nothing that the server does not call', () => {
+test('the role allows exactly the AWS calls in the server’s source', () => {
   const source = globSync('server/**/*.ts', { cwd: PROJECT_FOLDER })
     .map((file) => readFileSync(join(PROJECT_FOLDER, file), 'utf8'))
     .join('\n')
@@ -46,12 +46,12 @@ test('it allows what the server calls, and nothing that the server does not call
     // SQS checks a batch under the action of its single call ("Actions, resources, and condition keys for Amazon SQS").
     name.replace(/^((?:Send|Delete)Message)Batch$/, '$1'),
   )
-  // SSM decrypts under the caller's rights.
+  // SSM decrypts with the caller's permissions.
   const allowed = actions.filter((action) => action !== 'kms:Decrypt').map((action) => action.split(':')[1])
   assert.deepEqual([...new Set(called)].toSorted(), [...new Set(allowed)].toSorted())
 })
 
-test('only what has no resources of its own is allowed everywhere', () => {
+test('only actions without a resource level are allowed on all resources', () => {
   const everywhere = statements.filter((statement) => (statement['Resource'] as string[]).includes('*'))
   assert.deepEqual(
     everywhere.map((statement) => statement['Action'] as unknown),
@@ -59,7 +59,7 @@ test('only what has no resources of its own is allowed everywhere', () => {
   )
 })
 
-test('bodies and routes only, of the bucket; the instance’s own group only, of the groups', () => {
+test('the role reaches only bodies and routes in the bucket, and only its own group', () => {
   assert.deepEqual(resourcesOf('Bodies'), ['arn:aws:s3:::mailfleet-prod/bodies/*'])
   assert.deepEqual(resourcesOf('Routes'), ['arn:aws:s3:::mailfleet-prod/routes.yaml'])
   assert.deepEqual(resourcesOf('Lifecycle'), [
@@ -67,14 +67,14 @@ test('bodies and routes only, of the bucket; the instance’s own group only, of
   ])
 })
 
-test('ready and deferred are the instances’; dead letters are a person’s', () => {
+test('instances may use the ready and deferred queues, but not the dead letters', () => {
   assert.deepEqual(
     resourcesOf('Queues').map((arn) => arn.split(':').at(-1)),
     ['mailfleet-prod-ready', 'mailfleet-prod-deferred'],
   )
 })
 
-test('secrets are the named parameters, their key only through SSM and for them', () => {
+test('the role reads the named parameters, and decrypts only them and only through SSM', () => {
   const parameters = ['srs-secrets', 'tls-key', 'tls-cert'].map(
     (name) => `arn:aws:ssm:eu-west-1:123456789012:parameter/mailfleet/prod/${name}`,
   )
@@ -88,7 +88,7 @@ test('secrets are the named parameters, their key only through SSM and for them'
   })
 })
 
-test('the role is EC2’s to take', () => {
+test('only EC2 may assume the role', () => {
   const { Statement } = JSON.parse(
     String(prod.one('iam/role:Role', 'mailfleet-prod')['assumeRolePolicy']),
   ) as {

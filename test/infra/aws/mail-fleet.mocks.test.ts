@@ -1,4 +1,4 @@
-// The launch template and the group: each of Auto Scaling's traps that would hurt this fleet is one test.
+// The launch template and the Auto Scaling group: one test for each setting whose default would hurt this fleet.
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -20,13 +20,13 @@ function decoded(run: typeof dev): ResourceInputs {
   return JSON.parse(Buffer.from(text, 'base64').toString()) as ResourceInputs
 }
 
-test('a deploy resets no desired capacity: there is none', () => {
+test('a deploy does not reset the desired capacity', () => {
   for (const run of [dev, prod]) assert.ok(!('desiredCapacity' in run.one(GROUP)))
   const { minSize, maxSize } = prod.one(GROUP)
   assert.deepEqual([minSize, maxSize], [2, 20])
 })
 
-test('the template names one literal image and the group one numbered version, or no rollout could be rolled back', () => {
+test('template and group name a literal image and a numbered version, so a rollout can be rolled back', () => {
   assert.equal(prod.one(TEMPLATE)['imageId'], IMAGE_ID)
   const { launchTemplate } = prod.one(GROUP)['mixedInstancesPolicy'] as ResourceInputs
   assert.equal((launchTemplate as ResourceInputs)['launchTemplateSpecification'].version, '7')
@@ -34,7 +34,7 @@ test('the template names one literal image and the group one numbered version, o
   assert.doesNotMatch(text, /\$Latest|\$Default|resolve:ssm/)
 })
 
-test('a rollout rolls back by an alarm of this stack, and leaves alone what already runs the new template', () => {
+test('an alarm of this stack rolls back a rollout, which skips instances that already run the new template', () => {
   const { strategy, preferences } = prod.one(GROUP)['instanceRefresh'] as ResourceInputs
   assert.equal(strategy, 'Rolling')
   assert.equal(preferences.autoRollback, true)
@@ -45,7 +45,7 @@ test('a rollout rolls back by an alarm of this stack, and leaves alone what alre
   for (const name of named) assert.ok(alarms.includes(name), name)
 })
 
-test('an instance is replaced only after another is in service, within the bounds that AWS sets', () => {
+test('a rollout ends an instance only after its replacement is in service', () => {
   const group = prod.one(GROUP)
   for (const bounds of [
     group['instanceRefresh'].preferences,
@@ -57,7 +57,7 @@ test('an instance is replaced only after another is in service, within the bound
   }
 })
 
-test('a rollout goes on only when the load balancer has had time to begin with the new instance', async () => {
+test('a rollout waits until the load balancer can have registered the new instance', async () => {
   const warmup = ({ one }: typeof prod) => Number(one(GROUP)['instanceRefresh'].preferences.instanceWarmup)
   // 300 s of registration, then two health checks of 10 s.
   assert.ok(warmup(prod) >= 320)
@@ -65,7 +65,7 @@ test('a rollout goes on only when the load balancer has had time to begin with t
   assert.equal(warmup(await runStack('dev', { config: { 'mailfleet:policy': slow } })), 400)
 })
 
-test('half-booted instances are no capacity: the launch hook is there before the first instance, and abandons', () => {
+test('the launch hook exists before the first instance and abandons incomplete launches', () => {
   const initial = (prod.one(GROUP)['initialLifecycleHooks'] as ResourceInputs[]).find(
     (hook) => hook['name'] === 'launch',
   )
@@ -73,7 +73,7 @@ test('half-booted instances are no capacity: the launch hook is there before the
   assert.equal(initial?.['defaultResult'], 'ABANDON')
 })
 
-test('later changes of the hooks arrive: the same hooks are resources too', () => {
+test('the hooks are resources too, so later changes apply', () => {
   const initial = prod.one(GROUP)['initialLifecycleHooks'] as ResourceInputs[]
   const resources = prod.all(HOOK).map(({ inputs: { autoscalingGroupName, ...hook } }) => {
     assert.equal(autoscalingGroupName, 'mailfleet-prod')
@@ -82,28 +82,28 @@ test('later changes of the hooks arrive: the same hooks are resources too', () =
   assert.deepEqual(resources, initial)
 })
 
-test('scale-in and rebalancing kill no work: the terminate hook outlasts the drain, then lets go', () => {
+test('the terminate hook outlasts the drain and then lets the termination continue', () => {
   const hook = prod.one(HOOK, 'mailfleet-prod-terminate')
   assert.equal(hook['lifecycleTransition'], 'autoscaling:EC2_INSTANCE_TERMINATING')
   assert.equal(hook['defaultResult'], 'CONTINUE')
   const { drain, fleet } = decoded(prod)
   assert.ok(hook['heartbeatTimeout'] * 1000 > drain.timeoutMs)
-  // AWS deregisters first: one drain of delay, and 300 s in which the load balancer still sends connections.
+  // AWS deregisters first: the delay is one drain, and for 300 s the load balancer still sends connections.
   assert.ok(fleet.terminateWaitMs >= drain.timeoutMs + 300_000)
 })
 
-test('hooks have the names that the instances complete', () => {
+test('the hooks have the names in the instances’ configuration', () => {
   const names = prod.all(HOOK).map(({ inputs }) => String(inputs['name']))
   const { launchHook, terminateHook, name } = decoded(prod)['fleet'] as ResourceInputs
   assert.deepEqual(names, [launchHook, terminateHook])
   assert.equal(name, prod.one(GROUP)['name'])
 })
 
-test('an outage that makes targets unready replaces no instance: health is EC2’s alone', () => {
+test('unready targets replace no instance: the group uses EC2’s health checks alone', () => {
   assert.equal(prod.one(GROUP)['healthCheckType'], 'EC2')
 })
 
-test('the metadata service wants a token and is out of reach behind the instance', () => {
+test('the metadata service requires a token and answers only the instance itself', () => {
   assert.deepEqual(prod.one(TEMPLATE)['metadataOptions'], {
     httpEndpoint: 'enabled',
     httpTokens: 'required',
@@ -111,7 +111,7 @@ test('the metadata service wants a token and is out of reach behind the instance
   })
 })
 
-test('the one disk is the image’s root, encrypted; no key pair, no public address', () => {
+test('an instance has one encrypted disk, no key pair and no public address', () => {
   const template = prod.one(TEMPLATE)
   assert.deepEqual(template['blockDeviceMappings'], [
     { deviceName: '/dev/xvda', ebs: { encrypted: 'true', volumeType: 'gp3', deleteOnTermination: 'true' } },
@@ -120,12 +120,12 @@ test('the one disk is the image’s root, encrypted; no key pair, no public addr
   assert.equal(template['networkInterfaces'][0].associatePublicIpAddress, 'false')
 })
 
-test('launch templates only: launch configurations are closed to new accounts', () => {
+test('the group uses no launch configuration, which new accounts cannot create', () => {
   assert.deepEqual(prod.all('ec2/launchConfiguration:LaunchConfiguration'), [])
   assert.ok(!('launchConfiguration' in prod.one(GROUP)))
 })
 
-test('instances and volumes carry the image’s digest', () => {
+test('instances and volumes have the tag with the image’s digest', () => {
   const specifications = prod.one(TEMPLATE)['tagSpecifications'] as ResourceInputs[]
   assert.deepEqual(
     specifications.map(({ resourceType, tags }) => [resourceType, tags['mailfleet:digest']] as unknown),
@@ -136,7 +136,7 @@ test('instances and volumes carry the image’s digest', () => {
   )
 })
 
-test('spot is for what is above the minimum only, and is replaced before it is taken away', () => {
+test('spot instances run only above the minimum and are replaced before AWS interrupts them', () => {
   const group = dev.one(GROUP)
   const { onDemandBaseCapacity, onDemandPercentageAboveBaseCapacity } = group['mixedInstancesPolicy']
     .instancesDistribution as ResourceInputs
@@ -145,18 +145,18 @@ test('spot is for what is above the minimum only, and is replaced before it is t
   assert.equal(prod.one(GROUP)['capacityRebalance'], false)
 })
 
-test('the group publishes what its alarms read', () => {
+test('the group publishes the metrics that its alarms read', () => {
   assert.ok((prod.one(GROUP)['enabledMetrics'] as string[]).includes('GroupInServiceInstances'))
 })
 
 for (const [stack, run] of Object.entries({ dev, prod }))
-  test(`user data of ${stack} is a configuration that the server takes`, () => {
+  test(`the server accepts the user data of ${stack}`, () => {
     const config = checkConfig('user data', decoded(run))
     assert.equal(config.queue.engine, 'aws')
     assert.equal(config.delivery.concurrency, 10)
   })
 
-test('user data names secrets and carries none', () => {
+test('user data names secrets and contains none', () => {
   const { srs, tls } = decoded(prod)
   assert.deepEqual(srs, {
     domain: 'srs.example.com',
@@ -168,13 +168,13 @@ test('user data names secrets and carries none', () => {
   })
 })
 
-test('the server delivers with the concurrency that the scaling policy reckons with', async () => {
+test('the server delivers with the concurrency of the scaling policy', async () => {
   const policy = { minInstances: 1, maxInstances: 3, concurrency: 25 }
   const run = await runStack('dev', { config: { 'mailfleet:policy': policy } })
   assert.equal(decoded(run)['delivery'].concurrency, 25)
 })
 
-test('what does not fit into user data is refused, not cut', () => {
+test('a configuration too large for user data is refused', () => {
   const stack = readStackConfig(exampleConfig('prod'), 'prod', PROJECT_FOLDER)
   const places = {
     region: 'eu-west-1',
@@ -184,10 +184,10 @@ test('what does not fit into user data is refused, not cut', () => {
     bucket: 'd',
   }
   const config = instanceConfig({ ...stack, hostname: 'm'.repeat(16_384) }, places)
-  assert.throws(() => userData(config), /user data holds 16384/)
+  assert.throws(() => userData(config), /user data holds at most 16384/)
 })
 
-test('a name is an identity: no change of the configuration renames a resource', async () => {
+test('no change of the configuration renames a resource', async () => {
   const changed = await runStack('prod', {
     config: {
       'mailfleet:instanceTypes': ['m7i.large'],

@@ -1,4 +1,4 @@
-// Where mail comes in: senders' addresses are kept, and no session is cut that could still end well.
+// The load balancer: it keeps the senders' addresses and cuts no session early.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -7,20 +7,20 @@ import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 const prod = await runStack('prod')
 const targets = prod.one('lb/targetGroup:TargetGroup')
 
-test('a sender may wait 10 minutes after its final dot: the idle time-out is longer', () => {
+test('the idle timeout exceeds the 10 minutes that a sender may wait after its final dot', () => {
   const listener = prod.one('lb/listener:Listener')
   assert.deepEqual([listener['port'], listener['protocol']], [25, 'TCP'])
   const seconds = Number(listener['tcpIdleTimeoutSeconds'])
   assert.ok(seconds >= 600 && seconds <= 6000, `${seconds} s`)
 })
 
-test('servers see the senders’ own addresses, without a PROXY header that they cannot read', () => {
+test('servers see the senders’ addresses without a PROXY header', () => {
   assert.equal(targets['preserveClientIp'], 'true')
   assert.equal(targets['proxyProtocolV2'], false)
   assert.deepEqual([targets['port'], targets['protocol'], targets['targetType']], [25, 'TCP', 'instance'])
 })
 
-test('a drain resets no session: neither a target that leaves nor one that is not ready loses those it has', () => {
+test('a drain resets no session: a deregistering or unready target keeps its sessions', () => {
   assert.equal(targets['connectionTermination'], false)
   assert.equal(targets['deregistrationDelay'], 300)
   assert.deepEqual(targets['targetHealthStates'], [
@@ -28,12 +28,12 @@ test('a drain resets no session: neither a target that leaves nor one that is no
   ])
 })
 
-test('new sessions go where /readyz says so', () => {
+test('health checks ask /readyz', () => {
   const { protocol, path, port } = targets['healthCheck'] as ResourceInputs
   assert.deepEqual([protocol, path, port], ['HTTP', '/readyz', '9025'])
 })
 
-test('the hostname’s addresses are fixed, one in each zone, and are the stack’s output', () => {
+test('each zone has one fixed ingress address, and the stack outputs them', () => {
   const mappings = prod.one('lb/loadBalancer:LoadBalancer')['subnetMappings'] as ResourceInputs[]
   const allocations = mappings.map(({ allocationId }) => String(allocationId))
   assert.equal(new Set(allocations).size, 3)
@@ -44,7 +44,7 @@ test('the hostname’s addresses are fixed, one in each zone, and are the stack�
   assert.equal((prod.outputs['ingressIps'] as string[]).length, 3)
 })
 
-test('port 25 is the world’s at the load balancer, and the load balancer’s at the instances', () => {
+test('the world reaches port 25 of the load balancer, and only the load balancer that of the instances', () => {
   const balancer = prod.one('ec2/securityGroup:SecurityGroup', 'mailfleet-prod-balancer')
   const instance = prod.one('ec2/securityGroup:SecurityGroup', 'mailfleet-prod-instance')
   assert.deepEqual(prod.one('lb/loadBalancer:LoadBalancer')['securityGroups'], [
@@ -60,7 +60,7 @@ test('port 25 is the world’s at the load balancer, and the load balancer’s a
   assert.ok(!('cidrBlocks' in smtp))
 })
 
-test('"fragmentation needed" comes in, so that long mail gets through a small MTU; no other ICMP does', () => {
+test('of ICMP only "fragmentation needed" comes in, which paths with a small MTU need', () => {
   for (const { name, inputs } of prod.all('ec2/securityGroup:SecurityGroup')) {
     const rules = (inputs['ingress'] as ResourceInputs[]).filter((rule) => rule['protocol'] === 'icmp')
     const [{ fromPort: type, toPort: code } = {}] = rules
@@ -68,7 +68,7 @@ test('"fragmentation needed" comes in, so that long mail gets through a small MT
   }
 })
 
-test('the admin port is open to the VPC only, and the load balancer may ask it', () => {
+test('only the VPC reaches the admin port, and the load balancer may connect to it', () => {
   const rules = (group: string, direction: string) =>
     prod.one('ec2/securityGroup:SecurityGroup', `mailfleet-prod-${group}`)[direction] as ResourceInputs[]
   const admin = (found: ResourceInputs[]) => found.filter((rule) => rule['fromPort'] === 9025)

@@ -1,4 +1,4 @@
-// Where accepted mail is: nothing expires before the mail in it, nothing is readable to others, nothing goes by default.
+// The mail queue: no resource expires before its mail, is readable to others, or is deleted by default.
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -11,7 +11,7 @@ const QUEUE = 'sqs/queue:Queue'
 const queue = (name: string) => prod.one(QUEUE, `mailfleet-prod-${name}`)
 const parsed = (value: unknown) => JSON.parse(String(value)) as ResourceInputs
 
-test('there are two standard queues and one for the dead letters of both', () => {
+test('there are two standard queues and one queue for the dead letters of both', () => {
   assert.deepEqual(
     prod.all(QUEUE).map(({ name }) => name),
     ['mailfleet-prod-dead-letters', 'mailfleet-prod-ready', 'mailfleet-prod-deferred'],
@@ -24,11 +24,11 @@ test('there are two standard queues and one for the dead letters of both', () =>
   }
 })
 
-test('mail stays as long as SQS can keep it, dead letters too', () => {
+test('all queues have the longest retention of SQS', () => {
   for (const { inputs } of prod.all(QUEUE)) assert.equal(inputs['messageRetentionSeconds'], 14 * 24 * 60 * 60)
 })
 
-test('the dead-letter queue takes from these two queues only', () => {
+test('the dead-letter queue accepts messages of these two queues only', () => {
   const { redrivePermission, sourceQueueArns } = parsed(
     prod.one('sqs/redriveAllowPolicy:RedriveAllowPolicy')['redriveAllowPolicy'],
   )
@@ -39,7 +39,7 @@ test('the dead-letter queue takes from these two queues only', () => {
   )
 })
 
-test('queues and bucket are encrypted and refuse plain text on the way', () => {
+test('queues and bucket are encrypted and refuse calls without TLS', () => {
   for (const { inputs } of prod.all(QUEUE)) assert.equal(inputs['sqsManagedSseEnabled'], true)
   const policies = [...prod.all('sqs/queuePolicy:QueuePolicy'), ...prod.all('s3/bucketPolicy:BucketPolicy')]
   assert.equal(policies.length, 4)
@@ -54,7 +54,7 @@ test('queues and bucket are encrypted and refuse plain text on the way', () => {
   assert.equal(rule?.['applyServerSideEncryptionByDefault'].sseAlgorithm, 'AES256')
 })
 
-test('the bucket is private, keeps no old versions of bodies, and is emptied to be deleted in a trial only', () => {
+test('the bucket is private and unversioned, and only an unprotected stack deletes it with its objects', () => {
   const access = prod.one('s3/bucketPublicAccessBlock:BucketPublicAccessBlock')
   for (const key of ['blockPublicAcls', 'blockPublicPolicy', 'ignorePublicAcls', 'restrictPublicBuckets'])
     assert.equal(access[key], true)
@@ -63,7 +63,7 @@ test('the bucket is private, keeps no old versions of bodies, and is emptied to 
   assert.equal(dev.one('s3/bucket:Bucket')['forceDestroy'], true)
 })
 
-test('a body outlives every message that can name it, and nothing but bodies expires', () => {
+test('a body outlives every message that can name it, and only bodies expire', () => {
   const rules = prod.one('s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration')[
     'rules'
   ] as ResourceInputs[]
@@ -73,7 +73,7 @@ test('a body outlives every message that can name it, and nothing but bodies exp
   assert.ok(rules[0]?.['expiration'].days > retentionDays)
 })
 
-test('the table has the server’s keys, forgets by ttl, is paid by request and can go back in time', () => {
+test('the table has the server’s keys, a ttl, on-demand billing and point-in-time recovery', () => {
   const table = prod.one('dynamodb/table:Table')
   assert.deepEqual(
     [table['hashKey'], table['rangeKey'], table['billingMode']],
@@ -87,7 +87,7 @@ test('the table has the server’s keys, forgets by ttl, is paid by request and 
   assert.deepEqual(table['pointInTimeRecovery'], { enabled: true })
 })
 
-test('with protect, table and load balancer refuse their deletion; without it a trial can be taken down', () => {
+test('AWS refuses to delete table and load balancer only with protect', () => {
   for (const [run, kept] of [
     [prod, true],
     [dev, false],
@@ -97,7 +97,7 @@ test('with protect, table and load balancer refuse their deletion; without it a 
   }
 })
 
-test('the routes file becomes the object that the instances follow', async () => {
+test('the routes file becomes the object that the instances read', async () => {
   const { key, source } = prod.one('s3/bucketObjectv2:BucketObjectv2')
   assert.equal(key, 'routes.yaml')
   const { path } = source as pulumi.asset.FileAsset

@@ -1,4 +1,4 @@
-// The network: fixed addresses to the outside, instances out of reach, each zone on its own where asked for.
+// The network: fixed outbound addresses, unreachable instances, and independent zones with natPerZone.
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -8,7 +8,7 @@ import { previewError, runStack, type ResourceInputs } from '../../kit/pulumi/mo
 const dev = await runStack('dev')
 const prod = await runStack('prod')
 
-test('mail leaves by fixed addresses, which are the stack’s output for their PTR records', () => {
+test('mail leaves from fixed addresses, and the stack outputs them for PTR records', () => {
   const gateways = prod.all('ec2/natGateway:NatGateway')
   assert.deepEqual(
     gateways.map(({ inputs }) => inputs['allocationId'] as unknown),
@@ -18,7 +18,7 @@ test('mail leaves by fixed addresses, which are the stack’s output for their P
   assert.equal((dev.outputs['egressIps'] as string[]).length, 1)
 })
 
-test('a NAT gateway in every zone serves its own zone; one alone serves all', () => {
+test('a NAT gateway in each zone serves its own zone; a single one serves all zones', () => {
   const ways = (run: typeof prod) =>
     run
       .all('ec2/routeTable:RouteTable')
@@ -31,7 +31,7 @@ test('a NAT gateway in every zone serves its own zone; one alone serves all', ()
   assert.deepEqual(ways(dev), ['NatGateway-mailfleet-dev-nat-0', 'NatGateway-mailfleet-dev-nat-0'])
 })
 
-test('instances are in private subnets, where nothing gets a public address', () => {
+test('instances are in private subnets without public addresses', () => {
   assert.deepEqual(
     prod.one('autoscaling/group:Group')['vpcZoneIdentifiers'],
     [0, 1, 2].map((index) => `Subnet-mailfleet-prod-private-${index}`),
@@ -39,7 +39,7 @@ test('instances are in private subnets, where nothing gets a public address', ()
   for (const { inputs } of prod.all('ec2/subnet:Subnet')) assert.equal(inputs['mapPublicIpOnLaunch'], false)
 })
 
-test('bodies and state bypass the NAT gateways, in every zone', () => {
+test('S3 and DynamoDB bypass the NAT gateways in every zone', () => {
   const endpoints = prod.all('ec2/vpcEndpoint:VpcEndpoint').map(({ inputs }) => inputs)
   assert.deepEqual(
     endpoints.map((endpoint) => endpoint['serviceName'] as unknown),
@@ -48,7 +48,7 @@ test('bodies and state bypass the NAT gateways, in every zone', () => {
   for (const endpoint of endpoints) assert.equal(endpoint['routeTableIds'].length, 3)
 })
 
-test('with sqsEndpoint, SQS bypasses the NAT gateways too, in every zone and under its own name', async () => {
+test('with sqsEndpoint, SQS bypasses the NAT gateways in every zone under its own name', async () => {
   const run = await runStack('prod', { config: { 'mailfleet:sqsEndpoint': true } })
   const endpoint = run.one('ec2/vpcEndpoint:VpcEndpoint', 'mailfleet-prod-sqs')
   assert.equal(endpoint['serviceName'], 'com.amazonaws.eu-west-1.sqs')
@@ -63,12 +63,12 @@ test('with sqsEndpoint, SQS bypasses the NAT gateways too, in every zone and und
   assert.deepEqual(ingress, [{ protocol: 'tcp', fromPort: 443, toPort: 443, cidrBlocks: ['10.20.0.0/16'] }])
 })
 
-test('zones are taken in the order of their names, whatever order AWS lists them in', () => {
+test('zones are used in the order of their names, whatever AWS’s order', () => {
   const zones = dev.all('ec2/subnet:Subnet').map(({ inputs }) => inputs['availabilityZone'] as unknown)
   assert.deepEqual([...new Set(zones)], ['eu-west-1a', 'eu-west-1b'])
 })
 
-test('a zone that is impaired stays in the list, or the later zones’ subnets would move', async () => {
+test('an impaired zone stays in the list, so that no other subnet moves', async () => {
   const account = madeUpAccount()
   await runStack('dev', { account })
   assert.deepEqual(account.asked['getAvailabilityZones'], {
@@ -76,7 +76,7 @@ test('a zone that is impaired stays in the list, or the later zones’ subnets w
   })
 })
 
-test('more zones than the region has stop the preview', async () => {
+test('asking for more zones than the region has stops the preview', async () => {
   const account = { ...madeUpAccount(), zones: ['eu-west-1a'] }
   assert.equal(
     await previewError('dev', { account }),

@@ -1,4 +1,4 @@
-// The pulse's function, schedule, rights and alarms, under mocks.
+// The pulse's function, schedule, permissions and alarms, under mocks.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
@@ -37,7 +37,7 @@ type Statement = { Action: string[]; Resource: string[]; Condition?: object; Pri
 const statements = (policy: unknown) => (JSON.parse(String(policy)) as { Statement: Statement[] }).Statement
 const rights = (name: string) => statements(pulse.one('iam/rolePolicy:RolePolicy', name)['policy'])
 
-test('the function: newest Node, arm64, time until the latest next start, four at once', () => {
+test('the function runs Node 24 on arm64, until the latest next start, four at once', () => {
   const made = pulse.one(FUNCTION, 'p')
   assert.equal(made['runtime'], 'nodejs24.x')
   assert.deepEqual(made['architectures'], ['arm64'])
@@ -47,16 +47,16 @@ test('the function: newest Node, arm64, time until the latest next start, four a
   assert.equal(made['handler'], 'index.handler')
 })
 
-test('an account that can reserve no concurrency can go without', async () => {
+test('reservedConcurrency −1 reserves none', async () => {
   const free = await make({ reservedConcurrency: -1 })
   assert.equal(free.one(FUNCTION, 'p')['reservedConcurrentExecutions'], -1)
 })
 
-test('the function is in no network of the fleet and in no group: what breaks the fleet leaves it alone', () => {
+test('the function is in no network of the fleet', () => {
   assert.equal(pulse.one(FUNCTION, 'p')['vpcConfig'], undefined)
 })
 
-test('its environment is what the pulse reads', () => {
+test('the pulse reads its settings from the environment', () => {
   const { variables } = pulse.one(FUNCTION, 'p')['environment'] as { variables: Record<string, string> }
   const settings = readPulseSettings(variables)
   assert.equal(settings.FLEET, 'mailfleet-prod')
@@ -65,22 +65,22 @@ test('its environment is what the pulse reads', () => {
   assert.deepEqual(settings.POLICY, policyOf())
 })
 
-/** What the function's archive holds, by name. */
+/** The files of the function's archive, by name. */
 const archived = async ({ one }: typeof pulse) =>
   await (one(FUNCTION, 'p')['code'] as { assets: Promise<Record<string, pulumi.asset.FileAsset>> }).assets
 
-test('its code is one file that holds everything', async () => {
+test('the code is one file with all packages', async () => {
   const files = await archived(pulse)
   assert.deepEqual(Object.keys(files), ['index.js'])
   const text = readFileSync(await files['index.js']!.path, 'utf8')
   assert.match(text, /PutMetricData/)
   const required = [...text.matchAll(/require\("([^"]+)"\)/g)].map(([, name]) => name ?? '')
-  // The SDK looks for this one where signatures for several regions at once are asked for, and can do without.
+  // The SDK loads this package only for multi-region signatures, and works without it.
   const missing = required.filter((name) => !isBuiltin(name) && name !== '@aws-sdk/signature-v4-crt')
   assert.deepEqual(missing, [])
 })
 
-test('the state keeps the path and the hash of its code, not the text, and the same ones each time', async () => {
+test('Pulumi’s state keeps the path of the code, not its text, and both stay the same', async () => {
   const code = async (run: typeof pulse) => {
     const asset = (await archived(run))['index.js']!
     assert.ok(!('text' in asset))
@@ -92,7 +92,7 @@ test('the state keeps the path and the hash of its code, not the text, and the s
   assert.deepEqual(await code(await make()), first)
 })
 
-test('no asynchronous retries: neither by the schedule nor by Lambda', () => {
+test('neither the schedule nor Lambda retries an invocation', () => {
   const schedule = pulse.one('scheduler/schedule:Schedule', 'p')
   assert.equal(schedule['scheduleExpression'], 'rate(1 minute)')
   assert.deepEqual(schedule['flexibleTimeWindow'], { mode: 'OFF' })
@@ -107,7 +107,7 @@ test('no asynchronous retries: neither by the schedule nor by Lambda', () => {
   assert.deepEqual([maximumRetryAttempts, maximumEventAgeInSeconds], [0, 60])
 })
 
-test('the function may do exactly what it does', () => {
+test('the function’s permissions are exactly its calls', () => {
   const allowed = rights('p').map(({ Action, Resource }) => [Action.join(' '), Resource])
   assert.deepEqual(allowed, [
     ['sqs:GetQueueAttributes', [queue('ready').arn, queue('deferred').arn]],
@@ -118,7 +118,7 @@ test('the function may do exactly what it does', () => {
   ])
 })
 
-test('what knows no resource is bound by a condition, where AWS has one', () => {
+test('a condition limits actions without a resource level, where AWS has one', () => {
   const conditions = new Map(rights('p').map(({ Action, Condition }) => [Action[0], Condition]))
   assert.deepEqual(conditions.get('cloudwatch:PutMetricData'), {
     StringEquals: { 'cloudwatch:namespace': 'Mailfleet' },
@@ -128,7 +128,7 @@ test('what knows no resource is bound by a condition, where AWS has one', () => 
   })
 })
 
-test('the schedule may start this function, and only a schedule of this account may', () => {
+test('only a schedule of this account may invoke the function', () => {
   const [invoke] = rights('p-schedule')
   assert.deepEqual(invoke?.Action, ['lambda:InvokeFunction'])
   assert.deepEqual(invoke?.Resource, ['arn:aws:lambda:eu-west-1:123456789012:p'])
@@ -137,12 +137,12 @@ test('the schedule may start this function, and only a schedule of this account 
   assert.deepEqual(trust?.Condition, { StringEquals: { 'aws:SourceAccount': '123456789012' } })
 })
 
-test('its log ends: the group is made here, with an age, and the function writes to it', () => {
+test('the log group has a retention of 14 days', () => {
   assert.equal(pulse.one('cloudwatch/logGroup:LogGroup', 'p')['retentionInDays'], 14)
   assert.equal((pulse.one(FUNCTION, 'p')['loggingConfig'] as ResourceInputs)['logGroup'], 'p-1234567')
 })
 
-test('silence is an alarm: missing data breaches, three minutes long, but not before the first word', () => {
+test('three minutes without data raise an alarm, but not before the first sample', () => {
   const alarm = pulse.one(ALARM, 'p-stale')
   assert.equal(alarm['treatMissingData'], 'breaching')
   assert.equal(alarm['statistic'], 'SampleCount')
@@ -150,7 +150,7 @@ test('silence is an alarm: missing data breaches, three minutes long, but not be
   assert.deepEqual(alarm['warmUpConfiguration'], { warmUpPeriodDurationInMinutes: 5 })
 })
 
-test('a pulse that cannot measure and an unknown version are alarms of their own, and call a person', () => {
+test('a failing pulse and an unknown version raise alarms of their own', () => {
   for (const [name, metric] of [
     ['p-failed', 'PulseFailed'],
     ['p-unknown-version', 'UnknownVersion'],
@@ -162,7 +162,7 @@ test('a pulse that cannot measure and an unknown version are alarms of their own
   }
 })
 
-test('no alarm sums what two overlapping invocations may both have published', () => {
+test('no alarm uses a sum, since overlapping invocations may publish twice', () => {
   for (const { name, inputs } of pulse.all(ALARM)) assert.notEqual(inputs['statistic'], 'Sum', name)
   assertAlarmsPossible(pulse.all(ALARM))
 })

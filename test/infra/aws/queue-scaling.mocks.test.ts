@@ -1,4 +1,4 @@
-// The scaling policies and their alarms: each trap of Auto Scaling and CloudWatch that touches them is one test.
+// The scaling policies and their alarms: one test for each rule of Auto Scaling and CloudWatch that they depend on.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { QueueScaling } from '../../../infra/aws/queue-scaling.ts'
@@ -28,12 +28,12 @@ const scaling = (policy: ScalingPolicy) =>
   })
 
 const usual = await scaling(policyOf())
-/** What a fleet's target tracking policy is told. */
+/** The configuration of a fleet's target tracking policy. */
 const tracking = ({ one }: RegisteredComponent) =>
   one(POLICY, 'q-target')['targetTrackingConfiguration'] as ResourceInputs
 const arn = (name: string) => arnOf('aws:autoscaling/policy:Policy', name)
 
-test('scale-out tracks the one computed metric in periods of 10 s', () => {
+test('scale-out tracks DemandPerInstance in periods of 10 s', () => {
   assert.equal(usual.one(POLICY, 'q-target')['policyType'], 'TargetTrackingScaling')
   assert.equal(tracking(usual)['targetValue'], 100)
   assert.deepEqual(tracking(usual)['customizedMetricSpecification'], {
@@ -45,7 +45,7 @@ test('scale-out tracks the one computed metric in periods of 10 s', () => {
   })
 })
 
-test('the target is the policy’s: acceptable delay ÷ time per message', async () => {
+test('the target is acceptable delay ÷ time per message', async () => {
   const other = await scaling(
     policyOf({ acceptableDelayMs: 30_000, deliveryMs: 500, concurrency: 20, warmupMs: 45_500 }),
   )
@@ -53,7 +53,7 @@ test('the target is the policy’s: acceptable delay ÷ time per message', async
   assert.equal(other.one(POLICY, 'q-target')['estimatedInstanceWarmup'], 46)
 })
 
-test('target tracking never scales in; one slow policy of its own does', () => {
+test('only the simple policy scales in; target tracking never does', () => {
   assert.equal(tracking(usual)['disableScaleIn'], true)
   const { policyType, scalingAdjustment, cooldown } = usual.one(POLICY, 'q-in')
   assert.deepEqual([policyType, scalingAdjustment, cooldown], ['SimpleScaling', -1, 300])
@@ -64,7 +64,7 @@ test('target tracking never scales in; one slow policy of its own does', () => {
   )
 })
 
-test('missing data never scales in: every slot of the window must be there and say that there is a surplus', () => {
+test('missing data never scales in: every slot of the window must report a surplus', () => {
   const alarm = usual.one(ALARM, 'q-surplus')
   assert.deepEqual(alarm['alarmActions'], [arn('q-in')])
   assert.equal(alarm['treatMissingData'], 'notBreaching')
@@ -76,7 +76,7 @@ test('missing data never scales in: every slot of the window must be there and s
   assert.equal(alarm['insufficientDataActions'], undefined)
 })
 
-test('a step of several instances waits for as many to spare, and a long cooldown lengthens the evidence', async () => {
+test('a step of several instances needs as large a surplus, and a long cooldown lengthens the window', async () => {
   const steep = await scaling(policyOf({ scaleIn: { step: 3, periods: 6, cooldownMs: 120_000 } }))
   const alarm = steep.one(ALARM, 'q-surplus')
   assert.equal(alarm['threshold'], 3)
@@ -84,14 +84,14 @@ test('a step of several instances waits for as many to spare, and a long cooldow
   assert.equal(steep.one(POLICY, 'q-in')['cooldown'], 120)
 })
 
-test('a window that CloudWatch cannot look back is a sentence, not a deployment that fails', async () => {
+test('a window longer than CloudWatch’s limit stops the preview with one sentence', async () => {
   await assert.rejects(
     scaling(policyOf({ scaleIn: { periods: 8641 } })),
-    /longer than a day.*at most 8640 periods/,
+    /looks back a day at most.*at most 8640 periods/,
   )
 })
 
-test('the fallback grows the group and only while the pulse does not measure', () => {
+test('the fallback scales out only while the pulse does not measure', () => {
   const alarm = usual.one(ALARM, 'q-fallback')
   type Query = { id: string; expression?: string; metric?: object; returnData?: boolean }
   const queries = alarm['metricQueries'] as Query[]
@@ -115,19 +115,19 @@ test('the fallback grows the group and only while the pulse does not measure', (
     stat: 'Maximum',
     period: 60,
   })
-  // A queue that was idle for six hours has no data: nothing happens, and no zero is divided by.
+  // A queue that was idle for six hours has no data: no scaling, and no division by zero.
   assert.equal(alarm['treatMissingData'], 'notBreaching')
   assert.equal(byId.get('instances')?.expression, 'IF(FILL(desired, 1) > 1, FILL(desired, 1), 1)')
 })
 
-test('the fallback’s alarm is a metric alarm that drives its policy and calls a person: composite ones cannot', () => {
+test('the fallback’s metric alarm drives its policy and notifies the topic', () => {
   const alarm = usual.one(ALARM, 'q-fallback')
   assert.deepEqual(alarm['alarmActions'], [arn('q-fallback'), TOPIC])
   assert.deepEqual(alarm['okActions'], [TOPIC])
   assert.deepEqual(usual.all('cloudwatch/compositeAlarm:CompositeAlarm'), [])
 })
 
-test('the fallback’s steps: one from the target on, the surge’s from its number of targets on', async () => {
+test('the fallback adds one instance from the target on, and the surge’s step from its number of targets on', async () => {
   const { policyType, adjustmentType, stepAdjustments } = usual.one(POLICY, 'q-fallback')
   assert.deepEqual([policyType, adjustmentType], ['StepScaling', 'ChangeInCapacity'])
   assert.equal(usual.one(ALARM, 'q-fallback')['threshold'], 100)
@@ -141,7 +141,7 @@ test('the fallback’s steps: one from the target on, the surge’s from its num
   ])
 })
 
-test('ten minutes at the maximum call a person, unless the group has one size only', async () => {
+test('ten minutes at the maximum raise an alarm, unless the group has a fixed size', async () => {
   const alarm = usual.one(ALARM, 'q-at-maximum')
   assert.equal(alarm['threshold'], 20)
   assert.equal(alarm['period'] * alarm['evaluationPeriods'], 600)
@@ -150,12 +150,12 @@ test('ten minutes at the maximum call a person, unless the group has one size on
   assert.ok(!fixed.all(ALARM).some(({ name }) => name === 'q-at-maximum'))
 })
 
-test('CloudWatch can keep every alarm, also with the longest window', async () => {
+test('every alarm keeps CloudWatch’s rules, also with the longest window', async () => {
   const longest = await scaling(policyOf({ scaleIn: { periods: 8640 } }))
   for (const { all } of [usual, longest]) assertAlarmsPossible(all(ALARM))
 })
 
-test('no policy sets the group’s size outright: a deploy or a fallback resets no capacity', () => {
+test('every policy changes the group’s size relative to the current one', () => {
   for (const { name, inputs } of usual.all(POLICY)) {
     assert.notEqual(inputs['adjustmentType'], 'ExactCapacity', name)
     assert.equal(inputs['autoscalingGroupName'], 'mailfleet-prod', name)

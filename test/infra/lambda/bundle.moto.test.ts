@@ -1,4 +1,4 @@
-// The bundle that is deployed, run as Lambda runs it: a CommonJS file whose `handler` is called with a context.
+// The deployed bundle, run as Lambda runs it: a CommonJS file whose `handler` gets a context.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ writeFileSync(join(folder, BUNDLE_FILE), pulseBundle())
 
 type Invoked = { code: number; stdout: string; stderr: string }
 
-/** One invocation with time for the slot that is now, in a process that has nothing but what Lambda gives. */
+/** One invocation with time for the current slot, in a process with only Lambda's environment. */
 function invoke(
   settings: PulseSettings | undefined,
   environment: Record<string, string> = {},
@@ -39,7 +39,7 @@ function invoke(
   })
 }
 
-/** The deployed time limits hold here too, and a machine under load may exceed them: then the next slot's turn. */
+/** The deployed time limits apply. A machine under load may exceed them; then this tries the next slot. */
 async function invokeUntil(expected: RegExp, settings: PulseSettings): Promise<Invoked> {
   let last = await invoke(settings)
   for (let tries = 1; tries < 10 && !expected.test(last.stdout); tries += 1) last = await invoke(settings)
@@ -47,7 +47,7 @@ async function invokeUntil(expected: RegExp, settings: PulseSettings): Promise<I
   return last
 }
 
-test('the handler measures, publishes under an absolute slot, and says so', { skip }, async () => {
+test('the handler measures, publishes with the slot’s timestamp, and logs it', { skip }, async () => {
   const settings = await makeFleet(clients, { ready: { visible: 3 }, instances: 1 })
   const { code, stdout, stderr } = await invokeUntil(/"event":"measured"/, settings)
   assert.equal(code, 0, stderr)
@@ -61,26 +61,22 @@ test('the handler measures, publishes under an absolute slot, and says so', { sk
   assert.ok(seen['Demand']?.some(({ value, atMs }) => value === 3 && atMs === slotMs))
 })
 
-test(
-  'what it cannot measure is logged with the reason, and is no error of the function',
-  { skip },
-  async () => {
-    const settings = { ...(await makeFleet(clients, { instances: 1 })), GROUP: 'nobody' }
-    const { code, stdout } = await invoke(settings)
-    assert.equal(code, 0)
-    assert.match(stdout, /"event":"failed".*no Auto Scaling group nobody/)
-  },
-)
+test('a failed measurement is logged with its reason and is no error of the function', { skip }, async () => {
+  const settings = { ...(await makeFleet(clients, { instances: 1 })), GROUP: 'nobody' }
+  const { code, stdout } = await invoke(settings)
+  assert.equal(code, 0)
+  assert.match(stdout, /"event":"failed".*no Auto Scaling group nobody/)
+})
 
-test('without CloudWatch it throws at the end, so that the function counts an error', { skip }, async () => {
+test('the handler throws at the end when CloudWatch takes no slot', { skip }, async () => {
   const settings = await makeFleet(clients, { instances: 1 })
-  // Port 9 of 127.0.0.1 is nobody's.
+  // No process listens on port 9 of 127.0.0.1.
   const { code, stderr } = await invoke(settings, { AWS_ENDPOINT_URL_CLOUDWATCH: 'http://127.0.0.1:9' })
   assert.equal(code, 1)
   assert.match(stderr, /CloudWatch did not take \d slots?/)
 })
 
-test('without settings it fails when it is loaded, and names every variable', async () => {
+test('without settings it fails at load and names every variable', async () => {
   const { code, stderr } = await invoke(undefined)
   assert.equal(code, 1)
   for (const name of ['FLEET', 'GROUP', 'READY_URL', 'DEFERRED_URL', 'TABLE', 'POLICY']) {
@@ -88,7 +84,7 @@ test('without settings it fails when it is loaded, and names every variable', as
   }
 })
 
-test('the bundle is the same each time, and names no place on this machine', () => {
+test('the bundle is reproducible and contains no path of this machine', () => {
   const text = pulseBundle()
   assert.equal(pulseBundle(), text)
   assert.ok(!text.includes(join(import.meta.dirname, '../../..')))

@@ -1,4 +1,4 @@
-// What a measurement becomes, and which instances count: no AWS involved.
+// From a measurement to metric values, and which instances count. No AWS calls.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as v from 'valibot'
@@ -19,7 +19,7 @@ const measured = {
   unknownVersion: 0,
 }
 
-test('demand holds the refused, not the deferred; pending instances are in the divisor', () => {
+test('demand includes refused but not deferred mail, and is divided by instances in service and pending', () => {
   const values = measuredValues(measured, policy)
   assert.equal(values.Demand, 300)
   assert.equal(values.DemandPerInstance, 100)
@@ -27,21 +27,21 @@ test('demand holds the refused, not the deferred; pending instances are in the d
   assert.equal(values.Capacity, 3)
 })
 
-test('a group of none still has a demand an instance', () => {
+test('an empty group counts as one instance', () => {
   const values = measuredValues({ ...measured, inService: 0, pending: 0 }, policy)
   assert.equal(values.DemandPerInstance, 300)
   assert.equal(values.Capacity, 0)
   assert.equal(values.Surplus, 0)
 })
 
-test('surplus is what the policy could do without', () => {
+test('surplus is the number of instances that the policy does not need', () => {
   const idle = { ...measured, demand: { ready: 0, inFlight: 0, refusedForLoad: 0 }, inService: 4, pending: 0 }
   assert.equal(measuredValues(idle, policy).Surplus, 3)
   const full = measuredValues({ ...idle, refusedForFault: 1 }, policy)
   assert.deepEqual([full.Surplus, full.Demand, full.RefusedForFault], [0, 0, 1])
 })
 
-test('a failure publishes itself and not one zero', () => {
+test('a failed measurement publishes PulseFailed alone, and no zeros', () => {
   assert.deepEqual(failedValues, { PulseFailed: 1 })
   assert.equal(measuredValues(measured, policy).PulseFailed, 0)
 })
@@ -63,7 +63,7 @@ for (const [state, counted] of lifecycles) {
   test(`an instance that is ${state ?? 'in no state'}`, () => assert.deepEqual(groupSize([state]), counted))
 }
 
-test('bad settings are all named at once', () => {
+test('the error names all bad settings', () => {
   assert.throws(
     () =>
       readPulseSettings({

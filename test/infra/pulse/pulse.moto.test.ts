@@ -1,5 +1,4 @@
-// The pulse against moto, over HTTP and with the real SDK: what it reads, what it publishes, what it says when it
-// cannot.
+// The pulse with the real SDK against moto: its reads, its metrics, and its behaviour on failures.
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -14,7 +13,7 @@ const { skip } = moto
 const clients = pulseClients(moto.client, patient)
 const slot = slotOf(Date.now())
 
-test('a slot: every metric with its value, under the time of the slot', { skip }, async () => {
+test('a measured slot publishes every metric with the slot’s timestamp', { skip }, async () => {
   const settings = await makeFleet(clients, {
     ready: { visible: 4, held: 2, delayed: 1 },
     deferred: { visible: 1, held: 1, delayed: 3 },
@@ -36,7 +35,7 @@ test('a slot: every metric with its value, under the time of the slot', { skip }
     DemandPerInstance: 48 / 3,
     Ready: 4,
     InFlight: 2,
-    // What is visible in the deferred queue is between two hops, not due.
+    // Visible messages of the deferred queue are between two moves, not due.
     Deferred: 1 + 1 + 3 + 1,
     RefusedForLoad: 42,
     Capacity: 3,
@@ -50,13 +49,13 @@ test('a slot: every metric with its value, under the time of the slot', { skip }
   assert.deepEqual(seen, Object.fromEntries(wanted))
 })
 
-test('deferred mail between two hops is no demand: it buys no instance', { skip }, async () => {
+test('visible mail in the deferred queue is not demand', { skip }, async () => {
   const settings = await makeFleet(clients, { deferred: { visible: 40 }, instances: 2 })
   const { values } = await workSlot(clients, settings, slot)
   assert.deepEqual([values.Demand, values.Ready, values.Deferred], [0, 0, 40])
 })
 
-test('a slot worked twice is one data point of the same value', { skip }, async () => {
+test('a slot that is worked twice has the same values', { skip }, async () => {
   const settings = await makeFleet(clients, { ready: { visible: 6 }, instances: 2 })
   await Promise.all([workSlot(clients, settings, slot), workSlot(clients, settings, slot)])
   const samples = await published(clients.cloudWatch, settings.FLEET, slot, 'SampleCount')
@@ -67,7 +66,7 @@ test('a slot worked twice is one data point of the same value', { skip }, async 
   }
 })
 
-test('a group without an instance has a demand an instance, and no hole', { skip }, async () => {
+test('an empty group still has a value of DemandPerInstance', { skip }, async () => {
   const settings = await makeFleet(clients, { ready: { visible: 5 }, instances: 0 })
   const { values } = await workSlot(clients, settings, slot)
   assert.equal(values.DemandPerInstance, 5)
@@ -80,7 +79,7 @@ const missing: [what: string, setting: object, reason: RegExp][] = [
   ['the table', { TABLE: 'no-table' }, /ResourceNotFound/],
 ]
 for (const [what, setting, reason] of missing) {
-  test(`without ${what}: PulseFailed, and none of the others`, { skip }, async () => {
+  test(`without ${what} the pulse publishes PulseFailed alone`, { skip }, async () => {
     const settings = { ...(await makeFleet(clients, { instances: 1 })), ...setting }
     const report = await workSlot(clients, settings, slot)
     assert.match(report.failed ?? '', reason)
@@ -89,7 +88,7 @@ for (const [what, setting, reason] of missing) {
   })
 }
 
-test('AWS that never answers is a failed slot, not a slot that never ends', { skip }, async (t) => {
+test('a slot fails in time when AWS never answers', { skip }, async (t) => {
   const silent = createServer(() => undefined).listen(0, '127.0.0.1')
   t.after(() => silent.close().closeAllConnections())
   await new Promise((listening) => silent.once('listening', listening))
@@ -109,7 +108,7 @@ test('AWS that never answers is a failed slot, not a slot that never ends', { sk
   await assert.rejects(workSlot(unheard, settings, slot), /Timeout|timed out|Abort/)
 })
 
-test('a report that cannot be read is named and left out, and the rest still counts', { skip }, async () => {
+test('an unreadable report is named and skipped, and the others count', { skip }, async () => {
   const settings = await makeFleet(clients, { instances: 1 })
   await reportLoad(clients, settings.TABLE, 'i-good', { ageMs: 0, refused: 7 })
   await reportLoad(clients, settings.TABLE, 'i-broken', { ageMs: 0 })

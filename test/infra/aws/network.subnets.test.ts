@@ -1,7 +1,7 @@
-// A block's subnets: as computed by hand, apart from each other, and unmoved by further zones.
+// The subnets of a block, compared with subnets computed by hand.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { subnetsOf } from '../../../infra/aws/subnets.ts'
+import { subnetsOf } from '../../../infra/aws/network.ts'
 
 const cases: [block: string, zone: number, subnets: { public: string; private: string }][] = [
   ['10.20.0.0/16', 0, { public: '10.20.0.0/20', private: '10.20.128.0/20' }],
@@ -14,7 +14,7 @@ const cases: [block: string, zone: number, subnets: { public: string; private: s
 for (const [block, zone, expected] of cases)
   test(`${block}, zone ${zone}`, () => assert.deepEqual(subnetsOf(block, zone), expected))
 
-test('no two subnets are the same', () => {
+test('all subnets of a block differ', () => {
   const all = [0, 1, 2, 3, 4, 5, 6, 7].flatMap((zone) => Object.values(subnetsOf('10.20.0.0/16', zone)))
   assert.equal(new Set(all).size, 16)
 })
