@@ -6,7 +6,7 @@ import { percentile } from '../platform/percentile.ts'
 export type Ledger = ReturnType<typeof createLedger>
 
 /** What happened since the last period was taken. */
-export type Period = {
+export type PeriodCounts = {
   /** New messages, attempts at any message, 250s, arrivals of a message for the first time. */
   offered: number
   attempts: number
@@ -44,10 +44,10 @@ export type MailSummary = {
   delayMs: { p50: number; p99: number; max: number }
 }
 
-type Entry = { acceptedMs: number | null; arrivedMs: number | null }
+type LedgerEntry = { acceptedMs: number | null; arrivedMs: number | null }
 
 export function createLedger() {
-  const entries = new Map<string, Entry>()
+  const entries = new Map<string, LedgerEntry>()
   const totals = { duplicates: 0, rejected: 0, foreign: 0 }
   const refusedByCode: Record<string, number> = {}
   const resetReasons: Record<string, number> = {}
@@ -88,7 +88,7 @@ export function createLedger() {
         period.delaysMs.push(delayOf(entry) ?? 0)
       }
     },
-    takePeriod: (): Period => {
+    takePeriod: (): PeriodCounts => {
       const { delaysMs, ...counts } = period
       period = { offered: 0, attempts: 0, accepted: 0, forwarded: 0, delaysMs: [] }
       return { ...counts, delayP50Ms: percentile(delaysMs, 0.5), delayP99Ms: percentile(delaysMs, 0.99) }
@@ -103,7 +103,7 @@ export function createLedger() {
 
 type Totals = Pick<MailSummary, 'duplicates' | 'rejected' | 'foreign' | 'refusedByCode' | 'resetReasons'>
 
-function summaryOf(all: readonly Entry[], queued: number, totals: Totals): MailSummary {
+function summaryOf(all: readonly LedgerEntry[], queued: number, totals: Totals): MailSummary {
   const accepted = all.filter(({ acceptedMs }) => acceptedMs !== null)
   const underWay = accepted.filter(isUnderWay).length
   const delaysMs = accepted.map(delayOf).filter((delayMs) => delayMs !== null)
@@ -124,12 +124,12 @@ function summaryOf(all: readonly Entry[], queued: number, totals: Totals): MailS
   }
 }
 
-function isUnderWay({ acceptedMs, arrivedMs }: Entry): boolean {
+function isUnderWay({ acceptedMs, arrivedMs }: LedgerEntry): boolean {
   return acceptedMs !== null && arrivedMs === null
 }
 
 /** A message may arrive before its sender has read the 250: that is no delay at all. */
-function delayOf({ acceptedMs, arrivedMs }: Entry): number | null {
+function delayOf({ acceptedMs, arrivedMs }: LedgerEntry): number | null {
   if (arrivedMs === null) return null
   return acceptedMs === null ? 0 : Math.max(0, arrivedMs - acceptedMs)
 }

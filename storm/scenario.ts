@@ -110,7 +110,7 @@ export const STORM_ID_HEADER = 'X-Storm-Id'
  * What the server of this scenario is told, apart from what the fleet decides.
  * @param volatile the spool is on a tmpfs, which the server refuses unless it is told that this is meant
  */
-export function serverConfigOf(scenario: Scenario, sinkPort: number, volatile: boolean): ServerConfig {
+export function stormServerConfig(scenario: Scenario, sinkPort: number, volatile: boolean): ServerConfig {
   return {
     hostname: 'mx1.storm.example',
     postmaster: 'postmaster@remote.example',
@@ -125,7 +125,7 @@ export function serverConfigOf(scenario: Scenario, sinkPort: number, volatile: b
 }
 
 /** One route for all: whatever the alias, the mailbox behind it is at the sink. */
-export function routesOf(): unknown {
+export function stormRoutes(): unknown {
   return { domains: { [STORM_DOMAIN]: { aliases: { '*': ['mailbox@remote.example'] } } } }
 }
 

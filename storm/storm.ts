@@ -1,35 +1,35 @@
-// The storm: senders against a fleet against a slow sink, and the books of it.
-// Owns: the course of a scenario from the first message to the last instance drained, and the report. Fails when the
-// sink or the fleet cannot start, or the sink dies; what the storm does to the fleet is a figure, not a failure.
+// Runs a load scenario: the senders send to a fleet, and the fleet forwards to a slow sink. Makes the report.
+// Fails when the sink or the fleet cannot start, or when the sink ends. Lost mail and crashed instances are figures
+// of the report, not failures.
 import { availableParallelism } from 'node:os'
 import { targetBacklog } from '../infra/scaling/policy.ts'
 import { startFleet, type Fleet } from '../infra/local/fleet.ts'
 import type { Launcher } from '../infra/local/launcher.ts'
 import type { StormReport, TimelineRow } from './report.ts'
-import { runCourse, untilQuiet } from './course.ts'
+import { runPhases, waitUntilDelivered } from './phases.ts'
 import { idleShare, readCpu, usedShare, type CpuReading } from './cpu.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import { seededRandom } from '../platform/seeded-random.ts'
-import { routesOf, serverConfigOf, type Scenario } from './scenario.ts'
+import { stormRoutes, stormServerConfig, type Scenario } from './scenario.ts'
 import { createSenders } from './senders.ts'
 import { startSinkProcess } from './sink.ts'
-import { watchFleet, type Watch } from './timeline.ts'
+import { recordTimeline, type TimelineRecorder } from './timeline.ts'
 
 export type StormOptions = {
-  /** For the fleet: spool, logs, configuration. Fresh for every storm. */
+  /** For the spool, the logs and the configuration of the fleet. Must be new for each storm. */
   directory: string
   launcher: Launcher
   scenario: Scenario
   /** The directory is on a tmpfs. */
   volatile?: boolean
   progress?: (line: string) => void
-  /** One row a period, as it happens. */
+  /** Called once per period. */
   onRow?: (row: TimelineRow) => void
-  /** Aborted: the fleet drains and the storm rejects with the signal's reason. */
+  /** When it aborts, the fleet drains, and then the storm rejects with the signal's reason. */
   signal?: AbortSignal
 }
 
-/** Runs the scenario. Resolves when everything is stopped again, with the books balanced. */
+/** Resolves when the senders, the fleet and the sink have stopped. */
 export async function runStorm(options: StormOptions): Promise<StormReport> {
   const { scenario, signal } = options
   const ledger = createLedger()
@@ -38,16 +38,16 @@ export async function runStorm(options: StormOptions): Promise<StormReport> {
     const fleet = await startFleet({
       directory: options.directory,
       launcher: options.launcher,
-      serverConfig: serverConfigOf(scenario, sink.port, options.volatile ?? false),
-      routes: { table: routesOf() },
+      serverConfig: stormServerConfig(scenario, sink.port, options.volatile ?? false),
+      routes: { table: stormRoutes() },
       policy: scenario.policy,
       periodMs: scenario.periodMs,
       ...(signal ? { signal } : {}),
     })
     try {
-      return await Promise.race([weather(fleet, ledger, sink.pid, options), sink.failed])
+      return await Promise.race([runScenario(fleet, ledger, sink.pid, options), sink.failed])
     } catch (error) {
-      // What was waited for ends with an AbortError; the reason is the signal's.
+      // The waits end with an AbortError. The caller gets the signal's reason instead.
       signal?.throwIfAborted()
       throw error
     } finally {
@@ -58,7 +58,7 @@ export async function runStorm(options: StormOptions): Promise<StormReport> {
   }
 }
 
-async function weather(
+async function runScenario(
   fleet: Fleet,
   ledger: Ledger,
   sinkPid: number,
@@ -68,7 +68,7 @@ async function weather(
   const random = seededRandom(scenario.seed)
   const { host, port } = fleet
   const senders = createSenders({ host, port, settings: scenario.senders, random, ledger })
-  const watch = watchFleet(fleet, ledger, { progress, onRow })
+  const recorder = recordTimeline(fleet, ledger, { progress, onRow })
   const startedAt = new Date().toISOString()
   const startMs = fleet.nowMs()
   const readings: { phase: string; cpu: CpuReading }[] = []
@@ -79,7 +79,7 @@ async function weather(
       read(name)
       progress(name)
     }
-    const phases = await runCourse({
+    const phases = await runPhases({
       fleet,
       scenario,
       senders,
@@ -88,19 +88,22 @@ async function weather(
       ...(signal ? { signal } : {}),
     })
     read('')
-    await untilQuiet({ fleet, scenario, senders, ledger, ...(signal ? { signal } : {}) })
+    await waitUntilDelivered({ fleet, scenario, senders, ledger, ...(signal ? { signal } : {}) })
     const at = readings.findIndex(({ phase }) => phase === scenario.peakPhase)
     const [from, to] = [readings[at]?.cpu, readings[at + 1]?.cpu]
-    return report(fleet, ledger, scenario, watch, {
-      startedAt,
-      phases,
-      cpuIdleAtPeak: (from && to && idleShare(from.machine, to.machine)) ?? 0,
-      cpuUsedAtPeak: (from && to && usedShare(from, to)) ?? 0,
-      stormSeconds: (fleet.nowMs() - startMs) / 1000,
-    })
+    return reportOf(
+      { fleet, ledger, scenario, recorder },
+      {
+        startedAt,
+        phases,
+        cpuIdleAtPeak: (from && to && idleShare(from.machine, to.machine)) ?? 0,
+        cpuUsedAtPeak: (from && to && usedShare(from, to)) ?? 0,
+        stormSeconds: (fleet.nowMs() - startMs) / 1000,
+      },
+    )
   } finally {
     await senders.stop()
-    watch.stop()
+    recorder.stop()
   }
 }
 
@@ -108,20 +111,20 @@ function livingPids(fleet: Fleet): number[] {
   return fleet.instances().flatMap(({ state, pid }) => (state === 'Terminated' || pid === null ? [] : [pid]))
 }
 
-function report(
-  fleet: Fleet,
-  ledger: Ledger,
-  { concurrency, remoteLatencyMs, policy }: Scenario,
-  watch: Watch,
+type Sources = { fleet: Fleet; ledger: Ledger; scenario: Scenario; recorder: TimelineRecorder }
+
+function reportOf(
+  { fleet, ledger, scenario, recorder }: Sources,
   measured: Pick<StormReport, 'startedAt' | 'phases' | 'cpuIdleAtPeak' | 'cpuUsedAtPeak' | 'stormSeconds'>,
 ): StormReport {
+  const { concurrency, remoteLatencyMs, policy } = scenario
   const instances = fleet.instances()
   const last = fleet.timeline.at(-1)
   const queued = (last?.ready ?? 0) + (last?.inFlight ?? 0) + (last?.deferred ?? 0)
   const meanLatencyMs = (remoteLatencyMs[0] + remoteLatencyMs[1]) / 2
   return {
     fleet: {
-      maxInstances: watch.maxInstances(),
+      maxInstances: recorder.maxInstances(),
       finalInstances: instances.filter(({ state }) => state === 'InService').length,
       launched: instances.length,
       crashed: instances.filter(
@@ -139,7 +142,7 @@ function report(
     mail: ledger.summary(queued),
     scaleEvents: [...fleet.scaleEvents],
     cpus: availableParallelism(),
-    timeline: watch.timeline,
+    timeline: recorder.timeline,
     ...measured,
   }
 }

@@ -6,14 +6,14 @@ import type { TimelineRow } from './report.ts'
 import { idleShare, readCpuTicks } from './cpu.ts'
 import type { Ledger } from './ledger.ts'
 
-export type Watch = { timeline: TimelineRow[]; maxInstances: () => number; stop: () => void }
+export type TimelineRecorder = { timeline: TimelineRow[]; maxInstances: () => number; stop: () => void }
 
 /** Listens to `fleet` until stopped; tells each row and each scale event as it happens. */
-export function watchFleet(
+export function recordTimeline(
   fleet: Fleet,
   ledger: Ledger,
   tell: { progress: (line: string) => void; onRow: (row: TimelineRow) => void },
-): Watch {
+): TimelineRecorder {
   const timeline: TimelineRow[] = []
   let ticks = readCpuTicks()
   let lastMs = fleet.nowMs()

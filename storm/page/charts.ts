@@ -2,7 +2,14 @@
 // Owns which series each chart shows, and the titles and descriptions in the HTML. Pure: browser/draw-charts.ts draws.
 import type { PhaseTime, StormReport, TimelineRow } from '../report.ts'
 import type { ChartPage, ChartSeries, ChartSpec } from './chart-spec.ts'
-import { clock, duration, escapeHtml, optional, percent, whole } from './format.ts'
+import {
+  formatSeconds,
+  formatDuration,
+  escapeHtml,
+  formatOptionalCount,
+  formatPercent,
+  formatCount,
+} from './format.ts'
 
 type Chart = {
   spec: ChartSpec
@@ -42,7 +49,7 @@ export function chartPage(report: StormReport): ChartPage {
     endSeconds: Math.max(1000, ...endsMs) / 1000,
     moments: timeline.map(({ tMs }) => tMs / 1000),
     phases: phases.map((phase) => ({
-      label: `${phase.name} ${whole(phase.perSecond)}/s`,
+      label: `${phase.name} ${formatCount(phase.perSecond)}/s`,
       fromSeconds: phase.fromMs / 1000,
       toSeconds: phase.toMs / 1000,
       isPeak: isPeak(phase, phases),
@@ -50,7 +57,7 @@ export function chartPage(report: StormReport): ChartPage {
     events: scaleEvents.map(({ atMs, from, to, reason }) => ({
       atSeconds: atMs / 1000,
       direction: to > from ? 'out' : 'in',
-      text: `${clock(atMs)} s, ${from} → ${to} instances, ${reason}`,
+      text: `${formatSeconds(atMs)} s, ${from} → ${to} instances, ${reason}`,
     })),
     charts: chartsOf(report).map(({ spec }) => spec),
   }
@@ -61,15 +68,15 @@ function chartsOf(report: StormReport): Chart[] {
 }
 
 function loadChart({ timeline }: StormReport): Chart {
-  const fresh = seriesOf(timeline, (row) => row.newPerSecond, whole)
-  const offered = seriesOf(timeline, (row) => row.offeredPerSecond, whole)
-  const retries = timeline.map((row) => whole(Math.max(0, row.offeredPerSecond - row.newPerSecond)))
-  const accepted = seriesOf(timeline, (row) => row.acceptedPerSecond, whole)
-  const forwarded = seriesOf(timeline, (row) => row.forwardedPerSecond, whole)
+  const fresh = seriesOf(timeline, (row) => row.newPerSecond, formatCount)
+  const offered = seriesOf(timeline, (row) => row.offeredPerSecond, formatCount)
+  const retries = timeline.map((row) => formatCount(Math.max(0, row.offeredPerSecond - row.newPerSecond)))
+  const accepted = seriesOf(timeline, (row) => row.acceptedPerSecond, formatCount)
+  const forwarded = seriesOf(timeline, (row) => row.forwardedPerSecond, formatCount)
   return {
     title: 'Load',
     subtitle: 'messages per second',
-    description: `The senders offer up to ${whole(most(offered))} messages per second, retries included. The fleet accepts up to ${whole(most(accepted))} and forwards up to ${whole(most(forwarded))} per second.`,
+    description: `The senders offer up to ${formatCount(most(offered))} messages per second, retries included. The fleet accepts up to ${formatCount(most(accepted))} and forwards up to ${formatCount(most(forwarded))} per second.`,
     spec: {
       ...defaults,
       id: 'load',
@@ -89,18 +96,18 @@ function loadChart({ timeline }: StormReport): Chart {
 
 function demandChart({ timeline, fleet }: StormReport): Chart {
   const { targetBacklog, refusedWindowMs } = fleet.capacity
-  const ready = seriesOf(timeline, (row) => row.ready, whole)
+  const ready = seriesOf(timeline, (row) => row.ready, formatCount)
   const working = seriesOf(
     timeline,
     ({ ready, inFlight }) => (ready === null || inFlight === null ? null : ready + inFlight),
-    whole,
+    formatCount,
   )
-  const demand = seriesOf(timeline, (row) => row.demand, whole)
-  const room = seriesOf(timeline, (row) => row.inService * targetBacklog, whole)
+  const demand = seriesOf(timeline, (row) => row.demand, formatCount)
+  const room = seriesOf(timeline, (row) => row.inService * targetBacklog, formatCount)
   return {
     title: 'Demand',
     subtitle: 'messages',
-    description: `Demand rises to ${whole(most(demand))} messages. The ready backlog, a part of it, rises to ${whole(most(ready))}. Demand at the end is ${optional(demand.values.at(-1) ?? null)}.`,
+    description: `Demand rises to ${formatCount(most(demand))} messages. The ready backlog, a part of it, rises to ${formatCount(most(ready))}. Demand at the end is ${formatOptionalCount(demand.values.at(-1) ?? null)}.`,
     spec: {
       ...defaults,
       id: 'demand',
@@ -113,18 +120,18 @@ function demandChart({ timeline, fleet }: StormReport): Chart {
           label: 'in flight',
           area: 'flight',
           above: 0,
-          texts: timeline.map((row) => optional(row.inFlight)),
+          texts: timeline.map((row) => formatOptionalCount(row.inFlight)),
         },
         {
           ...demand,
-          label: `refused for load in the last ${whole(refusedWindowMs / 1000)} s`,
+          label: `refused for load in the last ${formatCount(refusedWindowMs / 1000)} s`,
           area: 'refused',
           above: 1,
-          texts: timeline.map((row) => whole(row.refusedForLoad)),
+          texts: timeline.map((row) => formatCount(row.refusedForLoad)),
         },
         {
           ...room,
-          label: `instances in service × target of ${whole(targetBacklog)}`,
+          label: `instances in service × target of ${formatCount(targetBacklog)}`,
           line: 'room',
           dashed: true,
           stepped: true,
@@ -135,8 +142,8 @@ function demandChart({ timeline, fleet }: StormReport): Chart {
 }
 
 function instancesChart({ timeline, scaleEvents }: StormReport): Chart {
-  const inService = seriesOf(timeline, (row) => row.inService, whole)
-  const desired = seriesOf(timeline, (row) => row.desired, whole)
+  const inService = seriesOf(timeline, (row) => row.inService, formatCount)
+  const desired = seriesOf(timeline, (row) => row.desired, formatCount)
   return {
     title: 'Instances',
     subtitle: 'the numbers in circles are the scale events below',
@@ -158,12 +165,12 @@ function instancesChart({ timeline, scaleEvents }: StormReport): Chart {
 }
 
 function delayChart({ timeline }: StormReport): Chart {
-  const p99 = seriesOf(timeline, (row) => row.delayP99Ms, duration)
-  const p50 = seriesOf(timeline, (row) => row.delayP50Ms, duration)
+  const p99 = seriesOf(timeline, (row) => row.delayP99Ms, formatDuration)
+  const p50 = seriesOf(timeline, (row) => row.delayP50Ms, formatDuration)
   return {
     title: 'Delay',
     subtitle: 'from the fleet’s 250 to the remote host’s 250',
-    description: `The 99th percentile of the delay rises to ${duration(most(p99))}, the median to ${duration(most(p50))}.`,
+    description: `The 99th percentile of the delay rises to ${formatDuration(most(p99))}, the median to ${formatDuration(most(p50))}.`,
     spec: {
       ...defaults,
       id: 'delay',
@@ -179,11 +186,11 @@ function delayChart({ timeline }: StormReport): Chart {
 }
 
 function processorsChart({ timeline, cpus, cpuIdleAtPeak }: StormReport): Chart {
-  const idle = seriesOf(timeline, (row) => row.cpuIdle, percent)
+  const idle = seriesOf(timeline, (row) => row.cpuIdle, formatPercent)
   return {
     title: 'Idle processors',
     subtitle: `share of ${cpus} processors; the senders and the sink run on them too`,
-    description: `The processors are ${percent(cpuIdleAtPeak)} idle on average over the burst.`,
+    description: `The processors are ${formatPercent(cpuIdleAtPeak)} idle on average over the burst.`,
     spec: {
       ...defaults,
       id: 'processors',

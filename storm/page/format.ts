@@ -6,12 +6,12 @@ export function escapeHtml(text: string): string {
 }
 
 /** 12,345 */
-export function whole(value: number): string {
+export function formatCount(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
 
 /** 1.20 s, or 250 ms below a second. */
-export function duration(valueMs: number | null): string {
+export function formatDuration(valueMs: number | null): string {
   if (valueMs === null) return '–'
   return valueMs < 1000
     ? `${Math.round(valueMs)} ms`
@@ -19,21 +19,21 @@ export function duration(valueMs: number | null): string {
 }
 
 /** 12,345, or a dash where there is no figure. */
-export function optional(value: number | null): string {
-  return value === null ? '–' : whole(value)
+export function formatOptionalCount(value: number | null): string {
+  return value === null ? '–' : formatCount(value)
 }
 
 /** 57 % */
-export function percent(share: number | null): string {
+export function formatPercent(share: number | null): string {
   return share === null ? '–' : `${Math.round(share * 100)} %`
 }
 
 /** 258 MB. A megabyte is 1,000,000 bytes here. */
-export function megabytes(bytes: number): string {
+export function formatMegabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`
 }
 
 /** Seconds since the start: 12.4 */
-export function clock(atMs: number): string {
+export function formatSeconds(atMs: number): string {
   return (atMs / 1000).toFixed(1)
 }

@@ -3,7 +3,15 @@
 // Fails only when the script of the charts does not build.
 import { chartFigures, chartPage } from './charts.ts'
 import { chartScript, chartStyle, jsonForScript } from './chart-script.ts'
-import { clock, duration, escapeHtml, megabytes, optional, percent, whole } from './format.ts'
+import {
+  formatSeconds,
+  formatDuration,
+  escapeHtml,
+  formatMegabytes,
+  formatOptionalCount,
+  formatPercent,
+  formatCount,
+} from './format.ts'
 import { pageStyle } from './style.ts'
 import type { StartReport, TimelineRow } from '../report.ts'
 
@@ -58,20 +66,23 @@ function head(report: StartReport): string {
   })
   const times = (peak.perSecond / fleet.capacity.forwardsPerSecond).toFixed(1)
   const story =
-    `For ${Math.round((peak.toMs - peak.fromMs) / 1000)} s the senders sent ${whole(peak.perSecond)} new messages per second, ` +
-    `${times} times the rate of one instance. One instance forwards ${whole(fleet.capacity.forwardsPerSecond)} per second: ` +
-    `${fleet.capacity.concurrency} deliveries at once, ${duration(fleet.capacity.meanLatencyMs)} each. ` +
+    `For ${Math.round((peak.toMs - peak.fromMs) / 1000)} s the senders sent ${formatCount(peak.perSecond)} new messages per second, ` +
+    `${times} times the rate of one instance. One instance forwards ${formatCount(fleet.capacity.forwardsPerSecond)} per second: ` +
+    `${fleet.capacity.concurrency} deliveries at once, ${formatDuration(fleet.capacity.meanLatencyMs)} each. ` +
     `The senders retried each refused message. The fleet grew to ${fleet.maxInstances} instances ` +
-    `and ended with ${fleet.finalInstances}. ${whole(mail.forwarded)} of ${whole(mail.accepted)} accepted messages reached the remote host.`
+    `and ended with ${fleet.finalInstances}. ${formatCount(mail.forwarded)} of ${formatCount(mail.accepted)} accepted messages reached the remote host.`
   const checks = [
     {
       good: mail.lost === 0,
       text:
-        mail.lost === 0 ? 'no accepted message was lost' : `${whole(mail.lost)} accepted messages were lost`,
+        mail.lost === 0
+          ? 'no accepted message was lost'
+          : `${formatCount(mail.lost)} accepted messages were lost`,
     },
     {
       good: mail.resets === 0,
-      text: mail.resets === 0 ? 'no connection was reset' : `${whole(mail.resets)} connections were reset`,
+      text:
+        mail.resets === 0 ? 'no connection was reset' : `${formatCount(mail.resets)} connections were reset`,
     },
     scaledCheck(report),
     ...(report.boot
@@ -110,41 +121,49 @@ function tiles({
   stormSeconds,
 }: StartReport): Tile[] {
   const all: (Tile | undefined)[] = [
-    { name: 'Accepted', figure: whole(mail.accepted), note: 'messages with a 250' },
-    { name: 'Forwarded', figure: whole(mail.forwarded), note: `${whole(mail.duplicates)} duplicates` },
-    { name: 'Lost', figure: whole(mail.lost), note: `${whole(mail.queued)} still queued` },
-    { name: 'Connections reset', figure: whole(mail.resets), note: 'seen by the senders' },
+    { name: 'Accepted', figure: formatCount(mail.accepted), note: 'messages with a 250' },
+    {
+      name: 'Forwarded',
+      figure: formatCount(mail.forwarded),
+      note: `${formatCount(mail.duplicates)} duplicates`,
+    },
+    { name: 'Lost', figure: formatCount(mail.lost), note: `${formatCount(mail.queued)} still queued` },
+    { name: 'Connections reset', figure: formatCount(mail.resets), note: 'seen by the senders' },
     {
       name: 'Refused',
-      figure: whole(mail.refused),
-      note: `4xx replies; ${whole(mail.givenUp)} messages never accepted`,
+      figure: formatCount(mail.refused),
+      note: `4xx replies; ${formatCount(mail.givenUp)} messages never accepted`,
     },
-    { name: 'Delay, median', figure: duration(mail.delayMs.p50), note: 'from 250 to arrival' },
-    { name: 'Delay, p99', figure: duration(mail.delayMs.p99), note: `longest ${duration(mail.delayMs.max)}` },
+    { name: 'Delay, median', figure: formatDuration(mail.delayMs.p50), note: 'from 250 to arrival' },
+    {
+      name: 'Delay, p99',
+      figure: formatDuration(mail.delayMs.p99),
+      note: `longest ${formatDuration(mail.delayMs.max)}`,
+    },
     {
       name: 'Instances',
       figure: `${fleet.maxInstances} → ${fleet.finalInstances}`,
-      note: `highest → last; ${whole(fleet.crashed)} crashed`,
+      note: `highest → last; ${formatCount(fleet.crashed)} crashed`,
     },
     {
       name: 'Idle processors',
-      figure: percent(cpuIdleAtPeak),
-      note: `of ${cpus}, in the burst; the storm used ${percent(cpuUsedAtPeak)}`,
+      figure: formatPercent(cpuIdleAtPeak),
+      note: `of ${cpus}, in the burst; the storm used ${formatPercent(cpuUsedAtPeak)}`,
     },
     image && {
       name: 'Image',
-      figure: megabytes(image.bytes),
+      figure: formatMegabytes(image.bytes),
       note: image.cached ? 'from the cache' : 'baked in this run',
     },
     boot && {
       name: 'First forward',
       figure: `${boot.secondsToFirstForward.toFixed(1)} s`,
-      note: `after launch, ${boot.accel.toUpperCase()}; read ${megabytes(boot.bytesRead)}`,
+      note: `after launch, ${boot.accel.toUpperCase()}; read ${formatMegabytes(boot.bytesRead)}`,
     },
     {
       name: 'Run',
-      figure: `${whole(seconds ?? stormSeconds)} s`,
-      note: seconds === undefined ? 'the storm' : `of it ${whole(stormSeconds)} s for the storm`,
+      figure: `${formatCount(seconds ?? stormSeconds)} s`,
+      note: seconds === undefined ? 'the storm' : `of it ${formatCount(stormSeconds)} s for the storm`,
     },
   ]
   return all.filter((each) => each !== undefined)
@@ -157,7 +176,7 @@ function tile({ name, figure, note }: Tile): string {
 function scaleEvents({ scaleEvents }: StartReport): string {
   const rows = scaleEvents.map(({ atMs, from, to, rule, reason }, index) => {
     const direction = to > from ? 'out' : 'in'
-    return `<tr><th scope="row" class="number">${index + 1}</th><td class="number">${clock(atMs)}</td><td class="${direction}-text">${from} → ${to}</td><td>${escapeHtml(rule)}</td><td class="reason">${escapeHtml(reason)}</td></tr>`
+    return `<tr><th scope="row" class="number">${index + 1}</th><td class="number">${formatSeconds(atMs)}</td><td class="${direction}-text">${from} → ${to}</td><td>${escapeHtml(rule)}</td><td class="reason">${escapeHtml(reason)}</td></tr>`
   })
   const body = rows.length > 0 ? rows.join('\n') : '<tr><td colspan="5">none</td></tr>'
   return `<div class="table" role="region" aria-label="Scale events" tabindex="0"><table>
@@ -169,22 +188,22 @@ ${body}
 }
 
 const COLUMNS: readonly { name: string; value: (row: TimelineRow) => string }[] = [
-  { name: 'Time, s', value: (row) => clock(row.tMs) },
-  { name: 'New/s', value: (row) => whole(row.newPerSecond) },
-  { name: 'Offered/s', value: (row) => whole(row.offeredPerSecond) },
-  { name: 'Accepted/s', value: (row) => whole(row.acceptedPerSecond) },
-  { name: 'Forwarded/s', value: (row) => whole(row.forwardedPerSecond) },
-  { name: 'Ready', value: (row) => optional(row.ready) },
-  { name: 'In flight', value: (row) => optional(row.inFlight) },
-  { name: 'Deferred', value: (row) => optional(row.deferred) },
-  { name: 'Demand', value: (row) => optional(row.demand) },
-  { name: 'Desired', value: (row) => whole(row.desired) },
-  { name: 'In service', value: (row) => whole(row.inService) },
-  { name: 'Launching', value: (row) => whole(row.pending) },
-  { name: 'Draining', value: (row) => whole(row.terminating) },
-  { name: 'p50', value: (row) => duration(row.delayP50Ms) },
-  { name: 'p99', value: (row) => duration(row.delayP99Ms) },
-  { name: 'CPU idle', value: (row) => percent(row.cpuIdle) },
+  { name: 'Time, s', value: (row) => formatSeconds(row.tMs) },
+  { name: 'New/s', value: (row) => formatCount(row.newPerSecond) },
+  { name: 'Offered/s', value: (row) => formatCount(row.offeredPerSecond) },
+  { name: 'Accepted/s', value: (row) => formatCount(row.acceptedPerSecond) },
+  { name: 'Forwarded/s', value: (row) => formatCount(row.forwardedPerSecond) },
+  { name: 'Ready', value: (row) => formatOptionalCount(row.ready) },
+  { name: 'In flight', value: (row) => formatOptionalCount(row.inFlight) },
+  { name: 'Deferred', value: (row) => formatOptionalCount(row.deferred) },
+  { name: 'Demand', value: (row) => formatOptionalCount(row.demand) },
+  { name: 'Desired', value: (row) => formatCount(row.desired) },
+  { name: 'In service', value: (row) => formatCount(row.inService) },
+  { name: 'Launching', value: (row) => formatCount(row.pending) },
+  { name: 'Draining', value: (row) => formatCount(row.terminating) },
+  { name: 'p50', value: (row) => formatDuration(row.delayP50Ms) },
+  { name: 'p99', value: (row) => formatDuration(row.delayP99Ms) },
+  { name: 'CPU idle', value: (row) => formatPercent(row.cpuIdle) },
 ]
 
 function timelineTable(timeline: readonly TimelineRow[]): string {
@@ -202,7 +221,7 @@ ${rows.join('\n')}
 }
 
 function foot({ image, phases }: StartReport): string {
-  const load = phases.map(({ name, perSecond }) => `${name} ${whole(perSecond)}/s`).join(', ')
+  const load = phases.map(({ name, perSecond }) => `${name} ${formatCount(perSecond)}/s`).join(', ')
   const digest = image ? `Image <code>${escapeHtml(image.digest)}</code>. ` : ''
   return `<footer><p>${digest}Load: ${escapeHtml(load)}. Time is compressed: senders retry after seconds instead of minutes, and the control loop decides every second. The figures are from one run on one machine.</p></footer>`
 }

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import type { FleetEvents } from '../../../infra/local/fleet-events.ts'
 import { startFleet, type Fleet } from '../../../infra/local/fleet.ts'
-import { serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
+import { stormServerConfig, shortScenario } from '../../../storm/scenario.ts'
 import { openGreetedDialog, sendMail } from '../../../mailkit/smtp-dialog.ts'
 import { scratchDirectories, smallFleet } from '../../kit/fleet/small-fleet.ts'
 
@@ -14,7 +14,7 @@ after(scratch.remove)
 
 /** 10 messages an instance: the least refusal that counts by mistake shows. */
 const policy = { ...shortScenario.policy, minInstances: 2, acceptableDelayMs: 250, refusedWindowMs: 60_000 }
-const base = serverConfigOf(shortScenario, 9, true)
+const base = stormServerConfig(shortScenario, 9, true)
 const TO = ['info@storm.example']
 
 async function fleetWith(config: object): Promise<Fleet> {

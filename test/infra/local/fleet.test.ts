@@ -12,7 +12,7 @@ import type { FleetEvents } from '../../../infra/local/fleet-events.ts'
 import { startFleet, type Fleet, type FleetOptions } from '../../../infra/local/fleet.ts'
 import type { InstanceView } from '../../../infra/local/instance.ts'
 import type { Launcher } from '../../../infra/local/launcher.ts'
-import { serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
+import { stormServerConfig, shortScenario } from '../../../storm/scenario.ts'
 import { openGreetedDialog, sendMail } from '../../../mailkit/smtp-dialog.ts'
 import { sandboxed, scratchDirectories, smallFleet, source } from '../../kit/fleet/small-fleet.ts'
 
@@ -107,7 +107,7 @@ test('an instance that is stopped (SIGSTOP) is killed and replaced; the fleet ta
 
 suite('a fleet that cannot start', () => {
   test('a bad configuration is an error with the end of the instance’s log', async () => {
-    const serverConfig = { ...serverConfigOf(shortScenario, 9, true), hostname: 5 }
+    const serverConfig = { ...stormServerConfig(shortScenario, 9, true), hostname: 5 }
     await assert.rejects(startFleet(options({ serverConfig })), (error: Error) => {
       assert.match(error.message, /i-000\d did not get into service: crashed \(exit code 2\)/)
       assert.match(error.message, /hostname/)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FleetOptions } from '../../../infra/local/fleet.ts'
 import { sourceLauncher, STATUS_FD, type Launcher } from '../../../infra/local/launcher.ts'
-import { routesOf, serverConfigOf, shortScenario } from '../../../storm/scenario.ts'
+import { stormRoutes, stormServerConfig, shortScenario } from '../../../storm/scenario.ts'
 
 const entry = join(import.meta.dirname, '../../../server/main.ts')
 
@@ -31,8 +31,8 @@ export function smallFleet(directory: string, changes: Partial<FleetOptions> = {
     directory,
     launcher: source,
     // No message is sent: nothing needs to listen at the relay's port.
-    serverConfig: serverConfigOf(shortScenario, 9, true),
-    routes: { table: routesOf() },
+    serverConfig: stormServerConfig(shortScenario, 9, true),
+    routes: { table: stormRoutes() },
     policy: { ...shortScenario.policy, minInstances: 2 },
     periodMs: 200,
     ...changes,

@@ -15,7 +15,7 @@ const SETTLED_PERIODS = 3
 /** How often arrivals and the end are looked for. */
 const TICK_MS = 20
 
-type CourseOptions = {
+type RunOptions = {
   fleet: Fleet
   scenario: Scenario
   senders: Senders
@@ -25,7 +25,7 @@ type CourseOptions = {
 }
 
 /** Sends what the phases say; the last phase goes on until the fleet is at its minimum again, within a bound. */
-export async function runCourse(options: CourseOptions): Promise<PhaseTime[]> {
+export async function runPhases(options: RunOptions): Promise<PhaseTime[]> {
   const { fleet, scenario, senders, random } = options
   const startMs = fleet.nowMs()
   const phasesEndMs = phasesMs(scenario)
@@ -55,8 +55,8 @@ export async function runCourse(options: CourseOptions): Promise<PhaseTime[]> {
 }
 
 /** After the last new message: until every sender is done and everything accepted has arrived, within a bound. */
-export async function untilQuiet(
-  options: Pick<CourseOptions, 'fleet' | 'scenario' | 'senders' | 'signal'> & { ledger: Ledger },
+export async function waitUntilDelivered(
+  options: Pick<RunOptions, 'fleet' | 'scenario' | 'senders' | 'signal'> & { ledger: Ledger },
 ): Promise<void> {
   const { fleet, scenario, senders, ledger } = options
   const { retry } = scenario.senders
@@ -79,7 +79,7 @@ function gapMs(perSecond: number, random: Random): number {
   return (-Math.log(1 - random()) * 1000) / perSecond
 }
 
-function isSettled({ fleet, scenario }: CourseOptions): boolean {
+function isSettled({ fleet, scenario }: RunOptions): boolean {
   const { minInstances } = scenario.policy
   return fleet.timeline
     .slice(-SETTLED_PERIODS)
@@ -89,6 +89,6 @@ function isSettled({ fleet, scenario }: CourseOptions): boolean {
     )
 }
 
-async function tick({ signal }: Pick<CourseOptions, 'signal'>): Promise<void> {
+async function tick({ signal }: Pick<RunOptions, 'signal'>): Promise<void> {
   await sleep(TICK_MS, undefined, signal && { signal })
 }
