@@ -16,6 +16,7 @@ type CommandGroup = { description: string; commands: Commands }
 /** Each command is one file under commands/: its options, its help and its action. */
 const COMMANDS: Commands = {
   start: () => import('./commands/start.ts'),
+  doctor: () => import('./commands/doctor.ts'),
   image: {
     description: 'bake, lock, test and publish golden images',
     commands: {

@@ -16,6 +16,7 @@ import { runStorm } from '../../storm/storm.ts'
 import { InputError } from '../../input/problems.ts'
 import type { OnProgress } from '../../platform/progress.ts'
 import { seconds, type CommandContext, type CommonOptions } from '../options.ts'
+import { checksText, machineChecks, runChecks } from '../machine-checks.ts'
 import { figuresTable, startFailures, type FullReport } from '../start-report.ts'
 import { runSteps, slowestStep, untilAborted, type Step, type StepTime } from '../steps.ts'
 import { writeReport } from '../report-file.ts'
@@ -61,6 +62,7 @@ async function start(o: StartOptions): Promise<number> {
   const startedMs = Date.now()
   const done: Done = {}
   const steps: Step[] = [
+    { title: 'Check this machine', run: (progress) => checkMachine(o, progress) },
     { title: 'Bake', run: (progress) => bake(done, o, progress) },
     { title: 'Boot test', run: (progress) => prove(done, o, progress) },
     { title: 'Fleet in a storm', run: (progress) => storm(done, o, progress) },
@@ -79,6 +81,18 @@ async function start(o: StartOptions): Promise<number> {
   const wrong = startFailures(report)
   for (const line of wrong) console.error(line)
   return wrong.length === 0 ? 0 : 1
+}
+
+/** The quick checks of `mailfleet doctor`. @throws {Error} with every problem and its mend */
+async function checkMachine({ project }: StartOptions, onProgress: OnProgress): Promise<string> {
+  const results = await runChecks(machineChecks(project).filter(({ quick }) => quick))
+  const problems = results.filter(({ status }) => status === 'problem')
+  if (problems.length > 0) throw new Error(checksText(problems))
+  const warnings = results.filter(({ status }) => status === 'warning')
+  for (const { name, found } of warnings) onProgress(`${name}: ${found}`)
+  return warnings.length === 0
+    ? 'nothing is missing'
+    : `${warnings.length} warnings; see npx mailfleet doctor`
 }
 
 async function bake(done: Done, { project, signal }: StartOptions, onProgress: OnProgress): Promise<string> {
