@@ -3,14 +3,17 @@
 // queue that cannot be asked takes nothing either.
 import type { QueueStats } from '../entry.ts'
 import type { Channel } from './sqs.ts'
-import type { AwsQueueConfig } from './engine.ts'
 
 /** An entry of an unknown version counts for so long after it was met. It is met every 30 s, by some instance. */
 const UNKNOWN_MS = 60_000
 
 export type Census = ReturnType<typeof createCensus>
 
-type CensusOptions = { channel: Channel; config: AwsQueueConfig; monotonic: () => number }
+type CensusOptions = {
+  channel: Channel
+  config: { readyUrl: string; deferredUrl: string; statsMs: number }
+  monotonic: () => number
+}
 
 export function createCensus({ channel, config, monotonic }: CensusOptions) {
   /** When an entry of an unknown version was met last, by the id of the first message it was met in. */

@@ -2,72 +2,20 @@
 // soon as that matters (decision 032). Owns: opening and closing, enqueue and its bound, and what the parts share.
 // An entry of one destination that is delivered at once costs three calls of SQS and nothing else.
 // Nothing is asked of AWS when the queue is opened: it may be down. Every call fails with the SDK's error while it is.
-import type { AwsSettings } from '../../aws/clients.ts'
-import type { Config } from '../../config/schema.ts'
 import type { Destination, Lease, NewEntry } from '../entry.ts'
 import { newEntry } from '../new-entry.ts'
 import { QueueFullError, type Dsn, type Outcome, type Queue } from '../queue.ts'
-import { openBodies, type Bodies } from './bodies.ts'
-import { openChannel, type Channel } from './sqs.ts'
-import { createCensus, type Census } from './counters.ts'
+import { openBodies } from './bodies.ts'
+import { openChannel } from './sqs.ts'
+import { createCensus } from './counters.ts'
 import { bodyOf, extend, record, release, stillHeld } from './lease-state.ts'
 import { lease } from './leasing.ts'
-import { pack, type Parcel } from './message.ts'
+import { pack } from './message.ts'
 import { startMover } from './mover.ts'
-import { createPost, type Post } from './sender.ts'
+import { createPost } from './sender.ts'
 import { settle } from './settling.ts'
-import { openStates, type States } from './delivery-state.ts'
-
-export type AwsQueueConfig = Extract<Config['queue'], { engine: 'aws' }>
-
-/** Told of what goes wrong where no caller waits for an answer: `where` names the step. */
-export type OnError = (where: string, error: unknown) => void
-
-export type AwsQueueOptions = {
-  queue: AwsQueueConfig
-  aws: AwsSettings
-  onError?: OnError
-  /** The wall clock, ms since the epoch. Default Date.now. */
-  now?: () => number
-  /** The monotonic clock in ms. Default: `now` if that is given, else performance.now. */
-  monotonic?: () => number
-  /** The longest wait that an entry is given after so many attempts. Default: any. */
-  longestWaitMs?: (attempts: number) => number
-  /** The longest delay that is asked of SQS. Default 900, the longest it takes. */
-  maxDelaySeconds?: number
-  /** How long an entry of an unknown version is out of the way each time it is met. Default 30. */
-  asideSeconds?: number
-}
-
-/** What is known of a lease here beside what its holder sees. */
-export type Held = {
-  receipt: string
-  parcel: Parcel
-  /** null: it is in the bucket. */
-  body: Buffer | null
-  /** Its state is in DynamoDB, held by the lease's token. */
-  tracked: boolean
-  /** The DSN that goes with the outcome, once it is packed: a second try must not make another. */
-  notice?: Parcel
-}
-
-/** What the parts of the engine share. */
-export type Engine = {
-  config: AwsQueueConfig
-  now: () => number
-  monotonic: () => number
-  channel: Channel
-  bodies: Bodies
-  states: States
-  post: Post
-  census: Census
-  onError: OnError
-  asideSeconds: number
-  /** By the lease given out; one that is not here was settled or given back. */
-  held: WeakMap<Lease, Held>
-  /** DynamoDB did not answer: nothing is received before it does. */
-  statesInDoubt: boolean
-}
+import { openStates } from './delivery-state.ts'
+import type { AwsQueueOptions, Engine } from './types.ts'
 
 /** Opens the queue; asks nothing of it. */
 export async function openAwsQueue(options: AwsQueueOptions) {

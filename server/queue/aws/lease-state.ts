@@ -2,7 +2,7 @@
 // the monotonic clock is asked before every change, and the item in DynamoDB has the last word once there is one.
 // Fails with the SDK's error; the lease is then as it was, or was extended unbeknown to its holder.
 import type { Destination, Lease } from '../entry.ts'
-import type { Engine, Held } from './engine.ts'
+import type { Engine, Held } from './types.ts'
 
 /** Undefined if the lease was lost, settled or given back. */
 export function stillHeld({ held, monotonic }: Engine, lease: Lease): Held | undefined {

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Lease } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './sqs.ts'
-import type { Engine } from './engine.ts'
+import type { Engine } from './types.ts'
 import { labelOf, unpack, withText, type Label } from './message.ts'
 import { finish } from './settling.ts'
 
@@ -23,35 +23,35 @@ export async function lease(engine: Engine, max: number, leaseMs: number): Promi
     engine.statesInDoubt = false
   }
   const leases: Lease[] = []
-  const troubles: unknown[] = []
+  const errors: unknown[] = []
   let pollSeconds = engine.config.waitSeconds
-  for (let left = max; left > 0 && troubles.length === 0; pollSeconds = 0) {
-    const results = await takeSome(engine, left, leaseMs, pollSeconds)
+  for (let left = max; left > 0 && errors.length === 0; pollSeconds = 0) {
+    const results = await leaseBatch(engine, left, leaseMs, pollSeconds)
     for (const result of results) {
-      if (result.status === 'rejected') troubles.push(result.reason)
+      if (result.status === 'rejected') errors.push(result.reason)
       else if (result.value !== undefined) leases.push(result.value)
     }
     if (results.length < RECEIVED_AT_ONCE) break
     left -= results.length
   }
-  const [trouble] = troubles
-  if (trouble instanceof Error && leases.length === 0) throw trouble
-  for (const each of troubles) engine.onError('lease', each)
+  const [error] = errors
+  if (error instanceof Error && leases.length === 0) throw error
+  for (const each of errors) engine.onError('lease', each)
   return leases
 }
 
 /** One receive; an entry of the result for each message, or a single failure. */
-async function takeSome(engine: Engine, max: number, leaseMs: number, pollSeconds: number) {
-  const [received] = await Promise.allSettled([receive(engine, max, leaseMs, pollSeconds)])
-  if (received.status === 'rejected') return [received]
-  return Promise.allSettled(received.value.map(({ message, ends }) => take(engine, message, ends)))
+async function leaseBatch(engine: Engine, max: number, leaseMs: number, pollSeconds: number) {
+  const [answer] = await Promise.allSettled([receiveBatch(engine, max, leaseMs, pollSeconds)])
+  if (answer.status === 'rejected') return [answer]
+  return Promise.allSettled(answer.value.map(({ received, ends }) => leaseReceived(engine, received, ends)))
 }
 
 /**
  * SQS holds a message from when it gives it out, which may be any time of a long poll. It is asked to hold it for as
  * long as the poll may take besides, so that the lease can begin when the answer is here.
  */
-async function receive(
+async function receiveBatch(
   { channel, config, now, monotonic }: Engine,
   max: number,
   leaseMs: number,
@@ -59,51 +59,51 @@ async function receive(
 ) {
   const holdSeconds = Math.min(MAX_HOLD_SECONDS, Math.ceil(leaseMs / 1_000) + pollSeconds)
   const askedMs = monotonic()
-  const come = await channel.receive(config.readyUrl, max, holdSeconds, pollSeconds)
+  const messages = await channel.receive(config.readyUrl, max, holdSeconds, pollSeconds)
   const answeredMs = monotonic()
   const monotonicExpiresMs = Math.min(answeredMs + leaseMs, askedMs + 1_000 * holdSeconds)
   const ends = { expiresMs: now() + monotonicExpiresMs - answeredMs, monotonicExpiresMs }
-  return come.map((message) => ({ message, ends }))
+  return messages.map((received) => ({ received, ends }))
 }
 
 /** When a lease ends, by both clocks. */
 type Ends = Pick<Lease, 'expiresMs' | 'monotonicExpiresMs'>
 
-async function take(engine: Engine, message: Received, ends: Ends): Promise<Lease | undefined> {
+async function leaseReceived(engine: Engine, received: Received, ends: Ends): Promise<Lease | undefined> {
   try {
-    return await leaseOf(engine, message, ends)
+    return await leaseOf(engine, received, ends)
   } catch (error) {
-    await keepAway(engine, message, ends)
+    await delayRedelivery(engine, received, ends)
     throw error
   }
 }
 
 /** A message received in vain waits longer each time: an outage in part must not make a dead letter of it in minutes. */
-async function keepAway({ channel, config, monotonic }: Engine, message: Received, ends: Ends) {
-  const seconds = retrySeconds(message.receives)
+async function delayRedelivery({ channel, config, monotonic }: Engine, received: Received, ends: Ends) {
+  const seconds = retrySeconds(received.receives)
   if (monotonic() + 1_000 * seconds <= ends.monotonicExpiresMs) return
   // If this fails too, it comes back when its time is up.
-  await channel.hold(config.readyUrl, message.receipt, seconds).catch(() => {})
+  await channel.hold(config.readyUrl, received.receipt, seconds).catch(() => {})
 }
 
-async function leaseOf(engine: Engine, message: Received, ends: Ends): Promise<Lease | undefined> {
-  const label = labelOf(message.parcel)
-  if (label !== null && !KNOWN_VERSIONS.includes(label.version)) return putAside(engine, message)
-  const read = readable(engine, message, label)
+async function leaseOf(engine: Engine, received: Received, ends: Ends): Promise<Lease | undefined> {
+  const label = labelOf(received.parcel)
+  if (label !== null && !KNOWN_VERSIONS.includes(label.version)) return requeueUnknown(engine, received)
+  const read = readEntry(engine, received, label)
   if (read === undefined) return undefined
   const { entry, body, tracked } = read
   const held = { entry, token: randomBytes(12).toString('base64url'), ...ends }
   if (tracked) {
-    const destinations = await claim(engine, message, held, body === null)
+    const destinations = await claim(engine, received, held, body === null)
     if (destinations === undefined) return undefined
     entry.destinations = destinations
   }
-  const { receipt, parcel } = message
+  const { receipt, parcel } = received
   engine.held.set(held, { receipt, parcel, body, tracked })
   return held
 }
 
-function readable(engine: Engine, { parcel, messageId, receives }: Received, label: Label | null) {
+function readEntry(engine: Engine, { parcel, messageId, receives }: Received, label: Label | null) {
   try {
     if (label === null) throw new Error('its attributes are none of an entry')
     // Received before: someone may have begun with it, and have stored how far they came.
@@ -116,7 +116,7 @@ function readable(engine: Engine, { parcel, messageId, receives }: Received, lab
 }
 
 /** Where the destinations stand, if the entry is ours now; else whatever the message still needs is done. */
-async function claim(engine: Engine, message: Received, wanted: Lease, inBucket: boolean) {
+async function claim(engine: Engine, received: Received, wanted: Lease, inBucket: boolean) {
   const { states, channel, config, now } = engine
   const { entry, token, expiresMs } = wanted
   const { id, attempts: generation, destinations } = entry
@@ -131,9 +131,9 @@ async function claim(engine: Engine, message: Received, wanted: Lease, inBucket:
   if (claimed.kind === 'held') {
     const restSeconds = Math.max(0, Math.ceil((claimed.untilMs - now()) / 1_000))
     // The holder may extend its lease for half an hour, in which a copy would be received too often.
-    const holdSeconds = Math.max(restSeconds + 1, retrySeconds(message.receives))
-    await channel.hold(config.readyUrl, message.receipt, Math.min(MAX_HOLD_SECONDS, holdSeconds))
-  } else await finish(engine, id, { ...message, inBucket }, { ...claimed, done: claimed.kind === 'done' })
+    const holdSeconds = Math.max(restSeconds + 1, retrySeconds(received.receives))
+    await channel.hold(config.readyUrl, received.receipt, Math.min(MAX_HOLD_SECONDS, holdSeconds))
+  } else await finish(engine, id, { ...received, inBucket }, { ...claimed, done: claimed.kind === 'done' })
   return undefined
 }
 
@@ -141,11 +141,11 @@ async function claim(engine: Engine, message: Received, wanted: Lease, inBucket:
  * Sends the message again as it is, to be met again a little later, and deletes this one: a message that is only left
  * alone comes nearer to the dead letters each time it is received.
  */
-async function putAside(
+async function requeueUnknown(
   { channel, config, census, asideSeconds }: Engine,
-  message: Received,
+  received: Received,
 ): Promise<undefined> {
-  const { messageId, receipt, parcel } = message
+  const { messageId, receipt, parcel } = received
   const firstMet = parcel.attributes[FIRST_MET]?.StringValue ?? messageId
   census.metUnknown(firstMet)
   // Two may come of this: whoever knows the version finds them tracked, and works on one.

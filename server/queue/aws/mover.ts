@@ -4,7 +4,7 @@
 // each time; it never ends by one.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './sqs.ts'
-import type { Engine } from './engine.ts'
+import type { Engine } from './types.ts'
 import { withText } from './message.ts'
 
 /** Time to send on what was received: 3 tries of 10 s. */

@@ -2,7 +2,6 @@
 // to `deferred`, for a hop. So all that is visible in `ready` is due, and nothing that is visible in `deferred` is, but
 // for the moment until a mover sends it on. Owns: the length of hops. Fails with the SDK's error.
 import type { Channel, Outgoing } from './sqs.ts'
-import type { AwsQueueConfig } from './engine.ts'
 import { labelOf, type Parcel } from './message.ts'
 
 /** Hops are shorter by up to this share: what was put off together does not become visible together. */
@@ -12,7 +11,7 @@ export type Post = ReturnType<typeof createPost>
 
 type PostOptions = {
   channel: Channel
-  config: AwsQueueConfig
+  config: { readyUrl: string; deferredUrl: string }
   now: () => number
   maxDelaySeconds: number
   longestWaitMs: (attempts: number) => number

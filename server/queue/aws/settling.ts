@@ -6,7 +6,7 @@
 import type { Lease } from '../entry.ts'
 import { assertTime, newEntry } from '../new-entry.ts'
 import type { Dsn, Outcome } from '../queue.ts'
-import type { Engine, Held } from './engine.ts'
+import type { Engine, Held } from './types.ts'
 import { stillHeld, track } from './lease-state.ts'
 import { laterCopy, pack, type Parcel } from './message.ts'
 import type { Settled, Unfinished } from './delivery-state.ts'

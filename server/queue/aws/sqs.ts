@@ -53,8 +53,7 @@ export async function openChannel(aws: AwsSettings, waitSeconds: number) {
 
     /** `repeat`: two of this message would do no harm. */
     send: async (url: string, parcel: Parcel, delaySeconds: number, { repeat }: { repeat: boolean }) => {
-      const message = messageOf({ parcel, delaySeconds })
-      const input = { QueueUrl: url, ...message }
+      const input = { QueueUrl: url, ...sendInputOf({ parcel, delaySeconds }) }
       if (repeat) await insisting.send(new SendMessageCommand(input))
       else await sendFirst(() => once.send(new SendMessageCommand(input)))
     },
@@ -106,7 +105,7 @@ function batches(client: SQSClient) {
         messages,
         ({ parcel }) => parcel.text.length,
         (batch) => {
-          const Entries = batch.map(({ id, item }) => ({ Id: id, ...messageOf(item) }))
+          const Entries = batch.map(({ id, item }) => ({ Id: id, ...sendInputOf(item) }))
           return client.send(new SendMessageBatchCommand({ QueueUrl: url, Entries }))
         },
       ),
@@ -126,7 +125,7 @@ function batches(client: SQSClient) {
   }
 }
 
-function messageOf({ parcel, delaySeconds }: Outgoing) {
+function sendInputOf({ parcel, delaySeconds }: Outgoing) {
   return { MessageBody: parcel.text, MessageAttributes: parcel.attributes, DelaySeconds: delaySeconds }
 }
 

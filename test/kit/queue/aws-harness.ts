@@ -1,7 +1,8 @@
 // What the tests of the queue on AWS share. Owns: options of an engine that looks often and puts aside shortly, so that
 // a test waits for little, and an engine behind a proxy that can fail.
 import type { TestContext } from 'node:test'
-import { openAwsQueue, type AwsQueueOptions } from '../../../server/queue/aws/engine.ts'
+import { openAwsQueue } from '../../../server/queue/aws/engine.ts'
+import type { AwsQueueOptions } from '../../../server/queue/aws/types.ts'
 import type { Queue } from '../../../server/queue/queue.ts'
 import { startAwsProxy, THROTTLED, UNAVAILABLE, type AwsProxy, type Fault } from '../aws/aws-proxy.ts'
 import type { AwsQueue, Endpoints, Stores } from '../aws/aws-queue.ts'
