@@ -19,7 +19,7 @@ import { createLog, errorFields, limitFailures, type Log } from './log.ts'
 import { formatAddress, parseAddress } from './address.ts'
 import { StoppedError } from './retry-until-stopped.ts'
 import type { Queue } from './queue/queue.ts'
-import { openConfigured } from './queue/open.ts'
+import { openQueue } from './queue/open.ts'
 import type { RouteSource } from './routing/file-source.ts'
 import { openRoutes } from './routing/open.ts'
 import { resolveRecipient, roleMailbox } from './routing/table.ts'
@@ -82,7 +82,7 @@ type Parts = { config: Config; tls: TlsFiles | null; metrics: Metrics; log: Log;
 /** Starts all parts; each part starts after the parts that it uses. */
 async function startServing({ config, tls, metrics, log, stop }: Parts): Promise<Serving> {
   const routes = await openRoutes(config, metrics, log)
-  const queue = await openConfigured(config, {
+  const queue = await openQueue(config, {
     onError: (where, error) => {
       metrics.errors.inc({ where })
       log('queue-failed', { where, ...awsErrorFields(error) })
@@ -109,7 +109,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
     metrics,
     log,
     canary: gate,
-    onQueued: forwarder.kick,
+    onQueued: forwarder.wake,
   })
   const listener = await startListener({ config, tls, transactions, metrics, log })
   const { hasSettled } = forwarder

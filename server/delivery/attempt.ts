@@ -5,20 +5,20 @@ import type { Destination, Entry, Lease, NewEntry } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
 import { parseAddress } from '../address.ts'
 import { buildDsn } from './dsn.ts'
-import { failed, type Outcome } from './delivery-result.ts'
+import { failed, type DeliveryResult } from './delivery-result.ts'
 import { leastAttempts, nextAttempt, type RetrySchedule } from './retry-schedule.ts'
-import type { Hold } from './lease-keeper.ts'
-import { LeaseLostError, type Envelope, type Outcomes } from './send.ts'
-import { rewriteSrs, type Srs } from './srs.ts'
+import type { LeaseGuard } from './lease-keeper.ts'
+import { LeaseLostError, type OutgoingEnvelope, type DeliveryResults } from './send.ts'
+import { rewriteSrs, type SrsConfig } from './srs.ts'
 
 export type AttemptContext = {
   queue: Pick<Queue, 'body' | 'record' | 'settle'>
-  hold: Hold
+  hold: LeaseGuard
   /** Sends to recipients of one domain (or by the relay). @throws {LeaseLostError} if nothing can have been delivered. */
   deliver: Deliver
   /** Where a DSN for this sender goes: the sender, or the mailboxes behind it when it is one of our aliases. */
   sendersMailboxes: (sender: string) => string[]
-  srs: Srs
+  srs: SrsConfig
   hostname: string
   retry: RetrySchedule & { lifetimeMs: number }
   /** Everything goes through one relay, so that recipients need not be told apart by domain. */
@@ -29,15 +29,15 @@ export type AttemptContext = {
 
 export type Deliver = (
   domain: string,
-  envelope: Envelope,
+  envelope: OutgoingEnvelope,
   message: readonly Buffer[],
-  hold: Hold,
-) => Promise<Outcomes>
+  hold: LeaseGuard,
+) => Promise<DeliveryResults>
 
-export type Attempted = {
+export type AttemptReport = {
   /** The queue knows of it. False: the lease was lost. */
   settled: boolean
-  ended: { destination: Destination; outcome: Outcome }[]
+  results: { destination: Destination; result: DeliveryResult }[]
   /** When it is tried again; null when the entry has left the queue. */
   nextMs: number | null
   dsn: 'none' | 'queued' | 'no-return-path'
@@ -47,30 +47,32 @@ export type Attempted = {
 const RECIPIENTS_AT_ONCE = 50
 
 /** Tries every pending destination once and settles the entry. Throws only what the queue or a bug throws. */
-export async function attempt(lease: Lease, context: AttemptContext): Promise<Attempted> {
+export async function attempt(lease: Lease, context: AttemptContext): Promise<AttemptReport> {
   const { entry } = lease
   const body = await context.queue.body(lease)
-  const ended: Attempted['ended'] = []
+  const results: AttemptReport['results'] = []
   let destinations = entry.destinations
   const groups = groupDestinations(destinations, context.relayed)
   for (const [index, group] of groups.entries()) {
-    const outcomes = await deliverGroup(group, entry, body, context)
-    if (outcomes === 'lost') return { settled: false, ended, nextMs: null, dsn: 'none' }
+    const groupResults = await deliverGroup(group, entry, body, context)
+    if (groupResults === 'lost') return { settled: false, results, nextMs: null, dsn: 'none' }
     destinations = destinations.map((destination) => {
-      const outcome = group.destinations.includes(destination) ? outcomes.get(destination.address) : undefined
-      if (outcome === undefined) return destination
-      const updated = applyOutcome(destination, outcome)
-      ended.push({ destination: updated, outcome })
+      const result = group.destinations.includes(destination)
+        ? groupResults.get(destination.address)
+        : undefined
+      if (result === undefined) return destination
+      const updated = applyResult(destination, result)
+      results.push({ destination: updated, result })
       return updated
     })
-    const acknowledged = [...outcomes.values()].some(({ kind }) => kind === 'delivered')
+    const acknowledged = [...groupResults.values()].some(({ kind }) => kind === 'delivered')
     if (acknowledged && index < groups.length - 1) {
       // Failed ones stay pending in here: 'failed' is stored in the commit that queues their DSN.
-      const held = await context.queue.record(lease, destinations.map(undecided))
-      if (!held) return { settled: false, ended, nextMs: null, dsn: 'none' }
+      const held = await context.queue.record(lease, destinations.map(asPending))
+      if (!held) return { settled: false, results, nextMs: null, dsn: 'none' }
     }
   }
-  return settle(lease, destinations, ended, body, context)
+  return settle(lease, destinations, results, body, context)
 }
 
 type Group = { domain: string; alias: string; destinations: Destination[] }
@@ -100,7 +102,7 @@ async function deliverGroup(
   entry: Entry,
   body: Buffer,
   context: AttemptContext,
-): Promise<Outcomes | 'lost'> {
+): Promise<DeliveryResults | 'lost'> {
   // The process, or all of the machine, may have stood still: another process may be sending to this group by now.
   if (context.hold.isLost()) return 'lost'
   const recipients = group.destinations.map(({ address }) => address)
@@ -126,23 +128,23 @@ async function deliverGroup(
   }
 }
 
-function applyOutcome(destination: Destination, outcome: Outcome): Destination {
-  const { reply, status, remoteHost } = outcome
-  const state = outcome.kind === 'deferred' ? 'pending' : outcome.kind
+function applyResult(destination: Destination, result: DeliveryResult): Destination {
+  const { reply, status, remoteHost } = result
+  const state = result.kind === 'deferred' ? 'pending' : result.kind
   return { ...destination, state, reply, status, remoteHost }
 }
 
-function undecided(destination: Destination): Destination {
+function asPending(destination: Destination): Destination {
   return destination.state === 'failed' ? { ...destination, state: 'pending' } : destination
 }
 
 async function settle(
   lease: Lease,
   attempted: Destination[],
-  ended: Attempted['ended'],
+  results: AttemptReport['results'],
   body: Buffer,
   context: AttemptContext,
-): Promise<Attempted> {
+): Promise<AttemptReport> {
   const { entry } = lease
   const nowMs = context.now()
   const due = nextAttempt(
@@ -176,7 +178,7 @@ async function settle(
     notice ?? undefined,
   )
   const dsn = newlyFailed.length === 0 ? 'none' : notice === null ? 'no-return-path' : 'queued'
-  return { settled, ended, nextMs, dsn }
+  return { settled, results, nextMs, dsn }
 }
 
 /** Its time is up. RFC 3463: 4.4.7, delivery time expired. */

@@ -2,7 +2,7 @@
 // Owns: opening (with STARTTLS when offered), keeping idle ones within bounds, and closing. An idle connection that
 // the other side closes is forgotten; one that had any error is never used again.
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
-import type { Hop } from './mx-hosts.ts'
+import type { MxHost } from './mx-hosts.ts'
 import type { SendError } from './delivery-result.ts'
 
 export type ConnectionOptions = {
@@ -27,7 +27,7 @@ const SETUP_STEPS = 5
 
 export type Connection = {
   readonly smtp: SMTPConnection
-  readonly hop: Hop
+  readonly host: MxHost
   /** Messages sent over it. */
   messages: number
 }
@@ -38,27 +38,27 @@ export function createConnections(options: ConnectionOptions) {
   const idle = createIdle(options.idleMs, options.maxIdle)
   let closed = false
 
-  async function opened(hop: Hop, ignoreTLS: boolean, signal?: AbortSignal): Promise<Connection> {
-    const connection = { smtp: await connect(hop, { ...options, ignoreTLS }, signal), hop, messages: 0 }
+  async function opened(host: MxHost, ignoreTLS: boolean, signal?: AbortSignal): Promise<Connection> {
+    const connection = { smtp: await connect(host, { ...options, ignoreTLS }, signal), host, messages: 0 }
     connection.smtp.once('end', () => idle.forget(connection))
     return connection
   }
 
   return {
     /** An idle connection to `hop`, or null. */
-    take: (hop: Hop): Connection | null => idle.take(hop),
+    take: (host: MxHost): Connection | null => idle.take(host),
 
     /**
      * Opens a connection that is ready for MAIL.
      * @throws {SendError} when the host cannot be reached, its greeting or EHLO is no welcome, or `signal` is aborted.
      */
-    open: async (hop: Hop, signal?: AbortSignal): Promise<Connection> => {
+    open: async (host: MxHost, signal?: AbortSignal): Promise<Connection> => {
       try {
-        return await opened(hop, false, signal)
+        return await opened(host, false, signal)
       } catch (error) {
         // RFC 7435: opportunistic security. A host whose TLS does not work gets the mail as one without TLS does.
         if ((error as SendError).code !== 'ETLS') throw error
-        return await opened(hop, true, signal)
+        return await opened(host, true, signal)
       }
     },
 
@@ -101,9 +101,9 @@ function createIdle(idleMs: number, most: number) {
       const [oldest] = timers.keys()
       if (timers.size > most && oldest !== undefined) retire(oldest)
     },
-    take: ({ address, port }: Hop): Connection | null => {
+    take: ({ address, port }: MxHost): Connection | null => {
       // The last one put back, so that in calmer times the others reach their end.
-      const found = [...timers.keys()].findLast(({ hop }) => hop.address === address && hop.port === port)
+      const found = [...timers.keys()].findLast(({ host }) => host.address === address && host.port === port)
       if (found !== undefined) forget(found)
       return found ?? null
     },
@@ -115,19 +115,19 @@ function createIdle(idleMs: number, most: number) {
 
 /** What became of a command when nothing was heard but the end of its connection. */
 export function connectionEnded(): Error & SendError {
-  return Object.assign(new Error('connection ended'), { code: 'ECONNECTION' })
+  return Object.assign(new Error('connection results'), { code: 'ECONNECTION' })
 }
 
 function connect(
-  hop: Hop,
+  host: MxHost,
   options: ConnectionOptions & { ignoreTLS: boolean },
   signal?: AbortSignal,
 ): Promise<SMTPConnection> {
   const smtp = new SMTPConnection({
-    host: hop.address,
-    port: hop.port,
+    host: host.address,
+    port: host.port,
     name: options.hostname,
-    ...(hop.name === hop.address ? {} : { servername: hop.name }),
+    ...(host.name === host.address ? {} : { servername: host.name }),
     ignoreTLS: options.ignoreTLS,
     opportunisticTLS: true,
     // Without DANE or MTA-STS there is nothing to hold a certificate against; encryption still stops listeners.

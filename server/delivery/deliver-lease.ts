@@ -6,10 +6,10 @@ import type { Metrics } from '../metrics.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
-import { attempt, reschedule, type Attempted, type AttemptContext } from './attempt.ts'
-import type { HoldKeeper } from './lease-keeper.ts'
+import { attempt, reschedule, type AttemptReport, type AttemptContext } from './attempt.ts'
+import type { LeaseKeeper } from './lease-keeper.ts'
 
-export type WorkOptions = {
+export type DeliverLeaseOptions = {
   queue: Pick<Queue, 'body' | 'record' | 'settle'>
   context: Omit<AttemptContext, 'queue' | 'hold'>
   metrics: Metrics
@@ -17,18 +17,22 @@ export type WorkOptions = {
 }
 
 /** Waits between offers to a queue that does not take what an attempt found out: 3.75 s, a third of an extension. */
-const INSIST_MS = [250, 500, 1_000, 2_000]
+const STORAGE_RETRY_MS = [250, 500, 1_000, 2_000]
 
 /**
  * Attempts `lease`'s entry once. A canary is taken off the queue instead: that it got here is what it was sent for.
  * Never rejects. @returns whether the queue knows the outcome.
  */
-export async function workOn(lease: Lease, hold: HoldKeeper, options: WorkOptions): Promise<boolean> {
+export async function deliverLease(
+  lease: Lease,
+  hold: LeaseKeeper,
+  options: DeliverLeaseOptions,
+): Promise<boolean> {
   const { queue, context, metrics, log } = options
   const { id, attempts, canary } = lease.entry
   try {
-    if (canary === true) return await insistent(options).settle(lease, { kind: 'remove' })
-    const attempted = await attempt(lease, { ...context, hold, queue: insistent(options) })
+    if (canary === true) return await withStorageRetry(options).settle(lease, { kind: 'remove' })
+    const attempted = await attempt(lease, { ...context, hold, queue: withStorageRetry(options) })
     report(lease, attempted, options)
     if (!attempted.settled) hold.lose()
     return attempted.settled
@@ -45,9 +49,9 @@ export async function workOn(lease: Lease, hold: HoldKeeper, options: WorkOption
   }
 }
 
-function insistent({ queue, metrics, log }: WorkOptions): AttemptContext['queue'] {
-  async function insist<T>(store: () => Promise<T>): Promise<T> {
-    for (const waitMs of INSIST_MS) {
+function withStorageRetry({ queue, metrics, log }: DeliverLeaseOptions): AttemptContext['queue'] {
+  async function retry<T>(store: () => Promise<T>): Promise<T> {
+    for (const waitMs of STORAGE_RETRY_MS) {
       try {
         return await store()
       } catch (error) {
@@ -60,16 +64,20 @@ function insistent({ queue, metrics, log }: WorkOptions): AttemptContext['queue'
   }
   return {
     body: (lease) => queue.body(lease),
-    record: (lease, destinations) => insist(() => queue.record(lease, destinations)),
-    settle: (lease, outcome, dsn) => insist(() => queue.settle(lease, outcome, dsn)),
+    record: (lease, destinations) => retry(() => queue.record(lease, destinations)),
+    settle: (lease, result, dsn) => retry(() => queue.settle(lease, result, dsn)),
   }
 }
 
-function report({ entry }: Lease, attempted: Attempted, { context, metrics, log }: WorkOptions): void {
-  const { ended, nextMs, dsn } = attempted
+function report(
+  { entry }: Lease,
+  attempted: AttemptReport,
+  { context, metrics, log }: DeliverLeaseOptions,
+): void {
+  const { results, nextMs, dsn } = attempted
   const delaySeconds = (context.now() - entry.acceptedMs) / 1_000
-  for (const { destination, outcome } of ended) {
-    const { kind, ...details } = outcome
+  for (const { destination, result } of results) {
+    const { kind, ...details } = result
     metrics.deliveries.inc({ result: kind })
     if (kind === 'delivered') metrics.forwardDelay.observe(delaySeconds)
     log(kind, {

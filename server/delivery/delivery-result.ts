@@ -6,7 +6,7 @@ import { truncated } from '../address.ts'
 /** Why a destination is to be tried again. */
 export type Cause = 'dns' | 'connect' | 'remote' | 'local'
 
-export type Outcome =
+export type DeliveryResult =
   | { kind: 'delivered'; reply: string; status: string; remoteHost: string }
   | { kind: 'deferred'; why: Cause; reply: string; status: string; remoteHost: string }
   | { kind: 'failed'; reply: string; status: string; remoteHost: string }
@@ -23,15 +23,15 @@ export type SendError = {
   rejectedErrors?: SendError[] | undefined
 }
 
-export function delivered(reply: string, remoteHost: string): Outcome {
+export function delivered(reply: string, remoteHost: string): DeliveryResult {
   return { kind: 'delivered', reply: shortReply(reply), status: statusOf(reply) ?? '2.0.0', remoteHost }
 }
 
-export function deferred(why: Cause, reply: string, status: string, remoteHost = ''): Outcome {
+export function deferred(why: Cause, reply: string, status: string, remoteHost = ''): DeliveryResult {
   return { kind: 'deferred', why, reply: shortReply(reply), status, remoteHost }
 }
 
-export function failed(reply: string, status: string, remoteHost = ''): Outcome {
+export function failed(reply: string, status: string, remoteHost = ''): DeliveryResult {
   return { kind: 'failed', reply: shortReply(reply), status, remoteHost }
 }
 
@@ -39,7 +39,7 @@ export function failed(reply: string, status: string, remoteHost = ''): Outcome 
 const PERMANENT = /^5(?!03)\d\d(?!\d)/
 
 /** The outcome that an error while sending means. */
-export function outcomeOfError(error: SendError, remoteHost: string): Outcome {
+export function resultOfError(error: SendError, remoteHost: string): DeliveryResult {
   const { response } = error
   if (typeof response === 'string') {
     const status = statusOf(response)

@@ -5,19 +5,19 @@ import { awsErrorFields } from '../aws/errors.ts'
 import { errorFields } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
-import { keepHold } from './lease-keeper.ts'
-import { workOn, type WorkOptions } from './deliver-lease.ts'
+import { keepLease } from './lease-keeper.ts'
+import { deliverLease, type DeliverLeaseOptions } from './deliver-lease.ts'
 
 export type Forwarder = {
   /** There is new work: look at once. */
-  kick: () => void
+  wake: () => void
   /** Whether any entry has been taken off the queue and its outcome stored since the start. */
   hasSettled: () => boolean
   /** Takes no more work and resolves when what is in progress has ended, at the latest after `timeoutMs`. */
   stop: (timeoutMs: number) => Promise<void>
 }
 
-export type ForwarderOptions = WorkOptions & {
+export type ForwarderOptions = DeliverLeaseOptions & {
   queue: Queue
   /** Entries being delivered at once. */
   concurrency: number
@@ -30,52 +30,52 @@ export type ForwarderOptions = WorkOptions & {
 const SLOTS_MS = 1_000
 
 /** Pause after the queue would not answer: long enough not to fill the log, short beside any retry. */
-const QUEUE_TROUBLE_MS = 1_000
+const LEASE_RETRY_MS = 1_000
 
 export function startForwarder(options: ForwarderOptions): Forwarder {
   const { concurrency, pollMs, log, queue } = options
   const working = new Map<Lease, Promise<void>>()
-  const bell = createBell()
+  const wakeUp = createWakeUp()
   let stopping = false
   let settled = false
 
   async function loop(): Promise<void> {
     while (!stopping) {
-      bell.reset()
+      wakeUp.reset()
       const free = concurrency - working.size
-      const leases = free === 0 ? [] : await take(free, options)
-      if (stopping) await giveBack(leases ?? [], options)
-      else if (leases === null) await sleep(QUEUE_TROUBLE_MS)
+      const leases = free === 0 ? [] : await leaseUpTo(free, options)
+      if (stopping) await releaseAll(leases ?? [], options)
+      else if (leases === null) await sleep(LEASE_RETRY_MS)
       else {
         for (const lease of leases) begin(lease)
         // Whoever queues something, or a slot that comes free, rings the bell.
-        if (free === 0) await bell.wait(SLOTS_MS)
+        if (free === 0) await wakeUp.wait(SLOTS_MS)
         // A full batch: there may be more. A queue that waits for work by itself has said that there is none.
-        else if (leases.length < free && !queue.waits) await bell.wait(pollMs)
+        else if (leases.length < free && !queue.waits) await wakeUp.wait(pollMs)
       }
     }
   }
 
   function begin(lease: Lease): void {
     options.metrics.deliveriesInProgress.inc()
-    const hold = keepHold(lease, options)
-    const work = workOn(lease, hold, options).then((known) => {
+    const hold = keepLease(lease, options)
+    const work = deliverLease(lease, hold, options).then((known) => {
       settled ||= known
       hold.end()
       working.delete(lease)
       options.metrics.deliveriesInProgress.dec()
-      bell.ring()
+      wakeUp.ring()
     })
     working.set(lease, work)
   }
 
   const ended = loop()
   return {
-    kick: () => bell.ring(),
+    wake: () => wakeUp.ring(),
     hasSettled: () => settled,
     stop: async (timeoutMs) => {
       stopping = true
-      bell.ring()
+      wakeUp.ring()
       const all = ended.then(() => Promise.all(working.values()))
       await Promise.race([all, sleep(timeoutMs, null, { ref: false })])
       // Whoever is cut may have handed over its message already: the lease runs out before anyone tries again.
@@ -85,7 +85,7 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
 }
 
 /** A wait that can be cut short; a ring while nobody waits is kept for the next wait. */
-function createBell() {
+function createWakeUp() {
   let rung = false
   let wake = () => {}
   return {
@@ -109,7 +109,7 @@ function createBell() {
 }
 
 /** Up to `max` leases; null when the queue could not be asked. */
-async function take(
+async function leaseUpTo(
   max: number,
   { queue, leaseMs, metrics, log }: ForwarderOptions,
 ): Promise<Lease[] | null> {
@@ -123,7 +123,7 @@ async function take(
 }
 
 /** Leases that came while stopping: due again at once, for the others. */
-async function giveBack(leases: readonly Lease[], { queue, log }: ForwarderOptions): Promise<void> {
+async function releaseAll(leases: readonly Lease[], { queue, log }: ForwarderOptions): Promise<void> {
   try {
     await Promise.all(leases.map((lease) => queue.release(lease)))
   } catch (error) {

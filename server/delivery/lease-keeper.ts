@@ -7,21 +7,21 @@ import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
 
 /** The right to go on sending. */
-export type Hold = {
+export type LeaseGuard = {
   /** Aborted when the lease is found to be lost. */
   signal: AbortSignal
   /** Whether the lease is lost, or has run out by the monotonic clock. */
   isLost: () => boolean
 }
 
-export type HoldKeeper = Hold & {
+export type LeaseKeeper = LeaseGuard & {
   /** The queue has refused a change: the lease is lost. Logged the first time only. */
   lose: () => void
   /** Stops extending. */
   end: () => void
 }
 
-export type HoldOptions = {
+export type LeaseKeeperOptions = {
   queue: Pick<Queue, 'extend' | 'holds'>
   leaseMs: number
   metrics: Pick<Metrics, 'errors'>
@@ -29,7 +29,7 @@ export type HoldOptions = {
 }
 
 /** Extends `lease` every third of `leaseMs` until it is ended or lost. */
-export function keepHold(lease: Lease, { queue, leaseMs, metrics, log }: HoldOptions): HoldKeeper {
+export function keepLease(lease: Lease, { queue, leaseMs, metrics, log }: LeaseKeeperOptions): LeaseKeeper {
   const aborting = new AbortController()
   const { signal } = aborting
   const { id } = lease.entry

@@ -4,7 +4,7 @@
 import { lookup, Resolver } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
 import { literalAddress, parseDomain } from '../address.ts'
-import { deferred, failed, type Outcome } from './delivery-result.ts'
+import { deferred, failed, type DeliveryResult } from './delivery-result.ts'
 
 /** What is asked of DNS; node:dns's Resolver does it, and so does a table in a test. */
 export type DnsResolver = {
@@ -14,12 +14,12 @@ export type DnsResolver = {
 }
 
 /** One place to connect to. `name` is the host as DNS calls it, for TLS and the log. */
-export type Hop = { name: string; address: string; port: number }
+export type MxHost = { name: string; address: string; port: number }
 
-export type Hops = { kind: 'hops'; hops: Hop[] } | { kind: 'none'; outcome: Outcome }
+export type MxLookup = { kind: 'hosts'; hosts: MxHost[] } | { kind: 'none'; result: DeliveryResult }
 
 /** Hosts tried for one message. RFC 5321 section 5.1 asks for at least two addresses. */
-const MAX_HOPS = 6
+const MAX_HOSTS = 6
 
 /** Names looked up for one message: with a DNS server of theirs that never answers, each costs the whole time there is. */
 const MAX_EXCHANGES = 10
@@ -45,43 +45,43 @@ type MxOptions = {
 }
 
 /** The hops for mail to `domain`, best first. */
-export async function mxHops(domain: string, options: MxOptions): Promise<Hops> {
+export async function lookUpMxHosts(domain: string, options: MxOptions): Promise<MxLookup> {
   const literal = literalAddress(domain)
-  if (literal !== null) return literalHop(domain, literal, options)
+  if (literal !== null) return literalHost(domain, literal, options)
   const exchanges = await findExchanges(domain, options)
-  if (!Array.isArray(exchanges)) return { kind: 'none', outcome: exchanges }
-  const hops: Hop[] = []
-  let trouble: Outcome | null = null
+  if (!Array.isArray(exchanges)) return { kind: 'none', result: exchanges }
+  const hosts: MxHost[] = []
+  let dnsError: DeliveryResult | null = null
   let blocked = 0
   for (const name of exchanges) {
     const found = await findAddresses(name, options.resolver)
     if (!Array.isArray(found)) {
-      trouble = found
+      dnsError = found
       continue
     }
     const usable = found.filter((address) => options.allowLocalAddresses || !isLocal(address))
     blocked += found.length - usable.length
-    hops.push(...usable.map((address) => ({ name, address, port: options.port })))
-    if (hops.length >= MAX_HOPS) break
+    hosts.push(...usable.map((address) => ({ name, address, port: options.port })))
+    if (hosts.length >= MAX_HOSTS) break
   }
-  if (hops.length > 0) return { kind: 'hops', hops: hops.slice(0, MAX_HOPS) }
-  return { kind: 'none', outcome: trouble ?? noAddress(domain, blocked) }
+  if (hosts.length > 0) return { kind: 'hosts', hosts: hosts.slice(0, MAX_HOSTS) }
+  return { kind: 'none', result: dnsError ?? noAddress(domain, blocked) }
 }
 
 /** RFC 5321 section 5.1: no MX of an address literal is looked up. */
-function literalHop(domain: string, address: string, { port, allowLocalAddresses }: MxOptions): Hops {
-  if (!allowLocalAddresses && isLocal(address)) return { kind: 'none', outcome: noAddress(domain, 1) }
-  return { kind: 'hops', hops: [{ name: address, address, port }] }
+function literalHost(domain: string, address: string, { port, allowLocalAddresses }: MxOptions): MxLookup {
+  if (!allowLocalAddresses && isLocal(address)) return { kind: 'none', result: noAddress(domain, 1) }
+  return { kind: 'hosts', hosts: [{ name: address, address, port }] }
 }
 
-function noAddress(domain: string, blocked: number): Outcome {
+function noAddress(domain: string, blocked: number): DeliveryResult {
   // A mistake in their zone that can be put right within the days a message is kept.
   if (blocked > 0) return deferred('dns', `the hosts of ${domain} have local addresses only`, '4.4.4')
   return failed(`no host of ${domain} has an address`, '5.4.4')
 }
 
 /** Names of the hosts to try, or why there are none. */
-async function findExchanges(domain: string, options: MxOptions): Promise<string[] | Outcome> {
+async function findExchanges(domain: string, options: MxOptions): Promise<string[] | DeliveryResult> {
   const { resolver, hostname, random = Math.random } = options
   let records: { exchange: string; priority: number }[]
   try {
@@ -114,30 +114,30 @@ async function findExchanges(domain: string, options: MxOptions): Promise<string
 }
 
 /** IPv4 first: reputation of outbound mail is better established there. Empty when the name has no address. */
-async function findAddresses(name: string, resolver: DnsResolver): Promise<string[] | Outcome> {
+async function findAddresses(name: string, resolver: DnsResolver): Promise<string[] | DeliveryResult> {
   const [v4, v6] = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
   const addresses = [v4, v6].flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
   if (addresses.length > 0) return addresses
-  const trouble = [v4, v6]
+  const dnsError = [v4, v6]
     .filter((result) => result.status === 'rejected')
     .map((result) => codeOf(result.reason))
     .find((code) => code !== NO_SUCH_NAME && code !== NO_SUCH_RECORD)
-  return trouble === undefined
+  return dnsError === undefined
     ? []
-    : deferred('dns', `looking up the address of ${name}: ${trouble}`, '4.4.3')
+    : deferred('dns', `looking up the address of ${name}: ${dnsError}`, '4.4.3')
 }
 
 /** The hop to a relay: a host name is looked up as the system does, /etc/hosts included. */
-export async function relayHop(relay: { host: string; port: number }): Promise<Hops> {
+export async function lookUpRelay(relay: { host: string; port: number }): Promise<MxLookup> {
   if (isIP(relay.host) !== 0) {
-    return { kind: 'hops', hops: [{ name: relay.host, address: relay.host, port: relay.port }] }
+    return { kind: 'hosts', hosts: [{ name: relay.host, address: relay.host, port: relay.port }] }
   }
   try {
     const found = await lookup(relay.host, { all: true })
-    const hops = found.map(({ address }) => ({ name: relay.host, address, port: relay.port }))
-    return { kind: 'hops', hops: hops.slice(0, MAX_HOPS) }
+    const hosts = found.map(({ address }) => ({ name: relay.host, address, port: relay.port }))
+    return { kind: 'hosts', hosts: hosts.slice(0, MAX_HOSTS) }
   } catch (error) {
-    return { kind: 'none', outcome: deferred('dns', `looking up ${relay.host}: ${codeOf(error)}`, '4.4.3') }
+    return { kind: 'none', result: deferred('dns', `looking up ${relay.host}: ${codeOf(error)}`, '4.4.3') }
   }
 }
 

@@ -5,19 +5,19 @@
 import { Readable } from 'node:stream'
 import type SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { connectionEnded, type Connection, type Connections } from './connection-pool.ts'
-import { deferred, delivered, outcomeOfError, type Outcome, type SendError } from './delivery-result.ts'
-import type { Hold } from './lease-keeper.ts'
-import type { Hop } from './mx-hosts.ts'
-import type { Unanswering } from './host-back-off.ts'
+import { deferred, delivered, resultOfError, type DeliveryResult, type SendError } from './delivery-result.ts'
+import type { LeaseGuard } from './lease-keeper.ts'
+import type { MxHost } from './mx-hosts.ts'
+import type { HostBackOff } from './host-back-off.ts'
 
-export type Envelope = {
+export type OutgoingEnvelope = {
   reversePath: string
   recipients: readonly string[]
   eightBit: boolean
 }
 
 /** Outcome by recipient. */
-export type Outcomes = Map<string, Outcome>
+export type DeliveryResults = Map<string, DeliveryResult>
 
 /** The lease of the entry was lost before the dot was sent: the host cannot have taken the message. */
 export class LeaseLostError extends Error {
@@ -25,16 +25,16 @@ export class LeaseLostError extends Error {
 }
 
 /** What is sent: `message` in its pieces, as long as `hold` is not lost. */
-export type Delivery = { envelope: Envelope; message: readonly Buffer[]; hold: Hold }
+export type Delivery = { envelope: OutgoingEnvelope; message: readonly Buffer[]; hold: LeaseGuard }
 
-type Sent = { outcomes: Outcomes; connectionUsable: boolean } | { notStarted: SendError } | 'lost'
+type Sent = { results: DeliveryResults; connectionUsable: boolean } | { notStarted: SendError } | 'lost'
 
 /** Most bytes handed to the connection at once: the hold is looked at before each. */
 const CHUNK_BYTES = 65_536
 
-export type Ways = {
+export type Transport = {
   connections: Connections
-  unanswering: Unanswering
+  hostBackOff: HostBackOff
   /** Longest time for one message, MAIL to the reply to its last dot. */
   transactionMs: number
 }
@@ -43,11 +43,15 @@ export type Ways = {
  * Sends a message to every recipient of its envelope by the first of `hops` that will talk.
  * @throws {LeaseLostError} if the lease is lost before the dot is sent.
  */
-export async function send(ways: Ways, hops: readonly Hop[], delivery: Delivery): Promise<Outcomes> {
+export async function send(
+  transport: Transport,
+  hosts: readonly MxHost[],
+  delivery: Delivery,
+): Promise<DeliveryResults> {
   const { envelope } = delivery
-  let last: Outcome = deferred('connect', 'no host to try', '4.4.1')
-  for (const hop of hops) {
-    const result = await sendBy(ways, hop, delivery)
+  let last: DeliveryResult = deferred('connect', 'no host to try', '4.4.1')
+  for (const host of hosts) {
+    const result = await sendTo(transport, host, delivery)
     if (result instanceof Map) return result
     last = result
   }
@@ -55,12 +59,12 @@ export async function send(ways: Ways, hops: readonly Hop[], delivery: Delivery)
 }
 
 /** Outcomes, or why this hop would not even begin: unreachable, unwelcoming, or gone before the message began. */
-async function sendBy(
-  { connections, unanswering, transactionMs }: Ways,
-  hop: Hop,
+async function sendTo(
+  { connections, hostBackOff, transactionMs }: Transport,
+  host: MxHost,
   delivery: Delivery,
-): Promise<Outcomes | Outcome> {
-  const idle = connections.take(hop)
+): Promise<DeliveryResults | DeliveryResult> {
+  const idle = connections.take(host)
   if (idle !== null) {
     const sent = await transact(idle, delivery, transactionMs)
     if (sent === 'lost') throw new LeaseLostError()
@@ -68,42 +72,42 @@ async function sendBy(
     if (!('notStarted' in sent)) return finish(connections, idle, sent)
     idle.smtp.close()
   }
-  if (!unanswering.mayTry(hop)) return deferred('connect', 'host did not answer lately', '4.4.1', hop.name)
+  if (!hostBackOff.mayTry(host)) return deferred('connect', 'host did not answer lately', '4.4.1', host.name)
   const startedMs = performance.now()
   let fresh: Connection
   try {
-    fresh = await connections.open(hop, delivery.hold.signal)
-    unanswering.answered(hop)
+    fresh = await connections.open(host, delivery.hold.signal)
+    hostBackOff.answered(host)
   } catch (error) {
     if (delivery.hold.isLost()) throw new LeaseLostError()
-    unanswering.failed(hop, startedMs)
-    return notWelcome(error as SendError, hop)
+    hostBackOff.failed(host, startedMs)
+    return notWelcome(error as SendError, host)
   }
   const sent = await transact(fresh, delivery, transactionMs)
   if (sent === 'lost') throw new LeaseLostError()
   if (!('notStarted' in sent)) return finish(connections, fresh, sent)
   fresh.smtp.close()
-  return deferred('connect', sent.notStarted.message, '4.4.2', hop.name)
+  return deferred('connect', sent.notStarted.message, '4.4.2', host.name)
 }
 
 function finish(
   connections: Connections,
   connection: Connection,
   sent: Exclude<Sent, { notStarted: SendError } | 'lost'>,
-): Outcomes {
+): DeliveryResults {
   if (sent.connectionUsable) connections.keep(connection)
   else if (!connection.smtp.destroyed) connection.smtp.quit()
-  return sent.outcomes
+  return sent.results
 }
 
 /** Even a 5yz greeting speaks for this host, at this time, not for the message (RFC 5321 section 3.1). */
-function notWelcome(error: SendError, hop: Hop): Outcome {
-  const outcome = outcomeOfError(error, hop.name)
-  return deferred('connect', outcome.reply, '4.4.1', hop.name)
+function notWelcome(error: SendError, host: MxHost): DeliveryResult {
+  const result = resultOfError(error, host.name)
+  return deferred('connect', result.reply, '4.4.1', host.name)
 }
 
 async function transact(
-  { smtp, hop }: Connection,
+  { smtp, host }: Connection,
   { envelope, message, hold }: Delivery,
   transactionMs: number,
 ): Promise<Sent> {
@@ -122,7 +126,7 @@ async function transact(
       if (error !== null && !text.started() && isConnectionLoss(error)) resolve({ notStarted: error })
       else
         resolve({
-          outcomes: outcomesOf(envelope, hop, error, rejected, info?.response),
+          results: resultsOf(envelope, host, error, rejected, info?.response),
           connectionUsable: error === null,
         })
     }
@@ -146,7 +150,7 @@ async function transact(
  * The message as a stream that fails once the hold is lost. The library reads it for the first time when the host has
  * said 354, and sends the dot when it has read the end.
  */
-function textOf(message: readonly Buffer[], hold: Hold) {
+function textOf(message: readonly Buffer[], hold: LeaseGuard) {
   const chunks = chunksOf(message)
   let started = false
   let complete = false
@@ -176,14 +180,14 @@ function isConnectionLoss({ code, response }: SendError): boolean {
   return typeof response !== 'string' && (code === 'ECONNECTION' || code === 'ESOCKET')
 }
 
-function outcomesOf(
-  { recipients }: Envelope,
-  { name }: Hop,
+function resultsOf(
+  { recipients }: OutgoingEnvelope,
+  { name }: MxHost,
   error: SendError | null,
   rejected: readonly SendError[],
   response: string | undefined,
-): Outcomes {
-  const whole = error === null ? delivered(response ?? '', name) : outcomeOfError(error, name)
-  const single = new Map(rejected.map((rejection) => [rejection.recipient, outcomeOfError(rejection, name)]))
+): DeliveryResults {
+  const whole = error === null ? delivered(response ?? '', name) : resultOfError(error, name)
+  const single = new Map(rejected.map((rejection) => [rejection.recipient, resultOfError(rejection, name)]))
   return new Map(recipients.map((recipient) => [recipient, single.get(recipient) ?? whole]))
 }

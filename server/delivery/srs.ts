@@ -5,7 +5,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { addressKey, formatAddress, parseAddress, type Address } from '../address.ts'
 
-export type Srs = {
+export type SrsConfig = {
   domain: string
   /** The first signs; all are accepted, so that a new one can be put in front and the old one retired later. */
   secrets: readonly string[]
@@ -37,7 +37,7 @@ const OPAQUE = 'opaque'
  * part would be longer than 64 octets gets an opaque one: it passes SPF like the others, but carries no way back.
  * @param nowMs ms since the epoch; the address can be reversed for {@link MAX_AGE_DAYS} days.
  */
-export function rewriteSrs(srs: Srs, sender: string, nowMs: number): string {
+export function rewriteSrs(srs: SrsConfig, sender: string, nowMs: number): string {
   if (sender === '') return ''
   const address = parseAddress(sender)
   if (address === null) return opaque(srs, sender, nowMs)
@@ -48,7 +48,7 @@ export function rewriteSrs(srs: Srs, sender: string, nowMs: number): string {
     : `${local}@${srs.domain}`
 }
 
-function rewrittenLocal(srs: Srs, { local, domain }: Address, nowMs: number): string {
+function rewrittenLocal(srs: SrsConfig, { local, domain }: Address, nowMs: number): string {
   // Another forwarder's address: we answer for the first hop only, which knows the way from there.
   const first = /^srs0([=+-].+)$/i.exec(local)
   if (first) return `SRS1=${sign(srs.secrets[0]!, [domain, first[1]!])}=${domain}=${first[1]}`
@@ -71,14 +71,14 @@ function decoded(text: string): string {
 }
 
 /** Its last part tells senders apart without naming them. */
-function opaque(srs: Srs, sender: string, nowMs: number): string {
+function opaque(srs: SrsConfig, sender: string, nowMs: number): string {
   const day = dayOf(nowMs)
   const id = sign(srs.secrets[0]!, ['id', sender])
   return `${OPAQUE}=${sign(srs.secrets[0]!, [OPAQUE, `${day}`, id])}=${dayCode(day)}=${id}@${srs.domain}`
 }
 
 /** Whether we made this local part at our SRS domain, lately: one that leads back, or an opaque one. */
-export function isOurs(srs: Srs, local: string, nowMs: number): boolean {
+export function isOwnAddress(srs: SrsConfig, local: string, nowMs: number): boolean {
   const [, hash, code, id] = /^opaque=([^=]+)=([a-z2-7]{2})=([^=]+)$/i.exec(local) ?? []
   if (hash === undefined || code === undefined || id === undefined)
     return reverseSrs(srs, local, nowMs) !== null
@@ -90,7 +90,7 @@ export function isOurs(srs: Srs, local: string, nowMs: number): boolean {
  * The sender that a local part at our SRS domain was made of; null unless we signed it, lately.
  * An SRS1 address leads to the SRS0 address at the first hop.
  */
-export function reverseSrs(srs: Srs, local: string, nowMs: number): Address | null {
+export function reverseSrs(srs: SrsConfig, local: string, nowMs: number): Address | null {
   const direct = /^srs0[=+-]([^=]+)=([a-z2-7]{2})=([^=]+)=(.+)$/i.exec(local)
   if (direct) {
     const [, hash, code, domain, sender] = direct as unknown as [string, string, string, string, string]
@@ -120,7 +120,7 @@ function sign(secret: string, parts: readonly string[]): string {
   return text
 }
 
-function isSigned(srs: Srs, hash: string, parts: readonly string[]): boolean {
+function isSigned(srs: SrsConfig, hash: string, parts: readonly string[]): boolean {
   const given = Buffer.from(hash.toLowerCase())
   if (given.length !== HASH_CHARS) return false
   return srs.secrets.some((secret) => timingSafeEqual(given, Buffer.from(sign(secret, parts))))

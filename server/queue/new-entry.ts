@@ -10,7 +10,7 @@ const ID_TIME_DIGITS = 9
 const ID_RANDOM_BYTES = 10
 
 /** An entry as it enters the queue, with an id that sorts by time and is unique across processes and restarts. */
-export function newEntry(entry: NewEntry, body: Buffer, nowMs: number): Entry {
+export function createEntry(entry: NewEntry, body: Buffer, nowMs: number): Entry {
   assertTime(entry.dueMs)
   const time = Math.floor(nowMs).toString(36).padStart(ID_TIME_DIGITS, '0')
   const id = `${time}${randomBytes(ID_RANDOM_BYTES).toString('hex')}`

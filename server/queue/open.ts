@@ -3,8 +3,8 @@
 import type { Config } from '../config/schema.ts'
 import type { CommitTimes } from './embedded/durable.ts'
 import { longestWait } from '../delivery/retry-schedule.ts'
-import { openQueue } from './embedded/engine.ts'
-import { openLate } from './embedded/late-spool.ts'
+import { openEmbeddedQueue } from './embedded/engine.ts'
+import { openWhenSpoolUsable } from './embedded/late-spool.ts'
 import type { Queue } from './queue.ts'
 
 export type QueueListener = {
@@ -18,13 +18,16 @@ export type QueueListener = {
  * @throws {InputError} if the queue cannot be used as configured. That AWS does not answer, or that the disk is full or
  * read-only, is no such thing.
  */
-export async function openConfigured(
+export async function openQueue(
   { queue, aws, retry }: Config,
   { onError = () => {}, onCommit = () => {} }: QueueListener = {},
 ): Promise<Queue> {
   const longestWaitMs = (attempts: number) => longestWait(retry, attempts)
   if (queue.engine === 'embedded')
-    return openLate(() => openQueue({ ...queue, onCommit, onError, longestWaitMs }), onError)
+    return openWhenSpoolUsable(
+      () => openEmbeddedQueue({ ...queue, onCommit, onError, longestWaitMs }),
+      onError,
+    )
   const { openAwsQueue } = await import('./aws/engine.ts')
   return openAwsQueue({ queue, aws, onError, longestWaitMs })
 }

@@ -21,7 +21,8 @@ export class SlowCommitError extends Error {
 }
 
 /** `destinations`: where they stand now, stored with the rest; left as they are if not given. */
-export type Outcome = { kind: 'remove' } | { kind: 'reschedule'; dueMs: number; destinations?: Destination[] }
+export type Settlement =
+  { kind: 'remove' } | { kind: 'reschedule'; dueMs: number; destinations?: Destination[] }
 
 /** A delivery status notification to queue along with an outcome. */
 export type Dsn = { entry: NewEntry; body: Buffer }
@@ -66,7 +67,7 @@ export type Queue = {
    * Ends the lease: removes the entry, or makes it due at `dueMs` with one more attempt counted; with `dsn`, queues that
    * too, once and regardless of the bounds. False: lost, nothing changed, no DSN queued.
    */
-  settle: (held: Lease, outcome: Outcome, dsn?: Dsn) => Promise<boolean>
+  settle: (held: Lease, settlement: Settlement, dsn?: Dsn) => Promise<boolean>
 
   /** Ends the lease with the entry as it stands, due at once, no attempt counted. Nothing if it was lost. */
   release: (held: Lease) => Promise<void>

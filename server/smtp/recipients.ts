@@ -2,14 +2,14 @@
 // The server accepts an address only if the routes resolve it, or if it is an SRS address signed by this service.
 // Pure; never throws.
 import { formatAddress, parseAddress, type Address } from '../address.ts'
-import { reverseSrs, type Srs } from '../delivery/srs.ts'
+import { reverseSrs, type SrsConfig } from '../delivery/srs.ts'
 import { isRole, resolveRecipient, type RoleMailbox, type Routes } from '../routing/table.ts'
 import { refusals, type SmtpRefusal } from './refusal.ts'
 
 export type RecipientContext = {
   /** The routes in use; null when none were ever loaded. */
   routes: Routes | null
-  srs: Srs
+  srs: SrsConfig
   hostname: string
   roles: RoleMailbox
   nowMs: number

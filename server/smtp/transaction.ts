@@ -13,7 +13,7 @@ import { awsErrorFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
 import { readTrace, receivedField } from '../message.ts'
 import { addressKey, formatAddress, parseAddress } from '../address.ts'
-import { isOurs } from '../delivery/srs.ts'
+import { isOwnAddress } from '../delivery/srs.ts'
 import type { Destination, NewEntry } from '../queue/entry.ts'
 import { QueueFullError, SlowCommitError, type Queue } from '../queue/queue.ts'
 import type { RouteSource } from '../routing/file-source.ts'
@@ -105,7 +105,7 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
   const sender = parseAddress(address.address)
   if (address.address !== '' && sender === null) return refusals.badSender
   // A sender at the SRS domain is forwarded unchanged and passes SPF. Accept only addresses that we signed.
-  if (sender?.domain === config.srs.domain && !isOurs(config.srs, sender.local, Date.now()))
+  if (sender?.domain === config.srs.domain && !isOwnAddress(config.srs, sender.local, Date.now()))
     return refusals.unsignedSender
   const { queue } = config
   // SQS and S3 have no limit on the queue's bytes.

@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openQueue } from '../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../server/queue/embedded/engine.ts'
 import { startServer } from '../kit/server/server-process.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { startMailboxes, startSenders } from '../kit/crash/mail.ts'
+import { startMailboxes, startCrashSenders } from '../kit/crash/mail.ts'
 import { seeded } from '../kit/crash/random.ts'
 import { openTally, type Tally } from '../kit/crash/tally.ts'
 import { keepRunning, type Running } from '../kit/crash/victims.ts'
@@ -59,7 +59,7 @@ test('two servers on one queue: killed again and again, every message that got a
   const victims = keepRunning(
     Array.from({ length: SERVERS }, () => () => startKillableServer(t, queuePath, sink.port)),
   )
-  const sending = startSenders(SENDERS, random, tally, () => victims.up().map(({ port }) => port))
+  const sending = startCrashSenders(SENDERS, random, tally, () => victims.up().map(({ port }) => port))
   const codes: unknown[] = []
   try {
     await victims.allUp()
@@ -123,7 +123,7 @@ async function startQueueProcess(path: string, role: string, tally: Tally, damag
 
 /** Waits until nothing is queued, and checks that the books of the queue agree. */
 async function emptied(path: string): Promise<void> {
-  const queue = await openQueue({ path, maxEntries: 1, maxBytes: 1, volatile: false })
+  const queue = await openEmbeddedQueue({ path, maxEntries: 1, maxBytes: 1, volatile: false })
   try {
     const deadline = Date.now() + PATIENCE_MS
     while (queue.stats().entries > 0) {

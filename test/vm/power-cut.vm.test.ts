@@ -10,8 +10,9 @@ import { makeSpoolDisk } from '../../images/boot/spool-disk.ts'
 import { bakedImage } from '../kit/images/baked.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
 import { bootGuest, startGate, type Guest } from './power-cut-guest.ts'
-import { startMailboxes, startSenders } from '../kit/crash/mail.ts'
-import { between, seeded, type Random } from '../kit/crash/random.ts'
+import { startMailboxes, startCrashSenders } from '../kit/crash/mail.ts'
+import { between, type Random } from '../../platform/seeded-random.ts'
+import { seeded } from '../kit/crash/random.ts'
 import { openTally, type Tally } from '../kit/crash/tally.ts'
 
 /** Cuts that follow each other on one spool; more spools rather than more cuts, since guests boot side by side. */
@@ -91,12 +92,12 @@ async function cutAndCount(t: TestContext, { disk, accel, cuts, queue }: Setting
 
 async function loadAndCut(guest: Guest, random: Random, tally: Tally): Promise<number> {
   const before = tally.promised()
-  const enough = before + between(random, LEAST_ACCEPTED, MOST_ACCEPTED)
+  const enough = before + between(random, [LEAST_ACCEPTED, MOST_ACCEPTED])
   let up = true
-  const senders = startSenders(SENDERS, random, tally, () => (up ? [guest.port] : []))
+  const senders = startCrashSenders(SENDERS, random, tally, () => (up ? [guest.port] : []))
   const deadline = performance.now() + LOAD_MS
   while (tally.promised() < enough && performance.now() < deadline) await sleep(5)
-  await sleep(between(random, 0, MOMENT_MS))
+  await sleep(between(random, [0, MOMENT_MS]))
   const cut = guest.cut()
   up = false
   await cut

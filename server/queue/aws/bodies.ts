@@ -9,9 +9,9 @@ const CALL_SECONDS = 60
 
 const keyOf = (id: string) => `${BODIES_PREFIX}${id}`
 
-export type Bodies = Awaited<ReturnType<typeof openBodies>>
+export type BodyStore = Awaited<ReturnType<typeof openBodyStore>>
 
-export async function openBodies(aws: AwsSettings, bucket: string) {
+export async function openBodyStore(aws: AwsSettings, bucket: string) {
   const client = await s3Client(aws, { callSeconds: CALL_SECONDS })
   return {
     /** Stored, in at least three zones, when it resolves. */

@@ -2,20 +2,20 @@
 // entries that the bound is held against. Fails with the SDK's error; the bound then lets everything pass, since a
 // queue that cannot be asked takes nothing either.
 import type { QueueStats } from '../entry.ts'
-import type { Channel } from './sqs.ts'
+import type { SqsCalls } from './sqs.ts'
 
 /** An entry of an unknown version counts for so long after it was met. It is met every 30 s, by some instance. */
 const UNKNOWN_MS = 60_000
 
-export type Census = ReturnType<typeof createCensus>
+export type QueueCounters = ReturnType<typeof createQueueCounters>
 
-type CensusOptions = {
-  channel: Channel
+type CountersOptions = {
+  sqs: SqsCalls
   config: { readyUrl: string; deferredUrl: string; statsMs: number }
   monotonic: () => number
 }
 
-export function createCensus({ channel, config, monotonic }: CensusOptions) {
+export function createQueueCounters({ sqs, config, monotonic }: CountersOptions) {
   /** When an entry of an unknown version was met last, by the id of the first message it was met in. */
   const unknown = new Map<string, number>()
   let asked: { atMs: number; counted: Promise<QueueStats> } | undefined
@@ -27,10 +27,7 @@ export function createCensus({ channel, config, monotonic }: CensusOptions) {
   }
 
   async function count(): Promise<QueueStats> {
-    const [due, later] = await Promise.all([
-      channel.counts(config.readyUrl),
-      channel.counts(config.deferredUrl),
-    ])
+    const [due, later] = await Promise.all([sqs.counts(config.readyUrl), sqs.counts(config.deferredUrl)])
     const unknownVersion = unknownNow()
     // What is visible in `deferred` is between two hops, not due (post.ts).
     const ready = due.visible
@@ -60,10 +57,10 @@ export function createCensus({ channel, config, monotonic }: CensusOptions) {
         ({ entries }) => entries + addedSince,
         () => 0,
       ),
-    added: () => {
+    countEnqueued: () => {
       addedSince++
     },
-    metUnknown: (id: string) => {
+    sawUnknownVersion: (id: string) => {
       unknown.set(id, monotonic())
     },
   }

@@ -5,23 +5,23 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import { GetItemCommand, UpdateItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
 import { dynamoClient, type AwsSettings } from '../../aws/clients.ts'
 import type { Destination } from '../entry.ts'
-import type { Parcel } from './message.ts'
+import type { SqsMessage } from './message.ts'
 
 /** What a settled entry still owes: messages to send before the one it came in is deleted. */
-export type Unfinished = { notice?: Parcel; copy?: { generation: number; dueMs: number } }
+export type PendingSends = { notice?: SqsMessage; copy?: { generation: number; dueMs: number } }
 
 /** How a lease ends. `destinations` undefined: as they are stored. */
-export type Settled = {
+export type SettledState = {
   generation: number
   done: boolean
   destinations?: Destination[] | undefined
-  unfinished?: Unfinished | undefined
+  unfinished?: PendingSends | undefined
 }
 
-export type Claim =
+export type ClaimResult =
   | { kind: 'claimed'; destinations: Destination[] }
   /** Nothing is left to be done but to finish, if that is owed, and to delete the message. */
-  | { kind: 'done' | 'moved'; generation: number; unfinished: Unfinished | undefined }
+  | { kind: 'done' | 'moved'; generation: number; unfinished: PendingSends | undefined }
   | { kind: 'held'; untilMs: number }
 
 /**
@@ -30,10 +30,10 @@ export type Claim =
  */
 const KEPT_SECONDS = 60 * 86_400
 
-export type States = Awaited<ReturnType<typeof openStates>>
+export type DeliveryStates = Awaited<ReturnType<typeof openDeliveryStates>>
 
 /** @param now ms since the epoch, as all instances have it */
-export async function openStates(aws: AwsSettings, table: string, now: () => number) {
+export async function openDeliveryStates(aws: AwsSettings, table: string, now: () => number) {
   const items = await openItems(aws, table, now)
   const { read, change, close } = items
 
@@ -47,7 +47,7 @@ export async function openStates(aws: AwsSettings, table: string, now: () => num
     },
 
     /** Takes the entry for `token`, if its `generation` is not past and nobody else holds it. Creates the item. */
-    claim: (id: string, wanted: Wanted): Promise<Claim> => claim(items, now(), id, wanted),
+    claim: (id: string, wanted: Wanted): Promise<ClaimResult> => claim(items, now(), id, wanted),
 
     /** False: lost. */
     extend: (id: string, token: string, heldUntilMs: number): Promise<boolean> =>
@@ -61,11 +61,11 @@ export async function openStates(aws: AwsSettings, table: string, now: () => num
     release: (id: string, token: string): Promise<boolean> => whileHeld(items, id, token, {}, HOLDING),
 
     /** Ends the lease. False: lost. */
-    settle: (id: string, token: string, settled: Settled): Promise<boolean> =>
+    settle: (id: string, token: string, settled: SettledState): Promise<boolean> =>
       settle(items, id, token, settled),
 
     /** What was owed for `generation` has been sent. */
-    finished: async (id: string, generation: number): Promise<void> => {
+    clearPendingSends: async (id: string, generation: number): Promise<void> => {
       const condition = '#generation = :generation AND attribute_exists(#unfinished)'
       const sets = { generation: number(generation) }
       await change(id, sets, { condition, values: {}, remove: ['unfinished'] })
@@ -114,7 +114,12 @@ async function openItems(aws: AwsSettings, table: string, now: () => number) {
   }
 }
 
-async function claim({ change, read }: Items, nowMs: number, id: string, wanted: Wanted): Promise<Claim> {
+async function claim(
+  { change, read }: Items,
+  nowMs: number,
+  id: string,
+  wanted: Wanted,
+): Promise<ClaimResult> {
   const sets = {
     generation: number(wanted.generation),
     holder: text(wanted.token),
@@ -131,7 +136,7 @@ async function whileHeld({ change }: Items, id: string, token: string, sets: Ite
   return (await change(id, sets, held)) !== undefined
 }
 
-async function settle(items: Items, id: string, token: string, settled: Settled): Promise<boolean> {
+async function settle(items: Items, id: string, token: string, settled: SettledState): Promise<boolean> {
   const { generation, done, destinations, unfinished } = settled
   const sets = {
     generation: number(generation),
@@ -161,9 +166,9 @@ const CLAIMABLE = [
   '(attribute_not_exists(#holder) OR #heldUntilMs <= :now OR #holder = :holder)',
 ].join(' AND ')
 
-function refusalOf(item: Item | undefined, wanted: number): Claim {
+function refusalOf(item: Item | undefined, wanted: number): ClaimResult {
   const generation = Number(item?.['generation']?.N ?? 0)
-  const unfinished = unpacked<Unfinished>(item?.['unfinished'])
+  const unfinished = unpacked<PendingSends>(item?.['unfinished'])
   if (item?.['done'] !== undefined) return { kind: 'done', generation, unfinished }
   if (generation > wanted) return { kind: 'moved', generation, unfinished }
   // Given back between the two calls: its time is up.
@@ -190,7 +195,7 @@ const number = (value: number): AttributeValue => ({ N: String(value) })
 const text = (value: string): AttributeValue => ({ S: value })
 
 /** An item takes 400 KB: hundreds of destinations, each with the last words of its host, are more than that as text. */
-function packed(value: Destination[] | Unfinished): AttributeValue {
+function packed(value: Destination[] | PendingSends): AttributeValue {
   return { B: gzipSync(JSON.stringify(value)) }
 }
 

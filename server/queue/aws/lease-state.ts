@@ -2,15 +2,15 @@
 // the monotonic clock is asked before every change, and the item in DynamoDB has the last word once there is one.
 // Fails with the SDK's error; the lease is then as it was, or was extended unbeknown to its holder.
 import type { Destination, Lease } from '../entry.ts'
-import type { Engine, Held } from './types.ts'
+import type { AwsEngine, LeaseState } from './types.ts'
 
 /** Undefined if the lease was lost, settled or given back. */
-export function stillHeld({ held, monotonic }: Engine, lease: Lease): Held | undefined {
-  return lease.monotonicExpiresMs > monotonic() ? held.get(lease) : undefined
+export function liveState({ leaseStates, monotonic }: AwsEngine, lease: Lease): LeaseState | undefined {
+  return lease.monotonicExpiresMs > monotonic() ? leaseStates.get(lease) : undefined
 }
 
 /** Makes the lease one whose state is in DynamoDB. False: lost. */
-export async function track({ states }: Engine, lease: Lease, held: Held): Promise<boolean> {
+export async function track({ states }: AwsEngine, lease: Lease, held: LeaseState): Promise<boolean> {
   if (held.tracked) return true
   const { entry, token, expiresMs: heldUntilMs } = lease
   const { id, attempts: generation, destinations } = entry
@@ -20,22 +20,22 @@ export async function track({ states }: Engine, lease: Lease, held: Held): Promi
 }
 
 /** See {@link Queue.body}. */
-export async function bodyOf({ held, bodies }: Engine, lease: Lease): Promise<Buffer> {
-  const known = held.get(lease)
+export async function bodyOf({ leaseStates, bodies }: AwsEngine, lease: Lease): Promise<Buffer> {
+  const known = leaseStates.get(lease)
   if (known === undefined) throw new Error(`entry ${lease.entry.id} is gone: its lease was lost`)
   return known.body ?? bodies.get(lease.entry.id)
 }
 
 /** See {@link Queue.extend}. */
-export async function extend(engine: Engine, lease: Lease, leaseMs: number): Promise<boolean> {
-  const { channel, config, now, monotonic, states } = engine
-  const held = stillHeld(engine, lease)
+export async function extend(engine: AwsEngine, lease: Lease, leaseMs: number): Promise<boolean> {
+  const { sqs, config, now, monotonic, states } = engine
+  const held = liveState(engine, lease)
   if (held === undefined) return false
   const monotonicExpiresMs = monotonic() + leaseMs
   const expiresMs = now() + leaseMs
   const { tracked } = held
   if (tracked && !(await states.extend(lease.entry.id, lease.token, expiresMs))) return false
-  const hidden = await channel.hold(config.readyUrl, held.receipt, Math.ceil(leaseMs / 1_000))
+  const hidden = await sqs.changeVisibility(config.readyUrl, held.receipt, Math.ceil(leaseMs / 1_000))
   // A message of a tracked entry may be visible again: whoever receives it finds the entry held.
   if (!hidden && !tracked) return false
   Object.assign(lease, { expiresMs, monotonicExpiresMs })
@@ -43,18 +43,18 @@ export async function extend(engine: Engine, lease: Lease, leaseMs: number): Pro
 }
 
 /** See {@link Queue.record}. */
-export async function record(engine: Engine, lease: Lease, destinations: Destination[]): Promise<boolean> {
-  const held = stillHeld(engine, lease)
+export async function record(engine: AwsEngine, lease: Lease, destinations: Destination[]): Promise<boolean> {
+  const held = liveState(engine, lease)
   if (held === undefined || !(await track(engine, lease, held))) return false
   return engine.states.record(lease.entry.id, lease.token, destinations)
 }
 
 /** See {@link Queue.release}. */
-export async function release(engine: Engine, lease: Lease): Promise<void> {
-  const { channel, config, states } = engine
-  const held = stillHeld(engine, lease)
+export async function release(engine: AwsEngine, lease: Lease): Promise<void> {
+  const { sqs, config, states } = engine
+  const held = liveState(engine, lease)
   if (held === undefined) return
   if (held.tracked && !(await states.release(lease.entry.id, lease.token))) return
-  await channel.hold(config.readyUrl, held.receipt, 0)
-  engine.held.delete(lease)
+  await sqs.changeVisibility(config.readyUrl, held.receipt, 0)
+  engine.leaseStates.delete(lease)
 }

@@ -5,9 +5,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Lease } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
-import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './sqs.ts'
-import type { Engine } from './types.ts'
-import { labelOf, unpack, withText, type Label } from './message.ts'
+import { RECEIVE_BATCH, retrySeconds, type ReceivedMessage } from './sqs.ts'
+import type { AwsEngine } from './types.ts'
+import { decodeAttributes, unpack, withAttribute, type MessageAttributes } from './message.ts'
 import { finish } from './settling.ts'
 
 /** The longest that SQS holds a message. */
@@ -16,11 +16,11 @@ const MAX_HOLD_SECONDS = 43_200
 /** Attribute with the id of the message in which an entry of an unknown version was first met. */
 const FIRST_MET = 'firstMet'
 
-export async function lease(engine: Engine, max: number, leaseMs: number): Promise<Lease[]> {
+export async function lease(engine: AwsEngine, max: number, leaseMs: number): Promise<Lease[]> {
   // A message that is received and cannot be claimed is a receive nearer to the dead letters.
-  if (engine.statesInDoubt) {
+  if (engine.statesUnavailable) {
     await engine.states.probe()
-    engine.statesInDoubt = false
+    engine.statesUnavailable = false
   }
   const leases: Lease[] = []
   const errors: unknown[] = []
@@ -31,7 +31,7 @@ export async function lease(engine: Engine, max: number, leaseMs: number): Promi
       if (result.status === 'rejected') errors.push(result.reason)
       else if (result.value !== undefined) leases.push(result.value)
     }
-    if (results.length < RECEIVED_AT_ONCE) break
+    if (results.length < RECEIVE_BATCH) break
     left -= results.length
   }
   const [error] = errors
@@ -41,7 +41,7 @@ export async function lease(engine: Engine, max: number, leaseMs: number): Promi
 }
 
 /** One receive; an entry of the result for each message, or a single failure. */
-async function leaseBatch(engine: Engine, max: number, leaseMs: number, pollSeconds: number) {
+async function leaseBatch(engine: AwsEngine, max: number, leaseMs: number, pollSeconds: number) {
   const [answer] = await Promise.allSettled([receiveBatch(engine, max, leaseMs, pollSeconds)])
   if (answer.status === 'rejected') return [answer]
   return Promise.allSettled(answer.value.map(({ received, ends }) => leaseReceived(engine, received, ends)))
@@ -52,14 +52,14 @@ async function leaseBatch(engine: Engine, max: number, leaseMs: number, pollSeco
  * long as the poll may take besides, so that the lease can begin when the answer is here.
  */
 async function receiveBatch(
-  { channel, config, now, monotonic }: Engine,
+  { sqs, config, now, monotonic }: AwsEngine,
   max: number,
   leaseMs: number,
   pollSeconds: number,
 ) {
   const holdSeconds = Math.min(MAX_HOLD_SECONDS, Math.ceil(leaseMs / 1_000) + pollSeconds)
   const askedMs = monotonic()
-  const messages = await channel.receive(config.readyUrl, max, holdSeconds, pollSeconds)
+  const messages = await sqs.receive(config.readyUrl, max, holdSeconds, pollSeconds)
   const answeredMs = monotonic()
   const monotonicExpiresMs = Math.min(answeredMs + leaseMs, askedMs + 1_000 * holdSeconds)
   const ends = { expiresMs: now() + monotonicExpiresMs - answeredMs, monotonicExpiresMs }
@@ -69,7 +69,11 @@ async function receiveBatch(
 /** When a lease ends, by both clocks. */
 type Ends = Pick<Lease, 'expiresMs' | 'monotonicExpiresMs'>
 
-async function leaseReceived(engine: Engine, received: Received, ends: Ends): Promise<Lease | undefined> {
+async function leaseReceived(
+  engine: AwsEngine,
+  received: ReceivedMessage,
+  ends: Ends,
+): Promise<Lease | undefined> {
   try {
     return await leaseOf(engine, received, ends)
   } catch (error) {
@@ -79,17 +83,18 @@ async function leaseReceived(engine: Engine, received: Received, ends: Ends): Pr
 }
 
 /** A message received in vain waits longer each time: an outage in part must not make a dead letter of it in minutes. */
-async function delayRedelivery({ channel, config, monotonic }: Engine, received: Received, ends: Ends) {
-  const seconds = retrySeconds(received.receives)
+async function delayRedelivery({ sqs, config, monotonic }: AwsEngine, received: ReceivedMessage, ends: Ends) {
+  const seconds = retrySeconds(received.receiveCount)
   if (monotonic() + 1_000 * seconds <= ends.monotonicExpiresMs) return
   // If this fails too, it comes back when its time is up.
-  await channel.hold(config.readyUrl, received.receipt, seconds).catch(() => {})
+  await sqs.changeVisibility(config.readyUrl, received.receipt, seconds).catch(() => {})
 }
 
-async function leaseOf(engine: Engine, received: Received, ends: Ends): Promise<Lease | undefined> {
-  const label = labelOf(received.parcel)
-  if (label !== null && !KNOWN_VERSIONS.includes(label.version)) return requeueUnknown(engine, received)
-  const read = readEntry(engine, received, label)
+async function leaseOf(engine: AwsEngine, received: ReceivedMessage, ends: Ends): Promise<Lease | undefined> {
+  const attributes = decodeAttributes(received.message)
+  if (attributes !== null && !KNOWN_VERSIONS.includes(attributes.version))
+    return requeueUnknown(engine, received)
+  const read = readEntry(engine, received, attributes)
   if (read === undefined) return undefined
   const { entry, body, tracked } = read
   const held = { entry, token: randomBytes(12).toString('base64url'), ...ends }
@@ -98,16 +103,20 @@ async function leaseOf(engine: Engine, received: Received, ends: Ends): Promise<
     if (destinations === undefined) return undefined
     entry.destinations = destinations
   }
-  const { receipt, parcel } = received
-  engine.held.set(held, { receipt, parcel, body, tracked })
+  const { receipt, message } = received
+  engine.leaseStates.set(held, { receipt, message, body, tracked })
   return held
 }
 
-function readEntry(engine: Engine, { parcel, messageId, receives }: Received, label: Label | null) {
+function readEntry(
+  engine: AwsEngine,
+  { message, messageId, receiveCount }: ReceivedMessage,
+  attributes: MessageAttributes | null,
+) {
   try {
-    if (label === null) throw new Error('its attributes are none of an entry')
+    if (attributes === null) throw new Error('its attributes are none of an entry')
     // Received before: someone may have begun with it, and have stored how far they came.
-    return { ...unpack(parcel, label), tracked: label.tracked || receives > 1 }
+    return { ...unpack(message, attributes), tracked: attributes.tracked || receiveCount > 1 }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     engine.onError('read', new Error(`message ${messageId} cannot be read: ${reason}`, { cause }))
@@ -116,23 +125,23 @@ function readEntry(engine: Engine, { parcel, messageId, receives }: Received, la
 }
 
 /** Where the destinations stand, if the entry is ours now; else whatever the message still needs is done. */
-async function claim(engine: Engine, received: Received, wanted: Lease, inBucket: boolean) {
-  const { states, channel, config, now } = engine
+async function claim(engine: AwsEngine, received: ReceivedMessage, wanted: Lease, inBucket: boolean) {
+  const { states, sqs, config, now } = engine
   const { entry, token, expiresMs } = wanted
   const { id, attempts: generation, destinations } = entry
   const claimed = await states
     .claim(id, { token, generation, heldUntilMs: expiresMs, destinations })
     .catch((error: unknown) => {
       // The message stays held: given back, every instance would receive it once in vain.
-      engine.statesInDoubt = true
+      engine.statesUnavailable = true
       throw error
     })
   if (claimed.kind === 'claimed') return claimed.destinations
   if (claimed.kind === 'held') {
     const restSeconds = Math.max(0, Math.ceil((claimed.untilMs - now()) / 1_000))
     // The holder may extend its lease for half an hour, in which a copy would be received too often.
-    const holdSeconds = Math.max(restSeconds + 1, retrySeconds(received.receives))
-    await channel.hold(config.readyUrl, received.receipt, Math.min(MAX_HOLD_SECONDS, holdSeconds))
+    const holdSeconds = Math.max(restSeconds + 1, retrySeconds(received.receiveCount))
+    await sqs.changeVisibility(config.readyUrl, received.receipt, Math.min(MAX_HOLD_SECONDS, holdSeconds))
   } else await finish(engine, id, { ...received, inBucket }, { ...claimed, done: claimed.kind === 'done' })
   return undefined
 }
@@ -142,14 +151,14 @@ async function claim(engine: Engine, received: Received, wanted: Lease, inBucket
  * alone comes nearer to the dead letters each time it is received.
  */
 async function requeueUnknown(
-  { channel, config, census, asideSeconds }: Engine,
-  received: Received,
+  { sqs, config, counters, unknownDelaySeconds }: AwsEngine,
+  received: ReceivedMessage,
 ): Promise<undefined> {
-  const { messageId, receipt, parcel } = received
-  const firstMet = parcel.attributes[FIRST_MET]?.StringValue ?? messageId
-  census.metUnknown(firstMet)
+  const { messageId, receipt, message } = received
+  const firstMet = message.attributes[FIRST_MET]?.StringValue ?? messageId
+  counters.sawUnknownVersion(firstMet)
   // Two may come of this: whoever knows the version finds them tracked, and works on one.
-  const marked = withText(withText(parcel, FIRST_MET, firstMet), 'tracked', '1')
-  await channel.send(config.readyUrl, marked, asideSeconds, { repeat: true })
-  await channel.remove(config.readyUrl, receipt)
+  const marked = withAttribute(withAttribute(message, FIRST_MET, firstMet), 'tracked', '1')
+  await sqs.send(config.readyUrl, marked, unknownDelaySeconds, { repeat: true })
+  await sqs.remove(config.readyUrl, receipt)
 }

@@ -7,10 +7,10 @@ import type { Entry } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 
 /** A message to send: its text, and the attributes that can be read without understanding the text. */
-export type Parcel = { text: string; attributes: Record<string, MessageAttributeValue> }
+export type SqsMessage = { text: string; attributes: Record<string, MessageAttributeValue> }
 
 /** What the attributes say. */
-export type Label = {
+export type MessageAttributes = {
   version: number
   /** Not to be leased before (ms since the epoch). */
   dueMs: number
@@ -50,15 +50,20 @@ const EntryText = v.object({
   canary: v.exactOptional(v.literal(true)),
 })
 
-const Text = v.object({ entry: EntryText, body: v.exactOptional(v.string()) })
+const EntryMessage = v.object({ entry: EntryText, body: v.exactOptional(v.string()) })
 
-export type Packed = { parcel: Parcel; inline: boolean }
+export type PackedEntry = { message: SqsMessage; inline: boolean }
 
 /**
  * Packs an entry. Its body goes along if it has at most `inlineBytes` and the message takes it; `inline` says whether.
  * @throws {RangeError} if the entry alone is more than SQS takes: several thousand destinations.
  */
-export function pack(entry: Entry, body: Buffer, inlineBytes: number, always: { tracked: boolean }): Packed {
+export function pack(
+  entry: Entry,
+  body: Buffer,
+  inlineBytes: number,
+  always: { tracked: boolean },
+): PackedEntry {
   const whole = body.length <= inlineBytes ? textOf({ entry, body: body.toString('base64') }) : ''
   const inline = whole !== '' && whole.length <= INLINE_TEXT_BYTES
   const text = inline ? whole : textOf({ entry })
@@ -68,14 +73,17 @@ export function pack(entry: Entry, body: Buffer, inlineBytes: number, always: { 
   // To deliver one of these twice, or to lose count of it, costs more than the two writes that tracking does.
   const tracked = always.tracked || !inline || entry.destinations.length > 1 || entry.canary === true
   return {
-    parcel: { text, attributes: attributesOf({ version, dueMs, generation: attempts, tracked }) },
+    message: { text, attributes: encodeAttributes({ version, dueMs, generation: attempts, tracked }) },
     inline,
   }
 }
 
 /** The entry as it stood when it was queued, with its due time and attempts of now; `body` null: it is in the bucket. */
-export function unpack(parcel: Parcel, { dueMs, generation }: Label): { entry: Entry; body: Buffer | null } {
-  const { entry, body } = v.parse(Text, JSON.parse(parcel.text))
+export function unpack(
+  message: SqsMessage,
+  { dueMs, generation }: MessageAttributes,
+): { entry: Entry; body: Buffer | null } {
+  const { entry, body } = v.parse(EntryMessage, JSON.parse(message.text))
   return {
     entry: { ...entry, dueMs, attempts: generation },
     body: body === undefined ? null : Buffer.from(body, 'base64'),
@@ -83,7 +91,7 @@ export function unpack(parcel: Parcel, { dueMs, generation }: Label): { entry: E
 }
 
 /** What the attributes say; null if they are none of ours. One of an unknown version may lack all but the version. */
-export function labelOf({ attributes }: Parcel): Label | null {
+export function decodeAttributes({ attributes }: SqsMessage): MessageAttributes | null {
   const number = (name: string) => {
     const value = Number(attributes[name]?.StringValue)
     return Number.isFinite(value) && value >= 0 ? value : null
@@ -99,24 +107,35 @@ export function labelOf({ attributes }: Parcel): Label | null {
 }
 
 /** The same envelope, one or more attempts later. */
-export function laterCopy(parcel: Parcel, later: Pick<Label, 'generation' | 'dueMs'>): Parcel {
-  const { generation, dueMs } = attributesOf({ version: 0, tracked: true, ...later })
-  return withAttributes(parcel, { generation, dueMs, tracked: text('1') })
+export function laterCopy(
+  message: SqsMessage,
+  later: Pick<MessageAttributes, 'generation' | 'dueMs'>,
+): SqsMessage {
+  const { generation, dueMs } = encodeAttributes({ version: 0, tracked: true, ...later })
+  return withAttributes(message, { generation, dueMs, tracked: text('1') })
 }
 
 /** The same message with an attribute added. */
-export function withText(parcel: Parcel, name: string, value: string): Parcel {
-  return withAttributes(parcel, { [name]: text(value) })
+export function withAttribute(message: SqsMessage, name: string, value: string): SqsMessage {
+  return withAttributes(message, { [name]: text(value) })
 }
 
-function withAttributes(parcel: Parcel, more: Record<string, MessageAttributeValue | undefined>): Parcel {
+function withAttributes(
+  message: SqsMessage,
+  more: Record<string, MessageAttributeValue | undefined>,
+): SqsMessage {
   const given = Object.entries(more).filter(
     (pair): pair is [string, MessageAttributeValue] => pair[1] !== undefined,
   )
-  return { ...parcel, attributes: { ...parcel.attributes, ...Object.fromEntries(given) } }
+  return { ...message, attributes: { ...message.attributes, ...Object.fromEntries(given) } }
 }
 
-function attributesOf({ version, dueMs, generation, tracked }: Label): Parcel['attributes'] {
+function encodeAttributes({
+  version,
+  dueMs,
+  generation,
+  tracked,
+}: MessageAttributes): SqsMessage['attributes'] {
   return {
     version: number(version),
     dueMs: number(dueMs),

@@ -3,9 +3,9 @@
 // in is deleted: at worst there are two of one generation, of which one is worked on. After an error it waits, longer
 // each time; it never ends by one.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RECEIVED_AT_ONCE, retrySeconds, type Received } from './sqs.ts'
-import type { Engine } from './types.ts'
-import { withText } from './message.ts'
+import { RECEIVE_BATCH, retrySeconds, type ReceivedMessage } from './sqs.ts'
+import type { AwsEngine } from './types.ts'
+import { withAttribute } from './message.ts'
 
 /** Time to send on what was received: 3 tries of 10 s. */
 const HOLD_SECONDS = 30
@@ -13,7 +13,7 @@ const HOLD_SECONDS = 30
 const FIRST_PAUSE_MS = 1_000
 const LAST_PAUSE_MS = 60_000
 
-export function startMover(engine: Engine) {
+export function startMover(engine: AwsEngine) {
   const stopping = new AbortController()
   const { signal } = stopping
 
@@ -41,14 +41,14 @@ export function startMover(engine: Engine) {
   }
 }
 
-async function moveSome({ channel, config, post }: Engine): Promise<void> {
+async function moveSome({ sqs, config, sender }: AwsEngine): Promise<void> {
   const pollSeconds = Math.max(1, config.waitSeconds)
-  const come = await channel.receive(config.deferredUrl, RECEIVED_AT_ONCE, HOLD_SECONDS, pollSeconds)
+  const come = await sqs.receive(config.deferredUrl, RECEIVE_BATCH, HOLD_SECONDS, pollSeconds)
   if (come.length === 0) return
   // Two may come of this: tracked, one of them is worked on.
-  const sent = await post.sendAll(come.map(({ parcel }) => withText(parcel, 'tracked', '1')))
+  const sent = await sender.sendAll(come.map(({ message }) => withAttribute(message, 'tracked', '1')))
   const gone = come.filter((_message, index) => sent[index] === undefined)
-  const removed = await channel.removeAll(
+  const removed = await sqs.removeAll(
     config.deferredUrl,
     gone.map(({ receipt }) => receipt),
   )
@@ -57,8 +57,8 @@ async function moveSome({ channel, config, post }: Engine): Promise<void> {
     ...gone.filter((_message, index) => removed[index] !== undefined),
   ]
   // If this fails too, they come back when their time is up.
-  const hold = ({ receipt, receives }: Received) =>
-    channel.hold(config.deferredUrl, receipt, retrySeconds(receives)).catch(() => {})
+  const hold = ({ receipt, receiveCount }: ReceivedMessage) =>
+    sqs.changeVisibility(config.deferredUrl, receipt, retrySeconds(receiveCount)).catch(() => {})
   await Promise.all(stayed.map(hold))
   const error = [...sent, ...removed].find((each) => each !== undefined)
   if (error !== undefined) throw error

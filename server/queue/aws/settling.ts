@@ -4,37 +4,42 @@
 // the same id, a second copy the same generation, and of those only one is worked on.
 // Fails with the SDK's error as long as the outcome is not stored. What fails after that is reported, not thrown.
 import type { Lease } from '../entry.ts'
-import { assertTime, newEntry } from '../new-entry.ts'
-import type { Dsn, Outcome } from '../queue.ts'
-import type { Engine, Held } from './types.ts'
-import { stillHeld, track } from './lease-state.ts'
-import { laterCopy, pack, type Parcel } from './message.ts'
-import type { Settled, Unfinished } from './delivery-state.ts'
+import { assertTime, createEntry } from '../new-entry.ts'
+import type { Dsn, Settlement } from '../queue.ts'
+import type { AwsEngine, LeaseState } from './types.ts'
+import { liveState, track } from './lease-state.ts'
+import { laterCopy, pack, type SqsMessage } from './message.ts'
+import type { SettledState, PendingSends } from './delivery-state.ts'
 
 /** A DSN waits in the item of its entry, which takes 400 KB with everything in it. */
 const NOTICE_INLINE_BYTES = 65_536
 
 /** The message that an entry came in, and whether its body is in the bucket. */
-export type Carrier = { receipt: string; parcel: Parcel; inBucket: boolean }
+export type SourceMessage = { receipt: string; message: SqsMessage; inBucket: boolean }
 
 /** See {@link Queue.settle}. */
-export async function settle(engine: Engine, lease: Lease, outcome: Outcome, dsn?: Dsn): Promise<boolean> {
-  if (outcome.kind === 'reschedule') assertTime(outcome.dueMs)
-  const held = stillHeld(engine, lease)
+export async function settle(
+  engine: AwsEngine,
+  lease: Lease,
+  settlement: Settlement,
+  dsn?: Dsn,
+): Promise<boolean> {
+  if (settlement.kind === 'reschedule') assertTime(settlement.dueMs)
+  const held = liveState(engine, lease)
   if (held === undefined) return false
-  if (outcome.kind === 'remove' && dsn === undefined && !held.tracked)
+  if (settlement.kind === 'remove' && dsn === undefined && !held.tracked)
     return removeAtOnce(engine, lease, held)
   if (!(await track(engine, lease, held))) return false
   const notice = dsn === undefined ? undefined : await noticeOf(engine, held, dsn)
-  return settleTracked(engine, lease, held, settledBy(lease, outcome, notice))
+  return settleTracked(engine, lease, held, settledBy(lease, settlement, notice))
 }
 
 /** Nothing was ever stored about this entry, and nothing needs to be. */
-async function removeAtOnce(engine: Engine, lease: Lease, held: Held): Promise<boolean> {
-  const { channel, config, onError } = engine
+async function removeAtOnce(engine: AwsEngine, lease: Lease, held: LeaseState): Promise<boolean> {
+  const { sqs, config, onError } = engine
   try {
-    const removed = await channel.remove(config.readyUrl, held.receipt)
-    engine.held.delete(lease)
+    const removed = await sqs.remove(config.readyUrl, held.receipt)
+    engine.leaseStates.delete(lease)
     return removed
   } catch (error) {
     // It will be received again: by then it has to be known that there is nothing left to do.
@@ -44,21 +49,26 @@ async function removeAtOnce(engine: Engine, lease: Lease, held: Held): Promise<b
   }
 }
 
-function settledBy({ entry }: Lease, outcome: Outcome, notice: Parcel | undefined): Settled {
+function settledBy({ entry }: Lease, settlement: Settlement, notice: SqsMessage | undefined): SettledState {
   const owed = notice === undefined ? {} : { notice }
-  if (outcome.kind === 'remove') {
+  if (settlement.kind === 'remove') {
     const unfinished = notice === undefined ? undefined : owed
     return { generation: entry.attempts, done: true, unfinished }
   }
-  const { dueMs, destinations } = outcome
+  const { dueMs, destinations } = settlement
   const generation = entry.attempts + 1
   return { generation, done: false, destinations, unfinished: { ...owed, copy: { generation, dueMs } } }
 }
 
-async function settleTracked(engine: Engine, lease: Lease, held: Held, settled: Settled): Promise<boolean> {
+async function settleTracked(
+  engine: AwsEngine,
+  lease: Lease,
+  held: LeaseState,
+  settled: SettledState,
+): Promise<boolean> {
   const { id } = lease.entry
   const stored = await engine.states.settle(id, lease.token, settled)
-  engine.held.delete(lease)
+  engine.leaseStates.delete(lease)
   if (!stored) return false
   try {
     await finish(engine, id, { ...held, inBucket: held.body === null }, settled)
@@ -69,29 +79,34 @@ async function settleTracked(engine: Engine, lease: Lease, held: Held, settled: 
 }
 
 /** The DSN as a message, its body in the bucket if it is large. The same one each time it is asked for. */
-async function noticeOf({ bodies, config, now }: Engine, held: Held, dsn: Dsn): Promise<Parcel> {
+async function noticeOf({ bodies, config, now }: AwsEngine, held: LeaseState, dsn: Dsn): Promise<SqsMessage> {
   if (held.notice !== undefined) return held.notice
-  const entry = newEntry(dsn.entry, dsn.body, now())
+  const entry = createEntry(dsn.entry, dsn.body, now())
   const inlineBytes = Math.min(NOTICE_INLINE_BYTES, config.inlineBytes)
-  const { parcel, inline } = pack(entry, dsn.body, inlineBytes, { tracked: true })
+  const { message, inline } = pack(entry, dsn.body, inlineBytes, { tracked: true })
   if (!inline) await bodies.put(entry.id, dsn.body)
-  held.notice = parcel
-  return parcel
+  held.notice = message
+  return message
 }
 
-type Owing = { generation: number; done: boolean; unfinished?: Unfinished | undefined }
+type Owing = { generation: number; done: boolean; unfinished?: PendingSends | undefined }
 
 /** Sends what a settled entry owes and deletes the message it came in. Anyone who has received that message may. */
-export async function finish(engine: Engine, id: string, carrier: Carrier, settled: Owing): Promise<void> {
-  const { bodies, channel, config, onError, post, states } = engine
+export async function finish(
+  engine: AwsEngine,
+  id: string,
+  carrier: SourceMessage,
+  settled: Owing,
+): Promise<void> {
+  const { bodies, sqs, config, onError, sender, states } = engine
   const { generation, done, unfinished } = settled
   if (unfinished !== undefined) {
     const { notice, copy } = unfinished
-    if (notice !== undefined) await post.send(notice, { repeat: true })
-    if (copy !== undefined) await post.send(laterCopy(carrier.parcel, copy), { repeat: true })
-    await states.finished(id, generation)
+    if (notice !== undefined) await sender.send(notice, { repeat: true })
+    if (copy !== undefined) await sender.send(laterCopy(carrier.message, copy), { repeat: true })
+    await states.clearPendingSends(id, generation)
   }
-  await channel.remove(config.readyUrl, carrier.receipt)
+  await sqs.remove(config.readyUrl, carrier.receipt)
   if (!done || !carrier.inBucket) return
   // The bucket's lifecycle takes what stays.
   await bodies.remove(id).catch((error: unknown) => onError('remove-body', error))

@@ -17,44 +17,49 @@ import {
 import { sqsClient, type AwsSettings } from '../../aws/clients.ts'
 import { inBatches } from './batch.ts'
 import { sendFirst } from './first-send.ts'
-import type { Parcel } from './message.ts'
+import type { SqsMessage } from './message.ts'
 
 /** What SQS gives out at once. */
-export const RECEIVED_AT_ONCE = 10
+export const RECEIVE_BATCH = 10
 
 /** What is received in vain comes back after 2, 4 … 512, 900 s: its 12 receives last for three quarters of an hour. */
-export const retrySeconds = (receives: number) => Math.min(900, 2 ** receives)
+export const retrySeconds = (receiveCount: number) => Math.min(900, 2 ** receiveCount)
 
-/** Of one receive. `receives`: how often this message has been received, this time included. */
-export type Received = { messageId: string; receipt: string; receives: number; parcel: Parcel }
+/** Of one receive. `receiveCount`: how often this message has been received, this time included. */
+export type ReceivedMessage = {
+  messageId: string
+  receipt: string
+  receiveCount: number
+  message: SqsMessage
+}
 
 /** A message to send with others. */
-export type Outgoing = { parcel: Parcel; delaySeconds: number }
+export type OutgoingMessage = { message: SqsMessage; delaySeconds: number }
 
 /** Approximate, and up to a minute late. */
-export type Counts = { visible: number; notVisible: number; delayed: number }
+export type SqsCounts = { visible: number; notVisible: number; delayed: number }
 
-const COUNTS: Record<keyof Counts, QueueAttributeName> = {
+const COUNTS: Record<keyof SqsCounts, QueueAttributeName> = {
   visible: 'ApproximateNumberOfMessages',
   notVisible: 'ApproximateNumberOfMessagesNotVisible',
   delayed: 'ApproximateNumberOfMessagesDelayed',
 }
 
-export type Channel = Awaited<ReturnType<typeof openChannel>>
+export type SqsCalls = Awaited<ReturnType<typeof openSqs>>
 
 /** @param waitSeconds the longest poll that will be asked for */
-export async function openChannel(aws: AwsSettings, waitSeconds: number) {
+export async function openSqs(aws: AwsSettings, waitSeconds: number) {
   const polling = await sqsClient(aws, { maxAttempts: 1, waitSeconds })
   const once = await sqsClient(aws, { maxAttempts: 1 })
-  const insisting = await sqsClient(aws)
+  const retrying = await sqsClient(aws)
 
   return {
-    ...batches(insisting),
+    ...batches(retrying),
 
     /** `repeat`: two of this message would do no harm. */
-    send: async (url: string, parcel: Parcel, delaySeconds: number, { repeat }: { repeat: boolean }) => {
-      const input = { QueueUrl: url, ...sendInputOf({ parcel, delaySeconds }) }
-      if (repeat) await insisting.send(new SendMessageCommand(input))
+    send: async (url: string, message: SqsMessage, delaySeconds: number, { repeat }: { repeat: boolean }) => {
+      const input = { QueueUrl: url, ...sendInputOf({ message, delaySeconds }) }
+      if (repeat) await retrying.send(new SendMessageCommand(input))
       else await sendFirst(() => once.send(new SendMessageCommand(input)))
     },
 
@@ -63,10 +68,10 @@ export async function openChannel(aws: AwsSettings, waitSeconds: number) {
       max: number,
       holdSeconds: number,
       pollSeconds: number,
-    ): Promise<Received[]> => {
+    ): Promise<ReceivedMessage[]> => {
       const command = new ReceiveMessageCommand({
         QueueUrl: url,
-        MaxNumberOfMessages: Math.min(max, RECEIVED_AT_ONCE),
+        MaxNumberOfMessages: Math.min(max, RECEIVE_BATCH),
         VisibilityTimeout: holdSeconds,
         WaitTimeSeconds: pollSeconds,
         MessageAttributeNames: ['All'],
@@ -77,22 +82,24 @@ export async function openChannel(aws: AwsSettings, waitSeconds: number) {
     },
 
     remove: (url: string, receipt: string): Promise<boolean> =>
-      unlessRunOut(insisting.send(new DeleteMessageCommand({ QueueUrl: url, ReceiptHandle: receipt }))),
+      unlessReceiptExpired(
+        retrying.send(new DeleteMessageCommand({ QueueUrl: url, ReceiptHandle: receipt })),
+      ),
 
     /** Keeps the message from others for `seconds` from now; 0 gives it back. */
-    hold: (url: string, receipt: string, seconds: number): Promise<boolean> => {
+    changeVisibility: (url: string, receipt: string, seconds: number): Promise<boolean> => {
       const held = { QueueUrl: url, ReceiptHandle: receipt, VisibilityTimeout: seconds }
-      return unlessRunOut(insisting.send(new ChangeMessageVisibilityCommand(held)))
+      return unlessReceiptExpired(retrying.send(new ChangeMessageVisibilityCommand(held)))
     },
 
-    counts: async (url: string): Promise<Counts> => {
+    counts: async (url: string): Promise<SqsCounts> => {
       const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: Object.values(COUNTS) })
-      const { Attributes = {} } = await insisting.send(command)
-      const count = (name: keyof Counts) => Number(Attributes[COUNTS[name]] ?? 0)
+      const { Attributes = {} } = await retrying.send(command)
+      const count = (name: keyof SqsCounts) => Number(Attributes[COUNTS[name]] ?? 0)
       return { visible: count('visible'), notVisible: count('notVisible'), delayed: count('delayed') }
     },
 
-    close: () => [polling, once, insisting].forEach((client) => client.destroy()),
+    close: () => [polling, once, retrying].forEach((client) => client.destroy()),
   }
 }
 
@@ -100,10 +107,10 @@ export async function openChannel(aws: AwsSettings, waitSeconds: number) {
 function batches(client: SQSClient) {
   return {
     /** Sends messages of which two would do no harm. @returns for each in turn its error, undefined if it was sent. */
-    sendAll: (url: string, messages: readonly Outgoing[]) =>
+    sendAll: (url: string, messages: readonly OutgoingMessage[]) =>
       inBatches(
         messages,
-        ({ parcel }) => parcel.text.length,
+        ({ message }) => message.text.length,
         (batch) => {
           const Entries = batch.map(({ id, item }) => ({ Id: id, ...sendInputOf(item) }))
           return client.send(new SendMessageBatchCommand({ QueueUrl: url, Entries }))
@@ -120,30 +127,36 @@ function batches(client: SQSClient) {
           return client.send(new DeleteMessageBatchCommand({ QueueUrl: url, Entries }))
         },
       )
-      return errors.map((error) => (isRunOut(error) ? undefined : error))
+      return errors.map((error) => (isReceiptExpired(error) ? undefined : error))
     },
   }
 }
 
-function sendInputOf({ parcel, delaySeconds }: Outgoing) {
-  return { MessageBody: parcel.text, MessageAttributes: parcel.attributes, DelaySeconds: delaySeconds }
+function sendInputOf({ message, delaySeconds }: OutgoingMessage) {
+  return { MessageBody: message.text, MessageAttributes: message.attributes, DelaySeconds: delaySeconds }
 }
 
-function received({ MessageId, ReceiptHandle, Body, MessageAttributes, Attributes }: Message): Received {
+function received({
+  MessageId,
+  ReceiptHandle,
+  Body,
+  MessageAttributes,
+  Attributes,
+}: Message): ReceivedMessage {
   return {
     messageId: MessageId ?? '',
     receipt: ReceiptHandle ?? '',
-    receives: Number(Attributes?.ApproximateReceiveCount ?? 1),
-    parcel: { text: Body ?? '', attributes: MessageAttributes ?? {} },
+    receiveCount: Number(Attributes?.ApproximateReceiveCount ?? 1),
+    message: { text: Body ?? '', attributes: MessageAttributes ?? {} },
   }
 }
 
-async function unlessRunOut(call: Promise<unknown>): Promise<boolean> {
+async function unlessReceiptExpired(call: Promise<unknown>): Promise<boolean> {
   try {
     await call
     return true
   } catch (error) {
-    if (isRunOut(error)) return false
+    if (isReceiptExpired(error)) return false
     throw error
   }
 }
@@ -153,7 +166,7 @@ async function unlessRunOut(call: Promise<unknown>): Promise<boolean> {
  * its text is then "Value … for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", or "…
  * Reason: Message does not exist or is not available for visibility timeout change."
  */
-function isRunOut(error: unknown): boolean {
+function isReceiptExpired(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { name, message } = error
   if (/^InvalidParameterValue(Exception)?$/.test(name))

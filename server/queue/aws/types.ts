@@ -2,12 +2,12 @@
 import type { AwsSettings } from '../../aws/clients.ts'
 import type { Config } from '../../config/schema.ts'
 import type { Lease } from '../entry.ts'
-import type { Bodies } from './bodies.ts'
-import type { Census } from './counters.ts'
-import type { States } from './delivery-state.ts'
-import type { Parcel } from './message.ts'
-import type { Post } from './sender.ts'
-import type { Channel } from './sqs.ts'
+import type { BodyStore } from './bodies.ts'
+import type { QueueCounters } from './counters.ts'
+import type { DeliveryStates } from './delivery-state.ts'
+import type { SqsMessage } from './message.ts'
+import type { MessageSender } from './sender.ts'
+import type { SqsCalls } from './sqs.ts'
 
 export type AwsQueueConfig = Extract<Config['queue'], { engine: 'aws' }>
 
@@ -27,35 +27,35 @@ export type AwsQueueOptions = {
   /** The longest delay that is asked of SQS. Default 900, the longest it takes. */
   maxDelaySeconds?: number
   /** How long an entry of an unknown version is out of the way each time it is met. Default 30. */
-  asideSeconds?: number
+  unknownDelaySeconds?: number
 }
 
 /** What is known of a lease here beside what its holder sees. */
-export type Held = {
+export type LeaseState = {
   receipt: string
-  parcel: Parcel
+  message: SqsMessage
   /** null: it is in the bucket. */
   body: Buffer | null
   /** Its state is in DynamoDB, held by the lease's token. */
   tracked: boolean
   /** The DSN that goes with the outcome, once it is packed: a second try must not make another. */
-  notice?: Parcel
+  notice?: SqsMessage
 }
 
 /** What the parts of the engine share. */
-export type Engine = {
+export type AwsEngine = {
   config: AwsQueueConfig
   now: () => number
   monotonic: () => number
-  channel: Channel
-  bodies: Bodies
-  states: States
-  post: Post
-  census: Census
+  sqs: SqsCalls
+  bodies: BodyStore
+  states: DeliveryStates
+  sender: MessageSender
+  counters: QueueCounters
   onError: OnError
-  asideSeconds: number
+  unknownDelaySeconds: number
   /** By the lease given out; one that is not here was settled or given back. */
-  held: WeakMap<Lease, Held>
+  leaseStates: WeakMap<Lease, LeaseState>
   /** DynamoDB did not answer: nothing is received before it does. */
-  statesInDoubt: boolean
+  statesUnavailable: boolean
 }

@@ -17,7 +17,7 @@ const EIO = 5
 const FULL_DISK_BYTES = 1024 * 1024
 
 /** Whether a commit in `path` failed for want of room. */
-export function isFull(path: string, { errno }: CommitError): boolean {
+export function isDiskFull(path: string, { errno }: CommitError): boolean {
   if (NO_ROOM.includes(errno)) return true
   if (errno !== EIO) return false
   const { bavail, bsize } = statfsSync(path)

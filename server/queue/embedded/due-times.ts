@@ -3,7 +3,7 @@
 import type { GroupCommit } from './durable.ts'
 import type { Entry } from '../entry.ts'
 import type { IndexKey, Layout } from './layout.ts'
-import { makeDue, stored } from './rows.ts'
+import { makeDue, readEntry } from './rows.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 
 /** Rows looked at in one turn of the event loop, and changed in one transaction. */
@@ -50,7 +50,7 @@ function cappedAt(
   row: IndexKey,
   backMs: number,
 ): Entry | undefined {
-  const entry = stored(layout, row[2])
+  const entry = readEntry(layout, row[2])
   if (entry === undefined) return undefined
   const dueMs = latestDue(entry, now(), { backMs, longestWaitMs })
   return dueMs < entry.dueMs ? { ...entry, dueMs } : undefined

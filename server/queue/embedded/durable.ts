@@ -4,7 +4,7 @@
 // error) every operation in it rejects and none of it is stored. After an error that leaves lmdb unable to write
 // (its root page could not be written) every later operation rejects as well, until the process is restarted.
 import { open, type RootDatabase } from 'lmdb'
-import { inNewest } from './newest-state.ts'
+import { writeFromNewestState } from './newest-state.ts'
 import { SlowCommitError } from '../queue.ts'
 
 /** Most operations in one commit: bounds how long one process may hold the lock that all processes write under. */
@@ -125,7 +125,7 @@ export function groupCommit(
   async function attempt(take: () => Member[]): Promise<Attempt> {
     if (failure !== undefined) return { members: [], error: failure }
     const done = await transactions.run(take)
-    if (done.error !== undefined && unusable(environment)) failure = done.error
+    if (done.error !== undefined && isUnusable(environment)) failure = done.error
     return done
   }
 
@@ -221,7 +221,7 @@ async function transact(
   let writeError: unknown
   try {
     prepare()
-    await inNewest(environment, () => {
+    await writeFromNewestState(environment, () => {
       members = take()
       for (const member of members) {
         const error = member.attempt()
@@ -270,7 +270,7 @@ async function reasonOf(thrown: unknown): Promise<unknown> {
 }
 
 /** Whether even an empty transaction fails: lmdb then needs the process to be restarted. */
-function unusable(environment: RootDatabase): boolean {
+function isUnusable(environment: RootDatabase): boolean {
   try {
     environment.transactionSync(() => undefined)
     return false

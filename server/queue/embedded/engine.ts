@@ -8,28 +8,28 @@ import { countQueue } from './statistics.ts'
 import { capDueTimes } from './due-times.ts'
 import { CommitError, groupCommit, type CommitTimes, type GroupCommit } from './durable.ts'
 import type { Destination, Entry, Lease, NewEntry, QueueStats } from '../entry.ts'
-import { DISK_FULL, FULL_PAUSE_MS, isFull } from './disk-full.ts'
-import { checkLayout, openFiles } from './open-files.ts'
-import { upTo, type Holder, type Layout } from './layout.ts'
-import { assertTime, newEntry } from '../new-entry.ts'
+import { DISK_FULL, FULL_PAUSE_MS, isDiskFull } from './disk-full.ts'
+import { checkLayout, openQueueFiles } from './open-files.ts'
+import { rangeUpTo, type Holder, type Layout } from './layout.ts'
+import { assertTime, createEntry } from '../new-entry.ts'
 import {
-  anyImpossible,
-  hold,
-  insert,
-  letGo,
+  hasImpossibleLease,
+  addLease,
+  insertEntry,
+  removeLease,
   longestDue,
   makeDue,
-  remove,
-  revive,
-  rewrite,
-  stored,
-  total,
+  removeEntry,
+  expireLeases,
+  updateEntry,
+  readEntry,
+  rowCount,
 } from './rows.ts'
 import {
   QueueFullError,
   SlowCommitError,
   type Dsn,
-  type Outcome,
+  type Settlement,
   type Queue,
   type QueueProblem,
 } from '../queue.ts'
@@ -37,7 +37,7 @@ import { prepareSpool, watchDataFile } from './spool.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 import { flushFolder } from '../../../platform/atomic-file.ts'
 
-export type QueueOptions = {
+export type EmbeddedQueueOptions = {
   /** Directory of the queue; created if missing. */
   path: string
   maxEntries: number
@@ -59,17 +59,17 @@ export type QueueOptions = {
   onError?: (where: string, error: unknown) => void
 }
 
-export type EmbeddedQueue = Awaited<ReturnType<typeof openQueue>>
+export type EmbeddedQueue = Awaited<ReturnType<typeof openEmbeddedQueue>>
 
 /**
  * Opens the queue, creating it if needed.
  * @throws {InputError} if `path` cannot be used (see spool.ts) or holds a queue of another layout.
  */
-export async function openQueue(options: QueueOptions) {
+export async function openEmbeddedQueue(options: EmbeddedQueueOptions) {
   const { path, maxEntries, maxBytes, volatile, flush = true, now = Date.now } = options
   const monotonic = options.monotonic ?? options.now ?? (() => performance.now())
   prepareSpool({ path, volatile, flush })
-  const { environment, layout } = openFiles(path, flush, { maxEntries, maxBytes })
+  const { environment, layout } = openQueueFiles(path, flush, { maxEntries, maxBytes })
   const commits = groupCommit(environment, monotonic, options.onCommit)
   await checkLayout(path, layout, commits)
   if (flush) flushFolder(path)
@@ -84,7 +84,13 @@ export async function openQueue(options: QueueOptions) {
       .catch((error: unknown) => onError('due-times', error))
   }
   const stepped = createClockStepDetector(now, monotonic)
-  const engine: Engine = { ...shared, stepped, capDue, fullUntilMs: -Infinity, reviveAfterMs: -Infinity }
+  const engine: EmbeddedEngine = {
+    ...shared,
+    stepped,
+    capDue,
+    fullUntilMs: -Infinity,
+    expireAfterMs: -Infinity,
+  }
   // The clock may have been set back while no process had the queue open.
   capDue(0)
 
@@ -97,7 +103,7 @@ export async function openQueue(options: QueueOptions) {
     extend: (held: Lease, leaseMs: number) => extend(engine, held, leaseMs),
     record: (held: Lease, destinations: Destination[]) => record(engine, held, destinations),
     /** The outcome and its DSN are one transaction. */
-    settle: (held: Lease, outcome: Outcome, dsn?: Dsn) => settle(engine, held, outcome, dsn),
+    settle: (held: Lease, settlement: Settlement, dsn?: Dsn) => settle(engine, held, settlement, dsn),
     release: (held: Lease) => release(engine, held),
     /** Equal from every process. Milliseconds even with 100,000 entries. */
     stats: (): QueueStats => countQueue(layout, now()),
@@ -117,7 +123,7 @@ export async function openQueue(options: QueueOptions) {
 /** At 2,000 messages/s, 500 of them can come in on one snapshot. */
 const STATS_MS = 250
 
-type Engine = {
+type EmbeddedEngine = {
   path: string
   layout: Layout
   commits: GroupCommit
@@ -132,7 +138,7 @@ type Engine = {
   /** Caps due times that cannot be, in the background. */
   capDue: (backMs: number) => void
   /** No lease of another is ended before this time of the monotonic clock: its holder may have to extend it first. */
-  reviveAfterMs: number
+  expireAfterMs: number
   /** No enqueue is tried before this time of the monotonic clock: the disk was full a moment ago. */
   fullUntilMs: number
 }
@@ -140,7 +146,7 @@ type Engine = {
 /** How long a sender waits for the commit of its message before it is told to come back. */
 const COMMIT_MS = 5_000
 
-function problemOf({ checkSpool, commits }: Engine): QueueProblem | null {
+function problemOf({ checkSpool, commits }: EmbeddedEngine): QueueProblem | null {
   try {
     checkSpool()
   } catch (error) {
@@ -155,26 +161,30 @@ function problemOf({ checkSpool, commits }: Engine): QueueProblem | null {
 }
 
 /** Runs `operation` in a durable transaction; a disk without room is a full queue to whoever asked. */
-async function commit<T>({ path, commits }: Engine, operation: () => T, withinMs?: number): Promise<T> {
+async function commit<T>(
+  { path, commits }: EmbeddedEngine,
+  operation: () => T,
+  withinMs?: number,
+): Promise<T> {
   try {
     return await commits.run(operation, withinMs)
   } catch (error) {
-    if (!(error instanceof CommitError) || !isFull(path, error)) throw error
+    if (!(error instanceof CommitError) || !isDiskFull(path, error)) throw error
     throw new QueueFullError(DISK_FULL, { cause: error })
   }
 }
 
-async function enqueue(engine: Engine, entry: NewEntry, body: Buffer): Promise<string> {
+async function enqueue(engine: EmbeddedEngine, entry: NewEntry, body: Buffer): Promise<string> {
   const { layout, now, monotonic } = engine
   if (monotonic() < engine.fullUntilMs) throw new QueueFullError(DISK_FULL)
   if (engine.commits.underWayMs() > COMMIT_MS) throw new SlowCommitError(COMMIT_MS, true)
-  const made = newEntry(entry, body, now())
+  const made = createEntry(entry, body, now())
   // Before, so that nothing is stored in vain; and after, so that no message is acknowledged whose spool is gone.
   engine.checkSpool()
   try {
     const stored = () => {
       assertRoom(engine, body.length)
-      insert(layout, made, body)
+      insertEntry(layout, made, body)
     }
     await commit(engine, stored, COMMIT_MS)
     engine.checkSpool()
@@ -186,8 +196,8 @@ async function enqueue(engine: Engine, entry: NewEntry, body: Buffer): Promise<s
   }
 }
 
-function assertRoom({ layout, maxEntries, maxBytes }: Engine, bodyBytes: number): void {
-  const entries = total(layout.entries)
+function assertRoom({ layout, maxEntries, maxBytes }: EmbeddedEngine, bodyBytes: number): void {
+  const entries = rowCount(layout.entries)
   if (entries >= maxEntries)
     throw new QueueFullError(`the queue holds ${entries} entries, its bound is ${maxEntries}`)
   const bytes = (layout.meta.get('bytes') ?? 0) + bodyBytes
@@ -195,94 +205,99 @@ function assertRoom({ layout, maxEntries, maxBytes }: Engine, bodyBytes: number)
     throw new QueueFullError(`the queue would hold ${bytes} bytes, its bound is ${maxBytes}`)
 }
 
-async function lease(engine: Engine, max: number, leaseMs: number): Promise<Lease[]> {
+async function lease(engine: EmbeddedEngine, max: number, leaseMs: number): Promise<Lease[]> {
   const { layout } = engine
-  noticeStep(engine, leaseMs)
+  noteClockStep(engine, leaseMs)
   // Looking costs no transaction, and most looks find nothing.
   if (!anythingDue(layout, engine.now())) return []
   return commit(engine, () => {
     const monotonicExpiresMs = engine.monotonic() + leaseMs
-    noticeStep(engine, leaseMs)
+    noteClockStep(engine, leaseMs)
     const nowMs = engine.now()
-    if (engine.monotonic() >= engine.reviveAfterMs) revive(layout, nowMs)
+    if (engine.monotonic() >= engine.expireAfterMs) expireLeases(layout, nowMs)
     return longestDue(layout, nowMs, max).map((entry) => {
       const holder = { token: randomBytes(12).toString('base64url'), expiresMs: nowMs + leaseMs }
-      hold(layout, entry, holder)
+      addLease(layout, entry, holder)
       return { entry, ...holder, monotonicExpiresMs }
     })
   })
 }
 
 /** After a step of the clock expiry is held for one lease: by then every holder that lives has extended its own. */
-function noticeStep(engine: Engine, leaseMs: number): void {
+function noteClockStep(engine: EmbeddedEngine, leaseMs: number): void {
   const stepMs = engine.stepped()
   if (stepMs === 0) return
-  engine.reviveAfterMs = engine.monotonic() + leaseMs
+  engine.expireAfterMs = engine.monotonic() + leaseMs
   if (stepMs < 0) engine.capDue(-stepMs)
 }
 
 function anythingDue(layout: Layout, nowMs: number): boolean {
   layout.meta.resetReadTxn()
-  if (anyImpossible(layout, nowMs)) return true
+  if (hasImpossibleLease(layout, nowMs)) return true
   return KNOWN_VERSIONS.some((version) =>
     [layout.due, layout.expiries].some((index) => {
-      const [first] = index.getKeys({ ...upTo(version, nowMs), limit: 1 })
+      const [first] = index.getKeys({ ...rangeUpTo(version, nowMs), limit: 1 })
       return first !== undefined
     }),
   )
 }
 
-function body({ layout }: Engine, held: Lease): Buffer {
+function body({ layout }: EmbeddedEngine, held: Lease): Buffer {
   layout.meta.resetReadTxn()
   const found = layout.bodies.get(held.entry.id)
   if (found === undefined) throw new Error(`entry ${held.entry.id} is gone: its lease was lost`)
   return Buffer.from(found.buffer, found.byteOffset, found.byteLength)
 }
 
-function isStored({ layout }: Engine, id: string): boolean {
+function isStored({ layout }: EmbeddedEngine, id: string): boolean {
   layout.meta.resetReadTxn()
   return layout.entries.doesExist(id)
 }
 
-async function extend(engine: Engine, held: Lease, leaseMs: number): Promise<boolean> {
+async function extend(engine: EmbeddedEngine, held: Lease, leaseMs: number): Promise<boolean> {
   const monotonicExpiresMs = engine.monotonic() + leaseMs
   const expiresMs = engine.now() + leaseMs
   const done = await whileHeld(engine, held, (entry, holder) => {
-    letGo(engine.layout, entry, holder)
-    hold(engine.layout, entry, { token: holder.token, expiresMs })
+    removeLease(engine.layout, entry, holder)
+    addLease(engine.layout, entry, { token: holder.token, expiresMs })
   })
   if (done) Object.assign(held, { expiresMs, monotonicExpiresMs })
   return done
 }
 
-async function record(engine: Engine, held: Lease, destinations: Destination[]): Promise<boolean> {
-  return whileHeld(engine, held, (entry) => rewrite(engine.layout, { ...entry, destinations }))
+async function record(engine: EmbeddedEngine, held: Lease, destinations: Destination[]): Promise<boolean> {
+  return whileHeld(engine, held, (entry) => updateEntry(engine.layout, { ...entry, destinations }))
 }
 
-async function settle(engine: Engine, held: Lease, outcome: Outcome, dsn?: Dsn): Promise<boolean> {
-  const notice = dsn === undefined ? undefined : newEntry(dsn.entry, dsn.body, engine.now())
-  if (outcome.kind === 'reschedule') assertTime(outcome.dueMs)
+async function settle(
+  engine: EmbeddedEngine,
+  held: Lease,
+  settlement: Settlement,
+  dsn?: Dsn,
+): Promise<boolean> {
+  const notice = dsn === undefined ? undefined : createEntry(dsn.entry, dsn.body, engine.now())
+  if (settlement.kind === 'reschedule') assertTime(settlement.dueMs)
   return whileHeld(engine, held, (entry, holder) => {
-    letGo(engine.layout, entry, holder)
-    if (outcome.kind === 'remove') remove(engine.layout, entry)
+    removeLease(engine.layout, entry, holder)
+    if (settlement.kind === 'remove') removeEntry(engine.layout, entry)
     else {
-      const { dueMs, destinations = entry.destinations } = outcome
+      const { dueMs, destinations = entry.destinations } = settlement
       makeDue(engine.layout, { ...entry, dueMs, destinations, attempts: entry.attempts + 1 })
     }
-    if (dsn !== undefined && notice !== undefined) insert(engine.layout, notice, dsn.body)
+    if (dsn !== undefined && notice !== undefined) insertEntry(engine.layout, notice, dsn.body)
   })
 }
 
-async function release(engine: Engine, held: Lease): Promise<void> {
+async function release(engine: EmbeddedEngine, held: Lease): Promise<void> {
   await whileHeld(engine, held, (entry, holder) => {
-    letGo(engine.layout, entry, holder)
+    removeLease(engine.layout, entry, holder)
     makeDue(engine.layout, entry)
   })
 }
 
 /** Runs `change` on the entry as it is stored, in a transaction, if `held` is still ours by then. */
 async function whileHeld(
-  engine: Engine,
+  engine: EmbeddedEngine,
   held: Lease,
   change: (entry: Entry, holder: Holder) => void,
 ): Promise<boolean> {
@@ -292,7 +307,7 @@ async function whileHeld(
     if (held.monotonicExpiresMs <= monotonic()) return false
     const holder = layout.holders.get(held.entry.id)
     if (holder === undefined || holder.token !== held.token) return false
-    const entry = stored(layout, held.entry.id)
+    const entry = readEntry(layout, held.entry.id)
     if (entry === undefined) return false
     change(entry, holder)
     return true

@@ -12,7 +12,7 @@ const RETRY_MS = 1_000
  * Opens a queue, now or as soon as its spool can be opened.
  * @param onError told of the first failure, and of each that differs from the one before
  */
-export async function openLate(
+export async function openWhenSpoolUsable(
   open: () => Promise<Queue>,
   onError: (where: string, error: unknown) => void,
 ): Promise<Queue> {
@@ -21,11 +21,11 @@ export async function openLate(
   } catch (error) {
     if (!(error instanceof SpoolUnusableError)) throw error
     onError('open', error)
-    return standIn(open, error, onError)
+    return waitForSpool(open, error, onError)
   }
 }
 
-function standIn(
+function waitForSpool(
   open: () => Promise<Queue>,
   first: SpoolUnusableError,
   onError: (where: string, error: unknown) => void,
@@ -65,7 +65,7 @@ function standIn(
     holds: (held) => opened().holds(held),
     extend: (held, leaseMs) => opened().extend(held, leaseMs),
     record: (held, destinations) => opened().record(held, destinations),
-    settle: (held, outcome, dsn) => opened().settle(held, outcome, dsn),
+    settle: (held, settlement, dsn) => opened().settle(held, settlement, dsn),
     release: (held) => opened().release(held),
     stats: () => opened().stats(),
     statsMs: 250,

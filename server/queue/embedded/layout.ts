@@ -42,7 +42,7 @@ export function openLayout(environment: RootDatabase): Layout {
 }
 
 /** Index rows of `version` whose time is at most `nowMs`. */
-export function upTo(version: number, nowMs: number): { start: IndexKey; end: IndexKey } {
+export function rangeUpTo(version: number, nowMs: number): { start: IndexKey; end: IndexKey } {
   return { start: [version, 0, ''], end: [version, nowMs, '\uffff'] }
 }
 

@@ -19,7 +19,7 @@ const lockFiles = new WeakMap<RootDatabase, number>()
 const NEVER_NEWEST = `no write transaction starts from the newest state, in ${TRIES} tries: is lock.mdb damaged?`
 
 /** Runs `write` in a transaction; resolves when that is committed. One that starts wrong is left empty: no harm done. */
-export async function inNewest(environment: RootDatabase, write: () => void): Promise<void> {
+export async function writeFromNewestState(environment: RootDatabase, write: () => void): Promise<void> {
   let started = false
   const check = () => {
     started = startsFromNewest(environment)
@@ -32,7 +32,7 @@ export async function inNewest(environment: RootDatabase, write: () => void): Pr
 }
 
 /** The same at once, on this thread, with the result of `write`: for what has to be done before anything else. */
-export function inNewestSync<T>(environment: RootDatabase, write: () => T): T {
+export function writeFromNewestStateSync<T>(environment: RootDatabase, write: () => T): T {
   for (let tries = 0; tries < TRIES; tries++) {
     const done = environment.transactionSync(() =>
       startsFromNewest(environment) ? { result: write() } : undefined,

@@ -3,7 +3,7 @@
 import { InputError } from '../../../input/problems.ts'
 import { openEnvironment, type GroupCommit } from './durable.ts'
 import { LAYOUT_VERSION, openLayout, type Layout } from './layout.ts'
-import { inNewestSync } from './newest-state.ts'
+import { writeFromNewestStateSync } from './newest-state.ts'
 
 /**
  * Address space for the map: bodies a little over a page take two (the worst case, factor 2), an entry with its index
@@ -14,10 +14,14 @@ const mapBytesFor = ({ maxEntries, maxBytes }: { maxEntries: number; maxBytes: n
   Math.min(2 * maxBytes + maxEntries * 8192 + 64 * 1024 ** 2, 1024 ** 4)
 
 /** @throws {InputError} if lmdb cannot open them. */
-export function openFiles(path: string, flush: boolean, bounds: { maxEntries: number; maxBytes: number }) {
+export function openQueueFiles(
+  path: string,
+  flush: boolean,
+  bounds: { maxEntries: number; maxBytes: number },
+) {
   try {
     const environment = openEnvironment(path, flush, mapBytesFor(bounds))
-    return { environment, layout: inNewestSync(environment, () => openLayout(environment)) }
+    return { environment, layout: writeFromNewestStateSync(environment, () => openLayout(environment)) }
   } catch (cause) {
     const found = cause instanceof Error ? cause.message : String(cause)
     throw new InputError(path, [{ key: 'path', found, expected: 'a queue that can be opened' }], { cause })

@@ -3,20 +3,20 @@
 // An entry is in exactly one index: `due` if nobody holds it, else `expiries`, with its holder beside.
 import type { Database } from 'lmdb'
 import type { Entry } from '../entry.ts'
-import { decodeEntry, encodeEntry, upTo, type Holder, type IndexKey, type Layout } from './layout.ts'
+import { decodeEntry, encodeEntry, rangeUpTo, type Holder, type IndexKey, type Layout } from './layout.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 
 /** Most expired leases made due again in one transaction; the next takes the rest. */
-const REVIVED_AT_ONCE = 1000
+const EXPIRED_PER_TRANSACTION = 1000
 
-export function insert(layout: Layout, entry: Entry, body: Buffer): void {
+export function insertEntry(layout: Layout, entry: Entry, body: Buffer): void {
   addBytes(layout, body.length)
   void layout.bodies.put(entry.id, body)
   makeDue(layout, entry)
 }
 
 /** Removes an entry that is in neither index any more. */
-export function remove(layout: Layout, entry: Entry): void {
+export function removeEntry(layout: Layout, entry: Entry): void {
   addBytes(layout, -entry.sizeBytes)
   void layout.entries.remove(entry.id)
   void layout.bodies.remove(entry.id)
@@ -24,26 +24,26 @@ export function remove(layout: Layout, entry: Entry): void {
 
 /** Stores `entry` and makes it due at its dueMs. */
 export function makeDue(layout: Layout, entry: Entry): void {
-  rewrite(layout, entry)
+  updateEntry(layout, entry)
   void layout.due.put(indexKey(entry, entry.dueMs), 0)
 }
 
-export function rewrite(layout: Layout, entry: Entry): void {
+export function updateEntry(layout: Layout, entry: Entry): void {
   void layout.entries.put(entry.id, encodeEntry(entry))
 }
 
-export function stored(layout: Layout, id: string): Entry | undefined {
+export function readEntry(layout: Layout, id: string): Entry | undefined {
   return decodeEntry(layout.entries.get(id))
 }
 
-export function hold(layout: Layout, entry: Entry, holder: Holder): void {
+export function addLease(layout: Layout, entry: Entry, holder: Holder): void {
   void layout.due.remove(indexKey(entry, entry.dueMs))
   void layout.holders.put(entry.id, holder)
   void layout.expiries.put(indexKey(entry, holder.expiresMs), entry.dueMs)
 }
 
 /** Ends a lease; whoever calls this puts the entry into an index again, or removes it. */
-export function letGo(layout: Layout, entry: Entry, holder: Holder): void {
+export function removeLease(layout: Layout, entry: Entry, holder: Holder): void {
   void layout.holders.remove(entry.id)
   void layout.expiries.remove(indexKey(entry, holder.expiresMs))
 }
@@ -52,10 +52,10 @@ export function letGo(layout: Layout, entry: Entry, holder: Holder): void {
 const LONGEST_LEASE_MS = 600_000
 
 /** Makes entries due again whose lease has expired by `nowMs`, or ends later than any lease can. */
-export function revive(layout: Layout, nowMs: number): void {
+export function expireLeases(layout: Layout, nowMs: number): void {
   const expired = KNOWN_VERSIONS.flatMap((version) => [
-    ...layout.expiries.getRange({ ...upTo(version, nowMs), limit: REVIVED_AT_ONCE }),
-    ...layout.expiries.getRange({ ...impossible(version, nowMs), limit: REVIVED_AT_ONCE }),
+    ...layout.expiries.getRange({ ...rangeUpTo(version, nowMs), limit: EXPIRED_PER_TRANSACTION }),
+    ...layout.expiries.getRange({ ...impossibleExpiries(version, nowMs), limit: EXPIRED_PER_TRANSACTION }),
   ])
   for (const { key, value: dueMs } of expired) {
     const [version, , id] = key
@@ -66,13 +66,13 @@ export function revive(layout: Layout, nowMs: number): void {
 }
 
 /** Whether a lease ends later than any can. */
-export function anyImpossible(layout: Layout, nowMs: number): boolean {
+export function hasImpossibleLease(layout: Layout, nowMs: number): boolean {
   return KNOWN_VERSIONS.some(
-    (version) => layout.expiries.getKeysCount({ ...impossible(version, nowMs), limit: 1 }) > 0,
+    (version) => layout.expiries.getKeysCount({ ...impossibleExpiries(version, nowMs), limit: 1 }) > 0,
   )
 }
 
-function impossible(version: number, nowMs: number): { start: IndexKey; end: IndexKey } {
+function impossibleExpiries(version: number, nowMs: number): { start: IndexKey; end: IndexKey } {
   return { start: [version, nowMs + LONGEST_LEASE_MS + 1, ''], end: [version + 1, 0, ''] }
 }
 
@@ -86,8 +86,8 @@ export function longestDue(layout: Layout, nowMs: number, max: number): Entry[] 
 function readable(layout: Layout, version: number, nowMs: number, max: number): Entry[] {
   const found: Entry[] = []
   if (max <= 0) return found
-  for (const [, , id] of layout.due.getKeys(upTo(version, nowMs))) {
-    const entry = stored(layout, id)
+  for (const [, , id] of layout.due.getKeys(rangeUpTo(version, nowMs))) {
+    const entry = readEntry(layout, id)
     if (entry !== undefined) found.push(entry)
     if (found.length >= max) break
   }
@@ -95,7 +95,7 @@ function readable(layout: Layout, version: number, nowMs: number, max: number): 
 }
 
 /** Rows of a database, from the total that lmdb keeps. */
-export function total(database: Pick<Database, 'getStats'>): number {
+export function rowCount(database: Pick<Database, 'getStats'>): number {
   return (database.getStats() as { entryCount: number }).entryCount
 }
 

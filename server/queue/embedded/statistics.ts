@@ -2,8 +2,8 @@
 // unknown; everything else comes from the totals lmdb keeps. Fails only if the queue is closed.
 import type { Database } from 'lmdb'
 import type { QueueStats } from '../entry.ts'
-import { type IndexKey, type Layout, unknownVersions, upTo } from './layout.ts'
-import { total } from './rows.ts'
+import { type IndexKey, type Layout, unknownVersions, rangeUpTo } from './layout.ts'
+import { rowCount } from './rows.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 
 /** Counts at `nowMs` (ms since the epoch), all from one state of the queue. */
@@ -13,8 +13,8 @@ export function countQueue(layout: Layout, nowMs: number): QueueStats {
   const expired = rows(layout.expiries, KNOWN_VERSIONS, nowMs)
   const unknownDue = rows(layout.due, unknownVersions(layout.due), Infinity)
   const unknownExpired = rows(layout.expiries, unknownVersions(layout.expiries), nowMs)
-  const due = total(layout.due)
-  const held = total(layout.expiries)
+  const due = rowCount(layout.due)
+  const held = rowCount(layout.expiries)
   const oldestDueMs = Math.min(oldestReady(layout, nowMs), oldestExpired(layout, nowMs))
   return {
     ready: ready + expired,
@@ -29,7 +29,7 @@ export function countQueue(layout: Layout, nowMs: number): QueueStats {
 
 function oldestReady(layout: Layout, nowMs: number): number {
   const firsts = KNOWN_VERSIONS.flatMap((version) => [
-    ...layout.due.getKeys({ ...upTo(version, nowMs), limit: 1 }),
+    ...layout.due.getKeys({ ...rangeUpTo(version, nowMs), limit: 1 }),
   ])
   return Math.min(...firsts.map(([, dueMs]) => dueMs))
 }
@@ -37,12 +37,12 @@ function oldestReady(layout: Layout, nowMs: number): number {
 /** Rows of expired leases carry the dueMs of their entry. There are few: the next lease() puts them back. */
 function oldestExpired(layout: Layout, nowMs: number): number {
   const expired = KNOWN_VERSIONS.flatMap((version) => [
-    ...layout.expiries.getRange({ ...upTo(version, nowMs) }),
+    ...layout.expiries.getRange({ ...rangeUpTo(version, nowMs) }),
   ])
   return Math.min(...expired.map(({ value }) => value))
 }
 
 /** How many rows of these versions there are up to `timeMs`. */
 function rows(index: Database<number, IndexKey>, versions: readonly number[], timeMs: number): number {
-  return versions.reduce((sum, version) => sum + index.getKeysCount(upTo(version, timeMs)), 0)
+  return versions.reduce((sum, version) => sum + index.getKeysCount(rangeUpTo(version, timeMs)), 0)
 }

@@ -2,11 +2,11 @@
 // embedded.test.ts and aws.test.ts run all of them.
 import { holdingCases } from './holding.ts'
 import { enqueueCases, leaseCases } from './leasing.ts'
-import type { Cases } from '../queue/harness.ts'
+import type { ContractCases } from '../queue/harness.ts'
 import { stepCases } from './steps.ts'
 import { settlingCases } from './settling.ts'
 
-export const CONTRACT: Cases = {
+export const CONTRACT: ContractCases = {
   ...enqueueCases,
   ...leaseCases,
   ...holdingCases,

@@ -1,51 +1,51 @@
 // The contract's cases about a lease: holding on, storing how far one came, giving back, and having lost it.
 import assert from 'node:assert/strict'
-import { destination, newEntry } from '../queue/embedded-harness.ts'
+import { destination, entryFor } from '../queue/embedded-harness.ts'
 import { due } from './leasing.ts'
 import {
-  holds,
-  leasedWhenDue,
+  waitForCounts,
+  leaseWhenDue,
   leaseOne,
   LONG_MS,
   MEDIUM_MS,
   SHORT_MS,
-  type Cases,
-  type Setting,
+  type ContractCases,
+  type QueueHarness,
 } from '../queue/harness.ts'
 
 const body = Buffer.from('Subject: x\r\n\r\nx\r\n')
 const pending = [destination('a@example.net'), destination('b@example.net')]
 const halfway = [destination('a@example.net', 'delivered'), destination('b@example.net')]
-const notice = () => ({ entry: newEntry({ reversePath: '', dueMs: 0 }), body: Buffer.from('DSN') })
+const notice = () => ({ entry: entryFor({ reversePath: '', dueMs: 0 }), body: Buffer.from('DSN') })
 
-export const holdingCases: Cases = {
-  'an extended lease outlasts its first time': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+export const holdingCases: ContractCases = {
+  'an extended lease outlasts its first time': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(due(), body)
     const held = await leaseOne(queue, MEDIUM_MS)
     const before = held.expiresMs
     assert.equal(await queue.extend(held, LONG_MS), true)
     assert.ok(held.expiresMs > before)
-    await setting.advance(MEDIUM_MS + 500)
+    await harness.advance(MEDIUM_MS + 500)
     assert.deepEqual(await other.lease(1, LONG_MS), [])
     assert.equal(await queue.settle(held, { kind: 'remove' }), true)
   },
 
-  'a lease of one destination can be extended too': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'a lease of one destination can be extended too': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(due({ destinations: [destination('a@example.net')] }), body)
     const held = await leaseOne(queue, MEDIUM_MS)
     assert.equal(await queue.extend(held, LONG_MS), true)
-    await setting.advance(MEDIUM_MS + 500)
+    await harness.advance(MEDIUM_MS + 500)
     assert.deepEqual(await other.lease(1, LONG_MS), [])
     assert.equal(await queue.record(held, [destination('a@example.net', 'delivered')]), true)
     assert.equal(await queue.extend(held, LONG_MS), true)
     assert.equal(await queue.settle(held, { kind: 'remove' }), true)
-    await holds(other, {})
+    await waitForCounts(other, {})
   },
 
-  'the next holder sees what was recorded': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'the next holder sees what was recorded': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
     const reply = { reply: '250 2.0.0 ok – wörk', status: '2.0.0', remoteHost: 'mx.example.net' }
@@ -57,8 +57,8 @@ export const holdingCases: Cases = {
     assert.deepEqual((await leaseOne(other)).entry.destinations, recorded)
   },
 
-  'the last of several records counts': async (setting) => {
-    const queue = await setting.open()
+  'the last of several records counts': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
     for (const destinations of [pending, halfway, pending, halfway])
@@ -67,53 +67,53 @@ export const holdingCases: Cases = {
     assert.deepEqual((await leaseOne(queue)).entry.destinations, halfway)
   },
 
-  'what a holder recorded before it vanished is kept': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'what a holder recorded before it vanished is kept': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     const [one] = pending
     assert.ok(one)
     await queue.enqueue(due({ destinations: [one] }), body)
     const held = await leaseOne(queue, MEDIUM_MS)
     assert.equal(await queue.record(held, [{ ...one, state: 'delivered' }]), true)
-    await setting.advance(MEDIUM_MS + 200)
+    await harness.advance(MEDIUM_MS + 200)
     assert.deepEqual((await leaseOne(other)).entry.destinations, [{ ...one, state: 'delivered' }])
   },
 
-  'an entry given back is due at once, and no attempt is counted': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'an entry given back is due at once, and no attempt is counted': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     const id = await queue.enqueue(due(), body)
     await queue.release(await leaseOne(queue))
     const { entry } = await leaseOne(other)
     assert.deepEqual([entry.id, entry.attempts], [id, 0])
   },
 
-  'whoever gave an entry back can do nothing more with it': async (setting) => {
-    const queue = await setting.open()
+  'whoever gave an entry back can do nothing more with it': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
     await queue.release(held)
-    await changesNothing(setting, queue, held)
+    await changesNothing(harness, queue, held)
   },
 
-  'a lost lease is not extended': async (setting) => {
-    const queue = await setting.open()
+  'a lost lease is not extended': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due(), body)
-    const held = await expired(setting, queue)
+    const held = await expired(harness, queue)
     const { expiresMs } = held
     assert.equal(await queue.extend(held, LONG_MS), false)
     assert.equal(held.expiresMs, expiresMs)
     await leaseOne(queue)
   },
 
-  'a lost lease changes nothing': async (setting) => {
-    const queue = await setting.open()
+  'a lost lease changes nothing': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
-    await changesNothing(setting, queue, await expired(setting, queue))
+    await changesNothing(harness, queue, await expired(harness, queue))
   },
 
-  'a lost lease changes nothing when another holds the entry': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'a lost lease changes nothing when another holds the entry': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(due({ destinations: pending }), body)
-    const lost = await expired(setting, queue)
+    const lost = await expired(harness, queue)
     const held = await leaseOne(other)
     assert.equal(await queue.extend(lost, LONG_MS), false)
     assert.equal(await queue.record(lost, halfway), false)
@@ -121,11 +121,11 @@ export const holdingCases: Cases = {
     await queue.release(lost)
     assert.deepEqual(await other.lease(1, LONG_MS), [], 'it is still held')
     assert.equal(await other.settle(held, { kind: 'remove' }), true)
-    await holds(other, {})
+    await waitForCounts(other, {})
   },
 
-  'a lease that is made up changes nothing': async (setting) => {
-    const queue = await setting.open()
+  'a lease that is made up changes nothing': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
     const forged = { ...held, token: 'x'.repeat(16) }
@@ -133,19 +133,19 @@ export const holdingCases: Cases = {
     assert.equal(await queue.record(forged, halfway), false)
     assert.equal(await queue.settle(forged, { kind: 'remove' }, notice()), false)
     await queue.release(forged)
-    await holds(queue, { inFlight: 1 })
+    await waitForCounts(queue, { inFlight: 1 })
   },
 
-  'giving back often loses nothing': async (setting) => {
-    const queue = await setting.open()
+  'giving back often loses nothing': async (harness) => {
+    const queue = await harness.open()
     const id = await queue.enqueue(due(), body)
     for (let i = 0; i < 8; i++) await queue.release(await leaseOne(queue))
     assert.equal((await leaseOne(queue)).entry.id, id)
-    assert.equal(setting.deadLetters(), 0)
+    assert.equal(harness.deadLetters(), 0)
   },
 
-  'the canary is settled when it has left, not before': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'the canary is settled when it has left, not before': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     const id = await queue.enqueue(due({ canary: true, destinations: [destination('a@example.net')] }), body)
     assert.equal(await queue.settled(id), false)
     const held = await leaseOne(other)
@@ -155,42 +155,42 @@ export const holdingCases: Cases = {
     assert.equal(await queue.settled(id), true)
   },
 
-  'a canary that is put off is not settled': async (setting) => {
-    const queue = await setting.open()
+  'a canary that is put off is not settled': async (harness) => {
+    const queue = await harness.open()
     const id = await queue.enqueue(due({ canary: true }), body)
-    const dueMs = setting.now() + 1_000
+    const dueMs = harness.now() + 1_000
     await queue.settle(await leaseOne(queue), { kind: 'reschedule', dueMs })
     assert.equal(await queue.settled(id), false)
-    await queue.settle(await leasedWhenDue(setting, queue, dueMs), { kind: 'remove' })
+    await queue.settle(await leaseWhenDue(harness, queue, dueMs), { kind: 'remove' })
     assert.equal(await queue.settled(id), true)
   },
 
-  'a queue that works says so': async (setting) => {
-    const queue = await setting.open()
+  'a queue that works says so': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due(), body)
     assert.equal(queue.failure(), undefined)
     assert.ok(queue.statsMs > 0)
   },
 }
 
-type Queue = Awaited<ReturnType<Setting['open']>>
+type Queue = Awaited<ReturnType<QueueHarness['open']>>
 type Lease = Awaited<ReturnType<typeof leaseOne>>
 
-async function expired(setting: Setting, queue: Queue): Promise<Lease> {
+async function expired(harness: QueueHarness, queue: Queue): Promise<Lease> {
   const held = await leaseOne(queue, SHORT_MS)
-  await setting.advance(SHORT_MS + 200)
+  await harness.advance(SHORT_MS + 200)
   return held
 }
 
 /** Tries everything with a lease that is lost; the entry, of `pending` destinations, is as it was afterwards. */
-async function changesNothing(setting: Setting, queue: Queue, lost: Lease): Promise<void> {
+async function changesNothing(harness: QueueHarness, queue: Queue, lost: Lease): Promise<void> {
   assert.equal(await queue.record(lost, halfway), false)
   assert.equal(await queue.settle(lost, { kind: 'remove' }, notice()), false)
-  const later = { kind: 'reschedule', dueMs: setting.now() + LONG_MS, destinations: halfway } as const
+  const later = { kind: 'reschedule', dueMs: harness.now() + LONG_MS, destinations: halfway } as const
   assert.equal(await queue.settle(lost, later, notice()), false)
   assert.equal(await queue.extend(lost, LONG_MS), false)
   await queue.release(lost)
   const { entry } = await leaseOne(queue)
   assert.deepEqual([entry.id, entry.attempts, entry.destinations], [lost.entry.id, 0, pending])
-  await holds(queue, { inFlight: 1 })
+  await waitForCounts(queue, { inFlight: 1 })
 }

@@ -3,27 +3,27 @@ import assert from 'node:assert/strict'
 import type { Lease } from '../../../server/queue/entry.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
 import { ENTRY_VERSION } from '../../../server/queue/version.ts'
-import { destination, newEntry } from '../queue/embedded-harness.ts'
+import { destination, entryFor } from '../queue/embedded-harness.ts'
 import {
-  eventually,
-  holds,
-  leased,
-  leasedWhenDue,
+  waitUntilHolds,
+  waitForCounts,
+  leaseEach,
+  leaseWhenDue,
   leaseOne,
   LONG_MS,
   SHORT_MS,
-  type Cases,
+  type ContractCases,
 } from '../queue/harness.ts'
 
 const body = Buffer.from('Subject: x\r\n\r\nx\r\n')
 const idsOf = (held: Lease[]) => held.map(({ entry }) => entry.id)
 
 /** An entry that is due. */
-export const due = (over: Parameters<typeof newEntry>[0] = {}) => newEntry({ dueMs: 0, ...over })
+export const due = (over: Parameters<typeof entryFor>[0] = {}) => entryFor({ dueMs: 0, ...over })
 
-export const enqueueCases: Cases = {
-  'an entry comes out as it went in, with its body': async (setting) => {
-    const queue = await setting.open()
+export const enqueueCases: ContractCases = {
+  'an entry comes out as it went in, with its body': async (harness) => {
+    const queue = await harness.open()
     const given = due({ eightBit: true, smtpUtf8: true })
     const binary = Buffer.from('Subject: é\r\n\r\n\0\xff binary \x1a', 'latin1')
     const id = await queue.enqueue(given, binary)
@@ -39,8 +39,8 @@ export const enqueueCases: Cases = {
     assert.deepEqual(await queue.body(held), binary)
   },
 
-  'what a sender writes comes back character for character': async (setting) => {
-    const queue = await setting.open()
+  'what a sender writes comes back character for character': async (harness) => {
+    const queue = await harness.open()
     const reversePath = 'jürg+\u0007\u007f\u0085\ufffe\uffff😀"\\<>@exämple.com'
     await queue.enqueue(due({ reversePath, destinations: [destination('ü😀@example.net')] }), body)
     const { entry } = await leaseOne(queue)
@@ -48,11 +48,11 @@ export const enqueueCases: Cases = {
     assert.equal(entry.destinations[0]?.address, 'ü😀@example.net')
   },
 
-  'bodies of every size come back byte for byte': async (setting) => {
-    const queue = await setting.open()
+  'bodies of every size come back byte for byte': async (harness) => {
+    const queue = await harness.open()
     const sizes = [0, 1, 2_035, 4_096, 70_000, 131_072, 131_073, 1_048_576, 5_242_880]
     for (const size of sizes) await queue.enqueue(due(), Buffer.alloc(size, `${size}.`))
-    const held = await leased(queue, sizes.length, LONG_MS)
+    const held = await leaseEach(queue, sizes.length, LONG_MS)
     const found = held.map(({ entry }) => entry.sizeBytes).sort((a, b) => a - b)
     assert.deepEqual(found, sizes)
     for (const lease of held) {
@@ -61,8 +61,8 @@ export const enqueueCases: Cases = {
     }
   },
 
-  'an envelope of the most recipients comes back': async (setting) => {
-    const queue = await setting.open()
+  'an envelope of the most recipients comes back': async (harness) => {
+    const queue = await harness.open()
     const destinations = Array.from({ length: 200 }, (_, i) =>
       destination(`${i}.${'x'.repeat(240)}@example.net`),
     )
@@ -77,79 +77,79 @@ export const enqueueCases: Cases = {
     assert.equal(await queue.record(held, replied), true)
   },
 
-  'entries queued at once are all there, each with an id of its own': async (setting) => {
-    const queue = await setting.open()
+  'entries queued at once are all there, each with an id of its own': async (harness) => {
+    const queue = await harness.open()
     const ids = await Promise.all(Array.from({ length: 50 }, () => queue.enqueue(due(), body)))
     assert.equal(new Set(ids).size, 50)
-    assert.deepEqual(idsOf(await leased(queue, 50, LONG_MS)).sort(), ids.sort())
+    assert.deepEqual(idsOf(await leaseEach(queue, 50, LONG_MS)).sort(), ids.sort())
   },
 
-  'ids sort by the time they were given': async (setting) => {
-    const queue = await setting.open()
+  'ids sort by the time they were given': async (harness) => {
+    const queue = await harness.open()
     const ids: string[] = []
     for (let i = 0; i < 5; i++) {
       ids.push(await queue.enqueue(due(), body))
-      await setting.advance(2)
+      await harness.advance(2)
     }
     assert.deepEqual(ids.toSorted(), ids)
   },
 
-  'a due time that is no time is refused': async (setting) => {
-    const queue = await setting.open()
+  'a due time that is no time is refused': async (harness) => {
+    const queue = await harness.open()
     await assert.rejects(queue.enqueue(due({ dueMs: NaN }), body), RangeError)
     await assert.rejects(queue.enqueue(due({ dueMs: -1 }), body), RangeError)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
-  'at its bound the queue is full, and nothing is stored': async (setting) => {
-    const queue = await setting.open({ maxEntries: 3 })
+  'at its bound the queue is full, and nothing is stored': async (harness) => {
+    const queue = await harness.open({ maxEntries: 3 })
     for (let i = 0; i < 3; i++) await queue.enqueue(due(), body)
     await assert.rejects(queue.enqueue(due(), body), QueueFullError)
-    await holds(queue, { ready: 3 })
+    await waitForCounts(queue, { ready: 3 })
   },
 
-  'a full queue can be worked off, and then takes more': async (setting) => {
-    const queue = await setting.open({ maxEntries: 1 })
+  'a full queue can be worked off, and then takes more': async (harness) => {
+    const queue = await harness.open({ maxEntries: 1 })
     await queue.enqueue(due(), body)
     await assert.rejects(queue.enqueue(due(), body), QueueFullError)
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
     await queue.enqueue(due(), body)
   },
 
-  'what is queued is there when the queue is opened again': async (setting) => {
-    const first = await setting.open()
+  'what is queued is there when the queue is opened again': async (harness) => {
+    const first = await harness.open()
     const id = await first.enqueue(due(), body)
     await first.close()
-    const queue = await setting.open()
+    const queue = await harness.open()
     const held = await leaseOne(queue)
     assert.equal(held.entry.id, id)
     assert.deepEqual(await queue.body(held), body)
   },
 }
 
-export const leaseCases: Cases = {
-  'an empty queue gives nothing, and a lease for nobody takes nothing': async (setting) => {
-    const queue = await setting.open()
+export const leaseCases: ContractCases = {
+  'an empty queue gives nothing, and a lease for nobody takes nothing': async (harness) => {
+    const queue = await harness.open()
     assert.deepEqual(await queue.lease(5, LONG_MS), [])
     await queue.enqueue(due(), body)
     assert.deepEqual(await queue.lease(0, LONG_MS), [])
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
   },
 
-  'no more is given than was asked for': async (setting) => {
-    const queue = await setting.open()
+  'no more is given than was asked for': async (harness) => {
+    const queue = await harness.open()
     for (let i = 0; i < 15; i++) await queue.enqueue(due(), body)
     assert.ok((await queue.lease(3, LONG_MS)).length <= 3)
     assert.ok((await queue.lease(11, LONG_MS)).length <= 11)
   },
 
-  'no two clients ever hold the same entry': async (setting) => {
-    const clients = await Promise.all([setting.open(), setting.open(), setting.open()])
+  'no two clients ever hold the same entry': async (harness) => {
+    const clients = await Promise.all([harness.open(), harness.open(), harness.open()])
     const [first] = clients
     await Promise.all(Array.from({ length: 40 }, () => first.enqueue(due(), body)))
     const taken: string[] = []
-    await eventually(async () => {
+    await waitUntilHolds(async () => {
       const held = await Promise.all(clients.map((client) => client.lease(4, LONG_MS)))
       taken.push(...idsOf(held.flat()))
       assert.equal(taken.length, 40)
@@ -158,11 +158,11 @@ export const leaseCases: Cases = {
     assert.deepEqual((await Promise.all(clients.map((client) => client.lease(4, LONG_MS)))).flat(), [])
   },
 
-  'an expired lease makes the entry due again, for others too': async (setting) => {
-    const [one, other] = [await setting.open(), await setting.open()]
+  'an expired lease makes the entry due again, for others too': async (harness) => {
+    const [one, other] = [await harness.open(), await harness.open()]
     const id = await one.enqueue(due(), body)
     const first = await leaseOne(one, SHORT_MS)
-    await setting.advance(SHORT_MS + 200)
+    await harness.advance(SHORT_MS + 200)
     const second = await leaseOne(other)
     assert.equal(second.entry.id, id)
     assert.notEqual(second.token, first.token)
@@ -170,39 +170,39 @@ export const leaseCases: Cases = {
     assert.deepEqual(await other.body(second), body)
   },
 
-  'an entry queued for later is not leased before its time': async (setting) => {
-    const queue = await setting.open()
-    const dueMs = setting.now() + 3_000
+  'an entry queued for later is not leased before its time': async (harness) => {
+    const queue = await harness.open()
+    const dueMs = harness.now() + 3_000
     const id = await queue.enqueue(due({ dueMs }), body)
-    const { entry } = await leasedWhenDue(setting, queue, dueMs)
+    const { entry } = await leaseWhenDue(harness, queue, dueMs)
     assert.deepEqual([entry.id, entry.dueMs], [id, dueMs])
   },
 
-  'every entry is counted once, where it is, from every client alike': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
-    await holds(other, {})
+  'every entry is counted once, where it is, from every client alike': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
+    await waitForCounts(other, {})
     for (let i = 0; i < 3; i++) await queue.enqueue(due(), body)
-    await queue.enqueue(due({ dueMs: setting.now() + LONG_MS }), body)
-    await holds(other, { ready: 3, deferred: 1 })
+    await queue.enqueue(due({ dueMs: harness.now() + LONG_MS }), body)
+    await waitForCounts(other, { ready: 3, deferred: 1 })
     const held = await leaseOne(queue)
-    await holds(other, { ready: 2, inFlight: 1, deferred: 1 })
+    await waitForCounts(other, { ready: 2, inFlight: 1, deferred: 1 })
     await queue.settle(held, { kind: 'remove' })
-    await holds(other, { ready: 2, deferred: 1 })
+    await waitForCounts(other, { ready: 2, deferred: 1 })
   },
 
-  'an entry of a version that is not known stays, is counted, and is in nobody’s way': async (setting) => {
-    const queue = await setting.open()
-    await setting.addUnknown('from the future')
+  'an entry of a version that is not known stays, is counted, and is in nobody’s way': async (harness) => {
+    const queue = await harness.open()
+    await harness.addUnknown('from the future')
     const id = await queue.enqueue(due(), body)
     const held = await leaseOne(queue)
     assert.equal(held.entry.id, id)
     await queue.settle(held, { kind: 'remove' })
     for (let i = 0; i < 4; i++) {
       assert.deepEqual(await queue.lease(10, SHORT_MS), [])
-      await setting.advance(SHORT_MS)
+      await harness.advance(SHORT_MS)
     }
-    await holds(queue, { unknownVersion: 1 })
-    assert.equal(await setting.countUnknown('from the future'), 1)
-    assert.equal(setting.deadLetters(), 0)
+    await waitForCounts(queue, { unknownVersion: 1 })
+    assert.equal(await harness.countUnknown('from the future'), 1)
+    assert.equal(harness.deadLetters(), 0)
   },
 }

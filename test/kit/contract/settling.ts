@@ -1,66 +1,73 @@
 // The contract's cases about how a lease ends.
 import assert from 'node:assert/strict'
-import { destination, newEntry } from '../queue/embedded-harness.ts'
+import { destination, entryFor } from '../queue/embedded-harness.ts'
 import { due } from './leasing.ts'
-import { holds, leased, leasedWhenDue, leaseOne, LONG_MS, type Cases } from '../queue/harness.ts'
+import {
+  waitForCounts,
+  leaseEach,
+  leaseWhenDue,
+  leaseOne,
+  LONG_MS,
+  type ContractCases,
+} from '../queue/harness.ts'
 
 const body = Buffer.from('Subject: x\r\n\r\nx\r\n')
 const one = [destination('a@example.net')]
 const pending = [destination('a@example.net'), destination('b@example.net')]
 const halfway = [destination('a@example.net', 'delivered'), destination('b@example.net')]
-const dsnEntry = newEntry({ reversePath: '', dueMs: 0, destinations: [destination('sender@example.com')] })
+const dsnEntry = entryFor({ reversePath: '', dueMs: 0, destinations: [destination('sender@example.com')] })
 const dsn = (bytes = 3) => ({ entry: dsnEntry, body: Buffer.alloc(bytes, 'DSN') })
 
-export const settlingCases: Cases = {
-  'an entry that is removed is gone, with its body': async (setting) => {
-    const queue = await setting.open()
+export const settlingCases: ContractCases = {
+  'an entry that is removed is gone, with its body': async (harness) => {
+    const queue = await harness.open()
     for (const destinations of [one, pending]) {
       await queue.enqueue(due({ destinations }), body)
       const held = await leaseOne(queue)
       assert.equal(await queue.settle(held, { kind: 'remove' }), true)
       await assert.rejects(async () => queue.body(held), /is gone/)
     }
-    await holds(queue, {})
+    await waitForCounts(queue, {})
     assert.deepEqual(await queue.lease(1, LONG_MS), [])
   },
 
-  'a large entry that is removed is gone': async (setting) => {
-    const queue = await setting.open()
+  'a large entry that is removed is gone': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due({ destinations: one }), Buffer.alloc(1_000_000, 'x'))
     const held = await leaseOne(queue)
     assert.equal((await queue.body(held)).length, 1_000_000)
     assert.equal(await queue.settle(held, { kind: 'remove' }), true)
     await assert.rejects(async () => queue.body(held), /is gone/)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
-  'many holders settle at once': async (setting) => {
-    const queue = await setting.open()
+  'many holders settle at once': async (harness) => {
+    const queue = await harness.open()
     await Promise.all(
       Array.from({ length: 30 }, (_, i) => queue.enqueue(due({ destinations: i % 2 ? one : pending }), body)),
     )
-    const held = await leased(queue, 30, LONG_MS)
+    const held = await leaseEach(queue, 30, LONG_MS)
     const settled = await Promise.all(held.map((lease) => queue.settle(lease, { kind: 'remove' })))
     assert.deepEqual(settled, Array(30).fill(true))
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
-  'a DSN is queued once, with the outcome': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'a DSN is queued once, with the outcome': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     const id = await queue.enqueue(due({ destinations: one }), body)
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }, dsn()), true)
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
     const held = await leaseOne(other)
     assert.notEqual(held.entry.id, id)
     assert.equal(held.entry.reversePath, '')
     assert.deepEqual(held.entry.destinations, dsnEntry.destinations)
     assert.deepEqual(await other.body(held), Buffer.from('DSN'))
     assert.equal(await other.settle(held, { kind: 'remove' }), true)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
-  'a DSN of any size is queued': async (setting) => {
-    const queue = await setting.open()
+  'a DSN of any size is queued': async (harness) => {
+    const queue = await harness.open()
     for (const bytes of [0, 60_000, 70_000, 700_000]) {
       await queue.enqueue(due({ destinations: pending }), body)
       assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }, dsn(bytes)), true)
@@ -68,20 +75,20 @@ export const settlingCases: Cases = {
       assert.ok((await queue.body(held)).equals(Buffer.alloc(bytes, 'DSN')), `${bytes} bytes`)
       await queue.settle(held, { kind: 'remove' })
     }
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
-  'a DSN is queued though the queue is full': async (setting) => {
-    const queue = await setting.open({ maxEntries: 1 })
+  'a DSN is queued though the queue is full': async (harness) => {
+    const queue = await harness.open({ maxEntries: 1 })
     await queue.enqueue(due({ destinations: pending }), body)
-    const later = { kind: 'reschedule', dueMs: setting.now() + LONG_MS, destinations: halfway } as const
+    const later = { kind: 'reschedule', dueMs: harness.now() + LONG_MS, destinations: halfway } as const
     assert.equal(await queue.settle(await leaseOne(queue), later, dsn()), true)
-    await holds(queue, { ready: 1, deferred: 1 })
+    await waitForCounts(queue, { ready: 1, deferred: 1 })
     assert.equal((await leaseOne(queue)).entry.reversePath, '')
   },
 
-  'a lease ends once': async (setting) => {
-    const queue = await setting.open()
+  'a lease ends once': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
     assert.equal(await queue.settle(held, { kind: 'remove' }, dsn()), true)
@@ -90,37 +97,37 @@ export const settlingCases: Cases = {
     assert.equal(await queue.extend(held, LONG_MS), false)
     assert.equal(await queue.record(held, halfway), false)
     await queue.release(held)
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
   },
 
-  'an entry that was put off is as it was, one attempt later': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'an entry that was put off is as it was, one attempt later': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     const given = due({ destinations: pending, eightBit: true })
     const id = await queue.enqueue(given, body)
-    const dueMs = setting.now() + 2_000
+    const dueMs = harness.now() + 2_000
     const held = await leaseOne(queue)
     const { entry } = held
     assert.equal(await queue.settle(held, { kind: 'reschedule', dueMs, destinations: halfway }), true)
-    const again = await leasedWhenDue(setting, other, dueMs)
+    const again = await leaseWhenDue(harness, other, dueMs)
     assert.deepEqual(again.entry, { ...entry, id, attempts: 1, dueMs, destinations: halfway })
     assert.deepEqual(await other.body(again), body)
   },
 
-  'an entry of one destination and a large body can be put off': async (setting) => {
-    const queue = await setting.open()
+  'an entry of one destination and a large body can be put off': async (harness) => {
+    const queue = await harness.open()
     const large = Buffer.alloc(300_000, 'large ')
     await queue.enqueue(due({ destinations: one }), large)
-    const dueMs = setting.now() + 1_500
+    const dueMs = harness.now() + 1_500
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'reschedule', dueMs }), true)
-    const again = await leasedWhenDue(setting, queue, dueMs)
+    const again = await leaseWhenDue(harness, queue, dueMs)
     assert.deepEqual([again.entry.attempts, again.entry.destinations], [1, one])
     assert.ok((await queue.body(again)).equals(large))
     assert.equal(await queue.settle(again, { kind: 'remove' }), true)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
-  'an entry put off without word of its destinations keeps what was recorded': async (setting) => {
-    const queue = await setting.open()
+  'an entry put off without word of its destinations keeps what was recorded': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
     assert.equal(await queue.record(held, halfway), true)
@@ -128,17 +135,17 @@ export const settlingCases: Cases = {
     assert.deepEqual((await leaseOne(queue)).entry.destinations, halfway)
   },
 
-  'an entry that is put off far is deferred, not ready': async (setting) => {
-    const queue = await setting.open()
+  'an entry that is put off far is deferred, not ready': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due(), body)
-    const dueMs = setting.now() + 7_200_000
+    const dueMs = harness.now() + 7_200_000
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'reschedule', dueMs }), true)
-    await holds(queue, { deferred: 1 })
+    await waitForCounts(queue, { deferred: 1 })
     assert.deepEqual(await queue.lease(1, LONG_MS), [])
   },
 
-  'to put off until no time is refused, and the lease stays': async (setting) => {
-    const queue = await setting.open()
+  'to put off until no time is refused, and the lease stays': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(due(), body)
     const held = await leaseOne(queue)
     await assert.rejects(
@@ -146,11 +153,11 @@ export const settlingCases: Cases = {
       RangeError,
     )
     assert.equal(await queue.settle(held, { kind: 'remove' }), true)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
-  'an entry can be put off many times': async (setting) => {
-    const queue = await setting.open()
+  'an entry can be put off many times': async (harness) => {
+    const queue = await harness.open()
     const id = await queue.enqueue(due({ destinations: one }), body)
     for (let attempts = 0; attempts < 15; attempts++) {
       const held = await leaseOne(queue)
@@ -158,18 +165,18 @@ export const settlingCases: Cases = {
       assert.equal(await queue.settle(held, { kind: 'reschedule', dueMs: 0 }), true)
     }
     assert.equal((await leaseOne(queue)).entry.attempts, 15)
-    await holds(queue, { inFlight: 1 })
-    assert.equal(setting.deadLetters(), 0)
+    await waitForCounts(queue, { inFlight: 1 })
+    assert.equal(harness.deadLetters(), 0)
   },
 
-  'what was put off is there when the queue is opened again': async (setting) => {
-    const first = await setting.open()
+  'what was put off is there when the queue is opened again': async (harness) => {
+    const first = await harness.open()
     await first.enqueue(due({ destinations: pending }), body)
-    const dueMs = setting.now() + 1_500
+    const dueMs = harness.now() + 1_500
     await first.settle(await leaseOne(first), { kind: 'reschedule', dueMs, destinations: halfway })
     await first.close()
-    const queue = await setting.open()
-    const { entry } = await leasedWhenDue(setting, queue, dueMs)
+    const queue = await harness.open()
+    const { entry } = await leaseWhenDue(harness, queue, dueMs)
     assert.deepEqual([entry.attempts, entry.destinations], [1, halfway])
   },
 }

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict'
 import { destination } from '../queue/embedded-harness.ts'
 import { due } from './leasing.ts'
-import { holds, leased, leaseOne, LONG_MS, MEDIUM_MS, type Cases } from '../queue/harness.ts'
+import {
+  waitForCounts,
+  leaseEach,
+  leaseOne,
+  LONG_MS,
+  MEDIUM_MS,
+  type ContractCases,
+} from '../queue/harness.ts'
 
 const body = Buffer.from('Subject: x\r\n\r\nx\r\n')
 const one = () => due({ destinations: [destination('a@example.net')] })
@@ -10,72 +17,72 @@ const one = () => due({ destinations: [destination('a@example.net')] })
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 
-export const stepCases: Cases = {
-  'a clock an hour back leaves ready mail ready': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+export const stepCases: ContractCases = {
+  'a clock an hour back leaves ready mail ready': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     // Accepted and due at once, as all new mail is.
-    const nowMs = setting.now()
+    const nowMs = harness.now()
     for (let i = 0; i < 3; i++) await queue.enqueue(due({ acceptedMs: nowMs, dueMs: nowMs }), body)
-    setting.step(-HOUR_MS)
-    assert.equal((await leased(other, 3, LONG_MS)).length, 3)
-    await holds(queue, { inFlight: 3 })
+    harness.step(-HOUR_MS)
+    assert.equal((await leaseEach(other, 3, LONG_MS)).length, 3)
+    await waitForCounts(queue, { inFlight: 3 })
   },
 
-  'a clock an hour back leaves mail ready that had waited for its next attempt': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open({ longestWaitMs: () => DAY_MS })]
+  'a clock an hour back leaves mail ready that had waited for its next attempt': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open({ longestWaitMs: () => DAY_MS })]
     await queue.enqueue(one(), body)
-    const dueMs = setting.now() + 1_000
+    const dueMs = harness.now() + 1_000
     await queue.settle(await leaseOne(queue), { kind: 'reschedule', dueMs })
-    await setting.advance(2_500)
-    setting.step(-HOUR_MS)
+    await harness.advance(2_500)
+    harness.step(-HOUR_MS)
     assert.equal((await leaseOne(other)).entry.attempts, 1)
   },
 
-  'a clock an hour ahead takes no lease from its holder': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'a clock an hour ahead takes no lease from its holder': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(one(), body)
     const held = await leaseOne(queue, MEDIUM_MS)
-    setting.step(HOUR_MS)
+    harness.step(HOUR_MS)
     assert.deepEqual(await other.lease(1, MEDIUM_MS), [])
     assert.equal(queue.holds(held), true)
     assert.equal(await queue.extend(held, LONG_MS), true)
-    await setting.advance(MEDIUM_MS + 500)
+    await harness.advance(MEDIUM_MS + 500)
     assert.deepEqual(await other.lease(1, LONG_MS), [])
     assert.equal(await queue.settle(held, { kind: 'remove' }), true)
-    await holds(other, {})
+    await waitForCounts(other, {})
   },
 
-  'a lease of a clock that was ahead ends when its holder is gone': async (setting) => {
-    const [queue, other] = [await setting.open(), await setting.open()]
+  'a lease of a clock that was ahead ends when its holder is gone': async (harness) => {
+    const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(one(), body)
     await leaseOne(queue, 1_000)
-    setting.step(-HOUR_MS)
+    harness.step(-HOUR_MS)
     assert.deepEqual(await other.lease(1, 1_000), [])
-    await setting.advance(2_500)
+    await harness.advance(2_500)
     await leaseOne(other)
   },
 
-  'a due time that only a clock far ahead can have written is capped': async (setting) => {
+  'a due time that only a clock far ahead can have written is capped': async (harness) => {
     const longestWaitMs = () => 2_000
-    const [queue, other] = [await setting.open({ longestWaitMs }), await setting.open({ longestWaitMs })]
-    setting.step(10 * DAY_MS)
+    const [queue, other] = [await harness.open({ longestWaitMs }), await harness.open({ longestWaitMs })]
+    harness.step(10 * DAY_MS)
     // Both clients have read the clock that is ahead.
     assert.deepEqual(await other.lease(1, 1_000), [])
     await queue.enqueue(one(), body)
     const held = await leaseOne(queue)
-    await queue.settle(held, { kind: 'reschedule', dueMs: setting.now() + 2_000 })
-    setting.step(-10 * DAY_MS)
+    await queue.settle(held, { kind: 'reschedule', dueMs: harness.now() + 2_000 })
+    harness.step(-10 * DAY_MS)
     await other.lease(1, LONG_MS)
-    await setting.advance(4_000)
+    await harness.advance(4_000)
     assert.equal((await leaseOne(other)).entry.attempts, 1)
   },
 
-  'whether a lease is held can be asked, and ends with its time': async (setting) => {
-    const queue = await setting.open()
+  'whether a lease is held can be asked, and ends with its time': async (harness) => {
+    const queue = await harness.open()
     await queue.enqueue(one(), body)
     const held = await leaseOne(queue, 1_000)
     assert.equal(queue.holds(held), true)
-    await setting.advance(1_100)
+    await harness.advance(1_100)
     assert.equal(queue.holds(held), false)
   },
 }

@@ -5,7 +5,8 @@ import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
 import { openGreetedDialog, sendMail, type SmtpDialog } from '../../../mailkit/smtp-dialog.ts'
-import { between, oneOf, type Random } from './random.ts'
+import { between, type Random } from '../../../platform/seeded-random.ts'
+import { oneOf } from './random.ts'
 import type { Tally } from './tally.ts'
 
 /** Aliases of the test routes, and the mailboxes behind them. */
@@ -43,7 +44,7 @@ export async function startMailboxes(random: Random, tally: Tally, damaged: stri
   })
 }
 
-export type Senders = {
+export type CrashSenders = {
   /** Resolves when one more message has been accepted. */
   accepted: () => Promise<void>
   /** Resolves when every sender has ended. */
@@ -51,7 +52,12 @@ export type Senders = {
 }
 
 /** @param ports where servers are up right now */
-export function startSenders(count: number, random: Random, tally: Tally, ports: () => number[]): Senders {
+export function startCrashSenders(
+  count: number,
+  random: Random,
+  tally: Tally,
+  ports: () => number[],
+): CrashSenders {
   let stopping = false
 
   async function send(): Promise<void> {
@@ -74,7 +80,7 @@ export function startSenders(count: number, random: Random, tally: Tally, ports:
   async function one(talk: SmtpDialog): Promise<void> {
     const id = randomUUID()
     const alias = oneOf(random, Object.keys(ALIASES))
-    const body = `${id}\r\n`.repeat(1 + between(random, 0, 400))
+    const body = `${id}\r\n`.repeat(1 + between(random, [0, 400]))
     const headers = [`X-Mailfleet-Test-Id: ${id}`, `X-Mailfleet-Test-Digest: ${digestOf(body)}`]
     const message = `${headers.join('\r\n')}\r\n\r\n${body}`
     const reply = (await sendMail(talk, { to: [alias], message })).at(-1)

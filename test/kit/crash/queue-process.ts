@@ -6,7 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openQueue } from '../../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
 import type { Destination, Lease } from '../../../server/queue/entry.ts'
 
@@ -16,7 +16,7 @@ const BACKLOG_ENTRIES = 2000
 const CONCURRENCY = 10
 
 const [path = '', role] = process.argv.slice(2)
-const queue = await openQueue({ path, maxEntries: BACKLOG_ENTRIES, maxBytes: 1e9, volatile: false })
+const queue = await openEmbeddedQueue({ path, maxEntries: BACKLOG_ENTRIES, maxBytes: 1e9, volatile: false })
 writeSync(1, 'up\n')
 await Promise.all(Array.from({ length: CONCURRENCY }, role === 'enqueue' ? enqueueForever : workForever))
 

@@ -1,7 +1,8 @@
 // Processes that are killed with SIGKILL at random moments under load and started again.
 // Owns: which of them are up, the rounds, and that none outlives the test.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { between, oneOf, type Random } from './random.ts'
+import { between, type Random } from '../../../platform/seeded-random.ts'
+import { oneOf } from './random.ts'
 
 /** A running process: how to kill it, and when it has ended. */
 export type Running = { kill: () => void; exited: Promise<unknown> }
@@ -52,7 +53,7 @@ export function keepRunning<R extends Running>(starters: (() => Promise<R>)[]): 
     up: () => [...running.values()],
     allUp: () => until(() => running.size === starters.length),
     round: async (random) => {
-      await sleep(between(random, 0, LONGEST_WAIT_MS))
+      await sleep(between(random, [0, LONGEST_WAIT_MS]))
       await until(() => running.size > 0)
       const victim = oneOf(random, [...running.values()])
       killed.add(victim)

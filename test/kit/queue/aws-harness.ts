@@ -14,7 +14,7 @@ export function optionsFor(endpoints: Endpoints, stores: Stores, over: Over = {}
   const bounds = { maxEntries: 1_000_000, inlineBytes: 131_072, waitSeconds: 0, statsMs: 50 }
   return {
     aws: { region: 'eu-west-1', endpoints },
-    asideSeconds: 1,
+    unknownDelaySeconds: 1,
     ...rest,
     queue: { ...stores.queue, ...bounds, ...queue },
   }

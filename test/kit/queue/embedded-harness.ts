@@ -3,7 +3,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { openQueue, type EmbeddedQueue, type QueueOptions } from '../../../server/queue/embedded/engine.ts'
+import {
+  openEmbeddedQueue,
+  type EmbeddedQueue,
+  type EmbeddedQueueOptions,
+} from '../../../server/queue/embedded/engine.ts'
 import type { Destination, NewEntry } from '../../../server/queue/entry.ts'
 
 export const MINUTE_MS = 60_000
@@ -25,10 +29,13 @@ export function stoppedClock() {
 }
 
 /** Opens a queue for one test, closed afterwards. */
-export async function queueFor(t: TestContext, options: Partial<QueueOptions> = {}): Promise<EmbeddedQueue> {
+export async function queueFor(
+  t: TestContext,
+  options: Partial<EmbeddedQueueOptions> = {},
+): Promise<EmbeddedQueue> {
   const path = options.path ?? folderFor(t)
   const bounds = { maxEntries: 200_000, maxBytes: 1024 * 1024 * 1024, volatile: false }
-  const queue = await openQueue({ ...bounds, path, ...options })
+  const queue = await openEmbeddedQueue({ ...bounds, path, ...options })
   t.after(() => queue.close())
   return queue
 }
@@ -37,7 +44,7 @@ export function destination(address: string, state: Destination['state'] = 'pend
   return { address, originalRecipient: 'info@example.org', state, reply: '', status: '', remoteHost: '' }
 }
 
-export function newEntry(over: Partial<NewEntry> = {}): NewEntry {
+export function entryFor(over: Partial<NewEntry> = {}): NewEntry {
   return {
     reversePath: 'sender@example.com',
     destinations: [destination('a@example.net'), destination('b@example.net')],

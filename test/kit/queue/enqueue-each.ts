@@ -1,15 +1,15 @@
 // A process that enqueues one message after another and says what became of each, in plain synchronous writes, so that
 // a trace of its system calls shows them in order. Arguments: the queue's folder, how many, 'volatile' if it may be lost.
 import { writeSync } from 'node:fs'
-import { openQueue } from '../../../server/queue/embedded/engine.ts'
-import { newEntry } from './embedded-harness.ts'
+import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
+import { entryFor } from './embedded-harness.ts'
 
 const [path = '', count = '1', kind] = process.argv.slice(2)
 const volatile = kind === 'volatile'
-const queue = await openQueue({ path, maxEntries: 1000, maxBytes: 1e9, volatile })
+const queue = await openEmbeddedQueue({ path, maxEntries: 1000, maxBytes: 1e9, volatile })
 for (let i = 0; i < Number(count); i++) {
   writeSync(1, 'begin\n')
-  const said = await queue.enqueue(newEntry(), Buffer.alloc(4096, 'x')).then(
+  const said = await queue.enqueue(entryFor(), Buffer.alloc(4096, 'x')).then(
     () => 'stored',
     ({ name, errno }: { name: string; errno: number }) => `${name} ${errno}`,
   )

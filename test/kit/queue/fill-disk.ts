@@ -1,12 +1,12 @@
 // A process that fills the disk under a queue, works everything off while it is full, and fills it again.
 // Arguments: the queue's folder, bytes of each body. Says what it saw as one line of JSON.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openQueue } from '../../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
-import { destination, newEntry } from './embedded-harness.ts'
+import { destination, entryFor } from './embedded-harness.ts'
 
 const [path = '', bodyBytes = '0'] = process.argv.slice(2)
-const queue = await openQueue({ path, maxEntries: 1e6, maxBytes: 1e12, volatile: true })
+const queue = await openEmbeddedQueue({ path, maxEntries: 1e6, maxBytes: 1e12, volatile: true })
 const body = Buffer.alloc(Number(bodyBytes), 'x')
 
 async function fill() {
@@ -14,7 +14,7 @@ async function fill() {
   let refused = 0
   let otherErrors = 0
   while (refused + otherErrors < 30) {
-    const three = [1, 2, 3].map(() => queue.enqueue(newEntry({ dueMs: 0 }), body))
+    const three = [1, 2, 3].map(() => queue.enqueue(entryFor({ dueMs: 0 }), body))
     for (const result of await Promise.allSettled(three)) {
       if (result.status === 'fulfilled') accepted.add(result.value)
       else if (result.reason instanceof QueueFullError) refused++

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Lease } from '../../../server/queue/entry.ts'
 import type { Queue } from '../../../server/queue/queue.ts'
 
-export type Setting = {
+export type QueueHarness = {
   /** Opens the queue once more, as another process would; closed after the test. */
   open: (options?: { maxEntries?: number; longestWaitMs?: (attempts: number) => number }) => Promise<Queue>
   /** Ms since the epoch, as the queue has it. */
@@ -23,7 +23,7 @@ export type Setting = {
 }
 
 /** Cases by what they show. */
-export type Cases = Record<string, (setting: Setting) => Promise<void>>
+export type ContractCases = Record<string, (harness: QueueHarness) => Promise<void>>
 
 /** Long enough for whatever a case does, however slow the machine. */
 export const LONG_MS = 600_000
@@ -38,9 +38,9 @@ export const MEDIUM_MS = 8_000
 const PATIENCE_MS = 60_000
 
 /** Leases until `count` entries are held: an engine may give out fewer at once than there are. */
-export async function leased(queue: Queue, count: number, leaseMs: number): Promise<Lease[]> {
+export async function leaseEach(queue: Queue, count: number, leaseMs: number): Promise<Lease[]> {
   const held: Lease[] = []
-  await eventually(async () => {
+  await waitUntilHolds(async () => {
     held.push(...(await queue.lease(count - held.length, leaseMs)))
     assert.equal(held.length, count)
   })
@@ -48,31 +48,31 @@ export async function leased(queue: Queue, count: number, leaseMs: number): Prom
 }
 
 export async function leaseOne(queue: Queue, leaseMs = LONG_MS): Promise<Lease> {
-  const [held] = await leased(queue, 1, leaseMs)
+  const [held] = await leaseEach(queue, 1, leaseMs)
   assert.ok(held)
   return held
 }
 
 /** Takes the entry at the first opportunity, and sees to it that this is not before `dueMs`. */
-export async function leasedWhenDue(
-  setting: Pick<Setting, 'now' | 'advance'>,
+export async function leaseWhenDue(
+  harness: Pick<QueueHarness, 'now' | 'advance'>,
   queue: Queue,
   dueMs: number,
 ): Promise<Lease> {
   const [early] = await queue.lease(1, LONG_MS)
-  assert.ok(early === undefined || setting.now() >= dueMs, 'leased before it was due')
+  assert.ok(early === undefined || harness.now() >= dueMs, 'leased before it was due')
   if (early !== undefined) return early
-  await setting.advance(Math.max(0, dueMs - setting.now()))
+  await harness.advance(Math.max(0, dueMs - harness.now()))
   const held = await leaseOne(queue)
-  assert.ok(setting.now() >= dueMs, 'leased before it was due')
+  assert.ok(harness.now() >= dueMs, 'leased before it was due')
   return held
 }
 
 /** The queue holds `expected`, sooner or later, and nothing else. */
-export async function holds(queue: Queue, expected: Partial<Record<Counted, number>>): Promise<void> {
+export async function waitForCounts(queue: Queue, expected: Partial<Record<Counted, number>>): Promise<void> {
   const counts = { ready: 0, inFlight: 0, deferred: 0, unknownVersion: 0, ...expected }
   const entries = Object.values(counts).reduce((sum, count) => sum + count, 0)
-  await eventually(async () => {
+  await waitUntilHolds(async () => {
     const { ready, inFlight, deferred, unknownVersion, entries: all } = await queue.stats()
     assert.deepEqual({ ready, inFlight, deferred, unknownVersion, entries: all }, { ...counts, entries })
   })
@@ -81,7 +81,7 @@ export async function holds(queue: Queue, expected: Partial<Record<Counted, numb
 type Counted = 'ready' | 'inFlight' | 'deferred' | 'unknownVersion'
 
 /** Asks until it holds. */
-export async function eventually(check: () => Promise<void>): Promise<void> {
+export async function waitUntilHolds(check: () => Promise<void>): Promise<void> {
   for (const endMs = Date.now() + PATIENCE_MS; ; await sleep(50)) {
     try {
       return await check()

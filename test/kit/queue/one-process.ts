@@ -1,14 +1,14 @@
 // A process beside the test's own, on the same queue. Arguments: the queue's folder, what to do, details.
 import { writeSync } from 'node:fs'
 import { openEnvironment } from '../../../server/queue/embedded/durable.ts'
-import { openQueue } from '../../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { openLayout } from '../../../server/queue/embedded/layout.ts'
-import { newEntry as made } from '../../../server/queue/new-entry.ts'
-import { insert } from '../../../server/queue/embedded/rows.ts'
-import { MINUTE_MS, newEntry } from './embedded-harness.ts'
+import { createEntry as made } from '../../../server/queue/new-entry.ts'
+import { insertEntry } from '../../../server/queue/embedded/rows.ts'
+import { MINUTE_MS, entryFor } from './embedded-harness.ts'
 
 const [path = '', what, count = '1', bytes = '1'] = process.argv.slice(2)
-const open = () => openQueue({ path, maxEntries: 1e6, maxBytes: 1e9, volatile: false })
+const open = () => openEmbeddedQueue({ path, maxEntries: 1e6, maxBytes: 1e9, volatile: false })
 
 /** Takes everything there is in small helpings and prints the ids. */
 async function leaseAll(): Promise<void> {
@@ -22,7 +22,7 @@ async function leaseAll(): Promise<void> {
 async function enqueue(): Promise<void> {
   const queue = await open()
   for (let i = 0; i < Number(count); i++) {
-    await queue.enqueue(newEntry({ dueMs: 0 }), Buffer.alloc(Number(bytes), 'x'))
+    await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.alloc(Number(bytes), 'x'))
   }
   await queue.close()
 }
@@ -33,7 +33,7 @@ async function dieWriting(): Promise<void> {
   const layout = openLayout(environment)
   await environment.transaction(() => {
     for (let i = 0; i < 50; i++)
-      insert(layout, made(newEntry({ dueMs: 0 }), Buffer.from('half'), 0), Buffer.from('half'))
+      insertEntry(layout, made(entryFor({ dueMs: 0 }), Buffer.from('half'), 0), Buffer.from('half'))
     process.kill(process.pid, 'SIGKILL')
   })
 }
@@ -50,7 +50,7 @@ function hold(): Promise<void> {
 
 async function dieReading(): Promise<void> {
   const queue = await open()
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
   queue.stats()
   process.kill(process.pid, 'SIGKILL')
 }

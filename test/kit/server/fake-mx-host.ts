@@ -1,6 +1,6 @@
 // A host that mail is sent to, which answers each command as the test says. Owns: its socket on loopback.
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import type { Outcome } from '../../../server/delivery/delivery-result.ts'
+import type { DeliveryResult } from '../../../server/delivery/delivery-result.ts'
 
 /** Of connections that are given up soon. */
 export const CONNECTION_OPTIONS = {
@@ -85,7 +85,7 @@ export const ENVELOPE = {
 }
 export const MESSAGE = [Buffer.from('Delivered-To: x\r\n'), Buffer.from('Subject: x\r\n\r\nx\r\n')]
 
-export function describeOutcome(outcome: Outcome | undefined): string {
+export function describeOutcome(outcome: DeliveryResult | undefined): string {
   if (outcome === undefined) return 'nothing'
   return [outcome.kind, ...(outcome.kind === 'deferred' ? [outcome.why] : []), outcome.status].join(' ')
 }

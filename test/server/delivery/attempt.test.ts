@@ -4,22 +4,22 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { attempt, type AttemptContext } from '../../../server/delivery/attempt.ts'
-import type { Outcome } from '../../../server/delivery/delivery-result.ts'
-import { openQueue, type EmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
+import type { DeliveryResult } from '../../../server/delivery/delivery-result.ts'
+import { openEmbeddedQueue, type EmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import type { Destination } from '../../../server/queue/entry.ts'
 import { SECRET, testFolder } from '../../kit/server/server-process.ts'
 
 const LEASE_MS = 5_000
 const LIFETIME_MS = 1_000_000
-const DELIVERED: Outcome = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
-const DEFERRED: Outcome = {
+const DELIVERED: DeliveryResult = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
+const DEFERRED: DeliveryResult = {
   kind: 'deferred',
   why: 'remote',
   reply: '451 later',
   status: '4.0.0',
   remoteHost: 'mx',
 }
-const FAILED: Outcome = { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1', remoteHost: 'mx' }
+const FAILED: DeliveryResult = { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1', remoteHost: 'mx' }
 
 const holdOn = (isLost: () => boolean) => ({ signal: new AbortController().signal, isLost })
 
@@ -38,11 +38,11 @@ function pendingAt(address: string): Destination {
 async function entryFor(
   t: TestContext,
   addresses: string[],
-  outcomes: Record<string, Outcome>,
+  outcomes: Record<string, DeliveryResult>,
   reversePath = 'alice@sender.example',
 ) {
   let nowMs = Date.now()
-  const queue = await openQueue({
+  const queue = await openEmbeddedQueue({
     path: join(testFolder(), 'spool'),
     maxEntries: 10,
     maxBytes: 1_000_000,
@@ -100,7 +100,7 @@ async function attemptOnce(queue: EmbeddedQueue, context: Omit<AttemptContext, '
 }
 
 test('a destination that one host acknowledged is stored before the next host is talked to', async (t) => {
-  const outcomes: Record<string, Outcome> = { 'a@b.example': DELIVERED }
+  const outcomes: Record<string, DeliveryResult> = { 'a@b.example': DELIVERED }
   const entry = await entryFor(t, ['a@b.example', 'c@d.example'], outcomes)
   await assert.rejects(entry.attempt(), /the process died/)
   entry.letLeaseExpire()
@@ -122,15 +122,15 @@ test('a destination that one host acknowledged is stored before the next host is
 })
 
 test('a failed destination stays pending until its DSN is queued, also if the process dies in between', async (t) => {
-  const outcomes: Record<string, Outcome> = { 'a@b.example': DELIVERED, 'gone@b.example': FAILED }
+  const outcomes: Record<string, DeliveryResult> = { 'a@b.example': DELIVERED, 'gone@b.example': FAILED }
   const entry = await entryFor(t, ['a@b.example', 'gone@b.example', 'c@d.example'], outcomes)
   await assert.rejects(entry.attempt(), /the process died/)
   entry.letLeaseExpire()
   outcomes['c@d.example'] = DELIVERED
-  const { dsn, ended } = await entry.attempt()
+  const { dsn, results } = await entry.attempt()
   assert.equal(dsn, 'queued')
   assert.deepEqual(
-    ended.map(({ destination }) => [destination.address, destination.state]),
+    results.map(({ destination }) => [destination.address, destination.state]),
     [
       ['gone@b.example', 'failed'],
       ['c@d.example', 'delivered'],

@@ -2,25 +2,25 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { keepHold } from '../../../server/delivery/lease-keeper.ts'
-import type { Outcome } from '../../../server/delivery/delivery-result.ts'
-import { workOn, type WorkOptions } from '../../../server/delivery/deliver-lease.ts'
+import { keepLease } from '../../../server/delivery/lease-keeper.ts'
+import type { DeliveryResult } from '../../../server/delivery/delivery-result.ts'
+import { deliverLease, type DeliverLeaseOptions } from '../../../server/delivery/deliver-lease.ts'
 import { createMetrics } from '../../../server/metrics.ts'
-import { openQueue } from '../../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import type { Destination, Lease } from '../../../server/queue/entry.ts'
 import { canaryEntry } from '../../../server/smtp/canary.ts'
 import { SECRET, testFolder, type LogLine } from '../../kit/server/server-process.ts'
 
-const DELIVERED: Outcome = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
+const DELIVERED: DeliveryResult = { kind: 'delivered', reply: '250 ok', status: '2.0.0', remoteHost: 'mx' }
 
 function pending(address: string, originalRecipient = 'info@example.org'): Destination {
   return { address, originalRecipient, state: 'pending', reply: '', status: '', remoteHost: '' }
 }
 
 /** A real queue with one entry, and work on it that asks `deliver`. */
-async function setting(deliver: WorkOptions['context']['deliver'], destinations: Destination[]) {
+async function setting(deliver: DeliverLeaseOptions['context']['deliver'], destinations: Destination[]) {
   let nowMs = Date.now()
-  const queue = await openQueue({
+  const queue = await openEmbeddedQueue({
     path: join(testFolder(), 'spool'),
     maxEntries: 10,
     maxBytes: 1_000_000,
@@ -41,7 +41,7 @@ async function setting(deliver: WorkOptions['context']['deliver'], destinations:
     Buffer.from('Subject: x\r\n\r\nx\r\n'),
   )
   const lines: LogLine[] = []
-  const options: WorkOptions = {
+  const options: DeliverLeaseOptions = {
     queue,
     metrics: createMetrics(() => queue.stats()),
     log: (event, fields) => lines.push({ event, ...fields }),
@@ -63,10 +63,10 @@ async function setting(deliver: WorkOptions['context']['deliver'], destinations:
     pass: (ms: number) => (nowMs += ms),
     now: () => nowMs,
     lease: async () => (await queue.lease(10, 5_000))[0],
-    on: async (lease: Lease, over: Partial<WorkOptions> = {}) => {
+    on: async (lease: Lease, over: Partial<DeliverLeaseOptions> = {}) => {
       const all = { ...options, ...over, queue: { ...queue, ...over.queue }, leaseMs: 5_000 }
-      const hold = keepHold(lease, all)
-      const known = await workOn(lease, hold, all)
+      const hold = keepLease(lease, all)
+      const known = await deliverLease(lease, hold, all)
       hold.end()
       return known
     },
@@ -149,7 +149,7 @@ test('a lost lease ends the attempt before the next host', async () => {
 
 test('a lease that ran out ends the attempt before the next host, acknowledged or not', async () => {
   const domains: string[] = []
-  const later: Outcome = {
+  const later: DeliveryResult = {
     kind: 'deferred',
     why: 'remote',
     reply: '451 no',
@@ -171,7 +171,7 @@ test('a lease that ran out ends the attempt before the next host, acknowledged o
 })
 
 test('what fails while something else is deferred is told at once, and only once', async () => {
-  const outcomes: Record<string, Outcome> = {
+  const outcomes: Record<string, DeliveryResult> = {
     'b.example': { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1', remoteHost: 'mx' },
     'd.example': { kind: 'deferred', why: 'remote', reply: '451 later', status: '4.0.0', remoteHost: 'mx' },
     'sender.example': DELIVERED,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   delivered,
-  outcomeOfError,
+  resultOfError,
   statusOf,
   type SendError,
 } from '../../../server/delivery/delivery-result.ts'
@@ -32,7 +32,7 @@ const ERRORS: [SendError, kind: string, status: string][] = [
 
 for (const [error, kind, status] of ERRORS) {
   test(`${error.response || error.message}: ${kind} ${status}`, () => {
-    const outcome = outcomeOfError(error, 'mx.example')
+    const outcome = resultOfError(error, 'mx.example')
     assert.equal(outcome.kind, kind)
     assert.equal(outcome.status, status)
   })

@@ -1,30 +1,30 @@
 // Holding on to a lease while its entry is being delivered: extended, lost, and said once.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { keepHold, type HoldOptions } from '../../../server/delivery/lease-keeper.ts'
+import { keepLease, type LeaseKeeperOptions } from '../../../server/delivery/lease-keeper.ts'
 import { createMetrics } from '../../../server/metrics.ts'
-import { folderFor, newEntry, queueFor } from '../../kit/queue/embedded-harness.ts'
+import { folderFor, entryFor, queueFor } from '../../kit/queue/embedded-harness.ts'
 import type { TestContext } from 'node:test'
 
 /** A third of it is how often a lease is extended. */
 const LEASE_MS = 3_000
 
 /** A real queue, a clock that stands still, and a lease of it that is held. */
-async function held(t: TestContext, over: Partial<HoldOptions['queue']> = {}) {
+async function held(t: TestContext, over: Partial<LeaseKeeperOptions['queue']> = {}) {
   t.mock.timers.enable({ apis: ['setInterval'] })
   const clock = { nowMs: 1_000_000 }
   const queue = await queueFor(t, { path: folderFor(t), now: () => clock.nowMs })
-  await queue.enqueue(newEntry({ dueMs: 0 }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('x'))
   const [lease] = await queue.lease(1, LEASE_MS)
   assert.ok(lease)
   const lines: string[] = []
   const asked: Promise<boolean>[] = []
-  const extend: HoldOptions['queue']['extend'] = (...args) => {
+  const extend: LeaseKeeperOptions['queue']['extend'] = (...args) => {
     const answer = (over.extend ?? queue.extend)(...args)
     asked.push(answer)
     return answer
   }
-  const hold = keepHold(lease, {
+  const hold = keepLease(lease, {
     queue: { holds: queue.holds, extend },
     leaseMs: LEASE_MS,
     metrics: createMetrics(() => null),
@@ -81,8 +81,8 @@ test('a queue that does not answer is asked once, and the lease is lost when it 
   const clock = { nowMs: 0 }
   let asked = 0
   const lines: string[] = []
-  const lease = { entry: { id: 'x' } } as Parameters<typeof keepHold>[0]
-  const hold = keepHold(lease, {
+  const lease = { entry: { id: 'x' } } as Parameters<typeof keepLease>[0]
+  const hold = keepLease(lease, {
     queue: { holds: () => clock.nowMs < LEASE_MS, extend: () => (asked++, new Promise(() => {})) },
     leaseMs: LEASE_MS,
     metrics: createMetrics(() => null),

@@ -4,10 +4,10 @@ import { createSocket } from 'node:dgram'
 import { test } from 'node:test'
 import {
   createResolver,
-  mxHops,
-  relayHop,
+  lookUpMxHosts,
+  lookUpRelay,
   type DnsResolver,
-  type Hops,
+  type MxLookup,
 } from '../../../server/delivery/mx-hosts.ts'
 
 type Zone = Record<string, { mx?: [number, string][]; a?: string[]; aaaa?: string[]; error?: string }>
@@ -34,8 +34,8 @@ function resolverOf(zone: Zone): DnsResolver {
 
 type Circumstances = { random?: () => number; local?: boolean }
 
-function hopsIn(zone: Zone, { random = () => 0, local = false }: Circumstances = {}): Promise<Hops> {
-  return mxHops('b.example', {
+function hopsIn(zone: Zone, { random = () => 0, local = false }: Circumstances = {}): Promise<MxLookup> {
+  return lookUpMxHosts('b.example', {
     resolver: resolverOf(zone),
     hostname: 'mx1.example.net',
     port: 25,
@@ -45,10 +45,11 @@ function hopsIn(zone: Zone, { random = () => 0, local = false }: Circumstances =
 }
 
 const A = { a: ['192.0.2.1'] }
-const addresses = (hops: Hops) => (hops.kind === 'hops' ? hops.hops.map(({ address }) => address) : [])
+const addresses = (hosts: MxLookup) =>
+  hosts.kind === 'hosts' ? hosts.hosts.map(({ address }) => address) : []
 
 test('by preference, IPv4 before IPv6', async () => {
-  const hops = await hopsIn({
+  const hosts = await hopsIn({
     'b.example': {
       mx: [
         [20, 'two.b.example'],
@@ -58,15 +59,15 @@ test('by preference, IPv4 before IPv6', async () => {
     'one.b.example': { a: ['192.0.2.1'], aaaa: ['2001:db8::1'] },
     'two.b.example': { a: ['192.0.2.2'] },
   })
-  assert.deepEqual(addresses(hops), ['192.0.2.1', '2001:db8::1', '192.0.2.2'])
-  assert.equal(hops.kind === 'hops' && hops.hops[0]?.name, 'one.b.example')
+  assert.deepEqual(addresses(hosts), ['192.0.2.1', '2001:db8::1', '192.0.2.2'])
+  assert.equal(hosts.kind === 'hosts' && hosts.hosts[0]?.name, 'one.b.example')
 })
 
 test('of any number of hosts a few are looked up', async () => {
   const asked: string[] = []
   const mx = Array.from({ length: 5_000 }, (_, n): [number, string] => [n, `mx${n}.b.example`])
   const resolver = resolverOf({ 'b.example': { mx } })
-  const hops = await mxHops('b.example', {
+  const hosts = await lookUpMxHosts('b.example', {
     resolver: {
       ...resolver,
       resolve4: (name) => {
@@ -78,7 +79,7 @@ test('of any number of hosts a few are looked up', async () => {
     port: 25,
     allowLocalAddresses: false,
   })
-  assert.equal(hops.kind, 'none')
+  assert.equal(hosts.kind, 'none')
   assert.equal(asked.length, 10)
   assert.equal(asked[0], 'mx0.b.example')
 })
@@ -100,7 +101,7 @@ test('equal preference in random order', async () => {
 })
 
 test('one host that cannot be looked up does not stop the others', async () => {
-  const hops = await hopsIn({
+  const hosts = await hopsIn({
     'b.example': {
       mx: [
         [1, 'x.b.example'],
@@ -110,7 +111,7 @@ test('one host that cannot be looked up does not stop the others', async () => {
     'x.b.example': { error: 'ESERVFAIL' },
     'y.b.example': A,
   })
-  assert.deepEqual(addresses(hops), ['192.0.2.1'])
+  assert.deepEqual(addresses(hosts), ['192.0.2.1'])
 })
 
 test('no more than six addresses', async () => {
@@ -174,10 +175,10 @@ const NONE: [name: string, zone: Zone, kind: string, status: string][] = [
 ]
 
 for (const [name, zone, kind, status] of NONE) {
-  test(`no hop: ${name}`, async () => {
-    const hops = await hopsIn(zone)
-    assert.equal(hops.kind, 'none')
-    assert.equal(hops.kind === 'none' && `${hops.outcome.kind} ${hops.outcome.status}`, `${kind} ${status}`)
+  test(`no host: ${name}`, async () => {
+    const hosts = await hopsIn(zone)
+    assert.equal(hosts.kind, 'none')
+    assert.equal(hosts.kind === 'none' && `${hosts.result.kind} ${hosts.result.status}`, `${kind} ${status}`)
   })
 }
 
@@ -200,10 +201,10 @@ test('local addresses when they are allowed', async () => {
 })
 
 test('a relay by name is looked up as the system does', async () => {
-  const hops = await relayHop({ host: 'localhost', port: 2525 })
-  assert.ok(addresses(hops).some((address) => address === '127.0.0.1' || address === '::1'))
-  const none = await relayHop({ host: 'no-such-host.invalid', port: 25 })
-  assert.equal(none.kind === 'none' && none.outcome.kind, 'deferred')
+  const hosts = await lookUpRelay({ host: 'localhost', port: 2525 })
+  assert.ok(addresses(hosts).some((address) => address === '127.0.0.1' || address === '::1'))
+  const none = await lookUpRelay({ host: 'no-such-host.invalid', port: 25 })
+  assert.equal(none.kind === 'none' && none.result.kind, 'deferred')
 })
 
 /** A DNS server that answers every question with `rcode` and no records. */
@@ -226,14 +227,14 @@ for (const [rcode, kind, status] of [
   test(`a real DNS server that answers with code ${rcode}: ${kind}`, async () => {
     const dns = await dnsServer(rcode)
     const resolver = createResolver(2_000, [dns.address])
-    const hops = await mxHops('b.example', {
+    const hosts = await lookUpMxHosts('b.example', {
       resolver,
       hostname: 'mx1.example.net',
       port: 25,
       allowLocalAddresses: false,
     })
     dns.close()
-    assert.equal(hops.kind === 'none' && `${hops.outcome.kind} ${hops.outcome.status}`, `${kind} ${status}`)
+    assert.equal(hosts.kind === 'none' && `${hosts.result.kind} ${hosts.result.status}`, `${kind} ${status}`)
   })
 }
 
@@ -241,14 +242,14 @@ test('a DNS server that says nothing defers', async () => {
   const silent = createSocket('udp4')
   await new Promise<void>((resolve) => silent.bind(0, '127.0.0.1', resolve))
   const resolver = createResolver(400, [`127.0.0.1:${silent.address().port}`])
-  const hops = await mxHops('b.example', {
+  const hosts = await lookUpMxHosts('b.example', {
     resolver,
     hostname: 'mx1.example.net',
     port: 25,
     allowLocalAddresses: false,
   })
   silent.close()
-  assert.equal(hops.kind === 'none' && hops.outcome.kind, 'deferred')
+  assert.equal(hosts.kind === 'none' && hosts.result.kind, 'deferred')
 })
 
 test('an address literal is its own host: nothing is looked up, and local networks are refused', async () => {
@@ -259,10 +260,10 @@ test('an address literal is its own host: nothing is looked up, and local networ
     ['[192.0.2.1]', '192.0.2.1'],
     ['[IPv6:2001:db8::1]', '2001:db8::1'],
   ] as const)
-    assert.deepEqual(await mxHops(domain, { ...options, resolver }), {
-      kind: 'hops',
-      hops: [{ name: address, address, port: 25 }],
+    assert.deepEqual(await lookUpMxHosts(domain, { ...options, resolver }), {
+      kind: 'hosts',
+      hosts: [{ name: address, address, port: 25 }],
     })
   for (const domain of ['[127.0.0.1]', '[IPv6:::1]'])
-    assert.equal((await mxHops(domain, { ...options, resolver })).kind, 'none')
+    assert.equal((await lookUpMxHosts(domain, { ...options, resolver })).kind, 'none')
 })

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createConnections } from '../../../server/delivery/connection-pool.ts'
-import type { Hold } from '../../../server/delivery/lease-keeper.ts'
+import type { LeaseGuard } from '../../../server/delivery/lease-keeper.ts'
 import { LeaseLostError, send } from '../../../server/delivery/send.ts'
-import { createUnanswering } from '../../../server/delivery/host-back-off.ts'
+import { createHostBackOff } from '../../../server/delivery/host-back-off.ts'
 import {
   mxReplies,
   describeOutcome,
@@ -21,23 +21,23 @@ const WITHIN = { timeout: 10_000 }
 /** A lease that is lost when the test says so. */
 function losable() {
   const aborting = new AbortController()
-  const hold: Hold = { signal: aborting.signal, isLost: () => aborting.signal.aborted }
+  const hold: LeaseGuard = { signal: aborting.signal, isLost: () => aborting.signal.aborted }
   return { hold, lose: () => aborting.abort() }
 }
 
 /** Sends to a host that answers by `answer`. @returns how it ended, and the messages that the host has taken. */
-async function sendWhile(hold: Hold, answer: (line: string) => string | null, message = MESSAGE) {
+async function sendWhile(hold: LeaseGuard, answer: (line: string) => string | null, message = MESSAGE) {
   const one = await startFakeMxHost(answer)
   const connections = createConnections({ ...CONNECTION_OPTIONS, socketMs: NEVER_MS, greetingMs: NEVER_MS })
-  const ways = { connections, unanswering: createUnanswering(), transactionMs: NEVER_MS }
-  const hops = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
-  const ended = await send(ways, hops, { envelope: ENVELOPE, message, hold }).then(
+  const transport = { connections, hostBackOff: createHostBackOff(), transactionMs: NEVER_MS }
+  const hosts = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
+  const results = await send(transport, hosts, { envelope: ENVELOPE, message, hold }).then(
     (outcomes) => describeOutcome(outcomes.get('a@b.example')),
     (error: unknown) => (error instanceof LeaseLostError ? 'lost' : String(error)),
   )
   connections.close()
   one.close()
-  return [ended, one.messages]
+  return [results, one.messages]
 }
 
 for (const step of ['greeting', 'EHLO', 'MAIL', 'RCPT', 'DATA']) {
@@ -59,7 +59,7 @@ for (const step of ['greeting', 'EHLO', 'MAIL', 'RCPT', 'DATA']) {
 
 test('a lease that has run out is seen before the message is sent, without a word of the queue', async () => {
   let expired = false
-  const hold: Hold = { signal: new AbortController().signal, isLost: () => expired }
+  const hold: LeaseGuard = { signal: new AbortController().signal, isLost: () => expired }
   const usual = mxReplies()
   const expiring = (line: string) => {
     if (line === 'DATA') expired = true
@@ -71,7 +71,7 @@ test('a lease that has run out is seen before the message is sent, without a wor
 test('a lease that runs out in the middle of a large message is seen before the dot', async () => {
   const size = 8 * 1024 * 1024
   let looks = 0
-  const hold: Hold = { signal: new AbortController().signal, isLost: () => ++looks > 20 }
+  const hold: LeaseGuard = { signal: new AbortController().signal, isLost: () => ++looks > 20 }
   const usual = mxReplies({ EHLO: '250 mx.b.example' })
   assert.deepEqual(await sendWhile(hold, usual, [Buffer.alloc(size, 'x\r\n')]), ['lost', 0])
   assert.equal(looks > 20, true)

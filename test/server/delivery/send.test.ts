@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { createConnections } from '../../../server/delivery/connection-pool.ts'
-import type { Hold } from '../../../server/delivery/lease-keeper.ts'
+import type { LeaseGuard } from '../../../server/delivery/lease-keeper.ts'
 import { send } from '../../../server/delivery/send.ts'
-import { createUnanswering } from '../../../server/delivery/host-back-off.ts'
+import { createHostBackOff } from '../../../server/delivery/host-back-off.ts'
 import {
   mxReplies,
   describeOutcome,
@@ -20,21 +20,21 @@ import {
 const TRANSACTION_MS = 2_000
 
 /** A lease that is never lost. */
-const HELD: Hold = { signal: new AbortController().signal, isLost: () => false }
+const HELD: LeaseGuard = { signal: new AbortController().signal, isLost: () => false }
 
 async function sendTo(
-  hosts: readonly FakeMxHost[],
+  fakes: readonly FakeMxHost[],
   message: readonly Buffer[] = MESSAGE,
   now?: () => number,
 ): Promise<string[]> {
-  const ways = {
+  const transport = {
     connections: createConnections(CONNECTION_OPTIONS),
-    unanswering: createUnanswering(now),
+    hostBackOff: createHostBackOff(now),
     transactionMs: TRANSACTION_MS,
   }
-  const hops = hosts.map(({ port }, index) => ({ name: `mx${index}.b.example`, address: '127.0.0.1', port }))
-  const outcomes = await send(ways, hops, { envelope: ENVELOPE, message, hold: HELD })
-  ways.connections.close()
+  const hosts = fakes.map(({ port }, index) => ({ name: `mx${index}.b.example`, address: '127.0.0.1', port }))
+  const outcomes = await send(transport, hosts, { envelope: ENVELOPE, message, hold: HELD })
+  transport.connections.close()
   return ENVELOPE.recipients.map((recipient) => describeOutcome(outcomes.get(recipient)))
 }
 
@@ -148,33 +148,33 @@ test('the next host is tried when the first does not welcome us, and not after t
 
 test('a connection is used again, as often as it may be, and one that had a refusal is not', async () => {
   const one = await startFakeMxHost(mxReplies())
-  const ways = {
+  const transport = {
     connections: createConnections(CONNECTION_OPTIONS),
-    unanswering: createUnanswering(),
+    hostBackOff: createHostBackOff(),
     transactionMs: TRANSACTION_MS,
   }
-  const hops = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
+  const hosts = [{ name: 'mx.b.example', address: '127.0.0.1', port: one.port }]
   for (let sent = 1; sent <= 5; sent++) {
-    await send(ways, hops, { envelope: ENVELOPE, message: MESSAGE, hold: HELD })
+    await send(transport, hosts, { envelope: ENVELOPE, message: MESSAGE, hold: HELD })
     assert.equal(one.connections, Math.ceil(sent / CONNECTION_OPTIONS.messagesPerConnection))
   }
-  ways.connections.close()
+  transport.connections.close()
   one.close()
 })
 
 test('a host that lets us wait is tried by one at a time, one that refuses at once by everyone', () => {
   let nowMs = 1_000_000
-  const unanswering = createUnanswering(() => nowMs)
-  const hop = { name: 'x', address: '192.0.2.1', port: 25 }
-  assert.equal(unanswering.mayTry(hop), true)
-  unanswering.failed(hop, nowMs - 10)
-  assert.equal(unanswering.mayTry(hop), true)
-  unanswering.failed(hop, nowMs - 5_000)
-  assert.equal(unanswering.mayTry(hop), false)
-  assert.equal(unanswering.mayTry({ ...hop, address: '192.0.2.2' }), true)
+  const hostBackOff = createHostBackOff(() => nowMs)
+  const host = { name: 'x', address: '192.0.2.1', port: 25 }
+  assert.equal(hostBackOff.mayTry(host), true)
+  hostBackOff.failed(host, nowMs - 10)
+  assert.equal(hostBackOff.mayTry(host), true)
+  hostBackOff.failed(host, nowMs - 5_000)
+  assert.equal(hostBackOff.mayTry(host), false)
+  assert.equal(hostBackOff.mayTry({ ...host, address: '192.0.2.2' }), true)
   nowMs += 30_001
-  assert.equal(unanswering.mayTry(hop), true)
-  assert.equal(unanswering.mayTry(hop), false)
-  unanswering.answered(hop)
-  assert.equal(unanswering.mayTry(hop), true)
+  assert.equal(hostBackOff.mayTry(host), true)
+  assert.equal(hostBackOff.mayTry(host), false)
+  hostBackOff.answered(host)
+  assert.equal(hostBackOff.mayTry(host), true)
 })

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatAddress, parseAddress } from '../../../server/address.ts'
-import { isOurs, reverseSrs, rewriteSrs, type Srs } from '../../../server/delivery/srs.ts'
+import { isOwnAddress, reverseSrs, rewriteSrs, type SrsConfig } from '../../../server/delivery/srs.ts'
 
 const DAY_MS = 86_400_000
 const NOW_MS = Date.UTC(2026, 0, 15)
-const srs: Srs = {
+const srs: SrsConfig = {
   domain: 'srs.example.com',
   secrets: ['first-secret-of-32-characters-ab', 'older-secret-of-32-characters-ab'],
 }
@@ -40,7 +40,7 @@ const REWRITINGS: [name: string, sender: string, rewritten: RegExp, reversed: st
     'SRS0+hash=tt=o.example=bob@fwd.example',
   ],
   [
-    'another forwarder’s SRS1: the first hop stays',
+    'another forwarder’s SRS1: the first host stays',
     'SRS1=xxxx=first.example==h=tt=o.example=bob@second.example',
     /^SRS1=.{8}=first\.example==h=tt=o\.example=bob@/,
     'SRS0=h=tt=o.example=bob@first.example',
@@ -152,7 +152,7 @@ test('an address is not valid again when the day codes repeat, after 1,024 days'
 })
 
 test('a bounce through two of our servers finds its way back, for ordinary names', () => {
-  const next: Srs = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
+  const next: SrsConfig = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
   const first = rewriteSrs(srs, 'john.smith@a.example', NOW_MS)
   const second = rewriteSrs(next, first, NOW_MS)
   assert.match(second, /^SRS1=/)
@@ -162,11 +162,11 @@ test('a bounce through two of our servers finds its way back, for ordinary names
 })
 
 test('a chain that does not fit gets an opaque address, which is ours as a sender and leads nowhere', () => {
-  const next: Srs = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
+  const next: SrsConfig = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
   const first = rewriteSrs(srs, 'a-rather-long-name@sender.example', NOW_MS)
   const second = rewriteSrs(next, first, NOW_MS)
   assert.match(second, /^opaque=/)
-  assert.equal(isOurs(next, localOf(second), NOW_MS), true)
+  assert.equal(isOwnAddress(next, localOf(second), NOW_MS), true)
   assert.equal(back(second, NOW_MS, next), null)
 })
 
@@ -174,10 +174,10 @@ test('as a sender at our domain only what we made lately is ours', () => {
   const made = ['alice@sender.example', `${'x'.repeat(40)}@sender.example`, 'SRS0=h=tt=o.example=b@f.example']
   for (const sender of made) {
     const local = localOf(rewriteSrs(srs, sender, NOW_MS))
-    assert.equal(isOurs(srs, local, NOW_MS), true, local)
-    assert.equal(isOurs(srs, local.toUpperCase(), NOW_MS), true, local)
-    assert.equal(isOurs(srs, `${local}x`, NOW_MS), false, local)
-    if (!local.startsWith('SRS1')) assert.equal(isOurs(srs, local, NOW_MS + 20 * DAY_MS), false, local)
+    assert.equal(isOwnAddress(srs, local, NOW_MS), true, local)
+    assert.equal(isOwnAddress(srs, local.toUpperCase(), NOW_MS), true, local)
+    assert.equal(isOwnAddress(srs, `${local}x`, NOW_MS), false, local)
+    if (!local.startsWith('SRS1')) assert.equal(isOwnAddress(srs, local, NOW_MS + 20 * DAY_MS), false, local)
   }
   for (const local of [
     'alice',
@@ -187,7 +187,7 @@ test('as a sender at our domain only what we made lately is ours', () => {
     'opaque=abcdefgh=ab=abcdefgh',
     'SRS0=x',
   ])
-    assert.equal(isOurs(srs, local, NOW_MS), false, local)
+    assert.equal(isOwnAddress(srs, local, NOW_MS), false, local)
 })
 
 test('secrets rotate: an older one still verifies, a dropped one does not', () => {

@@ -8,7 +8,7 @@ import { startCanary } from '../../../server/fleet/canary.ts'
 import { createMetrics } from '../../../server/metrics.ts'
 import { watchReadiness } from '../../../server/fleet/readiness.ts'
 import { createCanaryGate, canaryEntry } from '../../../server/smtp/canary.ts'
-import { openQueue } from '../../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import type { NewEntry } from '../../../server/queue/entry.ts'
 import type { QueueProblem } from '../../../server/queue/queue.ts'
 import type { Routes } from '../../../server/routing/table.ts'
@@ -98,7 +98,7 @@ test('behind a backlog beyond the bound it becomes ready, and its canary is not 
   const sink = await startSmtpSink()
   const folder = testFolder()
   const options = { maxEntries: 100, maxBytes: 10_000_000, volatile: true }
-  const queue = await openQueue({ path: join(folder, 'spool'), ...options })
+  const queue = await openEmbeddedQueue({ path: join(folder, 'spool'), ...options })
   for (let index = 0; index < 100; index++)
     await queue.enqueue(waiting(Date.now()), Buffer.from('Subject: x\r\n\r\nx\r\n'))
   await queue.close()

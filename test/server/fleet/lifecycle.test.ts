@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openQueue } from '../../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { startServer, type ServerProcess } from '../../kit/server/server-process.ts'
 import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
 import { openGreetedDialog, sendMail, openDialog } from '../../../mailkit/smtp-dialog.ts'
@@ -148,7 +148,7 @@ test('terminated: drains as told, keeps the group waiting, lets it go on, exits 
   assert.equal(autoScaling.state.state, 'Terminating:Proceed')
   assert.equal(sink.mail.length, 1)
   const options = { maxEntries: 10, maxBytes: 1_000_000, volatile: true }
-  const queue = await openQueue({ path: join(instance.folder, 'spool'), ...options })
+  const queue = await openEmbeddedQueue({ path: join(instance.folder, 'spool'), ...options })
   const { ready, inFlight } = queue.stats()
   assert.deepEqual({ ready, inFlight }, { ready: 1, inFlight: 0 })
   await queue.close()

@@ -32,14 +32,14 @@ const url = 'http://127.0.0.1:1/000000000000/ready'
 const ON_AWS = { engine: 'aws', readyUrl: url, deferredUrl: url, table: 'table', bucket: 'bucket' }
 
 test('the embedded queue is opened without the SDK of AWS, the one on AWS with it', async (t) => {
-  const { openConfigured } = await import('../../../server/queue/open.ts')
-  const embedded = await openConfigured(configOf({ path: folderFor(t) }))
+  const { openQueue } = await import('../../../server/queue/open.ts')
+  const embedded = await openQueue(configOf({ path: folderFor(t) }))
   assert.equal(embedded.waits, false)
   await embedded.close()
   assert.equal(loaded.length, 0, loaded.join())
 
   const errors: string[] = []
-  const onAws = await openConfigured(configOf(ON_AWS), { onError: (where) => errors.push(where) })
+  const onAws = await openQueue(configOf(ON_AWS), { onError: (where) => errors.push(where) })
   assert.equal(onAws.waits, true)
   await assert.rejects(onAws.lease(1, 1_000), 'AWS is not there, and the queue is open all the same')
   await onAws.close()

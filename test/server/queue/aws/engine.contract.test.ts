@@ -8,7 +8,7 @@ import { ENTRY_VERSION } from '../../../../server/queue/version.ts'
 import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
 import { optionsFor } from '../../../kit/queue/aws-harness.ts'
 import { CONTRACT } from '../../../kit/contract/contract.ts'
-import type { Setting } from '../../../kit/queue/harness.ts'
+import type { QueueHarness } from '../../../kit/queue/harness.ts'
 
 let emulators: AwsQueue
 
@@ -20,7 +20,7 @@ describe('the queue on AWS', { concurrency: 100 }, () => {
   for (const [name, run] of Object.entries(CONTRACT)) it(name, async (t) => run(await settingFor(t)))
 })
 
-async function settingFor(t: TestContext): Promise<Setting> {
+async function settingFor(t: TestContext): Promise<QueueHarness> {
   const stores = await emulators.createStores()
   const { fauxqs, endpoints } = emulators
   let steppedMs = 0

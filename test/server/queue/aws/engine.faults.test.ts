@@ -5,15 +5,22 @@ import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { faultOf, THROTTLED, UNAVAILABLE, type Fault } from '../../../kit/aws/aws-proxy.ts'
 import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
-import { eventually, holds, leaseOne, leasedWhenDue, LONG_MS, SHORT_MS } from '../../../kit/queue/harness.ts'
-import { destination, newEntry } from '../../../kit/queue/embedded-harness.ts'
+import {
+  waitUntilHolds,
+  waitForCounts,
+  leaseOne,
+  leaseWhenDue,
+  LONG_MS,
+  SHORT_MS,
+} from '../../../kit/queue/harness.ts'
+import { destination, entryFor } from '../../../kit/queue/embedded-harness.ts'
 import { DOWN, faultyQueue, soundQueue } from '../../../kit/queue/aws-harness.ts'
 
 const small = Buffer.from('Subject: x\r\n\r\nx\r\n')
 const large = Buffer.alloc(200_000, 'large ')
-const one = newEntry({ dueMs: 0, destinations: [destination('a@example.net')] })
-const two = newEntry({ dueMs: 0 })
-const DSN = { entry: newEntry({ reversePath: '', dueMs: 0 }), body: small }
+const one = entryFor({ dueMs: 0, destinations: [destination('a@example.net')] })
+const two = entryFor({ dueMs: 0 })
+const DSN = { entry: entryFor({ reversePath: '', dueMs: 0 }), body: small }
 
 let emulators: AwsQueue
 before(async () => {
@@ -33,7 +40,7 @@ const mailWhen = (how: string, fault: Fault): Cases => ({
     await assert.rejects(async () => queue.stats())
     proxy.fault = () => null
     await queue.enqueue(one, small)
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
   },
 
   [`S3 ${how}: what is large is refused, what is small is taken`]: async (t) => {
@@ -41,10 +48,10 @@ const mailWhen = (how: string, fault: Fault): Cases => ({
     proxy.fault = ({ service }) => (service === 's3' ? fault : null)
     await assert.rejects(queue.enqueue(one, large))
     await queue.enqueue(one, small)
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
     proxy.fault = () => null
     await queue.enqueue(one, large)
-    await holds(queue, { ready: 2 })
+    await waitForCounts(queue, { ready: 2 })
   },
 
   [`DynamoDB ${how}: all is taken`]: async (t) => {
@@ -52,7 +59,7 @@ const mailWhen = (how: string, fault: Fault): Cases => ({
     proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
     await queue.enqueue(one, small)
     await queue.enqueue(two, large)
-    await holds(queue, { ready: 2 })
+    await waitForCounts(queue, { ready: 2 })
   },
 })
 
@@ -65,7 +72,7 @@ const mail: Cases = {
       proxy.calls.filter((call) => call === 'sqs SendMessage'),
       ['sqs SendMessage'],
     )
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
   },
 
   'while SQS hangs is refused': async (t) => {
@@ -87,7 +94,7 @@ const mail: Cases = {
     const storing = queue.enqueue(one, small)
     await queue.close()
     await storing
-    await holds(await soundQueue(t, emulators, stores), { ready: 1 })
+    await waitForCounts(await soundQueue(t, emulators, stores), { ready: 1 })
   },
 
   'is bounded by what SQS counts, and by nothing while SQS cannot count': async (t) => {
@@ -96,7 +103,7 @@ const mail: Cases = {
     await queue.enqueue(one, small)
     await queue.enqueue(one, small)
     proxy.fault = () => null
-    await eventually(() => assert.rejects(queue.enqueue(one, small), { name: 'QueueFullError' }))
+    await waitUntilHolds(() => assert.rejects(queue.enqueue(one, small), { name: 'QueueFullError' }))
   },
 }
 
@@ -143,7 +150,7 @@ const workWhen = (how: string, fault: Fault): Cases => ({
     assert.deepEqual(counts, [1])
     proxy.fault = () => null
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 })
 
@@ -177,7 +184,7 @@ const work: Cases = {
     )
     proxy.fault = () => null
     const other = await soundQueue(t, emulators, stores)
-    await eventually(async () => {
+    await waitUntilHolds(async () => {
       assert.deepEqual(await other.lease(1, LONG_MS), [])
       assert.equal((await other.stats()).entries, 0)
     })
@@ -215,7 +222,7 @@ const work: Cases = {
         waits.push((JSON.parse(sent) as { VisibilityTimeout: number }).VisibilityTimeout)
       return name === 'UpdateItem' && !sent.includes('envelope#probe') ? UNAVAILABLE : null
     }
-    await eventually(async () => {
+    await waitUntilHolds(async () => {
       await queue.lease(1, SHORT_MS).catch(() => {})
       assert.deepEqual(waits, [2, 4, 8])
     })
@@ -231,7 +238,7 @@ const work: Cases = {
     proxy.fault = () => null
     assert.equal(await queue.settle(held, { kind: 'remove' }, dsn), true)
     assert.equal(proxy.calls.filter((call) => call === 's3 PutObject').length, 1, 'it is the same DSN')
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
     assert.ok((await queue.body(await leaseOne(queue))).equals(large))
   },
 
@@ -259,7 +266,7 @@ const work: Cases = {
     assert.equal(await queue.settle(held, { kind: 'remove' }, { ...DSN, body: large }), true)
     assert.deepEqual([...failed].sort(), calls.sort())
     assert.deepEqual(errors, [])
-    await holds(queue, { ready: 1 })
+    await waitForCounts(queue, { ready: 1 })
   },
 
   'is put off in hops, and its time is kept': async (t) => {
@@ -268,13 +275,13 @@ const work: Cases = {
     const dueMs = Date.now() + 5_000
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'reschedule', dueMs }), true)
     const setting = { now: Date.now, advance: (ms: number) => sleep(ms) }
-    const { entry } = await leasedWhenDue(setting, queue, dueMs)
+    const { entry } = await leaseWhenDue(setting, queue, dueMs)
     assert.deepEqual([entry.id, entry.dueMs, entry.attempts], [id, dueMs, 1])
     assert.ok(
       proxy.calls.filter((call) => call === 'sqs SendMessageBatch').length > 2,
       'it took several hops',
     )
-    await holds(queue, { inFlight: 1 })
+    await waitForCounts(queue, { inFlight: 1 })
   },
 
   'that cannot be moved is moved later': async (t) => {
@@ -282,7 +289,7 @@ const work: Cases = {
     const dueMs = Date.now() + 3_000
     await queue.enqueue({ ...two, dueMs }, small)
     proxy.fault = faultOf('SendMessageBatch', UNAVAILABLE, { times: 3 })
-    await eventually(() => Promise.resolve(assert.ok(errors.some((error) => error.startsWith('move:')))))
+    await waitUntilHolds(() => Promise.resolve(assert.ok(errors.some((error) => error.startsWith('move:')))))
     assert.equal((await leaseOne(queue)).entry.dueMs, dueMs)
   },
 }

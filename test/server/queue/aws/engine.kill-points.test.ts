@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import type { Lease } from '../../../../server/queue/entry.ts'
-import type { Outcome, Queue } from '../../../../server/queue/queue.ts'
+import type { Settlement, Queue } from '../../../../server/queue/queue.ts'
 import type { Fault } from '../../../kit/aws/aws-proxy.ts'
 import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
-import { eventually, LONG_MS } from '../../../kit/queue/harness.ts'
-import { destination, newEntry } from '../../../kit/queue/embedded-harness.ts'
+import { waitUntilHolds, LONG_MS } from '../../../kit/queue/harness.ts'
+import { destination, entryFor } from '../../../kit/queue/embedded-harness.ts'
 import { faultyQueue, soundQueue } from '../../../kit/queue/aws-harness.ts'
 
 /** Time enough to end a lease on a busy machine, its tries included; and what the test waits for. */
@@ -15,12 +15,12 @@ const LEASE_MS = 10_000
 
 const delivered = destination('a@example.net', 'delivered')
 const dsn = {
-  entry: newEntry({ reversePath: '', dueMs: 0, destinations: [destination('s@example.com')] }),
+  entry: entryFor({ reversePath: '', dueMs: 0, destinations: [destination('s@example.com')] }),
   body: Buffer.from('DSN'),
 }
 
 type Kind = {
-  outcome: Outcome
+  outcome: Settlement
   destinations: number
   bytes: number
   record: boolean
@@ -95,7 +95,7 @@ async function vanish(t: TestContext, kind: Kind, step: number, fault: Fault): P
     0,
     kind.destinations,
   )
-  await queue.enqueue(newEntry({ dueMs: 0, destinations }), Buffer.alloc(kind.bytes, 'x'))
+  await queue.enqueue(entryFor({ dueMs: 0, destinations }), Buffer.alloc(kind.bytes, 'x'))
   const held = await leaseSoon(queue, LEASE_MS)
   if (kind.record) assert.equal(await queue.record(held, [delivered, ...destinations.slice(1)]), true)
   let calls = 0
@@ -131,7 +131,7 @@ const isSame = (a: number[], b: number[]) => JSON.stringify(a) === JSON.stringif
 
 async function leaseSoon(queue: Queue, leaseMs: number): Promise<Lease> {
   let held: Lease | undefined
-  await eventually(async () => {
+  await waitUntilHolds(async () => {
     ;[held] = await queue.lease(1, leaseMs)
     assert.ok(held)
   })
@@ -142,7 +142,7 @@ async function leaseSoon(queue: Queue, leaseMs: number): Promise<Lease> {
 /** Takes and removes whatever comes until nothing is left, and the body of every entry can be read. */
 async function workOff(queue: Queue, { bytes }: Kind) {
   const seen: { entries: Lease['entry'][]; dsns: number } = { entries: [], dsns: 0 }
-  await eventually(async () => {
+  await waitUntilHolds(async () => {
     for (const held of await queue.lease(10, LONG_MS)) {
       if (held.entry.reversePath === '') seen.dsns++
       else {

@@ -3,12 +3,19 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startAwsQueue, type AwsQueue, type Stores } from '../../../kit/aws/aws-queue.ts'
-import { eventually, holds, leaseOne, LONG_MS, MEDIUM_MS, SHORT_MS } from '../../../kit/queue/harness.ts'
-import { destination, newEntry } from '../../../kit/queue/embedded-harness.ts'
+import {
+  waitUntilHolds,
+  waitForCounts,
+  leaseOne,
+  LONG_MS,
+  MEDIUM_MS,
+  SHORT_MS,
+} from '../../../kit/queue/harness.ts'
+import { destination, entryFor } from '../../../kit/queue/embedded-harness.ts'
 import { faultyQueue, soundQueue } from '../../../kit/queue/aws-harness.ts'
 
 const body = Buffer.from('Subject: x\r\n\r\nx\r\n')
-const two = newEntry({ dueMs: 0 })
+const two = entryFor({ dueMs: 0 })
 const halfway = [destination('a@example.net', 'delivered'), destination('b@example.net')]
 
 let emulators: AwsQueue
@@ -43,7 +50,7 @@ const cases: Cases = {
     const held = await leaseOne(queue, 10_000)
     assert.deepEqual(await queue.lease(10, LONG_MS), [], 'the copy waits for the lease to end')
     assert.equal(await queue.settle(held, { kind: 'remove' }), true)
-    await eventually(async () => {
+    await waitUntilHolds(async () => {
       assert.deepEqual(await queue.lease(10, LONG_MS), [])
       assert.equal((await queue.stats()).entries, 0)
     })
@@ -57,12 +64,12 @@ const cases: Cases = {
     assert.equal(await queue.settle(await leaseOne(queue), later), true)
     const again = await leaseOne(queue)
     assert.deepEqual([again.entry.attempts, again.entry.destinations], [1, halfway])
-    await eventually(async () => {
+    await waitUntilHolds(async () => {
       assert.deepEqual(await queue.lease(10, LONG_MS), [])
       assert.equal(messagesIn(stores).length, 1)
     })
     assert.equal(await queue.settle(again, { kind: 'remove' }), true)
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
   'of a version that is not known never becomes a dead letter, and stays as it is': async (t) => {
@@ -95,7 +102,7 @@ const cases: Cases = {
     )
     await assert.rejects(queue.enqueue({ ...two, destinations }, body), RangeError)
     assert.ok(!proxy.calls.includes('sqs SendMessage'))
-    await holds(queue, {})
+    await waitForCounts(queue, {})
   },
 
   'with a body is no larger than every queue takes': async (t) => {
@@ -139,7 +146,7 @@ for (const [what, text, attributes] of UNREADABLE) {
     await queue.enqueue(two, body)
     // Not for long: what cannot be read is held as long as a lease.
     assert.equal(await queue.settle(await leaseOne(queue, MEDIUM_MS), { kind: 'remove' }), true)
-    await eventually(async () => {
+    await waitUntilHolds(async () => {
       assert.deepEqual(await queue.lease(10, SHORT_MS), [])
       assert.equal(emulators.deadLetters(stores), 1)
     })

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
-import type { Channel, Outgoing } from '../../../../server/queue/aws/sqs.ts'
-import type { Parcel } from '../../../../server/queue/aws/message.ts'
-import { createPost } from '../../../../server/queue/aws/sender.ts'
+import type { SqsCalls, OutgoingMessage } from '../../../../server/queue/aws/sqs.ts'
+import type { SqsMessage } from '../../../../server/queue/aws/message.ts'
+import { createMessageSender } from '../../../../server/queue/aws/sender.ts'
 import { faultOf, UNAVAILABLE, type AwsProxy } from '../../../kit/aws/aws-proxy.ts'
 import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
-import { eventually, holds, leased, leaseOne, LONG_MS } from '../../../kit/queue/harness.ts'
-import { newEntry } from '../../../kit/queue/embedded-harness.ts'
+import { waitUntilHolds, waitForCounts, leaseEach, leaseOne, LONG_MS } from '../../../kit/queue/harness.ts'
+import { entryFor } from '../../../kit/queue/embedded-harness.ts'
 import { faultyQueue, optionsFor } from '../../../kit/queue/aws-harness.ts'
 
 const small = Buffer.from('Subject: x\r\n\r\nx\r\n')
@@ -34,28 +34,28 @@ async function wakeUp(url: string): Promise<void> {
 test('mail is queued, once, though SQS says 503 at first', async (t) => {
   const { queue, proxy } = await faultyQueue(t, emulators)
   proxy.fault = faultOf('SendMessage', UNAVAILABLE, { times: 2 })
-  await queue.enqueue(newEntry({ dueMs: 0 }), small)
-  await holds(queue, { ready: 1 })
+  await queue.enqueue(entryFor({ dueMs: 0 }), small)
+  await waitForCounts(queue, { ready: 1 })
 })
 
 test('what is visible in the deferred queue is deferred, not ready', async (t) => {
   const { queue, proxy, stores } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
   proxy.fault = withoutMover
   for (let count = 0; count < 3; count++)
-    await queue.enqueue(newEntry({ dueMs: Date.now() + 2 * HOUR_MS }), small)
-  await eventually(async () => {
+    await queue.enqueue(entryFor({ dueMs: Date.now() + 2 * HOUR_MS }), small)
+  await waitUntilHolds(async () => {
     await wakeUp(stores.queue.deferredUrl)
     assert.equal(emulators.fauxqs.inspectQueue(stores.names.deferred)?.messages.delayed.length, 0)
   })
-  await holds(queue, { deferred: 3 })
+  await waitForCounts(queue, { deferred: 3 })
 })
 
 test('an entry can be leased once it is due, also while no mover runs', async (t) => {
   const { queue, proxy } = await faultyQueue(t, emulators)
   proxy.fault = withoutMover
   const dueMs = Date.now() + 4_000
-  await queue.enqueue(newEntry({ dueMs }), small)
-  await holds(queue, { deferred: 1 })
+  await queue.enqueue(entryFor({ dueMs }), small)
+  await waitForCounts(queue, { deferred: 1 })
   assert.equal((await leaseOne(queue)).entry.dueMs, dueMs)
 })
 
@@ -63,9 +63,9 @@ test('the mover sends and deletes what it received in batches', async (t) => {
   const { queue, proxy } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
   proxy.fault = withoutMover
   const dueMs = Date.now() + 3_000
-  for (let count = 0; count < 10; count++) await queue.enqueue(newEntry({ dueMs }), small)
+  for (let count = 0; count < 10; count++) await queue.enqueue(entryFor({ dueMs }), small)
   proxy.fault = () => null
-  await leased(queue, 10, LONG_MS)
+  await leaseEach(queue, 10, LONG_MS)
   const count = (name: string) => proxy.calls.filter((call) => call === `sqs ${name}`).length
   assert.equal(count('SendMessage'), 10)
   assert.equal(count('DeleteMessage'), 0)
@@ -73,27 +73,27 @@ test('the mover sends and deletes what it received in batches', async (t) => {
   assert.ok(count('SendMessageBatch') >= 1 && count('SendMessageBatch') < 10)
 })
 
-/** What a post hands to its channel, of parcels that wait for `waitMs`. */
-async function sent(waitMs: number, count: number): Promise<(Outgoing & { url: string })[]> {
-  const given: (Outgoing & { url: string })[] = []
-  const channel = {
-    sendAll: (url: string, messages: readonly Outgoing[]) => {
+/** What a post hands to its sqs, of messages that wait for `waitMs`. */
+async function sent(waitMs: number, count: number): Promise<(OutgoingMessage & { url: string })[]> {
+  const given: (OutgoingMessage & { url: string })[] = []
+  const sqs = {
+    sendAll: (url: string, messages: readonly OutgoingMessage[]) => {
       given.push(...messages.map((message) => ({ ...message, url })))
       return Promise.resolve(messages.map(() => undefined))
     },
-  } as unknown as Channel
+  } as unknown as SqsCalls
   const stores = await emulators.createStores()
   const { queue: config } = optionsFor(emulators.endpoints, stores)
-  const post = createPost({
-    channel,
+  const post = createMessageSender({
+    sqs,
     config,
     now: () => 0,
     maxDelaySeconds: 900,
     longestWaitMs: () => Infinity,
   })
   const number = (value: number) => ({ DataType: 'Number', StringValue: String(value) })
-  const parcel: Parcel = { text: '', attributes: { version: number(1), dueMs: number(waitMs) } }
-  await post.sendAll(Array<Parcel>(count).fill(parcel))
+  const message: SqsMessage = { text: '', attributes: { version: number(1), dueMs: number(waitMs) } }
+  await post.sendAll(Array<SqsMessage>(count).fill(message))
   return given
 }
 

@@ -5,7 +5,7 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { groupCommit, openEnvironment } from '../../../../server/queue/embedded/durable.ts'
-import { folderFor, newEntry, queueFor } from '../../../kit/queue/embedded-harness.ts'
+import { folderFor, entryFor, queueFor } from '../../../kit/queue/embedded-harness.ts'
 
 const program = (name: string) => join(import.meta.dirname, '../../../kit/queue', name)
 
@@ -56,7 +56,7 @@ test('many more operations than one commit takes are all stored', async (t) => {
 test('closing waits for what is being stored', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
-  const storing = Promise.all([1, 2, 3].map(() => queue.enqueue(newEntry(), Buffer.from('x'))))
+  const storing = Promise.all([1, 2, 3].map(() => queue.enqueue(entryFor(), Buffer.from('x'))))
   await Promise.all([storing, queue.close()])
   assert.equal((await queueFor(t, { path })).stats().entries, 3)
 })

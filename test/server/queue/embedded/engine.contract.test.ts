@@ -2,16 +2,16 @@
 import { test, type TestContext } from 'node:test'
 import { groupCommit, openEnvironment } from '../../../../server/queue/embedded/durable.ts'
 import { openLayout } from '../../../../server/queue/embedded/layout.ts'
-import { newEntry as made } from '../../../../server/queue/new-entry.ts'
-import { insert } from '../../../../server/queue/embedded/rows.ts'
+import { createEntry as made } from '../../../../server/queue/new-entry.ts'
+import { insertEntry } from '../../../../server/queue/embedded/rows.ts'
 import { ENTRY_VERSION } from '../../../../server/queue/version.ts'
-import { folderFor, newEntry, queueFor, stoppedClock } from '../../../kit/queue/embedded-harness.ts'
+import { folderFor, entryFor, queueFor, stoppedClock } from '../../../kit/queue/embedded-harness.ts'
 import { CONTRACT } from '../../../kit/contract/contract.ts'
-import type { Setting } from '../../../kit/queue/harness.ts'
+import type { QueueHarness } from '../../../kit/queue/harness.ts'
 
 for (const [name, run] of Object.entries(CONTRACT)) test(name, (t) => run(settingFor(t)))
 
-function settingFor(t: TestContext): Setting {
+function settingFor(t: TestContext): QueueHarness {
   const clock = stoppedClock()
   let passedMs = 0
   const path = folderFor(t)
@@ -29,8 +29,8 @@ function settingFor(t: TestContext): Setting {
     },
     addUnknown: async (text) => {
       const body = Buffer.from(text)
-      const entry = { ...made(newEntry({ dueMs: 0 }), body, clock.nowMs), version: ENTRY_VERSION + 1 }
-      await withRows(path, (layout) => insert(layout, entry, body))
+      const entry = { ...made(entryFor({ dueMs: 0 }), body, clock.nowMs), version: ENTRY_VERSION + 1 }
+      await withRows(path, (layout) => insertEntry(layout, entry, body))
     },
     countUnknown: (text) =>
       withRows(path, (layout) => {

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { groupCommit, openEnvironment } from '../../../../server/queue/embedded/durable.ts'
-import { folderFor, MINUTE_MS, newEntry, queueFor, START_MS } from '../../../kit/queue/embedded-harness.ts'
+import { folderFor, MINUTE_MS, entryFor, queueFor, START_MS } from '../../../kit/queue/embedded-harness.ts'
 
 const program = join(import.meta.dirname, '../../../kit/queue/one-process.ts')
 const MIB = 1024 * 1024
@@ -34,7 +34,7 @@ test('processes that lease side by side get each entry once', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
   const ids = await Promise.all(
-    Array.from({ length: 2000 }, (_, i) => queue.enqueue(newEntry({ dueMs: i }), Buffer.from('x'))),
+    Array.from({ length: 2000 }, (_, i) => queue.enqueue(entryFor({ dueMs: i }), Buffer.from('x'))),
   )
   const taken = await Promise.all([alongside(path, 'lease'), alongside(path, 'lease')])
   const lists = taken.map((printed) => printed.split('\n').filter((id) => id !== ''))
@@ -106,10 +106,10 @@ async function openSlowly(path: string, times: number): Promise<void> {
 test('a process killed inside its write transaction leaves nothing behind and blocks nobody', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
-  await queue.enqueue(newEntry({ dueMs: 0 }), Buffer.from('before'))
+  await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('before'))
   for (let round = 0; round < 3; round++) {
     dying(path, 'die-writing')
-    await queue.enqueue(newEntry({ dueMs: 0 }), Buffer.from('after'))
+    await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('after'))
   }
   assert.equal(queue.stats().entries, 4)
   const held = await queue.lease(9, MINUTE_MS)
@@ -124,7 +124,7 @@ test('a process killed while it reads does not make the file grow for long', asy
   const clock = { nowMs: START_MS, now: () => clock.nowMs }
   const queue = await queueFor(t, { path, now: clock.now })
   const pass = async () => {
-    await queue.enqueue(newEntry(), Buffer.alloc(MIB))
+    await queue.enqueue(entryFor(), Buffer.alloc(MIB))
     for (const lease of await queue.lease(1, MINUTE_MS)) await queue.settle(lease, { kind: 'remove' })
   }
   const passes = async (count: number) => {

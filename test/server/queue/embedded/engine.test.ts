@@ -8,7 +8,7 @@ import {
   destination,
   folderFor,
   MINUTE_MS,
-  newEntry,
+  entryFor,
   queueFor,
   START_MS,
   stoppedClock,
@@ -18,7 +18,7 @@ const due = (queued: Lease[]) => queued.map(({ entry }) => entry.reversePath)
 
 test('an entry comes out as it went in, with its body', async (t) => {
   const queue = await queueFor(t, stoppedClock())
-  const given = newEntry({ eightBit: true, smtpUtf8: true, reversePath: 'jürg@example.com' })
+  const given = entryFor({ eightBit: true, smtpUtf8: true, reversePath: 'jürg@example.com' })
   const body = Buffer.from('Subject: é\r\n\r\n\0\xff binary', 'latin1')
   const id = await queue.enqueue(given, body)
   const [held] = await queue.lease(1, MINUTE_MS)
@@ -34,7 +34,7 @@ test('an entry comes out as it went in, with its body', async (t) => {
 test('bodies of every size come back byte for byte', async (t) => {
   const queue = await queueFor(t)
   const sizes = [0, 1, 2000, 2035, 2036, 4080, 4096, 70_000, 5 * 1024 * 1024]
-  for (const size of sizes) await queue.enqueue(newEntry({ dueMs: size }), Buffer.alloc(size, `${size}.`))
+  for (const size of sizes) await queue.enqueue(entryFor({ dueMs: size }), Buffer.alloc(size, `${size}.`))
   const held = await queue.lease(sizes.length, MINUTE_MS)
   assert.deepEqual(
     held.map((lease) => lease.entry.sizeBytes),
@@ -49,7 +49,7 @@ test('bodies of every size come back byte for byte', async (t) => {
 test('the longest due comes first, what is due later not at all', async (t) => {
   const queue = await queueFor(t, stoppedClock())
   for (const lateMs of [5, -3, 0, 900, -1, 1]) {
-    await queue.enqueue(newEntry({ dueMs: START_MS - lateMs, reversePath: `${lateMs}` }), Buffer.from('x'))
+    await queue.enqueue(entryFor({ dueMs: START_MS - lateMs, reversePath: `${lateMs}` }), Buffer.from('x'))
   }
   assert.deepEqual(due(await queue.lease(2, MINUTE_MS)), ['900', '5'])
   assert.deepEqual(due(await queue.lease(10, MINUTE_MS)), ['1', '0'])
@@ -59,7 +59,7 @@ test('the longest due comes first, what is due later not at all', async (t) => {
 test('a lease for nobody and a lease of nothing take nothing', async (t) => {
   const queue = await queueFor(t)
   assert.deepEqual(await queue.lease(5, MINUTE_MS), [])
-  await queue.enqueue(newEntry({ dueMs: 0 }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('x'))
   assert.deepEqual(await queue.lease(0, MINUTE_MS), [])
   assert.equal(queue.stats().ready, 1)
 })
@@ -67,9 +67,9 @@ test('a lease for nobody and a lease of nothing take nothing', async (t) => {
 test('an expired lease makes its entry due again, before what became due later', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
-  await queue.enqueue(newEntry({ dueMs: START_MS - 10, reversePath: 'old' }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ dueMs: START_MS - 10, reversePath: 'old' }), Buffer.from('x'))
   const [first] = await queue.lease(1, 1000)
-  await queue.enqueue(newEntry({ dueMs: START_MS - 5, reversePath: 'new' }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ dueMs: START_MS - 5, reversePath: 'new' }), Buffer.from('x'))
   clock.nowMs += 999
   assert.deepEqual(due(await queue.lease(5, 1000)), ['new'])
   clock.nowMs += 1
@@ -82,12 +82,12 @@ test('an expired lease makes its entry due again, before what became due later',
 test('a holder whose lease has expired can change nothing, even before anyone else takes the entry', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
   const [lost] = await queue.lease(1, 1000)
   assert.ok(lost)
   clock.nowMs += 1000
   const changesNothing = async () => {
-    const dsn = { entry: newEntry({ reversePath: '' }), body: Buffer.from('dsn') }
+    const dsn = { entry: entryFor({ reversePath: '' }), body: Buffer.from('dsn') }
     assert.equal(await queue.record(lost, [destination('a@example.net', 'delivered')]), false)
     assert.equal(await queue.extend(lost, 1000), false)
     assert.equal(await queue.settle(lost, { kind: 'remove' }, dsn), false)
@@ -99,7 +99,7 @@ test('a holder whose lease has expired can change nothing, even before anyone el
   const [taken] = await queue.lease(1, 1000)
   assert.ok(taken)
   await changesNothing()
-  assert.deepEqual(taken.entry.destinations, newEntry().destinations)
+  assert.deepEqual(taken.entry.destinations, entryFor().destinations)
   assert.equal(await queue.settle(taken, { kind: 'remove' }), true)
   assert.equal(await queue.settle(taken, { kind: 'remove' }), false)
   assert.throws(() => queue.body(taken), /lease was lost/)
@@ -108,7 +108,7 @@ test('a holder whose lease has expired can change nothing, even before anyone el
 test('an extended lease lasts from the extension on', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
   const [held] = await queue.lease(1, 1000)
   assert.ok(held)
   clock.nowMs += 900
@@ -125,7 +125,7 @@ test('an extended lease lasts from the extension on', async (t) => {
 test('what was recorded is what the next holder finds', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
   const [held] = await queue.lease(1, 1000)
   assert.ok(held)
   const destinations = [destination('a@example.net', 'delivered'), destination('b@example.net')]
@@ -138,7 +138,7 @@ test('what was recorded is what the next holder finds', async (t) => {
 test('a rescheduled entry is due at its new time, with one more attempt and what was recorded', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
-  await queue.enqueue(newEntry(), Buffer.from('body'))
+  await queue.enqueue(entryFor(), Buffer.from('body'))
   const [held] = await queue.lease(1, MINUTE_MS)
   assert.ok(held)
   const destinations = [destination('a@example.net', 'delivered'), destination('b@example.net')]
@@ -154,7 +154,7 @@ test('a rescheduled entry is due at its new time, with one more attempt and what
 
 test('a reschedule can carry where the destinations stand', async (t) => {
   const queue = await queueFor(t, stoppedClock())
-  await queue.enqueue(newEntry(), Buffer.from('body'))
+  await queue.enqueue(entryFor(), Buffer.from('body'))
   const [held] = await queue.lease(1, MINUTE_MS)
   assert.ok(held)
   const destinations = [destination('a@example.net', 'failed'), destination('b@example.net')]
@@ -164,10 +164,10 @@ test('a reschedule can carry where the destinations stand', async (t) => {
 
 test('a released entry is due at once, no attempt counted, in its old place', async (t) => {
   const queue = await queueFor(t, stoppedClock())
-  await queue.enqueue(newEntry({ dueMs: START_MS - 9, reversePath: 'released' }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ dueMs: START_MS - 9, reversePath: 'released' }), Buffer.from('x'))
   const [held] = await queue.lease(1, MINUTE_MS)
   assert.ok(held)
-  await queue.enqueue(newEntry({ dueMs: START_MS - 1, reversePath: 'other' }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ dueMs: START_MS - 1, reversePath: 'other' }), Buffer.from('x'))
   await queue.release(held)
   const next = await queue.lease(2, MINUTE_MS)
   assert.deepEqual(due(next), ['released', 'other'])
@@ -176,11 +176,11 @@ test('a released entry is due at once, no attempt counted, in its old place', as
 
 test('an outcome and its DSN come together', async (t) => {
   const queue = await queueFor(t, { ...stoppedClock(), maxEntries: 2 })
-  await queue.enqueue(newEntry(), Buffer.from('one'))
-  await queue.enqueue(newEntry({ dueMs: START_MS + 1 }), Buffer.from('two'))
+  await queue.enqueue(entryFor(), Buffer.from('one'))
+  await queue.enqueue(entryFor({ dueMs: START_MS + 1 }), Buffer.from('two'))
   const [held] = await queue.lease(1, MINUTE_MS)
   assert.ok(held)
-  const dsn = { entry: newEntry({ reversePath: '' }), body: Buffer.from('a DSN') }
+  const dsn = { entry: entryFor({ reversePath: '' }), body: Buffer.from('a DSN') }
   const outcome = { kind: 'reschedule', dueMs: START_MS + 9 } as const
   assert.equal(await queue.settle(held, outcome, dsn), true, 'regardless of the bounds')
   const [notice] = await queue.lease(9, MINUTE_MS)
@@ -193,24 +193,24 @@ test('an outcome and its DSN come together', async (t) => {
 test('at maxEntries and at maxBytes an enqueue is refused, until there is room again', async (t) => {
   const queue = await queueFor(t, { ...stoppedClock(), maxEntries: 3, maxBytes: 100 })
   const refused = (size: number) =>
-    assert.rejects(queue.enqueue(newEntry(), Buffer.alloc(size)), QueueFullError)
-  await queue.enqueue(newEntry({ dueMs: START_MS - 1 }), Buffer.alloc(60))
+    assert.rejects(queue.enqueue(entryFor(), Buffer.alloc(size)), QueueFullError)
+  await queue.enqueue(entryFor({ dueMs: START_MS - 1 }), Buffer.alloc(60))
   await refused(41)
-  await queue.enqueue(newEntry(), Buffer.alloc(40))
+  await queue.enqueue(entryFor(), Buffer.alloc(40))
   await refused(1)
-  await queue.enqueue(newEntry(), Buffer.alloc(0))
+  await queue.enqueue(entryFor(), Buffer.alloc(0))
   await refused(0)
   const [held] = await queue.lease(1, MINUTE_MS)
   assert.ok(held)
   await refused(0)
   await queue.settle(held, { kind: 'remove' })
-  await assert.doesNotReject(queue.enqueue(newEntry(), Buffer.alloc(60)))
+  await assert.doesNotReject(queue.enqueue(entryFor(), Buffer.alloc(60)))
   assert.equal(queue.stats().bytes, 100)
 })
 
 test('concurrent enqueues do not pass the bound together', async (t) => {
   const queue = await queueFor(t, { maxEntries: 10 })
-  const attempts = Array.from({ length: 50 }, () => queue.enqueue(newEntry(), Buffer.from('x')))
+  const attempts = Array.from({ length: 50 }, () => queue.enqueue(entryFor(), Buffer.from('x')))
   const results = await Promise.allSettled(attempts)
   assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 10)
   assert.equal(queue.stats().entries, 10)
@@ -218,8 +218,8 @@ test('concurrent enqueues do not pass the bound together', async (t) => {
 
 test('a due time that is no time is refused before anything is stored', async (t) => {
   const queue = await queueFor(t)
-  await assert.rejects(queue.enqueue(newEntry({ dueMs: Number.NaN }), Buffer.from('x')), RangeError)
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await assert.rejects(queue.enqueue(entryFor({ dueMs: Number.NaN }), Buffer.from('x')), RangeError)
+  await queue.enqueue(entryFor(), Buffer.from('x'))
   const [held] = await queue.lease(1, MINUTE_MS)
   assert.equal(held, undefined, 'due in 2030')
   assert.equal(queue.stats().entries, 1)
@@ -230,7 +230,7 @@ test('ids are unique and sort by time', async (t) => {
   const queue = await queueFor(t, clock)
   const ids: string[] = []
   for (let i = 0; i < 20; i++) {
-    ids.push(...(await Promise.all([1, 2, 3].map(() => queue.enqueue(newEntry(), Buffer.from('x'))))).sort())
+    ids.push(...(await Promise.all([1, 2, 3].map(() => queue.enqueue(entryFor(), Buffer.from('x'))))).sort())
     clock.nowMs += 1 + i ** 6
   }
   assert.equal(new Set(ids).size, 60)
@@ -242,7 +242,7 @@ test('a queue that is opened again holds what it held: entries, leases, recorded
   const path = folderFor(t)
   const before = await queueFor(t, { path, ...clock })
   for (const sender of ['held', 'waiting'])
-    await before.enqueue(newEntry({ reversePath: sender }), Buffer.from(sender))
+    await before.enqueue(entryFor({ reversePath: sender }), Buffer.from(sender))
   const [held] = await before.lease(1, MINUTE_MS)
   assert.ok(held)
   await before.record(held, [destination('a@example.net', 'delivered')])

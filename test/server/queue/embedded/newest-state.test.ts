@@ -4,7 +4,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import type { RootDatabase } from 'lmdb'
-import { inNewest, inNewestSync } from '../../../../server/queue/embedded/newest-state.ts'
+import {
+  writeFromNewestState,
+  writeFromNewestStateSync,
+} from '../../../../server/queue/embedded/newest-state.ts'
 import { folderFor } from '../../../kit/queue/embedded-harness.ts'
 
 /** An environment whose transactions start from before the newest, whatever its lock file says. */
@@ -25,7 +28,10 @@ test('a transaction that never starts from the newest state writes nothing and f
   const environment = stale(t)
   let written = 0
   const write = () => written++
-  await assert.rejects(inNewest(environment, write), /newest state, in 100 tries: is lock\.mdb damaged\?/)
-  assert.throws(() => inNewestSync(environment, write), /newest state, in 100 tries/)
+  await assert.rejects(
+    writeFromNewestState(environment, write),
+    /newest state, in 100 tries: is lock\.mdb damaged\?/,
+  )
+  assert.throws(() => writeFromNewestStateSync(environment, write), /newest state, in 100 tries/)
   assert.equal(written, 0)
 })

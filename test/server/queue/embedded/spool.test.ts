@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { InputError } from '../../../../input/problems.ts'
 import { openEnvironment } from '../../../../server/queue/embedded/durable.ts'
-import { openQueue } from '../../../../server/queue/embedded/engine.ts'
+import { openEmbeddedQueue } from '../../../../server/queue/embedded/engine.ts'
 import { LAYOUT_VERSION, openLayout } from '../../../../server/queue/embedded/layout.ts'
-import { folderFor, newEntry, queueFor } from '../../../kit/queue/embedded-harness.ts'
+import { folderFor, entryFor, queueFor } from '../../../kit/queue/embedded-harness.ts'
 
 const bounds = { maxEntries: 10, maxBytes: 1000, volatile: false }
 
@@ -18,8 +18,8 @@ function volatileFolder(t: TestContext): string {
   return folder
 }
 
-async function problemsOf(options: Parameters<typeof openQueue>[0]) {
-  const error: unknown = await openQueue(options).then(
+async function problemsOf(options: Parameters<typeof openEmbeddedQueue>[0]) {
+  const error: unknown = await openEmbeddedQueue(options).then(
     () => undefined,
     (reason: unknown) => reason,
   )
@@ -35,7 +35,7 @@ test('a spool on tmpfs is refused, and nothing is written there', async (t) => {
 
 test('a spool on tmpfs works when it is said to be volatile', async (t) => {
   const queue = await queueFor(t, { path: volatileFolder(t), volatile: true })
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
   assert.equal(queue.stats().entries, 1)
 })
 
@@ -45,7 +45,7 @@ test('not flushing needs volatile: true; all problems are named at once', async 
   const both = await problemsOf({ ...bounds, path: volatileFolder(t), flush: false })
   assert.deepEqual(both, [flush, { key: 'path', found: 'tmpfs' }])
   const queue = await queueFor(t, { flush: false, volatile: true })
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
 })
 
 test('a path that cannot be a directory is refused by name', async (t) => {
@@ -77,12 +77,12 @@ test('an empty data file, left by a crash at the very start, is as good as none'
   const path = folderFor(t)
   writeFileSync(join(path, 'data.mdb'), '')
   const queue = await queueFor(t, { path })
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
 })
 
 test('bounds beyond any disk do not keep a queue from opening', async (t) => {
   const queue = await queueFor(t, { maxEntries: 1e12, maxBytes: 1e15 })
-  await queue.enqueue(newEntry(), Buffer.from('x'))
+  await queue.enqueue(entryFor(), Buffer.from('x'))
 })
 
 test('a queue of another layout is refused and left as it is', async (t) => {

@@ -5,12 +5,12 @@ import { groupCommit, openEnvironment } from '../../../../server/queue/embedded/
 import type { QueueStats } from '../../../../server/queue/entry.ts'
 import { ENTRY_VERSION } from '../../../../server/queue/version.ts'
 import { openLayout } from '../../../../server/queue/embedded/layout.ts'
-import { newEntry as made } from '../../../../server/queue/new-entry.ts'
-import { hold, insert } from '../../../../server/queue/embedded/rows.ts'
+import { createEntry as made } from '../../../../server/queue/new-entry.ts'
+import { addLease, insertEntry } from '../../../../server/queue/embedded/rows.ts'
 import {
   folderFor,
   MINUTE_MS,
-  newEntry,
+  entryFor,
   queueFor,
   START_MS,
   stoppedClock,
@@ -33,7 +33,7 @@ test('every entry is counted once, where it is, from every process alike', async
   const other = await queueFor(t, { path, ...clock })
   assert.deepEqual(queue.stats(), EMPTY)
   for (const dueMs of [-2000, -1000, 0, 1, 60_000]) {
-    await queue.enqueue(newEntry({ dueMs: START_MS + dueMs }), Buffer.alloc(10))
+    await queue.enqueue(entryFor({ dueMs: START_MS + dueMs }), Buffer.alloc(10))
   }
   const five = { ...EMPTY, entries: 5, bytes: 50 }
   assert.deepEqual(other.stats(), { ...five, ready: 3, deferred: 2, oldestReadyMs: 2000 })
@@ -60,9 +60,9 @@ async function addUnknown(t: TestContext, path: string, count: number): Promise<
   const body = Buffer.from('from the future')
   await groupCommit(environment, Date.now).run(() => {
     for (let i = 0; i <= count; i++) {
-      const entry = { ...made(newEntry({ dueMs: 1000 + i }), body, 0), version: ENTRY_VERSION + 1 }
-      insert(layout, entry, body)
-      if (i === count) hold(layout, entry, { token: 'theirs', expiresMs: START_MS + 1 })
+      const entry = { ...made(entryFor({ dueMs: 1000 + i }), body, 0), version: ENTRY_VERSION + 1 }
+      insertEntry(layout, entry, body)
+      if (i === count) addLease(layout, entry, { token: 'theirs', expiresMs: START_MS + 1 })
     }
   })
   t.after(() => environment.close())
@@ -72,7 +72,7 @@ test('entries of an unknown version stay, are counted, and do not block the othe
   const clock = stoppedClock()
   const path = folderFor(t)
   const queue = await queueFor(t, { path, ...clock })
-  await queue.enqueue(newEntry({ reversePath: 'known' }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ reversePath: 'known' }), Buffer.from('x'))
   await addUnknown(t, path, 300)
   const bytes = 301 * 'from the future'.length
   const counted = { ...EMPTY, unknownVersion: 300, inFlight: 1, ready: 1, entries: 302, bytes: bytes + 1 }
@@ -93,8 +93,8 @@ test('entries of an unknown version stay, are counted, and do not block the othe
 test('a damaged entry stays and does not block the others', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path, ...stoppedClock() })
-  const damaged = await queue.enqueue(newEntry({ dueMs: 0 }), Buffer.from('x'))
-  await queue.enqueue(newEntry({ reversePath: 'sound' }), Buffer.from('x'))
+  const damaged = await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('x'))
+  await queue.enqueue(entryFor({ reversePath: 'sound' }), Buffer.from('x'))
   const environment = openEnvironment(path, true, 1024 * 1024)
   t.after(() => environment.close())
   const { entries } = openLayout(environment)
