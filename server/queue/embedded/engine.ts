@@ -10,10 +10,9 @@ import { CommitError, groupCommit, type CommitTimes, type GroupCommit } from './
 import type { Destination, Entry, Lease, NewEntry, QueueStats } from '../entry.ts'
 import { DISK_FULL, FULL_PAUSE_MS, isDiskFull } from './disk-full.ts'
 import { checkLayout, openQueueFiles } from './open-files.ts'
-import { rangeUpTo, type Holder, type Layout } from './layout.ts'
+import type { Holder, Layout } from './layout.ts'
 import { assertTime, createEntry } from '../new-entry.ts'
 import {
-  hasImpossibleLease,
   addLease,
   insertEntry,
   removeLease,
@@ -21,6 +20,8 @@ import {
   makeDue,
   removeEntry,
   expireLeases,
+  hasDue,
+  hasEntry,
   updateEntry,
   readEntry,
   rowCount,
@@ -34,7 +35,6 @@ import {
   type QueueProblem,
 } from '../queue.ts'
 import { prepareSpool, watchDataFile } from './spool.ts'
-import { KNOWN_VERSIONS } from '../version.ts'
 import { flushFolder } from '../../../platform/atomic-file.ts'
 
 export type EmbeddedQueueOptions = {
@@ -109,7 +109,7 @@ export async function openEmbeddedQueue(options: EmbeddedQueueOptions) {
     stats: (): QueueStats => countQueue(layout, now()),
     statsMs: STATS_MS,
     waits: false,
-    settled: (id: string) => !isStored(engine, id),
+    settled: (id: string) => !hasEntry(layout, id),
     failure: () => commits.failure(),
     problem: () => problemOf(engine),
     close: async (): Promise<void> => {
@@ -209,7 +209,7 @@ async function lease(engine: EmbeddedEngine, max: number, leaseMs: number): Prom
   const { layout } = engine
   noteClockStep(engine, leaseMs)
   // Looking costs no transaction, and most looks find nothing.
-  if (!anythingDue(layout, engine.now())) return []
+  if (!hasDue(layout, engine.now())) return []
   return commit(engine, () => {
     const monotonicExpiresMs = engine.monotonic() + leaseMs
     noteClockStep(engine, leaseMs)
@@ -231,27 +231,11 @@ function noteClockStep(engine: EmbeddedEngine, leaseMs: number): void {
   if (stepMs < 0) engine.capDue(-stepMs)
 }
 
-function anythingDue(layout: Layout, nowMs: number): boolean {
-  layout.meta.resetReadTxn()
-  if (hasImpossibleLease(layout, nowMs)) return true
-  return KNOWN_VERSIONS.some((version) =>
-    [layout.due, layout.expiries].some((index) => {
-      const [first] = index.getKeys({ ...rangeUpTo(version, nowMs), limit: 1 })
-      return first !== undefined
-    }),
-  )
-}
-
 function body({ layout }: EmbeddedEngine, held: Lease): Buffer {
   layout.meta.resetReadTxn()
   const found = layout.bodies.get(held.entry.id)
   if (found === undefined) throw new Error(`entry ${held.entry.id} is gone: its lease was lost`)
   return Buffer.from(found.buffer, found.byteOffset, found.byteLength)
-}
-
-function isStored({ layout }: EmbeddedEngine, id: string): boolean {
-  layout.meta.resetReadTxn()
-  return layout.entries.doesExist(id)
 }
 
 async function extend(engine: EmbeddedEngine, held: Lease, leaseMs: number): Promise<boolean> {

@@ -65,8 +65,26 @@ export function expireLeases(layout: Layout, nowMs: number): void {
   }
 }
 
+/** Whether any entry is due or any lease has expired by `nowMs`. Reads without a transaction. */
+export function hasDue(layout: Layout, nowMs: number): boolean {
+  layout.meta.resetReadTxn()
+  if (hasImpossibleLease(layout, nowMs)) return true
+  return KNOWN_VERSIONS.some((version) =>
+    [layout.due, layout.expiries].some((index) => {
+      const [first] = index.getKeys({ ...rangeUpTo(version, nowMs), limit: 1 })
+      return first !== undefined
+    }),
+  )
+}
+
+/** Whether the entry is still in the queue. Reads without a transaction. */
+export function hasEntry(layout: Layout, id: string): boolean {
+  layout.meta.resetReadTxn()
+  return layout.entries.doesExist(id)
+}
+
 /** Whether a lease ends later than any can. */
-export function hasImpossibleLease(layout: Layout, nowMs: number): boolean {
+function hasImpossibleLease(layout: Layout, nowMs: number): boolean {
   return KNOWN_VERSIONS.some(
     (version) => layout.expiries.getKeysCount({ ...impossibleExpiries(version, nowMs), limit: 1 }) > 0,
   )

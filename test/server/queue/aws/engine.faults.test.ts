@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { faultOf, THROTTLED, UNAVAILABLE, type Fault } from '../../../kit/aws/aws-proxy.ts'
+import { faultOf, THROTTLED, UNAVAILABLE, type AwsProxy, type Fault } from '../../../kit/aws/aws-proxy.ts'
 import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
 import {
   waitUntilHolds,
@@ -16,6 +16,7 @@ import {
 import { destination, entryFor } from '../../../kit/queue/embedded-harness.ts'
 import { DOWN, faultyQueue, soundQueue } from '../../../kit/queue/aws-harness.ts'
 
+const timesCalled = (proxy: AwsProxy, call: string) => proxy.calls.filter((made) => made === call).length
 const small = Buffer.from('Subject: x\r\n\r\nx\r\n')
 const large = Buffer.alloc(200_000, 'large ')
 const one = entryFor({ dueMs: 0, destinations: [destination('a@example.net')] })
@@ -68,10 +69,7 @@ const mail: Cases = {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = faultOf('SendMessage', 'lose', { times: 1 })
     await assert.rejects(queue.enqueue(one, small))
-    assert.deepEqual(
-      proxy.calls.filter((call) => call === 'sqs SendMessage'),
-      ['sqs SendMessage'],
-    )
+    assert.equal(timesCalled(proxy, 'sqs SendMessage'), 1)
     await waitForCounts(queue, { ready: 1 })
   },
 
@@ -237,7 +235,7 @@ const work: Cases = {
     await assert.rejects(queue.settle(held, { kind: 'remove' }, dsn))
     proxy.fault = () => null
     assert.equal(await queue.settle(held, { kind: 'remove' }, dsn), true)
-    assert.equal(proxy.calls.filter((call) => call === 's3 PutObject').length, 1, 'it is the same DSN')
+    assert.equal(timesCalled(proxy, 's3 PutObject'), 1, 'it is the same DSN')
     await waitForCounts(queue, { ready: 1 })
     assert.ok((await queue.body(await leaseOne(queue))).equals(large))
   },
@@ -269,7 +267,7 @@ const work: Cases = {
     await waitForCounts(queue, { ready: 1 })
   },
 
-  'is put off in hops, and its time is kept': async (t) => {
+  'is deferred in several rounds and keeps its due time': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
     const id = await queue.enqueue(two, small)
     const dueMs = Date.now() + 5_000
@@ -277,10 +275,7 @@ const work: Cases = {
     const setting = { now: Date.now, advance: (ms: number) => sleep(ms) }
     const { entry } = await leaseWhenDue(setting, queue, dueMs)
     assert.deepEqual([entry.id, entry.dueMs, entry.attempts], [id, dueMs, 1])
-    assert.ok(
-      proxy.calls.filter((call) => call === 'sqs SendMessageBatch').length > 2,
-      'it took several hops',
-    )
+    assert.ok(timesCalled(proxy, 'sqs SendMessageBatch') > 2, 'it moved several times')
     await waitForCounts(queue, { inFlight: 1 })
   },
 
