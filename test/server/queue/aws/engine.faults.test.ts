@@ -1,5 +1,4 @@
-// AWS answers late, wrongly or not at all: whoever asked is told, nothing is lost or queued twice, and the same engine goes
-// on when AWS is back.
+// Late, wrong and missing answers of AWS. The caller gets an error, no mail is lost or queued twice, and work resumes.
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
