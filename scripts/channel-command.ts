@@ -1,7 +1,7 @@
 // What the commands that move a channel share: their options, and what they print.
 import { InvalidArgumentError } from 'commander'
-import { awsClients } from '../images/publish/clients.ts'
-import type { Moved } from '../images/publish/move-channel.ts'
+import { awsClients } from '../images/publish/aws/clients.ts'
+import type { Moved } from '../images/publish/channel/move-channel.ts'
 
 export type ChannelFlags = { channel: string; region?: string[]; json?: true }
 

@@ -2,7 +2,7 @@
 // A parser throws InvalidArgumentError, which commander reports as a usage error.
 import { InvalidArgumentError, Option } from 'commander'
 import { parseTarget } from '../images/archive/archive.ts'
-import { isRegionName } from '../images/publish/region-name.ts'
+import { isRegionName } from '../images/publish/aws/region-name.ts'
 import { ARCHITECTURES, forArchitecture, type Architecture, type Project } from './project.ts'
 
 /** What every command gets. `signal` is aborted when the command is told to stop. */

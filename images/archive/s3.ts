@@ -2,7 +2,7 @@
 // Fails with InputError when there is no region or there are no credentials, else with what AWS said in a sentence.
 import type { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { explained } from '../publish/clients.ts'
+import { explained } from '../publish/aws/clients.ts'
 import type { Archive } from './archive.ts'
 import { objectKey, objectOf } from './place.ts'
 

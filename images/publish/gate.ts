@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { InputError, formatValue, type Problem } from '../../input/problems.ts'
 import { readSignedReceipt, RECEIPT, type Receipt } from '../boot/receipt.ts'
 import { readManifest, type Manifest } from '../describe/manifest.ts'
-import { surveyDisk, type DiskSurvey } from './blocks.ts'
+import { surveyDisk, type DiskSurvey } from './snapshot/blocks.ts'
 
 export type Exceptions = {
   /** Packages other than the committed lock's. */

@@ -1,9 +1,9 @@
 // What publishing an image would take: counted from its disk, without AWS. Owns: the arithmetic of requests and cost.
 import { InputError } from '../../input/problems.ts'
-import { BLOCK_BYTES, volumeGiB, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './blocks.ts'
-import { writesOver } from './delta.ts'
+import { BLOCK_BYTES, volumeGiB, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './snapshot/blocks.ts'
+import { writesOver } from './snapshot/delta.ts'
 import { passGate, type Gate, type SurveyedImage } from './gate.ts'
-import { SAMPLE_BLOCKS, type Verify } from './read-back.ts'
+import { SAMPLE_BLOCKS, type Verify } from './snapshot/read-back.ts'
 
 // In USD. The three requests: the examples of the EBS user guide, "Pricing for EBS direct APIs", for a region that it does
 // not name; it charges for no others. A region's own prices are on AWS's EBS pricing page.

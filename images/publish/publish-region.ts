@@ -3,12 +3,12 @@
 // Fails with one sentence about AWS's refusal.
 import type { Tag } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../platform/progress.ts'
-import { explained, type AwsClients } from './clients.ts'
+import { explained, type AwsClients } from './aws/clients.ts'
 import type { SurveyedImage } from './gate.ts'
-import { eventually, type Patience } from './retry.ts'
-import { NotTheDisk, verifyBlocks, type Verify } from './read-back.ts'
+import { eventually, type Patience } from './aws/retry.ts'
+import { NotTheDisk, verifyBlocks, type Verify } from './snapshot/read-back.ts'
 import { availableImage, findImage, isNameTaken, registerImage } from './register.ts'
-import { demandEncryption, type Encryption } from './snapshots.ts'
+import { demandEncryption, type Encryption } from './snapshot/snapshots.ts'
 
 export type RegionOptions = Encryption & {
   aws: AwsClients

@@ -4,18 +4,18 @@
 // sentence about AWS's refusal.
 import { InputError } from '../../input/problems.ts'
 import type { OnProgress } from '../../platform/progress.ts'
-import { explained, type AwsClients } from './clients.ts'
-import { encryptionIn, ensureCopy } from './copies.ts'
+import { explained, type AwsClients } from './aws/clients.ts'
+import { encryptionIn, ensureCopy } from './snapshot/copies.ts'
 import { passGate, surveyImage, type Gate, type SurveyedImage } from './gate.ts'
-import type { ParentChoice } from './parent.ts'
-import { PATIENCE, type Patience } from './retry.ts'
+import type { ParentChoice } from './snapshot/parent.ts'
+import { PATIENCE, type Patience } from './aws/retry.ts'
 import { recordPublished } from './published.ts'
-import type { Verify } from './read-back.ts'
+import type { Verify } from './snapshot/read-back.ts'
 import { imageIn, type ImageInRegion, type RegionOptions } from './publish-region.ts'
 import { checkSharing, shareImage } from './share.ts'
-import { ensureSnapshot } from './snapshot.ts'
+import { ensureSnapshot } from './snapshot/snapshot.ts'
 import { COMMIT_TAG, LOCK_TAG, RECEIPT_TAG } from '../../contract/image-tags.ts'
-import { type Encryption } from './snapshots.ts'
+import { type Encryption } from './snapshot/snapshots.ts'
 
 export type PublishOptions = Gate &
   Encryption & {

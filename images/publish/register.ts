@@ -11,7 +11,7 @@ import {
   type Tag,
 } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../platform/progress.ts'
-import { eventually, type Patience } from './retry.ts'
+import { eventually, type Patience } from './aws/retry.ts'
 import { imageDescription, DIGEST_TAG } from '../../contract/image-tags.ts'
 
 /** What instances find their root on; /dev/xvda is what EC2 calls it, inside it is an NVMe device. */

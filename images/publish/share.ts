@@ -2,8 +2,8 @@
 // when sent again. Fails with AWS's error: a snapshot that is encrypted with the account's default key is not shared.
 import { ModifyImageAttributeCommand, ModifySnapshotAttributeCommand } from '@aws-sdk/client-ec2'
 import { InputError } from '../../input/problems.ts'
-import type { AwsClients } from './clients.ts'
-import type { Encryption } from './snapshots.ts'
+import type { AwsClients } from './aws/clients.ts'
+import type { Encryption } from './snapshot/snapshots.ts'
 
 /** Gives the accounts, by their twelve digits, the image and its snapshot. */
 export async function shareImage(

@@ -9,7 +9,7 @@ import { buildImage, type BuildOptions, type BuiltImage } from '../../bake/bake.
 import { temporaryFolder } from '../../cache.ts'
 import { IMAGE_LOCK } from '../../describe/manifest.ts'
 import type { OnProgress } from '../../../platform/progress.ts'
-import { changedBlocks, surveyDisk } from '../../publish/blocks.ts'
+import { changedBlocks, surveyDisk } from '../../publish/snapshot/blocks.ts'
 
 export type BakeBench = {
   format: 1

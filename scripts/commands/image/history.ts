@@ -1,9 +1,9 @@
 // `mailfleet image history`: prints what a channel pointed at, newest first.
 import type { Command } from 'commander'
 import { imageParameter } from '../../../contract/ssm-parameters.ts'
-import { channelHistory } from '../../../images/publish/channel.ts'
-import { explained } from '../../../images/publish/clients.ts'
-import { goodStays } from '../../../images/publish/history.ts'
+import { channelHistory } from '../../../images/publish/channel/channel.ts'
+import { explained } from '../../../images/publish/aws/clients.ts'
+import { goodStays } from '../../../images/publish/channel/history.ts'
 import {
   CHANNEL,
   channelOptions,

@@ -1,7 +1,7 @@
 // `mailfleet image promote`: points a channel at a published image, in every region or in none.
 import type { Command } from 'commander'
 import { trustedReceiptKeys } from '../../../images/boot/receipt-key.ts'
-import { promote } from '../../../images/publish/promote.ts'
+import { promote } from '../../../images/publish/channel/promote.ts'
 import { bakedImage } from '../../baked-image.ts'
 import {
   CHANNEL,

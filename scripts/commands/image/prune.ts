@@ -1,7 +1,7 @@
 // `mailfleet image prune`: prints why each image of ours in AWS stays or goes; with --apply removes what goes.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { awsClients } from '../../../images/publish/clients.ts'
-import { prune, type Pruned } from '../../../images/publish/prune.ts'
+import { awsClients } from '../../../images/publish/aws/clients.ts'
+import { prune, type Pruned } from '../../../images/publish/retention/prune.ts'
 import { duration, progressOnStderr, regionNames, type CommandContext } from '../../options.ts'
 
 const DAY_MS = 86_400_000

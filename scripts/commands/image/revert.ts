@@ -1,6 +1,6 @@
 // `mailfleet image revert`: points a channel back at an image that it pointed at before.
 import type { Command } from 'commander'
-import { revert } from '../../../images/publish/revert.ts'
+import { revert } from '../../../images/publish/channel/revert.ts'
 import {
   CHANNEL,
   channelOptions,

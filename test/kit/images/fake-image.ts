@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { manifestOf } from './fake-manifests.ts'
 import { CHECKS, writeReceipt, type Receipt } from '../../../images/boot/receipt.ts'
-import type { Patience } from '../../../images/publish/retry.ts'
+import type { Patience } from '../../../images/publish/aws/retry.ts'
 
 export const BLOCK = 512 * 1024
 /** Waits of a test: as many tries as the real one, without its pauses. */

@@ -1,7 +1,7 @@
 // Everything it takes to publish a made-up image in a test: the proxy before moto, clients, options, and what was said.
 import { DescribeSnapshotsCommand, type Snapshot } from '@aws-sdk/client-ec2'
 import type { TestContext } from 'node:test'
-import { awsClients } from '../../../images/publish/clients.ts'
+import { awsClients } from '../../../images/publish/aws/clients.ts'
 import type { PublishOptions } from '../../../images/publish/publish.ts'
 import type { Moto } from '../aws/moto.ts'
 import { startEbsProxy } from '../aws/ebs-proxy.ts'

@@ -1,0 +1,94 @@
+// A channel: the parameter /mailfleet/CHANNEL/image of a region, which deploys resolve to an AMI. Owns: reading and
+// writing it, and what its versions in the Parameter Store tell of each move, which is all the history there is.
+// Fails with AWS's error, or with a sentence when AWS does not keep what was written.
+import { imageParameter } from '../../../contract/ssm-parameters.ts'
+import {
+  DeleteParameterCommand,
+  GetParameterCommand,
+  paginateGetParameterHistory,
+  ParameterNotFound,
+  PutParameterCommand,
+  type ParameterHistory,
+  type SSMClient,
+} from '@aws-sdk/client-ssm'
+import * as v from 'valibot'
+import { eventually, type Patience } from '../aws/retry.ts'
+
+/** Why the parameter was written: a promotion, one taken back by hand, or one that failed elsewhere. */
+export type Reason = 'promote' | 'revert' | 'rollback'
+
+/** What a move says of itself, in the description of the parameter's version. */
+const Note = v.object({
+  by: v.picklist(['promote', 'revert', 'rollback']),
+  digest: v.nullable(v.string()),
+  regions: v.array(v.string()),
+})
+export type Note = v.InferOutput<typeof Note>
+
+/** One version of the parameter. `note` is null when it was not written by us. */
+export type Move = { imageId: string; atMs: number; note: Note | null }
+
+export type ChannelAt = { ssm: SSMClient; channel: string; signal: AbortSignal }
+
+/** AWS has looked an image up within seconds. */
+const WRITTEN_MS = 60_000
+
+/** The AMI that the channel stands at; null when there is no such channel. */
+export async function readChannel({ ssm, channel, signal }: ChannelAt): Promise<string | null> {
+  try {
+    const command = new GetParameterCommand({ Name: imageParameter(channel) })
+    return (await ssm.send(command, { abortSignal: signal })).Parameter?.Value ?? null
+  } catch (error) {
+    if (error instanceof ParameterNotFound) return null
+    throw error
+  }
+}
+
+/** All that is known of the channel, oldest first: AWS keeps a parameter's last hundred versions. */
+export async function channelHistory({ ssm, channel, signal }: ChannelAt): Promise<Move[]> {
+  const found: ParameterHistory[] = []
+  const request = { Name: imageParameter(channel) }
+  try {
+    for await (const page of paginateGetParameterHistory({ client: ssm }, request, { abortSignal: signal }))
+      found.push(...(page.Parameters ?? []))
+  } catch (error) {
+    if (!(error instanceof ParameterNotFound)) throw error
+  }
+  return found
+    .sort((a, b) => (a.Version ?? 0) - (b.Version ?? 0))
+    .map(({ Value = '', LastModifiedDate, Description }) => ({
+      imageId: Value,
+      atMs: LastModifiedDate?.getTime() ?? 0,
+      note: noteIn(Description),
+    }))
+}
+
+/** Points the channel at the AMI; null takes the parameter away, as there was none before. */
+export async function writeChannel(
+  o: ChannelAt & { patience: Patience },
+  imageId: string | null,
+  note: Note,
+): Promise<void> {
+  const { ssm, signal } = o
+  const Name = imageParameter(o.channel)
+  if (imageId === null) {
+    await ssm.send(new DeleteParameterCommand({ Name }), { abortSignal: signal })
+    return
+  }
+  const request = { Name, Value: imageId, Type: 'String', DataType: 'aws:ec2:image' } as const
+  const described = { ...request, Description: JSON.stringify(note), Overwrite: true }
+  await ssm.send(new PutParameterCommand(described), { abortSignal: signal })
+  // AWS looks the image up after it has answered, and drops the value if it finds none
+  // (Systems Manager user guide, native parameter support for AMI ids).
+  const written = async () => ((await readChannel(o)) === imageId ? true : null)
+  const patience = { ...o.patience, settleMs: Math.min(o.patience.settleMs, WRITTEN_MS) }
+  await eventually(`writing ${Name}`, written, { patience, signal })
+}
+
+function noteIn(description = ''): Note | null {
+  try {
+    return v.parse(Note, JSON.parse(description))
+  } catch {
+    return null
+  }
+}

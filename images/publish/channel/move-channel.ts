@@ -1,0 +1,77 @@
+// Moves a channel in all regions or in none. Owns: that nothing is written before every region was read, that a region
+// which fails has those before it moved back, and that what could not be moved back is named with what to do.
+// Fails with a sentence. A run that is killed between two regions leaves the channel half moved: the same command again
+// moves the rest.
+import { imageParameter } from '../../../contract/ssm-parameters.ts'
+import { readChannel, writeChannel, type Note } from './channel.ts'
+import { explained, type AwsClients } from '../aws/clients.ts'
+import type { Patience } from '../aws/retry.ts'
+
+export type Target = { aws: AwsClients; imageId: string }
+
+export type Moved = {
+  parameter: string
+  region: string
+  /** The AMI before; null when the channel is new. */
+  from: string | null
+  /** The AMI now. */
+  to: string
+}
+
+export type MoveOptions = {
+  channel: string
+  patience: Patience
+  signal: AbortSignal
+  /** What the parameter's new version says of itself. */
+  note: Note
+}
+
+type Planned = Moved & { aws: AwsClients }
+
+/** Going back must not be stopped by what stopped the move, but must end. */
+const ROLLBACK_MS = 120_000
+
+/** Points the channel at these AMIs, one a region. */
+export async function moveChannel(targets: readonly Target[], o: MoveOptions): Promise<Moved[]> {
+  const parameter = imageParameter(o.channel)
+  const planned: Planned[] = await Promise.all(
+    targets.map(async ({ aws, imageId }) => {
+      const from = await explained(readChannel({ ...o, ssm: aws.ssm }))
+      return { aws, parameter, region: aws.region, from, to: imageId }
+    }),
+  )
+  const begun: Planned[] = []
+  for (const region of planned.filter(({ from, to }) => from !== to)) {
+    // Also a write that fails may have been done.
+    begun.push(region)
+    try {
+      o.signal.throwIfAborted()
+      await explained(writeChannel({ ...o, ssm: region.aws.ssm }, region.to, o.note))
+    } catch (error) {
+      await moveBack(begun, o, error as Error)
+    }
+  }
+  return planned.map(({ parameter, region, from, to }) => ({ parameter, region, from, to }))
+}
+
+async function moveBack(begun: Planned[], o: MoveOptions, cause: Error): Promise<never> {
+  const signal = AbortSignal.timeout(ROLLBACK_MS)
+  const note: Note = { ...o.note, by: 'rollback', digest: null }
+  const left: string[] = []
+  for (const { aws, from, to, region } of begun.toReversed()) {
+    const at = { ...o, ssm: aws.ssm, signal }
+    try {
+      if ((await readChannel(at)) === to) await writeChannel(at, from, note)
+    } catch {
+      left.push(`${region} (${from ?? 'nothing'} → ${to})`)
+    }
+  }
+  const where = `${begun.at(-1)!.region}: ${cause.message}`
+  const outcome =
+    left.length === 0
+      ? 'the channel stands where it stood, in every region'
+      : `${left.join(', ')} could not be moved back: run this again to finish, or \`image revert\` there`
+  throw new Error(`${imageParameter(o.channel)} was not moved, for ${where.replace(/\.$/, '')}; ${outcome}`, {
+    cause,
+  })
+}

@@ -1,0 +1,115 @@
+// All that AWS knows of our images in one region: images, snapshots, channels, and who uses what. Owns: that nothing
+// without our tag is in it. Fails with AWS's error: half an inventory is none.
+import { channelOfParameter, PARAMETER_PREFIX } from '../../../contract/ssm-parameters.ts'
+import {
+  DescribeImageAttributeCommand,
+  paginateDescribeImages,
+  paginateDescribeSnapshots,
+  type Image,
+  type Snapshot,
+} from '@aws-sdk/client-ec2'
+import { paginateDescribeParameters } from '@aws-sdk/client-ssm'
+import { channelHistory, type Move } from '../channel/channel.ts'
+import type { AwsClients } from '../aws/clients.ts'
+import { referencesTo } from './references.ts'
+import { DIGEST_TAG } from '../../../contract/image-tags.ts'
+import { tagOf } from '../snapshot/snapshots.ts'
+
+export type KnownImage = {
+  imageId: string
+  digest: string
+  architecture: string
+  /** EC2's word for it: available, pending, … */
+  state: string
+  /** Null when it has none that is known. */
+  snapshotId: string | null
+  createdMs: number
+  /** When it is or will be deprecated; null without such a time. */
+  deprecatedMs: number | null
+  /** What in this account uses it, as `type ARN`. */
+  references: string[]
+  /** Others that may launch it: accounts, organizations, or everybody. */
+  sharedWith: number
+}
+
+export type KnownSnapshot = { snapshotId: string; digest: string; startedMs: number }
+
+export type Inventory = {
+  region: string
+  images: KnownImage[]
+  snapshots: KnownSnapshot[]
+  channels: { channel: string; moves: Move[] }[]
+}
+
+type Asking = { aws: AwsClients; signal: AbortSignal }
+
+const OURS = [{ Name: 'tag-key', Values: [DIGEST_TAG] }]
+
+/** What there is in the region. */
+export async function takeInventory(o: Asking): Promise<Inventory> {
+  const images = await ourImages(o)
+  const ids = images.map(({ ImageId }) => ImageId!)
+  const references = await referencesTo(ids, o)
+  const known = []
+  for (const image of images) {
+    const sharedWith = await sharesOf(o, image)
+    known.push({ ...described(image), references: references.get(image.ImageId!) ?? [], sharedWith })
+  }
+  const snapshots = (await ourSnapshots(o)).map((snapshot) => ({
+    snapshotId: snapshot.SnapshotId!,
+    digest: tagOf(snapshot, DIGEST_TAG) ?? '',
+    startedMs: snapshot.StartTime?.getTime() ?? 0,
+  }))
+  return { region: o.aws.region, images: known, snapshots, channels: await ourChannels(o) }
+}
+
+function described(image: Image): Omit<KnownImage, 'references' | 'sharedWith'> {
+  const root = image.BlockDeviceMappings?.find(({ DeviceName }) => DeviceName === image.RootDeviceName)
+  return {
+    imageId: image.ImageId!,
+    digest: tagOf(image, DIGEST_TAG) ?? '',
+    architecture: image.Architecture ?? '',
+    state: image.State ?? '',
+    snapshotId: root?.Ebs?.SnapshotId ?? null,
+    createdMs: Date.parse(image.CreationDate ?? ''),
+    deprecatedMs: image.DeprecationTime === undefined ? null : Date.parse(image.DeprecationTime),
+  }
+}
+
+async function ourImages({ aws, signal }: Asking): Promise<Image[]> {
+  const found: Image[] = []
+  const request = { Owners: ['self'], Filters: OURS }
+  for await (const page of paginateDescribeImages({ client: aws.ec2 }, request, { abortSignal: signal }))
+    found.push(...(page.Images ?? []))
+  // AWS shows a deregistered one for a while.
+  return found.filter(({ State }) => State !== 'deregistered')
+}
+
+async function ourSnapshots({ aws, signal }: Asking): Promise<Snapshot[]> {
+  const found: Snapshot[] = []
+  const request = { OwnerIds: ['self'], Filters: OURS }
+  for await (const page of paginateDescribeSnapshots({ client: aws.ec2 }, request, { abortSignal: signal }))
+    found.push(...(page.Snapshots ?? []))
+  return found
+}
+
+async function sharesOf({ aws, signal }: Asking, { ImageId }: Image): Promise<number> {
+  const command = new DescribeImageAttributeCommand({ ImageId, Attribute: 'launchPermission' })
+  const { LaunchPermissions = [] } = await aws.ec2.send(command, { abortSignal: signal })
+  return LaunchPermissions.length
+}
+
+async function ourChannels({ aws, signal }: Asking): Promise<Inventory['channels']> {
+  const filter = { Key: 'Name', Option: 'BeginsWith', Values: [PARAMETER_PREFIX] }
+  const names: string[] = []
+  const request = { ParameterFilters: [filter] }
+  for await (const page of paginateDescribeParameters({ client: aws.ssm }, request, { abortSignal: signal }))
+    names.push(...(page.Parameters ?? []).map(({ Name = '' }) => Name))
+  const channels = []
+  for (const name of names.sort()) {
+    const channel = channelOfParameter(name)
+    if (channel === undefined) continue
+    channels.push({ channel, moves: await channelHistory({ ssm: aws.ssm, channel, signal }) })
+  }
+  return channels
+}

@@ -1,0 +1,62 @@
+// Removes images that nothing needs: deprecates them first, deregisters them and deletes their snapshots by a later run.
+// Owns: the order of that, and that without `apply` nothing is changed. What fails is told, and tried again by the next
+// run. Fails with a sentence when AWS cannot be asked what there is.
+import { DeregisterImageCommand, EnableImageDeprecationCommand } from '@aws-sdk/client-ec2'
+import type { OnProgress } from '../../../platform/progress.ts'
+import { explained, type AwsClients } from '../aws/clients.ts'
+import { takeInventory } from './inventory.ts'
+import { decide, type RetentionOptions, type Verdict } from './retention.ts'
+import { deleteSnapshot } from '../snapshot/snapshots.ts'
+
+export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
+  aws: AwsClients
+  /** False only decides. */
+  apply: boolean
+  nowMs?: number
+  signal: AbortSignal
+  onProgress: OnProgress
+}
+
+export type Pruned = Verdict & {
+  /** Whether AWS did what was decided; `problem` says why not. */
+  done: boolean
+  problem?: string
+}
+
+/** AWS takes no time that has passed, and rounds to minutes (EnableImageDeprecation: DeprecateAt). */
+const DEPRECATE_IN_MS = 2 * 60_000
+
+/** Decides, and does it if it is to be applied. */
+export async function prune(o: PruneOptions): Promise<Pruned[]> {
+  const nowMs = o.nowMs ?? Date.now()
+  const verdicts = decide(await explained(takeInventory(o)), { ...o, nowMs })
+  const pruned: Pruned[] = []
+  for (const verdict of verdicts) {
+    if (!o.apply || verdict.action === 'keep') {
+      pruned.push({ ...verdict, done: false })
+      continue
+    }
+    o.signal.throwIfAborted()
+    try {
+      pruned.push({ ...verdict, done: await explained(carryOut(o, verdict)) })
+    } catch (error) {
+      o.signal.throwIfAborted()
+      pruned.push({ ...verdict, done: false, problem: (error as Error).message })
+    }
+  }
+  return pruned
+}
+
+async function carryOut(o: PruneOptions, { kind, id, action, snapshotId }: Verdict): Promise<boolean> {
+  const { ec2 } = o.aws
+  const asking = { ...o, ec2 }
+  if (kind === 'snapshot') return deleteSnapshot(asking, id)
+  if (action === 'deprecate') {
+    const request = { ImageId: id, DeprecateAt: new Date(Date.now() + DEPRECATE_IN_MS) }
+    await ec2.send(new EnableImageDeprecationCommand(request), { abortSignal: o.signal })
+    return true
+  }
+  await ec2.send(new DeregisterImageCommand({ ImageId: id }), { abortSignal: o.signal })
+  // Stopped here, it is a snapshot without an image to the next run.
+  return snapshotId === undefined || deleteSnapshot(asking, snapshotId)
+}

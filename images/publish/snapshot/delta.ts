@@ -1,0 +1,71 @@
+// Which blocks a new snapshot has to be sent when it is made over a parent. Owns: knowing what the parent holds, from a
+// disk of the same digest that is here and has the blocks that AWS lists, else by reading the parent back; and that a
+// block which the parent has and the disk has not is written as zeroes, since the parent's bytes would show through.
+// Fails with AWS's error when the parent cannot be read.
+import type { Block, EBSClient } from '@aws-sdk/client-ebs'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { OnProgress } from '../../../platform/progress.ts'
+import { changedBlocks, surveyDisk, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './blocks.ts'
+import type { Patience } from '../aws/retry.ts'
+import { listBlocks, readBlocks } from './read-back.ts'
+
+export type Parent = {
+  snapshotId: string
+  /** Of the disk it was made of, going by its tag; null without one. */
+  digest: string | null
+}
+
+export type DeltaOptions = {
+  ebs: EBSClient
+  /** The image's; other images' folders are beside it. */
+  folder: string
+  survey: DiskSurvey
+  patience: Patience
+  signal: AbortSignal
+  onProgress: OnProgress
+}
+
+/** The blocks to write over the parent, ascending. */
+export async function deltaOver(o: DeltaOptions, parent: Parent): Promise<DiskBlock[]> {
+  // It was completed long ago: that it does not exist is no delay.
+  const listed = await listBlocks({ ...o, snapshotId: parent.snapshotId, bornMs: 0 })
+  const before = (await fromDisk(o, parent, listed)) ?? (await fromSnapshot(o, parent, listed))
+  return writesOver(before, o.survey.blocks)
+}
+
+/** The blocks that turn a snapshot of `before` into one of `after`, ascending, those of zeroes among them. */
+export function writesOver(before: readonly DiskBlock[], after: readonly DiskBlock[]): DiskBlock[] {
+  const checksums = new Map(after.map(({ index, checksum }) => [index, checksum]))
+  return changedBlocks(before, after).map((index) => ({
+    index,
+    checksum: checksums.get(index) ?? ZERO_CHECKSUM,
+  }))
+}
+
+/** Null when there is no such disk here, or it is not what AWS lists. */
+async function fromDisk(o: DeltaOptions, { digest }: Parent, listed: Block[]): Promise<DiskBlock[] | null> {
+  const disk = join(dirname(o.folder), digest ?? '', 'disk.raw')
+  if (digest === null || !existsSync(disk)) return null
+  const survey = await surveyDisk(disk, o.signal)
+  const known = new Map(survey.blocks.map((block) => [block.index, block]))
+  const isListed = new Set(listed.map(({ BlockIndex }) => BlockIndex!))
+  if (survey.digest !== digest || survey.blocks.some(({ index }) => !isListed.has(index))) return null
+  // What AWS lists beyond the disk was zeroed over a parent of its own; should it not be zero, it is made so.
+  return listed.map(({ BlockIndex: index }) => known.get(index!) ?? { index: index!, checksum: 'unknown' })
+}
+
+/** Only blocks that both have need to be read: the others are written whatever they hold. */
+async function fromSnapshot(o: DeltaOptions, parent: Parent, listed: Block[]): Promise<DiskBlock[]> {
+  const ours = new Set(o.survey.blocks.map(({ index }) => index))
+  const common = listed.filter(({ BlockIndex }) => ours.has(BlockIndex!))
+  o.onProgress(`reading ${common.length} blocks of snapshot ${parent.snapshotId}, the parent`)
+  const checksums = new Map<number, string>()
+  await readBlocks({ ...o, snapshotId: parent.snapshotId, bornMs: 0 }, common, (index, checksum) =>
+    checksums.set(index, checksum),
+  )
+  return listed.map(({ BlockIndex: index }) => ({
+    index: index!,
+    checksum: checksums.get(index!) ?? 'unknown',
+  }))
+}

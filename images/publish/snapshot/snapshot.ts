@@ -1,0 +1,216 @@
+// The snapshot of a disk, known by the digest in its tags. Owns: that running it again finishes what an earlier run
+// began instead of beginning anew, that what it gives was compared with the disk, and that nothing unusable with this
+// digest stays behind. Fails with AWS's error; what is half done then is finished, or replaced, by the next run.
+import { CompleteSnapshotCommand, StartSnapshotCommand, type EBSClient } from '@aws-sdk/client-ebs'
+import type { EC2Client, Snapshot, Tag } from '@aws-sdk/client-ec2'
+import { createHash } from 'node:crypto'
+import type { OnProgress } from '../../../platform/progress.ts'
+import { linearChecksum, volumeGiB, type DiskBlock, type DiskSurvey } from './blocks.ts'
+import { deltaOver, type Parent } from './delta.ts'
+import { chooseParent, type ParentChoice } from './parent.ts'
+import { isMissing, patiently, type Patience } from '../aws/retry.ts'
+import { uploadText } from '../plan.ts'
+import { NotTheDisk, verifyBlocks, type Verify } from './read-back.ts'
+import { imageDescription, DIGEST_TAG, PARENT_TAG } from '../../../contract/image-tags.ts'
+import {
+  deleteSnapshot,
+  isEncryptedAs,
+  listSnapshots,
+  settledSnapshot,
+  tagOf,
+  type Encryption,
+} from './snapshots.ts'
+import { uploadRecord } from './upload-record.ts'
+import { uploadBlocks } from './upload.ts'
+
+export type SnapshotOptions = Encryption & {
+  ebs: EBSClient
+  ec2: EC2Client
+  region: string
+  /** The image's, where the upload's record is kept. */
+  folder: string
+  disk: string
+  survey: DiskSurvey
+  /** As EC2 calls it. */
+  architecture: string
+  parent: ParentChoice
+  verify: Verify
+  /** Besides the digest's. */
+  tags: Tag[]
+  patience: Patience
+  signal: AbortSignal
+  onProgress: OnProgress
+  onBytes: (sent: number, total: number) => void
+}
+
+/** What a snapshot is made over, and what is written to it. */
+type Contents = { parent: Parent | null; writes: readonly DiskBlock[] }
+
+/** AWS forgets a snapshot that nobody writes to; in minutes, and its default (StartSnapshot: Timeout). */
+const TIMEOUT_MINUTES = 60
+/** StartSnapshot answers a known token with the snapshot of that time, deleted or not: so many may be gone. */
+const MAX_STARTS = 5
+
+/** The id of a completed snapshot of the disk: found, finished, or made. @throws {NotTheDisk} */
+export async function ensureSnapshot(o: SnapshotOptions): Promise<string> {
+  const found = await listSnapshots(o, { name: `tag:${DIGEST_TAG}`, value: o.survey.digest })
+  const usable = found.filter((snapshot) => isEncryptedAs(snapshot, o))
+  const id = (await completed(o, usable)) ?? (await finished(o, usable)) ?? (await made(o, found))
+  for (const { SnapshotId: other } of found) if (other !== id) await discard(o, other!)
+  return id
+}
+
+/** One that an earlier run completed. What it was made over may since have been lost, so such a one is read whole. */
+async function completed(o: SnapshotOptions, found: Snapshot[]): Promise<string | null> {
+  for (const snapshot of found.filter(({ State }) => State === 'completed')) {
+    const snapshotId = snapshot.SnapshotId!
+    const verify = tagOf(snapshot, PARENT_TAG) !== undefined || o.verify === 'all' ? 'all' : 'sample'
+    try {
+      await verifyBlocks({ ...o, snapshotId }, o.survey.blocks, verify)
+      return snapshotId
+    } catch (error) {
+      if (!(error instanceof NotTheDisk)) throw error
+      o.onProgress(error.message)
+    }
+  }
+  return null
+}
+
+/** One that an earlier run began: what it was sent is known by our record only, since it cannot be read. */
+async function finished(o: SnapshotOptions, found: Snapshot[]): Promise<string | null> {
+  for (const snapshot of found.filter(({ State }) => State === 'pending')) {
+    const id = snapshot.SnapshotId!
+    const contents = await contentsOf(o, snapshot)
+    if (contents === null) continue
+    o.onProgress(`going on with snapshot ${id}, which an earlier run began`)
+    if (await filled(o, id, contents)) return id
+  }
+  return null
+}
+
+/** Null when what it was made over is gone: what it holds cannot be known then. */
+async function contentsOf(o: SnapshotOptions, snapshot: Snapshot): Promise<Contents | null> {
+  const snapshotId = tagOf(snapshot, PARENT_TAG)
+  if (snapshotId === undefined) return { parent: null, writes: o.survey.blocks }
+  const [found] = await listSnapshots(o, { name: 'snapshot-id', value: snapshotId })
+  if (found === undefined) return null
+  const parent = { snapshotId, digest: tagOf(found, DIGEST_TAG) ?? null }
+  return { parent, writes: await deltaOver(o, parent) }
+}
+
+async function made(o: SnapshotOptions, found: Snapshot[]): Promise<string> {
+  const dead = new Set(found.map(({ SnapshotId }) => SnapshotId!))
+  let contents = await newContents(o)
+  for (let start = 0; start < MAX_STARTS; start++) {
+    let id: string
+    try {
+      id = await startSnapshot(o, contents.parent, [...dead].sort())
+    } catch (error) {
+      // An account that encrypts by default takes no parent that is not encrypted; and a parent may go meanwhile.
+      if (o.parent !== 'auto' || contents.parent === null || !isRefused(error)) throw error
+      o.onProgress(`AWS does not take snapshot ${contents.parent.snapshotId} as a parent; sending all blocks`)
+      contents = { parent: null, writes: o.survey.blocks }
+      continue
+    }
+    o.onProgress(`snapshot ${id}: ${uploadText(o.survey.blocks, contents)}`)
+    if (await filled(o, id, contents)) return id
+    dead.add(id)
+  }
+  throw new Error(`AWS answers with snapshots of this image that are gone (${[...dead].join(', ')})`)
+}
+
+/** With a parent that nobody asked for, a failure to read it is no failure to publish. */
+async function newContents(o: SnapshotOptions): Promise<Contents> {
+  const all = { parent: null, writes: o.survey.blocks }
+  const parent = await chooseParent({ ...o, volumeGiB: volumeGiB(o.survey.bytes) })
+  if (parent === null) return all
+  try {
+    return { parent, writes: await deltaOver(o, parent) }
+  } catch (error) {
+    o.signal.throwIfAborted()
+    if (o.parent !== 'auto') throw error
+    o.onProgress(
+      `snapshot ${parent.snapshotId} cannot be read (${(error as Error).message}); sending all blocks`,
+    )
+    return all
+  }
+}
+
+const isRefused = (error: unknown) => isMissing(error) || (error as Error).name === 'ValidationException'
+
+/** Fills the snapshot. @returns false when it is gone, or AWS gave it up: it must be replaced. */
+async function filled(o: SnapshotOptions, id: string, { writes }: Contents): Promise<boolean> {
+  const record = uploadRecord(o.folder, { region: o.region, snapshotId: id })
+  try {
+    await uploadBlocks({ ...o, blocks: writes, snapshotId: id, record })
+    await complete(o, id, writes)
+  } catch (error) {
+    if (isMissing(error)) return false
+    if ((error as Error).name !== 'ValidationException') throw error
+    // Should the record be what is wrong, the next run sends everything.
+    record.forget()
+    // That is also how a snapshot answers that another run has completed, and that is only not shown as such yet.
+    o.onProgress(`snapshot ${id} does not take what it is sent; has another run completed it?`)
+    const patience = { ...o.patience, settleMs: o.patience.sealedMs }
+    const state = await settledSnapshot({ ...o, patience }, id).catch(() => {
+      throw error
+    })
+    if (state !== 'completed') return false
+  }
+  record.forget()
+  await compare(o, id)
+  return true
+}
+
+/** Before an image is made of it; one that is not the disk does not stay. */
+async function compare(o: SnapshotOptions, snapshotId: string): Promise<void> {
+  if (o.verify === 'none') return
+  o.onProgress(`reading ${o.verify === 'all' ? '' : 'a sample of '}snapshot ${snapshotId} back`)
+  try {
+    await verifyBlocks({ ...o, snapshotId }, o.survey.blocks, o.verify)
+  } catch (error) {
+    if (error instanceof NotTheDisk) await discard(o, snapshotId)
+    throw error
+  }
+}
+
+/** The token makes two runs that begin at once share one snapshot; it differs once that one is dead. */
+async function startSnapshot(o: SnapshotOptions, parent: Parent | null, dead: string[]): Promise<string> {
+  const own = [{ Key: DIGEST_TAG, Value: o.survey.digest }]
+  if (parent !== null) own.push({ Key: PARENT_TAG, Value: parent.snapshotId })
+  const request = {
+    VolumeSize: volumeGiB(o.survey.bytes),
+    Description: imageDescription(o.survey.digest),
+    Timeout: TIMEOUT_MINUTES,
+    Tags: [...own, ...o.tags],
+    ...(parent === null ? encryption(o) : { ParentSnapshotId: parent.snapshotId }),
+  }
+  const ClientToken = createHash('sha256').update(JSON.stringify({ request, dead })).digest('hex')
+  const command = new StartSnapshotCommand({ ...request, ClientToken })
+  return (await patiently(() => o.ebs.send(command, { abortSignal: o.signal }), o)).SnapshotId!
+}
+
+/** Never with a parent, whose encryption is inherited (StartSnapshot: Encrypted). */
+const encryption = ({ encrypt, kmsKey }: Encryption) => ({
+  ...(encrypt ? { Encrypted: true } : {}),
+  ...(kmsKey === undefined ? {} : { KmsKeyArn: kmsKey }),
+})
+
+async function complete(o: SnapshotOptions, snapshotId: string, writes: readonly DiskBlock[]): Promise<void> {
+  const command = new CompleteSnapshotCommand({
+    SnapshotId: snapshotId,
+    ChangedBlocksCount: writes.length,
+    Checksum: linearChecksum(writes),
+    ChecksumAlgorithm: 'SHA256',
+    ChecksumAggregationMethod: 'LINEAR',
+  })
+  await patiently(() => o.ebs.send(command, { abortSignal: o.signal }), { ...o, bornMs: Date.now() })
+  o.onProgress(`all blocks are written; AWS completes snapshot ${snapshotId}`)
+  const state = await settledSnapshot(o, snapshotId)
+  if (state !== 'completed')
+    throw new Error(`AWS gave up snapshot ${snapshotId} (${state}): publish again to replace it`)
+}
+
+async function discard(o: SnapshotOptions, id: string): Promise<void> {
+  if (await deleteSnapshot(o, id)) o.onProgress(`deleted snapshot ${id}, which could not be used`)
+}

@@ -1,0 +1,63 @@
+// Fills a snapshot with blocks of a disk. Owns: that each block is sent until it is taken, and only those that an
+// earlier run has not sent. Writing a block again is harmless, so what is not recorded is simply sent again.
+import { PutSnapshotBlockCommand, type EBSClient } from '@aws-sdk/client-ebs'
+import { open } from 'node:fs/promises'
+import { BLOCK_BYTES, readBlock, type DiskBlock, BLOCKS_AT_ONCE } from './blocks.ts'
+import { inParallel } from '../../../platform/parallel.ts'
+import { patiently, type Patience } from '../aws/retry.ts'
+import type { UploadRecord } from './upload-record.ts'
+
+export type Upload = {
+  ebs: EBSClient
+  disk: string
+  /** What is written; those that became zero among them, whose content is zeroes. */
+  blocks: readonly DiskBlock[]
+  snapshotId: string
+  record: UploadRecord
+  patience: Patience
+  signal: AbortSignal
+  /** Called after each block. */
+  onBytes: (sent: number, total: number) => void
+}
+
+/** @throws the error of the first block that cannot be written; those under way are then abandoned. */
+export async function uploadBlocks(upload: Upload): Promise<void> {
+  const { disk, blocks, record, patience, onBytes } = upload
+  await using file = await open(disk)
+  const bornMs = Date.now()
+  const waiting = blocks.filter(({ index }) => !record.has(index))
+  let sent = (blocks.length - waiting.length) * BLOCK_BYTES
+  try {
+    await inParallel(
+      waiting,
+      { concurrency: BLOCKS_AT_ONCE, signal: upload.signal },
+      async (block, signal) => {
+        const data = await readBlock(file, block.index)
+        await patiently(() => put(upload, block, data, signal), { patience, bornMs, signal })
+        record.add(block.index)
+        sent += BLOCK_BYTES
+        onBytes(sent, blocks.length * BLOCK_BYTES)
+      },
+    )
+  } finally {
+    record.save()
+  }
+}
+
+/** EBS compares the block with its checksum, so a disk that changed since it was surveyed is refused. */
+async function put(
+  { ebs, snapshotId }: Upload,
+  { index, checksum }: DiskBlock,
+  data: Buffer,
+  abortSignal: AbortSignal,
+): Promise<void> {
+  const command = new PutSnapshotBlockCommand({
+    SnapshotId: snapshotId,
+    BlockIndex: index,
+    BlockData: data,
+    DataLength: BLOCK_BYTES,
+    Checksum: checksum,
+    ChecksumAlgorithm: 'SHA256',
+  })
+  await ebs.send(command, { abortSignal })
+}
