@@ -53,6 +53,7 @@ const COMMANDS: Commands = {
   test: () => import('./commands/test.ts'),
   mutate: () => import('./commands/mutate.ts'),
   prose: () => import('./commands/prose.ts'),
+  docs: () => import('./commands/docs.ts'),
 }
 
 const project = projectAt(join(dirname(fileURLToPath(import.meta.url)), '..'))

@@ -67,7 +67,7 @@ async function serve(source: ConfigSource, log: Log): Promise<number> {
     })
     const { config, tls } = await completeConfig(read, { log, signal: stop.signal })
     serving = await startServing({ config, tls, metrics, log, stop })
-    logListening(serving, admin, log)
+    logListening(serving, admin, config, log)
     return await leave(serving, admin, { reason: await stop.reason, hurry: stop.hurry, config, log })
   } catch (error) {
     if (!(error instanceof StoppedError)) throw error
@@ -132,8 +132,9 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
   }
 }
 
-function logListening({ listener }: Serving, admin: Admin, log: Log): void {
+function logListening({ listener }: Serving, admin: Admin, { fleet }: Config, log: Log): void {
   log('listening', {
+    fleet: fleet?.name,
     smtp: listener.address,
     admin: admin.address,
     pid: process.pid,

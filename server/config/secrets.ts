@@ -8,7 +8,7 @@ import { ssmClient, type AwsSettings } from '../aws/clients.ts'
 import { awsErrorFields } from '../aws/errors.ts'
 import { keyProblems, type LoadedConfig } from './load.ts'
 import { retryUntilStopped, type StopContext } from '../retry-until-stopped.ts'
-import { SrsSecrets } from './srs.ts'
+import { srsSecretsSchema } from './srs.ts'
 
 /** Reads a parameter's value. @throws the SDK's error */
 type Read = (name: string) => Promise<string>
@@ -97,5 +97,5 @@ function secretLines(name: string, value: string): string[] {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
-  return checkInput(name, v.strictObject({ secrets: SrsSecrets }), { secrets }).secrets
+  return checkInput(name, v.strictObject({ secrets: srsSecretsSchema }), { secrets }).secrets
 }

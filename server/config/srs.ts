@@ -14,10 +14,10 @@ const secret = v.pipe(
 const someSecrets = v.pipe(v.array(secret), v.maxLength(10, 'at most 10 secrets'))
 
 /** The first secret signs; all secrets verify. */
-export const SrsSecrets = v.pipe(someSecrets, v.minLength(1, 'at least one secret'))
+export const srsSecretsSchema = v.pipe(someSecrets, v.minLength(1, 'at least one secret'))
 
 /** The domain of rewritten reverse paths, and the secrets that sign them. */
-export const SrsSettings = v.pipe(
+export const srsSchema = v.pipe(
   v.strictObject({
     domain: fullHostName,
     acknowledgeAligned: v.optional(fullHostName),

@@ -37,7 +37,7 @@ export const fullHostName = v.pipe(
 )
 export const mailboxAddress = v.pipe(
   v.string(),
-  v.check((awsName) => parseAddress(awsName) !== null, 'a mailbox such as someone@example.org'),
+  v.check((value) => parseAddress(value) !== null, 'a mailbox such as someone@example.org'),
 )
 export const hostOrAddress = v.pipe(
   v.string(),
@@ -46,7 +46,7 @@ export const hostOrAddress = v.pipe(
 )
 
 /** A name on AWS. Only its length is checked here. */
-export const text = (what: string) => v.pipe(v.string(what), v.nonEmpty(what), v.maxLength(2_048, what))
+export const awsName = (what: string) => v.pipe(v.string(what), v.nonEmpty(what), v.maxLength(2_048, what))
 export const httpUrl = v.pipe(
   v.string(),
   v.url('an http or https URL'),
