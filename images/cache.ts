@@ -58,7 +58,7 @@ export type StageContext = {
   spec: Spec
   lock: Lock
   /** Fetches the lock's files when a stage first needs one. When every stage is cached, it is never called. */
-  obtain: () => Promise<LockedFiles>
+  fetchFiles: () => Promise<LockedFiles>
   cacheDir: string
   onProgress: OnProgress
 }

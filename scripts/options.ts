@@ -1,7 +1,7 @@
 // Options that several commands share, and the parsers of their values.
 // A parser throws InvalidArgumentError, which commander reports as a usage error.
 import { InvalidArgumentError, Option } from 'commander'
-import { parseTarget } from '../images/archive/archive.ts'
+import { parseArchiveTarget } from '../images/archive/archive.ts'
 import { isRegionName } from '../images/publish/aws/region-name.ts'
 import { ARCHITECTURES, forArchitecture, type Architecture, type Project } from './project.ts'
 
@@ -73,7 +73,7 @@ export const ARCHIVE = [
 
 /** Checked even when nothing is fetched. @throws {InputError} */
 function archiveTarget(text: string): string {
-  parseTarget(text)
+  parseArchiveTarget(text)
   return text
 }
 

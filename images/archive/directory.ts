@@ -1,5 +1,5 @@
-// An archive in a directory: a disk of one's own, a share, a folder that a web server shows. Owns: that a file stands
-// under its name whole or not at all. Fails with the file system's error; with InputError where nothing can be written.
+// An archive in a directory: a disk, a network share, or a folder that a web server serves. Each write is atomic.
+// Fails with the file system's error, or with InputError when the directory cannot be written to.
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { access, rm, stat } from 'node:fs/promises'
@@ -7,17 +7,16 @@ import { dirname, join, resolve } from 'node:path'
 import { InputError } from '../../input/problems.ts'
 import { hashFile } from '../cache.ts'
 import { makeFolder, writeFileAtomic } from '../../platform/atomic-file.ts'
-import type { Archive } from './archive.ts'
-import { objectKey, objectOf } from './place.ts'
+import { objectKey, objectNameOf, type Archive } from './file-source.ts'
 
-/** The archive in `folder`, which need not exist until something is put there. */
+/** The archive in `folder`, which need not exist before the first write. */
 export function directoryArchive(folder: string): Archive {
   const root = resolve(folder)
   return {
     role: 'archive',
     name: `archive ${root}`,
     open: async (file) => {
-      const path = join(root, objectKey(objectOf(file)))
+      const path = join(root, objectKey(objectNameOf(file)))
       if (await isAbsent(path)) return absentFrom(root)
       return createReadStream(path)
     },
@@ -33,7 +32,7 @@ export function directoryArchive(folder: string): Archive {
   }
 }
 
-/** A share that is not mounted is not an archive that lacks a file. */
+/** A missing directory is an error, because the share may not be mounted. */
 async function absentFrom(root: string): Promise<null> {
   if (await isAbsent(root)) throw new Error(`there is no folder ${root}`)
   return null
@@ -50,7 +49,7 @@ async function isAbsent(path: string): Promise<boolean> {
   }
 }
 
-/** Writes a file and removes it: root may write by every mode, and still not below /proc. */
+/** Writes a file and removes it. File modes say too little: root may write by every mode, but not below /proc. */
 async function requireWritable(root: string): Promise<void> {
   const probe = join(root, `${randomBytes(4).toString('hex')}.tmp`)
   try {

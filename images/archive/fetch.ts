@@ -1,13 +1,13 @@
-// Everything a lock names, on this machine and verified: the cache first, then each place that may have it.
-// Owns: the check of each file's hash when it is handed out, npm's packages, and the error that says what is missing,
-// where it was looked for and what helps. Fails with MissingPackagesError or FetchError, or with the disk's error.
+// Fetches the files that a lock names, verified: from the cache first, then from each source. Owns: the check of each
+// file's hash, npm's packages, and the error that lists missing files, what each source said, and the remedy.
+// Fails with MissingPackagesError or FetchError, or with the disk's error.
 import { existsSync, readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { useHostProxy } from './http.ts'
-import { asker, type Answer } from './obtain.ts'
-import { objectOf, reasonOf, type LockedFile, type Place } from './place.ts'
-import { debPlaces, ownArchive, type PlaceOptions } from './places.ts'
+import { fileFetcher, type SourceAnswer } from './fetch-file.ts'
+import { objectNameOf, messageWithCauses, type LockedFile, type FileSource } from './file-source.ts'
+import { debSources, configuredArchive, type FileSourceOptions } from './deb-sources.ts'
 import { hashFile, objectPath, temporaryFolder } from '../cache.ts'
 import { runProgram } from '../../platform/run-program.ts'
 import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
@@ -15,7 +15,7 @@ import type { OnProgress } from '../../platform/progress.ts'
 import { moveIntoPlace } from '../../platform/atomic-file.ts'
 import { inParallel } from '../../platform/parallel.ts'
 
-export type FetchOptions = PlaceOptions & {
+export type FetchOptions = FileSourceOptions & {
   cacheDir: string
   onProgress?: OnProgress
   /** First pause between two attempts, doubled each time. */
@@ -30,28 +30,25 @@ export type Fetched = {
   downloadedBytes: number
 }
 
-/** Fetches when a stage first needs a file: when every stage is cached, nothing is even looked at. */
-export type Fetch = () => Promise<Fetched>
-
-/** A file that could not be had, and what each place said to it. */
-export type Missing = { file: LockedFile; answers: readonly Answer[] }
+/** A file that could not be fetched, and each source's answer. */
+export type MissingFile = { file: LockedFile; answers: readonly SourceAnswer[] }
 
 /** Mirrors speak HTTP/1.1 and limit a client's connections; 6 fill a 1 Gb/s line with files this small. */
 export const CONCURRENCY = 6
-/** Enough to see what kind of trouble it is. */
-const NAMED = 10
+/** Files listed in an error: enough to recognise the cause. */
+const MAX_LISTED = 10
 
-/** Files of a lock that could not be had. */
+/** Files of a lock that could not be fetched. */
 export class FetchError extends Error {
-  readonly missing: readonly Missing[]
+  readonly missing: readonly MissingFile[]
 
-  constructor(headline: string, missing: readonly Missing[], advice: readonly string[]) {
-    const more = missing.length - NAMED
+  constructor(headline: string, missing: readonly MissingFile[], advice: readonly string[]) {
+    const more = missing.length - MAX_LISTED
     const lines = missing
-      .slice(0, NAMED)
+      .slice(0, MAX_LISTED)
       .flatMap(({ file, answers }) => [
         `  ${file.name} ${file.version}${'filename' in file ? ` (${file.filename})` : ''}`,
-        ...answers.map(({ place, said }) => `    ${place}: ${said}`),
+        ...answers.map(({ source, said }) => `    ${source}: ${said}`),
       ])
     super([headline, ...lines, ...(more > 0 ? [`  and ${more} more`] : []), ...advice].join('\n'))
     this.name = 'FetchError'
@@ -59,9 +56,9 @@ export class FetchError extends Error {
   }
 }
 
-/** Locked packages that are gone: the mirror answered that it has them no more. Locking anew helps. */
+/** Locked packages that the mirror no longer has. A new lock helps. */
 export class MissingPackagesError extends FetchError {
-  constructor(missing: readonly Missing[]) {
+  constructor(missing: readonly MissingFile[]) {
     const are = missing.length === 1 ? 'package is' : 'packages are'
     super(
       `${missing.length} locked ${are} gone from the mirror and not in the cache, and can no longer be had:`,
@@ -77,8 +74,8 @@ export class MissingPackagesError extends FetchError {
 
 /**
  * Brings every file of a lock into the cache.
- * @throws {MissingPackagesError} when files are gone everywhere; {FetchError} when places do not answer as they should;
- * {InputError} when a setting names no place.
+ * @throws {MissingPackagesError} when files are gone everywhere; {FetchError} when sources do not answer;
+ * {InputError} when a setting names no source.
  */
 export async function fetchLocked(lock: Lock, options: FetchOptions): Promise<Fetched> {
   const debs = await fetchDebs(lockedDebs(lock), lock, options)
@@ -101,20 +98,20 @@ export async function fetchDebs(
   const downloadedBytes = absent.reduce((sum, deb) => sum + deb.sizeBytes, 0)
   options.onProgress?.(`fetching ${absent.length} packages, ${(downloadedBytes / 1e6).toFixed(0)} MB`)
   await useHostProxy()
-  const missing = await obtainAll(absent, await debPlaces(lock, options), options)
-  if (missing.length > 0) throw lost(missing)
+  const missing = await fetchFrom(absent, await debSources(lock, options), options)
+  if (missing.length > 0) throw notFetched(missing)
   return { downloaded: absent.length, downloadedBytes }
 }
 
-/** Asks `places` for files and returns those that none of them gave. */
-export async function obtainAll<F extends LockedFile>(
+/** Fetches files from `sources` and returns those that none of them delivered. */
+export async function fetchFrom<F extends LockedFile>(
   files: readonly F[],
-  places: readonly Place[],
+  sources: readonly FileSource[],
   options: Pick<FetchOptions, 'cacheDir' | 'retryDelayMs'> & { onObtained?: (file: F) => void },
-): Promise<(Missing & { file: F })[]> {
+): Promise<(MissingFile & { file: F })[]> {
   await using folder = temporaryFolder(options.cacheDir, 'fetch')
-  const ask = asker(places, { ...options, temporary: folder.path })
-  const missing = new Map<F, Answer[]>()
+  const ask = fileFetcher(sources, { ...options, temporary: folder.path })
+  const missing = new Map<F, SourceAnswer[]>()
   await inParallel(files, { concurrency: CONCURRENCY }, async (file) => {
     const answers = await ask(file)
     if (answers) missing.set(file, answers)
@@ -126,12 +123,12 @@ export async function obtainAll<F extends LockedFile>(
   })
 }
 
-/** Files that the cache lacks. One with other content than its name says is removed, so that it is fetched again. */
+/** Files that the cache lacks. A damaged file is removed, so that it is fetched again. */
 export async function absentFiles<F extends LockedFile>(files: readonly F[], cacheDir: string): Promise<F[]> {
   const absent: F[] = []
   await inParallel(files, { concurrency: CONCURRENCY }, async (file) => {
     const path = objectFile(cacheDir, file)
-    const { algorithm, hex } = objectOf(file)
+    const { algorithm, hex } = objectNameOf(file)
     if (existsSync(path) && (await hashFile(path, algorithm)) === hex) return
     await rm(path, { force: true })
     absent.push(file)
@@ -139,14 +136,14 @@ export async function absentFiles<F extends LockedFile>(files: readonly F[], cac
   return absent
 }
 
-/** Where a locked file is in the cache, or would be. */
+/** Path of a locked file in the cache, whether it is there or not. */
 export function objectFile(cacheDir: string, file: LockedFile): string {
-  const { algorithm, hex } = objectOf(file)
+  const { algorithm, hex } = objectNameOf(file)
   return objectPath(cacheDir, algorithm, hex)
 }
 
-/** Gone, when the mirror says so of each; otherwise a place that did not answer may yet have it. */
-function lost(missing: readonly Missing[]): FetchError {
+/** MissingPackagesError when the mirror lacks every file. Else a source that did not answer may have them. */
+function notFetched(missing: readonly MissingFile[]): FetchError {
   const gone = missing.every(({ answers }) => answers.some(({ role, gone }) => gone && role === 'mirror'))
   if (gone) return new MissingPackagesError(missing)
   const are = missing.length === 1 ? 'package' : 'packages'
@@ -155,29 +152,29 @@ function lost(missing: readonly Missing[]): FetchError {
   ])
 }
 
-/** npm's packages: from the archive, then through npm, so that its registry, proxy and credentials hold. */
+/** Fetches npm packages from the archive, then with npm, so that npm's registry, proxy and credentials apply. */
 async function fetchNpm(items: readonly LockedNpm[], options: FetchOptions): Promise<number> {
   const absent = await absentFiles(items, options.cacheDir)
   if (absent.length === 0) return 0
   options.onProgress?.(`fetching ${absent.length} npm packages`)
-  const archive = await ownArchive(options)
+  const archive = await configuredArchive(options)
   const missing =
     archive.length === 0
       ? absent.map((file) => ({ file, answers: [] }))
-      : await obtainAll(absent, archive, options)
+      : await fetchFrom(absent, archive, options)
   if (missing.length > 0) await packWithNpm(missing, options)
   return absent.length
 }
 
 async function packWithNpm(
-  missing: readonly (Missing & { file: LockedNpm })[],
+  missing: readonly (MissingFile & { file: LockedNpm })[],
   { cacheDir }: FetchOptions,
 ): Promise<void> {
   await using folder = temporaryFolder(cacheDir, 'npm')
   const fail = (said: string, which = missing) => {
     const answered = which.map(({ file, answers }) => ({
       file,
-      answers: [...answers, { role: 'npm' as const, place: 'npm', said, gone: false }],
+      answers: [...answers, { role: 'npm' as const, source: 'npm', said, gone: false }],
     }))
     return new FetchError(
       `${which.length} locked npm ${which.length === 1 ? 'package' : 'packages'} could not be fetched:`,
@@ -189,24 +186,20 @@ async function packWithNpm(
   }
   const names = missing.map(({ file }) => `${file.name}@${file.version}`)
   try {
-    await runProgram([
-      ...['npm', 'pack', ...names],
-      ...['--pack-destination', folder.path],
-      '--prefer-offline',
-      '--ignore-scripts',
-    ])
+    const destination = `--pack-destination=${folder.path}`
+    await runProgram(['npm', 'pack', ...names, destination, '--prefer-offline', '--ignore-scripts'])
   } catch (cause) {
     if (/ENOSPC|No space left/.test(String(cause))) throw cause
-    throw fail(reasonOf(cause).split('\n').slice(-3).join(' '))
+    throw fail(messageWithCauses(cause).split('\n').slice(-3).join(' '))
   }
   const files = new Map<string, string>()
   for (const name of readdirSync(folder.path)) {
     const file = join(folder.path, name)
     files.set(await hashFile(file, 'sha512'), file)
   }
-  const wrong = missing.filter(({ file }) => !files.has(objectOf(file).hex))
+  const wrong = missing.filter(({ file }) => !files.has(objectNameOf(file).hex))
   if (wrong.length > 0) throw fail('gave other bytes than the lock has', wrong)
   for (const { file } of missing) {
-    moveIntoPlace(files.get(objectOf(file).hex) ?? '', objectFile(cacheDir, file))
+    moveIntoPlace(files.get(objectNameOf(file).hex) ?? '', objectFile(cacheDir, file))
   }
 }

@@ -1,21 +1,21 @@
-// Files over HTTP, each as a stream. Owns: what an answer's status means, Retry-After, an end to silence, and the proxy
-// that the host's apt is set to use. Fails with PlaceError or with fetch's own error, whose cause says why.
+// Opens files over HTTP as streams. Owns: the meaning of status codes and Retry-After, the timeout without data, and the
+// proxy that the host's apt uses. Fails with FileSourceError, or with fetch's own error, whose cause has the reason.
 import http from 'node:http'
 import { Readable } from 'node:stream'
 import { runProgram } from '../../platform/run-program.ts'
-import { PlaceError } from './place.ts'
+import { FileSourceError } from './file-source.ts'
 
-/** A connection that gives no byte for this long is dead: slow lines are slow, but not silent. */
+/** Time without a byte after which a connection counts as dead. A slow line still delivers some bytes. */
 const STALL_MS = 20_000
 
 /**
- * Opens `url`; null when there is no such file (404, 410).
- * @throws {PlaceError} for any other status than 2xx; {Error} when there is no answer. So does the stream, when it ends early.
+ * Opens `url`. Returns null when there is no such file (404, 410).
+ * @throws {FileSourceError} for any other status than 2xx; {Error} when there is no answer. The stream fails likewise when it ends early.
  */
 export async function openHttp(url: string, stallMs = STALL_MS): Promise<Readable | null> {
   const silence = new AbortController()
   const timer = setTimeout(
-    () => silence.abort(new PlaceError(`no byte for ${stallMs / 1000} s`)),
+    () => silence.abort(new FileSourceError(`no byte for ${stallMs / 1000} s`)),
     stallMs,
   ).unref()
   try {
@@ -25,7 +25,7 @@ export async function openHttp(url: string, stallMs = STALL_MS): Promise<Readabl
     clearTimeout(timer)
     await response.body?.cancel()
     if (response.status === 404 || response.status === 410) return null
-    throw new PlaceError(`HTTP ${response.status}`, retryAfterMs(response.headers.get('retry-after')))
+    throw new FileSourceError(`HTTP ${response.status}`, retryAfterMs(response.headers.get('retry-after')))
   } catch (error) {
     clearTimeout(timer)
     throw error
@@ -53,8 +53,8 @@ export function retryAfterMs(header: string | null, nowMs = Date.now()): number 
 let proxySet = false
 
 /**
- * Has this process use the proxy that the environment names (http_proxy, https_proxy), else the one that apt is set to
- * use (apt.conf(5), Acquire::http::Proxy); loopback stays direct. Once for the process.
+ * Makes this process use the proxy of the environment (http_proxy, https_proxy), else apt's (apt.conf(5),
+ * Acquire::http::Proxy). Loopback addresses stay direct. Only the first call has an effect.
  */
 export async function useHostProxy(env: NodeJS.ProcessEnv = process.env): Promise<void> {
   if (proxySet) return
@@ -73,13 +73,13 @@ export async function useHostProxy(env: NodeJS.ProcessEnv = process.env): Promis
   })
 }
 
-/** What `apt-config dump` says of proxies for all hosts. `DIRECT` means none. */
+/** The proxies for all hosts in the output of `apt-config dump`. `DIRECT` means none. */
 export function aptProxy(dump: string): { http?: string; https?: string } {
   const of = (scheme: string) => {
     const address = new RegExp(`^Acquire::${scheme}::Proxy "([^"]*)";$`, 'mi').exec(dump)?.[1] ?? ''
     return /^https?:\/\//.test(address) ? address : undefined
   }
-  // apt asks http's proxy for https as well, when https has none of its own.
+  // apt uses the proxy of http for https as well, unless https has its own.
   const [plain, secure] = [of('http'), of('https') ?? of('http')]
   return {
     ...(plain === undefined ? {} : { http: plain }),

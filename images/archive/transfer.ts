@@ -1,15 +1,14 @@
-// Between a cache and an archive, everything that a lock names. Owns: that only what is missing moves, that it is checked
-// on both ways, and the count of it. Interrupted, the next run goes on where this one stopped. Fails with FetchError, or
-// with what the archive or the disk said.
+// Copies the files that a lock names between the cache and an archive. Owns: that only missing files move, that each is
+// checked in both directions, and the count. An interrupted run is continued by the next one.
+// Fails with FetchError, or with the archive's or the disk's error.
 import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { absentFiles, CONCURRENCY, FetchError, obtainAll, objectFile } from './fetch.ts'
+import { absentFiles, CONCURRENCY, FetchError, fetchFrom, objectFile } from './fetch.ts'
 import { lockedDebs, lockText, type Lock } from '../lock-file.ts'
 import type { OnProgress } from '../../platform/progress.ts'
-import type { Archive } from './archive.ts'
 import { useHostProxy } from './http.ts'
-import { objectOf, type LockedFile, type Place } from './place.ts'
+import { objectNameOf, type Archive, type FileSource, type LockedFile } from './file-source.ts'
 import { inParallel } from '../../platform/parallel.ts'
 
 export type Transfer = {
@@ -17,7 +16,7 @@ export type Transfer = {
   files: number
   moved: number
   movedBytes: number
-  /** A dry run: what would be moved. */
+  /** In a dry run nothing moves, and the counts say what would move. */
   dryRun: boolean
 }
 
@@ -36,19 +35,19 @@ const lockedFiles = (lock: Lock): LockedFile[] => [
 ]
 
 /**
- * Adds to the archive what it lacks of a lock's files, which are all in the cache, and the lock itself under its SHA-256.
+ * Adds the files of a lock that the archive lacks, and the lock itself under its SHA-256. All files are in the cache.
  * @throws {Error} when a file of the cache is not what its name says.
  */
 export async function pushLocked(lock: Lock, archive: Archive, o: TransferOptions): Promise<Transfer> {
   const files = lockedFiles(lock)
   const absent: LockedFile[] = []
   await inParallel(files, { concurrency: CONCURRENCY }, async (file) => {
-    if (!(await archive.has(objectOf(file), sizeOf(file, o.cacheDir)))) absent.push(file)
+    if (!(await archive.has(objectNameOf(file), sizeOf(file, o.cacheDir)))) absent.push(file)
   })
   const moved = tally(absent, o)
   if (!o.dryRun) {
     await inParallel(absent, { concurrency: CONCURRENCY }, async (file) => {
-      const object = objectOf(file)
+      const object = objectNameOf(file)
       const content = await readFile(objectFile(o.cacheDir, file))
       if (createHash(object.algorithm).update(content).digest('hex') !== object.hex) {
         throw new Error(`${file.name} ${file.version} is damaged in the cache: npx mailfleet image build`)
@@ -63,10 +62,10 @@ export async function pushLocked(lock: Lock, archive: Archive, o: TransferOption
 }
 
 /**
- * Brings into the cache what it lacks of a lock's files.
+ * Copies the files of a lock that the cache lacks from the archive.
  * @throws {FetchError} naming every file that the archive does not have, or not intact.
  */
-export async function pullLocked(lock: Lock, archive: Place, o: TransferOptions): Promise<Transfer> {
+export async function pullLocked(lock: Lock, archive: FileSource, o: TransferOptions): Promise<Transfer> {
   const files = lockedFiles(lock)
   const absent = o.dryRun
     ? files.filter((file) => !existsSync(objectFile(o.cacheDir, file)))
@@ -74,7 +73,7 @@ export async function pullLocked(lock: Lock, archive: Place, o: TransferOptions)
   const moved = tally(absent, o)
   if (!o.dryRun && absent.length > 0) {
     await useHostProxy()
-    const missing = await obtainAll(absent, [archive], {
+    const missing = await fetchFrom(absent, [archive], {
       ...o,
       onObtained: (file) => moved.add(sizeOf(file, o.cacheDir)),
     })
@@ -88,13 +87,13 @@ export async function pullLocked(lock: Lock, archive: Place, o: TransferOptions)
   return { files: files.length, moved: absent.length, movedBytes: moved.bytes(), dryRun: o.dryRun }
 }
 
-/** npm's locks say no size: the cache's file does. */
+/** npm's locks name no sizes, so the cache's file tells. */
 function sizeOf(file: LockedFile, cacheDir: string): number {
   if ('sizeBytes' in file) return file.sizeBytes
   return statSync(objectFile(cacheDir, file), { throwIfNoEntry: false })?.size ?? 0
 }
 
-/** Counts what has moved, and says so about ten times on the way. */
+/** Counts moved files, and reports progress about ten times. */
 function tally(files: readonly LockedFile[], { dryRun, cacheDir, onProgress }: TransferOptions) {
   const total = files.reduce((sum, file) => sum + sizeOf(file, cacheDir), 0)
   const every = Math.max(1, Math.ceil(files.length / 10))

@@ -20,7 +20,7 @@ import { imageFolder } from './image-folder.ts'
 import { initrd } from './initrd.ts'
 import { kernelFiles } from './kernel-package.ts'
 import { nodeRuntime } from './node-runtime.ts'
-import { bakeTrouble, requirePrograms, requireRunnable, requireWritable } from './preflight.ts'
+import { explainBakeError, requirePrograms, requireRunnable, requireWritable } from './preflight.ts'
 import { pruneCache } from './prune-cache.ts'
 import { rootFilesystem } from './root-filesystem.ts'
 import { readSecureBootKey, type SecureBootFiles, type SecureBootKey } from './secure-boot.ts'
@@ -77,7 +77,7 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   try {
     return await build(options)
   } catch (error) {
-    throw bakeTrouble(error, options)
+    throw explainBakeError(error, options)
   }
 }
 
@@ -97,8 +97,8 @@ async function build(options: BuildOptions): Promise<BuiltImage> {
   const fetching = { cacheDir, onProgress, ...(archive === undefined ? {} : { archive }) }
   const contextOf = (used: Lock): StageContext => {
     let fetched: Promise<LockedFiles> | undefined
-    const obtain = () => (fetched ??= fetchLocked(used, fetching))
-    return { spec, lock: used, obtain, cacheDir, onProgress }
+    const fetchFiles = () => (fetched ??= fetchLocked(used, fetching))
+    return { spec, lock: used, fetchFiles, cacheDir, onProgress }
   }
   const o = { ...options, packageLockFile, keys, bundle, startedAt }
   try {

@@ -19,7 +19,7 @@ const KEPT = ['/usr/share/doc/*/copyright']
  * `lists/`, its lists of each package's files.
  */
 export async function baseLayer(context: StageContext): Promise<StageResult> {
-  const { spec, lock, obtain, cacheDir, onProgress } = context
+  const { spec, lock, fetchFiles, cacheDir, onProgress } = context
   return runStage(cacheDir, {
     name: 'base',
     inputs: {
@@ -32,11 +32,11 @@ export async function baseLayer(context: StageContext): Promise<StageResult> {
     },
     code: import.meta.filename,
     run: async (folder) => {
-      const fetched = await obtain()
+      const files = await fetchFiles()
       onProgress(`installing ${lock.root.length} packages`)
       await using work = temporaryFolder(cacheDir, 'mmdebstrap')
       const repository = join(work.path, 'repository')
-      await writeRepository(repository, spec.suite, lock, fetched)
+      await writeRepository(repository, spec.suite, lock, files)
       const temporary = join(work.path, 'tmp')
       mkdirSync(temporary)
       await mmdebstrap(spec, lock, { repository, temporary, folder })
@@ -70,14 +70,14 @@ export async function writeRepository(
   folder: string,
   suite: string,
   lock: Pick<Lock, 'root' | 'sourceDateEpoch'>,
-  fetched: LockedFiles,
+  files: LockedFiles,
 ): Promise<void> {
   mkdirSync(folder)
   const stanzas: string[] = []
   for (const deb of lock.root) {
     const name = basename(deb.filename)
-    linkSync(fetched.path(deb), join(folder, name))
-    stanzas.push(await stanza(deb, fetched.path(deb), name))
+    linkSync(files.path(deb), join(folder, name))
+    stanzas.push(await stanza(deb, files.path(deb), name))
   }
   const packages = stanzas.join('\n')
   const hash = createHash('sha256').update(packages).digest('hex')

@@ -20,7 +20,7 @@ export const ROOT_TYPES = {
   arm64: { root: 'b921b045-1df0-41c3-af44-4c6f280d3fae', verity: 'df3300ce-d69f-4c92-978c-9bfb0f38d820' },
 }
 /** What goes into a partition, and its GPT type and identifier. */
-export type Partition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
+export type DiskPartition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
 
 /** Where a partition lies on the disk, in bytes. */
 export type PlacedPartition = { name: string; uuid: string; startBytes: number; sizeBytes: number }
@@ -36,7 +36,7 @@ export async function writeDisk(file: string, parts: DiskParts): Promise<BakedDi
   const types = ROOT_TYPES[spec.architecture]
   const id = rootHash.slice(0, 16)
   const seed = createHash('sha256').update(rootHash).digest('hex')
-  const partitions: Partition[] = [
+  const partitions: DiskPartition[] = [
     {
       file: join(esp.path, 'esp.img'),
       type: ESP_TYPE,
@@ -68,7 +68,7 @@ export async function writeDisk(file: string, parts: DiskParts): Promise<BakedDi
 /** Makes `file` a GPT disk of these partitions, one after another on whole MiB. @returns its size in bytes and layout. */
 export async function writePartitions(
   file: string,
-  partitions: readonly Partition[],
+  partitions: readonly DiskPartition[],
   { uuid, tools, sourceDateEpoch }: { uuid: string; tools: string; sourceDateEpoch: number },
 ): Promise<Pick<BakedDisk, 'bytes' | 'partitions'>> {
   const placed = place(partitions)
@@ -87,7 +87,7 @@ export async function writePartitions(
   return { bytes, partitions: placed }
 }
 
-function place(partitions: readonly Partition[]): PlacedPartition[] {
+function place(partitions: readonly DiskPartition[]): PlacedPartition[] {
   let startBytes = MIB
   return partitions.map(({ file, name, uuid }) => {
     const placed = { name, uuid, startBytes, sizeBytes: statSync(file).size }
@@ -101,7 +101,7 @@ const roundUp = (bytes: number) => Math.ceil(bytes / MIB) * MIB
 /** A script for sfdisk(8). Attribute bit 60 is the Discoverable Partitions Specification's "read-only". */
 function partitionTable(
   diskUuid: string,
-  partitions: readonly Partition[],
+  partitions: readonly DiskPartition[],
   placed: readonly PlacedPartition[],
 ): string {
   const lines = partitions.map(({ type, uuid, name, readOnly }, index) => {

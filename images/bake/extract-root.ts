@@ -21,8 +21,8 @@ export async function extractRoot(image: { folder: string }, options: ExtractOpt
   const root = partitions.find(({ name }) => name.startsWith('root-'))
   if (!root) throw new Error(`${image.folder}: the manifest names no root partition`)
   const lock = readLock(join(image.folder, IMAGE_LOCK))
-  const obtain = () => fetchLocked(lock, { cacheDir, onProgress })
-  const tools = await toolsTree({ lock, obtain, cacheDir })
+  const fetchFiles = () => fetchLocked(lock, { cacheDir, onProgress })
+  const tools = await toolsTree({ lock, fetchFiles, cacheDir })
   onProgress("extracting the image's root")
   const disk = join(image.folder, 'disk.raw')
   const { startBytes } = root

@@ -12,7 +12,7 @@ import { runTool } from '../../platform/sandbox.ts'
  * (a /usr/lib/modules with what spec.modules names) and `initrd-modules` (paths in loading order, one a line).
  */
 export async function kernelFiles(context: StageContext, { path: tools }: StageResult): Promise<StageResult> {
-  const { spec, lock, obtain, cacheDir } = context
+  const { spec, lock, fetchFiles, cacheDir } = context
   return runStage(cacheDir, {
     name: 'kernel',
     inputs: {
@@ -22,9 +22,9 @@ export async function kernelFiles(context: StageContext, { path: tools }: StageR
     },
     code: import.meta.filename,
     run: async (folder) => {
-      const fetched = await obtain()
+      const files = await fetchFiles()
       await using work = temporaryFolder(cacheDir, 'kernel')
-      await runProgram(['dpkg-deb', '--extract', fetched.path(lock.kernel), work.path])
+      await runProgram(['dpkg-deb', '--extract', files.path(lock.kernel), work.path])
       const release = readdirSync(join(work.path, 'usr/lib/modules'))[0] ?? ''
       const run = (argv: readonly string[], at: string) =>
         runTool(

@@ -13,22 +13,22 @@ const RUNS = /(\.[cm]?js|\/package\.json|\.node)$/
 const RUNS_ELSEWHERE = /(\.(musl|abi\d+)\.|\/(src|test|tests|benchmark|bench|deps|dependencies|\.[^/]+)\/)/
 
 /** Unpacks the binary and the native packages. The result holds `node` and `node_modules/`. */
-export async function nodeRuntime({ lock, obtain, cacheDir }: StageContext): Promise<StageResult> {
+export async function nodeRuntime({ lock, fetchFiles, cacheDir }: StageContext): Promise<StageResult> {
   return runStage(cacheDir, {
     name: 'runtime',
     inputs: [lock.node, ...lock.native].map(({ name, integrity }) => [name, integrity]),
     code: import.meta.filename,
     run: async (folder) => {
-      const fetched = await obtain()
+      const files = await fetchFiles()
       await using work = temporaryFolder(cacheDir, 'npm')
-      await unpack(fetched.path(lock.node), work.path, ['package/bin/node'])
+      await unpack(files.path(lock.node), work.path, ['package/bin/node'])
       // A quarter of the binary is symbols.
       const node = withoutSymbols(readFileSync(join(work.path, 'package/bin/node')))
       writeFileSync(join(folder, 'node'), node, { mode: 0o755 })
       for (const item of lock.native) {
         const from = join(work.path, item.name)
         mkdirSync(from, { recursive: true })
-        await unpack(fetched.path(item), from, [])
+        await unpack(files.path(item), from, [])
         copyRunning(from, join(folder, 'node_modules', item.name))
       }
     },

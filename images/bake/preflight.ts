@@ -77,7 +77,7 @@ export function requireWritable({ cacheDir, outDir }: Folders): void {
 }
 
 /** The error to show for what ended a bake: `error` itself unless the disk is behind it. */
-export function bakeTrouble(error: unknown, folders: Folders): unknown {
+export function explainBakeError(error: unknown, folders: Folders): unknown {
   if (!(error instanceof Error) || error instanceof InputError || error instanceof FetchError) return error
   const { code, path, syscall } = error as NodeJS.ErrnoException
   if (

@@ -3,7 +3,7 @@ import { runStage, type StageContext, type StageResult } from '../cache.ts'
 import { runProgram } from '../../platform/run-program.ts'
 import type { LockedDeb } from '../lock-file.ts'
 
-type TreeContext = Pick<StageContext, 'lock' | 'obtain' | 'cacheDir'>
+type TreeContext = Pick<StageContext, 'lock' | 'fetchFiles' | 'cacheDir'>
 
 /** Unpacks the tools. No maintainer script runs, because none of the tools needs its own. */
 export async function toolsTree(context: TreeContext): Promise<StageResult> {
@@ -21,7 +21,7 @@ export async function targetTree(context: TreeContext, tools: StageResult): Prom
 async function unpacked(
   name: string,
   locked: readonly LockedDeb[],
-  { obtain, cacheDir }: TreeContext,
+  { fetchFiles, cacheDir }: TreeContext,
 ): Promise<StageResult> {
   // base-files first: it brings /bin → usr/bin and similar links, through which later packages must unpack.
   const debs = [...locked].sort((a, b) => Number(b.name === 'base-files') - Number(a.name === 'base-files'))
@@ -30,8 +30,8 @@ async function unpacked(
     inputs: locked.map(({ sha256 }) => sha256).sort(),
     code: import.meta.filename,
     run: async (folder) => {
-      const fetched = await obtain()
-      for (const deb of debs) await runProgram(['dpkg-deb', '--extract', fetched.path(deb), folder])
+      const files = await fetchFiles()
+      for (const deb of debs) await runProgram(['dpkg-deb', '--extract', files.path(deb), folder])
     },
   })
 }

@@ -19,7 +19,7 @@ const SETTINGS = [
   { name: 'kernel.apparmor_restrict_unprivileged_userns', forbids: '1', allows: '0' },
 ]
 
-export type Asked = {
+export type UserNamespaceOptions = {
   isRoot?: boolean
   user?: string
   /** Where /etc and /proc are. */
@@ -37,7 +37,7 @@ export async function requireUserNamespaces({
   user = isRoot ? 'root' : userInfo().username,
   root = '/',
   attempt = () => runProgram([...namespaces(), 'true']),
-}: Asked = {}): Promise<void> {
+}: UserNamespaceOptions = {}): Promise<void> {
   if (isRoot) return
   try {
     await attempt()

@@ -15,17 +15,17 @@ const FORMAT = '${source:Package}\n${source:Version}\n${Built-Using}'
 /** Reads the facts, or finds them read. The result holds `facts.json`: SHA-256 of a .deb → {@link DebFacts}. */
 export async function debFacts(
   debs: readonly LockedDeb[],
-  { obtain, cacheDir }: Pick<StageContext, 'obtain' | 'cacheDir'>,
+  { fetchFiles, cacheDir }: Pick<StageContext, 'fetchFiles' | 'cacheDir'>,
 ): Promise<StageResult> {
   return runStage(cacheDir, {
     name: 'deb-facts',
     inputs: debs.map(({ sha256 }) => sha256).sort(),
     code: import.meta.filename,
     run: async (folder) => {
-      const fetched = await obtain()
+      const files = await fetchFiles()
       const facts: Record<string, DebFacts> = {}
       for (const deb of debs) {
-        const file = fetched.path(deb)
+        const file = files.path(deb)
         const fields = await runProgram(['dpkg-deb', '--showformat', FORMAT, '--show', file])
         facts[deb.sha256] = { source: builtFrom(fields), licenses: licensesIn(await copyrightOf(file)) }
       }

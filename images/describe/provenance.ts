@@ -4,7 +4,7 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { envelopeOf, isSignedBy, type Envelope } from '../formats/dsse.ts'
+import { envelopeOf, isSignedBy, type DsseEnvelope } from '../formats/dsse.ts'
 import { writeFileAtomic } from '../../platform/atomic-file.ts'
 import { runProgram } from '../../platform/run-program.ts'
 import { lockText, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
@@ -122,7 +122,7 @@ export function provenanceProblems(folder: string, digest: string, key: KeyObjec
   if (key === undefined) return problems
   const signed = join(folder, SIGNED_PROVENANCE)
   if (!existsSync(signed)) return [...problems, `${SIGNED_PROVENANCE}: there is none`]
-  const envelope = JSON.parse(readFileSync(signed, 'utf8')) as Envelope
+  const envelope = JSON.parse(readFileSync(signed, 'utf8')) as DsseEnvelope
   return isSignedBy(envelope, text, { type: PROVENANCE_TYPE, key })
     ? problems
     : [...problems, `${SIGNED_PROVENANCE}: not the key's signature over ${PROVENANCE}`]

@@ -5,12 +5,16 @@ import { readFileSync } from 'node:fs'
 import { InputError } from '../../input/problems.ts'
 
 /** A key, and the type of the payload that it signs. */
-export type Signer = { type: string; key: KeyObject }
+export type DsseSigner = { type: string; key: KeyObject }
 
-export type Envelope = { payloadType: string; payload: string; signatures: { keyid: string; sig: string }[] }
+export type DsseEnvelope = {
+  payloadType: string
+  payload: string
+  signatures: { keyid: string; sig: string }[]
+}
 
 /** A DSSE envelope, https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md */
-export function envelopeOf(text: string, { type, key }: Signer): Envelope {
+export function envelopeOf(text: string, { type, key }: DsseSigner): DsseEnvelope {
   const payload = Buffer.from(text)
   const sig = sign(hashOf(key), preAuthentication(payload, type), key).toString('base64')
   const keyid = keyId(createPublicKey(key))
@@ -18,7 +22,7 @@ export function envelopeOf(text: string, { type, key }: Signer): Envelope {
 }
 
 /** Whether one of the envelope's signatures is the key's, over exactly this text. */
-export function isSignedBy(envelope: Envelope, text: string, { type, key }: Signer): boolean {
+export function isSignedBy(envelope: DsseEnvelope, text: string, { type, key }: DsseSigner): boolean {
   const payload = Buffer.from(envelope.payload, 'base64')
   if (envelope.payloadType !== type || payload.toString() !== text) return false
   return envelope.signatures.some(({ sig }) =>

@@ -8,10 +8,10 @@ import { runProgram } from '../../platform/run-program.ts'
 import { compareVersions } from './version.ts'
 
 /** One version's entry. `lines`: its points, each in one line. */
-export type Entry = { version: string; lines: string[]; cves: string[] }
+export type ChangelogEntry = { version: string; lines: string[]; cves: string[] }
 
 /** The source package that a .deb was built from, and that one's version. */
-export async function sourceOf(deb: string): Promise<{ source: string; version: string }> {
+export async function sourcePackageOf(deb: string): Promise<{ source: string; version: string }> {
   const fields = await runProgram([
     'dpkg-deb',
     '--showformat',
@@ -24,7 +24,7 @@ export async function sourceOf(deb: string): Promise<{ source: string; version: 
 }
 
 /** All entries of a .deb's changelog, newest first; none when it has none of its own. */
-export async function changelogOf(deb: string, cacheDir: string): Promise<Entry[]> {
+export async function changelogOf(deb: string, cacheDir: string): Promise<ChangelogEntry[]> {
   await using folder = temporaryFolder(cacheDir, 'changelog')
   // tar says that it failed when nothing matches, as in packages that link to another's folder.
   const script =
@@ -41,8 +41,8 @@ export async function changelogOf(deb: string, cacheDir: string): Promise<Entry[
 }
 
 /** Entries of a changelog; none when it is not in Debian's format. */
-export function parseChangelog(text: string): Entry[] {
-  const entries: Entry[] = []
+export function parseChangelog(text: string): ChangelogEntry[] {
+  const entries: ChangelogEntry[] = []
   let body: string[] | undefined
   for (const line of text.split('\n')) {
     const version = /^[a-z0-9][a-z0-9+.-]* \(([^()\s]+)\) [^;]+;/.exec(line)?.[1]
@@ -69,7 +69,10 @@ function addLine(points: string[], line: string): void {
 }
 
 /** The entries newer than `version`; the newest alone when that is not known. */
-export function entriesSince(entries: readonly Entry[], version: string | undefined): Entry[] {
+export function entriesSince(
+  entries: readonly ChangelogEntry[],
+  version: string | undefined,
+): ChangelogEntry[] {
   if (version === undefined) return entries.slice(0, 1)
   return entries.filter((entry) => compareVersions(entry.version, version) > 0)
 }

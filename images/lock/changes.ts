@@ -1,15 +1,17 @@
 // What differs between two locks: package by package, in lines for people, in bytes. Pure.
 import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
 
-export type Part = 'root' | 'kernel' | 'tools' | 'target' | 'node' | 'native'
+export type LockPart = 'root' | 'kernel' | 'tools' | 'target' | 'node' | 'native'
 
 /** One package of one part: added without `from`, removed without `to`. */
-export type Change = { part: Part; from?: LockedDeb | LockedNpm; to?: LockedDeb | LockedNpm }
+export type LockChange = { part: LockPart; from?: LockedDeb | LockedNpm; to?: LockedDeb | LockedNpm }
 
 /** Every package that differs from lock `a` to lock `b`, by part, then name; those removed last. */
-export function lockChanges(a: Lock, b: Lock): Change[] {
+export function lockChanges(a: Lock, b: Lock): LockChange[] {
   // A new kernel has a new name, and is the old one's successor all the same.
-  const kernel: Change[] = same(a.kernel, b.kernel) ? [] : [{ part: 'kernel', from: a.kernel, to: b.kernel }]
+  const kernel: LockChange[] = same(a.kernel, b.kernel)
+    ? []
+    : [{ part: 'kernel', from: a.kernel, to: b.kernel }]
   return [
     ...partChanges('root', a.root, b.root),
     ...kernel,
@@ -43,12 +45,12 @@ export function bytesChanged(a: Lock, b: Lock): { addedBytes: number; removedByt
 }
 
 function partChanges(
-  part: Part,
+  part: LockPart,
   before: readonly (LockedDeb | LockedNpm)[],
   after: readonly (LockedDeb | LockedNpm)[],
-): Change[] {
+): LockChange[] {
   const old = Map.groupBy(before, ({ name }) => name)
-  const changes: Change[] = []
+  const changes: LockChange[] = []
   for (const to of sortedByName(after)) {
     // npm may lock two versions of one name: each is held against its like first.
     const candidates = old.get(to.name) ?? []

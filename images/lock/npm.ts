@@ -19,8 +19,8 @@ const entrySchema = v.object({
   libc: v.optional(oneOrMore, []),
 })
 const packageLockSchema = v.object({ packages: v.record(v.string(), entrySchema) })
-type Entry = v.InferOutput<typeof entrySchema>
-type Packages = Record<string, Entry>
+type PackageLockEntry = v.InferOutput<typeof entrySchema>
+type Packages = Record<string, PackageLockEntry>
 
 /** Debian's architecture names → Node's. */
 const CPU: Record<Spec['architecture'], string> = { amd64: 'x64', arm64: 'arm64' }
@@ -55,7 +55,7 @@ export function lockedNpm(spec: Spec, packageLockFile: string): { node: LockedNp
   }
 }
 
-function locked(file: string, name: string, entry: Entry | undefined): LockedNpm {
+function locked(file: string, name: string, entry: PackageLockEntry | undefined): LockedNpm {
   if (entry?.version === undefined || entry.integrity === undefined) {
     throw new InputError(file, [
       { key: name, found: 'an entry without', expected: 'a version and an integrity' },
@@ -79,7 +79,7 @@ function closure(packages: Packages, spec: Spec): Set<string> {
   return found
 }
 
-function runsOn({ os, cpu, libc }: Entry, wantedCpu: string): boolean {
+function runsOn({ os, cpu, libc }: PackageLockEntry, wantedCpu: string): boolean {
   const allows = (listed: string | string[], wanted: string) =>
     listed.length === 0 || [listed].flat().includes(wanted)
   return allows(os, 'linux') && allows(cpu, wantedCpu) && allows(libc, 'glibc')

@@ -8,7 +8,7 @@ import { runProgram } from '../../platform/run-program.ts'
 import type { OnProgress } from '../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../spec.ts'
 import { temporaryFolder } from '../cache.ts'
-import { findMirrors, type Mirrors } from './mirrors.ts'
+import { findMirrors, type Mirrors } from '../archive/mirrors.ts'
 import { lockedNpm } from './npm.ts'
 import { HOST_ARCHITECTURE, TARGET_PROGRAMS, type Lock, type LockedDeb } from '../lock-file.ts'
 

@@ -1,8 +1,8 @@
 // A change of the lock as people read it: by source package, with what its changelog says since the locked version and
 // which CVEs that names. Owns: reading the packages, which have been fetched, and the text. Fails with dpkg's words.
 import { existsSync } from 'node:fs'
-import { changelogOf, entriesSince, sourceOf, type Entry } from './changelog.ts'
-import { bytesChanged, lockChanges, type Change } from './changes.ts'
+import { changelogOf, entriesSince, sourcePackageOf, type ChangelogEntry } from './changelog.ts'
+import { bytesChanged, lockChanges, type LockChange } from './changes.ts'
 import type { Lock, LockedDeb, LockedNpm } from '../lock-file.ts'
 
 type Named = { name: string; parts: string[]; version: string }
@@ -16,7 +16,7 @@ export type Upgrade = {
   lines: string[]
   cves: string[]
 }
-export type Update = {
+export type LockUpdate = {
   upgrades: Upgrade[]
   added: Named[]
   removed: Named[]
@@ -40,7 +40,7 @@ export async function describeUpdate(
   before: Lock,
   after: Lock,
   o: { pathOf: (deb: LockedDeb) => string; cacheDir: string },
-): Promise<Update> {
+): Promise<LockUpdate> {
   const changes = byPackage(lockChanges(before, after))
   const upgrades = new Map<string, Upgrade>()
   for (const { from, to, parts } of changes) {
@@ -74,10 +74,10 @@ export async function describeUpdate(
   }
 }
 
-type Merged = Omit<Change, 'part'> & { parts: string[] }
+type MergedChange = Omit<LockChange, 'part'> & { parts: string[] }
 
 /** Root and tools share packages: one change of both is told once. */
-function byPackage(changes: readonly Change[]): Merged[] {
+function byPackage(changes: readonly LockChange[]): MergedChange[] {
   const groups = Map.groupBy(changes, ({ from, to }) =>
     JSON.stringify([from?.name, from?.version, to?.name, to?.version]),
   )
@@ -88,23 +88,23 @@ async function whatIsNew(
   from: LockedDeb | LockedNpm,
   to: LockedDeb | LockedNpm,
   o: { pathOf: (deb: LockedDeb) => string; cacheDir: string },
-): Promise<{ source: string; entries: Entry[] }> {
+): Promise<{ source: string; entries: ChangelogEntry[] }> {
   if (!('sha256' in to) || !('sha256' in from) || !existsSync(o.pathOf(to)))
     return { source: to.name, entries: [] }
-  const { source, version } = await sourceOf(o.pathOf(to))
+  const { source, version } = await sourcePackageOf(o.pathOf(to))
   const entries = await changelogOf(o.pathOf(to), o.cacheDir)
   // A changelog counts in versions of the source, which are not always the package's own.
   const own = version === to.version
   const old = own
     ? from.version
     : existsSync(o.pathOf(from))
-      ? (await sourceOf(o.pathOf(from))).version
+      ? (await sourcePackageOf(o.pathOf(from))).version
       : undefined
   return { source, entries: entriesSince(entries, old) }
 }
 
 /** For a terminal. */
-export function updateText(update: Update): string {
+export function updateText(update: LockUpdate): string {
   const { upgrades, added, removed, specChanged, cves } = update
   if (upgrades.length + added.length + removed.length === 0 && !specChanged) return 'nothing changed'
   return [

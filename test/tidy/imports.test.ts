@@ -72,3 +72,20 @@ test('no dead files: every source is imported or started by name', () => {
   )
   assert.deepEqual(dead, [])
 })
+
+const MAX_IMPORTS_BETWEEN_ROOMS = 60
+
+test(`imports between the rooms of images/: at most ${MAX_IMPORTS_BETWEEN_ROOMS}`, (t) => {
+  // The files at images/ itself are shared words and no room.
+  const roomBelow = (file: string) => /^images\/([^/]+)\//.exec(file)?.[1]
+  const between = [...importsBetweenFiles()].flatMap(({ from, to }) => {
+    const rooms = [roomBelow(from), roomBelow(to)]
+    return rooms.includes(undefined) || rooms[0] === rooms[1] ? [] : [rooms.join(' → ')]
+  })
+  const byPair = Map.groupBy(between, (pair) => pair)
+  for (const [pair, imports] of [...byPair].sort()) t.diagnostic(`${pair}: ${imports.length}`)
+  t.diagnostic(
+    `imports between the rooms of images/: ${between.length}, at most ${MAX_IMPORTS_BETWEEN_ROOMS}`,
+  )
+  assert.ok(between.length <= MAX_IMPORTS_BETWEEN_ROOMS)
+})

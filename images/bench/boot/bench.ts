@@ -68,7 +68,7 @@ export async function prepareBoots(
   })
   const tools = await toolsTree({
     lock: packages.lock,
-    obtain: () => Promise.resolve(packages.fetched),
+    fetchFiles: () => Promise.resolve(packages.fetched),
     cacheDir,
   })
   const parts = { packages, tools, root: await conventionalRoot(packages, onProgress) }

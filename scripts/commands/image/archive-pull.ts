@@ -1,6 +1,6 @@
 // `mailfleet image archive pull`: fetches from an archive what the cache lacks of the files that the lock names.
 import type { Command } from 'commander'
-import { onlyArchive } from '../../../images/archive/archive.ts'
+import { existingArchive } from '../../../images/archive/archive.ts'
 import { pullLocked } from '../../../images/archive/transfer.ts'
 import { readLock } from '../../../images/lock-file.ts'
 import { ARCHIVE_TARGET, archiveTargetOf, printTransfer } from '../../archive-command.ts'
@@ -18,7 +18,7 @@ export default function addArchivePull(archive: Command, { project, signal }: Co
       async (target: string | undefined, { dryRun = false, json }: { dryRun?: boolean; json?: true }) => {
         const { lockFile, cacheDir } = project
         const lock = readLock(lockFile)
-        const from = await onlyArchive(archiveTargetOf(target))
+        const from = await existingArchive(archiveTargetOf(target))
         const pulling = pullLocked(lock, from, { cacheDir, dryRun, onProgress: progressOnStderr })
         printTransfer(json ?? false, await untilAborted(pulling, signal), `from ${from.name}`)
       },

@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { startFauxqs, type FauxqsServer } from 'fauxqs'
 import { openArchive } from '../../../images/archive/archive.ts'
-import { objectKey, objectOf } from '../../../images/archive/place.ts'
+import { objectKey, objectNameOf } from '../../../images/archive/file-source.ts'
 import { pullLocked, pushLocked } from '../../../images/archive/transfer.ts'
 import { fetchLocked, objectFile } from '../../../images/archive/fetch.ts'
 import { lockedDebs, lockText } from '../../../images/lock-file.ts'
@@ -112,7 +112,7 @@ test('the layout is the cache’s, with the lock beside it, in a directory and i
   const folder = join(newFolder(), 'archive')
   const cacheDir = fullCache()
   await pushLocked(lock, await openArchive(folder), options(cacheDir))
-  const expected = [...files.map((file) => objectKey(objectOf(file))), `locks/${lockHex}.json`].sort()
+  const expected = [...files.map((file) => objectKey(objectNameOf(file))), `locks/${lockHex}.json`].sort()
   const inFolder = readdirSync(folder, { recursive: true, withFileTypes: true, encoding: 'utf8' })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
@@ -136,7 +136,7 @@ test('what is damaged in the cache is not pushed; what is damaged in the archive
   )
   const good = fullCache()
   await pushLocked(lock, archive, options(good))
-  writeFileSync(join(folder, objectKey(objectOf(lock.kernel))), 'linux-image 1.0-2')
+  writeFileSync(join(folder, objectKey(objectNameOf(lock.kernel))), 'linux-image 1.0-2')
   rmSync(objectFile(good, lock.kernel))
   await assert.rejects(pullLocked(lock, archive, options(good)), /linux-image[^]*SHA256 is/)
   assert.equal((await pushLocked(lock, archive, options(fullCache()))).moved, 1)

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { buildImage } from '../../../images/bake/bake.ts'
 import { readLock, writeLock } from '../../../images/lock-file.ts'
-import { bakeTrouble, requirePrograms, requireRunnable } from '../../../images/bake/preflight.ts'
+import { explainBakeError, requirePrograms, requireRunnable } from '../../../images/bake/preflight.ts'
 import { debOf } from '../../kit/images/fake-locks.ts'
 import { bakeOn, noSmallDisks } from '../../kit/images/small-disk.ts'
 
@@ -111,7 +111,7 @@ test('a file of the cache that cannot be read is not said to be unwritable', () 
   const { cacheDir, outDir } = newBuild()
   const path = join(cacheDir, 'gshadow')
   const refused = Object.assign(new Error('EACCES'), { code: 'EACCES', syscall: 'open', path })
-  const told = () => (bakeTrouble(refused, { cacheDir, outDir }) as Error).message
+  const told = () => (explainBakeError(refused, { cacheDir, outDir }) as Error).message
   assert.match(told(), /^the cache .* cannot be written to \(EACCES\)/)
   writeFileSync(path, '')
   assert.equal(told(), `${path}, in the cache, cannot be read (EACCES): see to its owner and mode.`)
@@ -120,7 +120,7 @@ test('a file of the cache that cannot be read is not said to be unwritable', () 
 test('other errors stay what they are', () => {
   const folders = { cacheDir: '/var/cache/x', outDir: '/srv/images' }
   const other = Object.assign(new Error('EACCES'), { code: 'EACCES', path: '/etc/shadow' })
-  assert.equal(bakeTrouble(other, folders), other)
+  assert.equal(explainBakeError(other, folders), other)
   const tool = new Error('mkfs.erofs failed: bad option')
-  assert.equal(bakeTrouble(tool, folders), tool)
+  assert.equal(explainBakeError(tool, folders), tool)
 })

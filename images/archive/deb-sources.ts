@@ -1,46 +1,46 @@
-// Where a lock's files are looked for, in order: the archive of one's own, the mirror, the snapshot archive. Owns: the
-// order, and each package's addresses. Fails with InputError when the archive's setting is wrong.
+// The sources that a lock's files are fetched from, in order: the user's own archive, the mirror, the snapshot archive.
+// Owns: the order, and each package's addresses. Fails with InputError when the archive's setting is wrong.
 import type { Lock, LockedDeb } from '../lock-file.ts'
-import { findMirrors, type Mirrors } from '../lock/mirrors.ts'
-import { archivePlace } from './archive.ts'
+import { findMirrors, type Mirrors } from './mirrors.ts'
+import { archiveSource } from './archive.ts'
 import { openHttp } from './http.ts'
-import type { Place } from './place.ts'
+import type { FileSource } from './file-source.ts'
 
-export type PlaceOptions = {
+export type FileSourceOptions = {
   /** A directory, file://, http(s):// or s3://bucket/prefix; `$MAILFLEET_ARCHIVE` by default. */
   archive?: string
   mirrors?: Mirrors
   /** Base address of a snapshot archive, above its `archive/` folder; `$MAILFLEET_SNAPSHOT` by default. */
   snapshot?: string
-  /** A connection that gives no byte for this long is given up. */
+  /** Time without a byte after which a connection is closed. */
   stallMs?: number
 }
 
 const DAY_SECONDS = 24 * 60 * 60
 
-/** The archive of one's own, or none. @throws {InputError} */
-export async function ownArchive({
+/** The user's own archive, or an empty list. @throws {InputError} */
+export async function configuredArchive({
   archive = process.env['MAILFLEET_ARCHIVE'],
-}: PlaceOptions): Promise<Place[]> {
-  return archive === undefined || archive === '' ? [] : [await archivePlace(archive)]
+}: FileSourceOptions): Promise<FileSource[]> {
+  return archive === undefined || archive === '' ? [] : [await archiveSource(archive)]
 }
 
-/** All places that may have a lock's packages, in the order they are asked. @throws {InputError} */
-export async function debPlaces(
+/** All sources that may have a lock's packages, in the order of use. @throws {InputError} */
+export async function debSources(
   lock: Pick<Lock, 'sourceDateEpoch'>,
-  options: PlaceOptions,
-): Promise<Place[]> {
+  options: FileSourceOptions,
+): Promise<FileSource[]> {
   const { snapshot = process.env['MAILFLEET_SNAPSHOT'], stallMs } = options
   return [
-    ...(await ownArchive(options)),
-    mirrorPlace(options.mirrors ?? findMirrors(), stallMs),
+    ...(await configuredArchive(options)),
+    mirrorSource(options.mirrors ?? findMirrors(), stallMs),
     ...(snapshot === undefined || snapshot === ''
       ? []
-      : [snapshotPlace(snapshot, lock.sourceDateEpoch, stallMs)]),
+      : [snapshotSource(snapshot, lock.sourceDateEpoch, stallMs)]),
   ]
 }
 
-function mirrorPlace(mirrors: Mirrors, stallMs?: number): Place {
+function mirrorSource(mirrors: Mirrors, stallMs?: number): FileSource {
   return {
     role: 'mirror',
     name: `mirror ${mirrors.debian}`,
@@ -50,10 +50,10 @@ function mirrorPlace(mirrors: Mirrors, stallMs?: number): Place {
 }
 
 /**
- * A snapshot archive keeps the whole archive as it was at a time, and answers for the last import before the time it is
- * asked for. What a Release names is imported after its date, and stays in the pool for longer than a day: so the day after is asked as well.
+ * A snapshot archive serves the last import before the requested time. A package that a Release names is imported after
+ * that Release's date and stays in the pool for longer than a day. So the day after the lock's date is tried as well.
  */
-function snapshotPlace(base: string, sourceDateEpoch: number, stallMs?: number): Place {
+function snapshotSource(base: string, sourceDateEpoch: number, stallMs?: number): FileSource {
   return {
     role: 'snapshot',
     name: `snapshot ${base}`,
@@ -76,5 +76,5 @@ export function snapshotAddress(base: string, epochSeconds: number, deb: LockedD
   return `${base.replace(/\/+$/, '')}/archive/${archive}/${time}/${escaped(deb)}`
 }
 
-/** '+' means a space to some servers, so apt sends it escaped, and so do we. */
+/** '+' is escaped, as apt does, because some servers read it as a space. */
 const escaped = ({ filename }: LockedDeb) => filename.split('/').map(encodeURIComponent).join('/')

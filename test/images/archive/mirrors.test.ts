@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { findMirrors } from '../../../images/lock/mirrors.ts'
+import { findMirrors } from '../../../images/archive/mirrors.ts'
 
 function aptDir(files: Record<string, string>): string {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-apt-'))
