@@ -1,9 +1,8 @@
-// Asking an instance over its admin socket: one GET, bounded in time and size.
-// Owns: the request. Whatever goes wrong (no socket yet, no answer in time, a broken or too long one) is one answer:
-// undefined. The caller decides what silence means.
+// Requests to an instance's admin endpoint over its Unix socket, bounded in time and size.
+// Each failure gives undefined: no socket yet, no response in time, a broken or too long one. The caller interprets it.
 import { request } from 'node:http'
 
-/** A /metrics page of this server has some 10 KB; 1 MiB is a bound, not a size. */
+/** Far above the 10 KB of a /metrics page. */
 const MAX_BODY_BYTES = 1024 * 1024
 
 export type AdminResponse = { status: number; body: string }
@@ -18,9 +17,9 @@ export function getAdmin(
   timeoutMs: number,
 ): Promise<AdminResponse | undefined> {
   return new Promise((resolve) => {
-    const asked = request({ socketPath, path, agent: false, signal: AbortSignal.timeout(timeoutMs) })
-    asked.on('error', () => resolve(undefined))
-    asked.on('response', (response) => {
+    const sent = request({ socketPath, path, agent: false, signal: AbortSignal.timeout(timeoutMs) })
+    sent.on('error', () => resolve(undefined))
+    sent.on('response', (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (chunk: string) => {
@@ -32,6 +31,6 @@ export function getAdmin(
         resolve(response.complete ? { status: response.statusCode ?? 0, body } : undefined)
       })
     })
-    asked.end()
+    sent.end()
   })
 }

@@ -1,15 +1,14 @@
-// An instance's output, kept in two files of bounded size: the newest lines are always there, the disk never fills.
-// Owns: the rotation. When the disk refuses a write the lines are dropped and counted: a full disk must not stop an
-// instance, whose output waits for this stream.
+// An instance's log in two files of bounded size. The newest lines stay, and the disk never fills.
+// A failed write drops and counts its lines: an instance's output waits for this stream, and a full disk must not stop it.
 import { open, rename, type FileHandle } from 'node:fs/promises'
 import { Writable } from 'node:stream'
 
-/** Two files of 4 MiB: about 40,000 lines of 200 bytes, some minutes of a storm for one instance. */
+/** Two files of 4 MiB: about 40,000 lines of 200 bytes, several minutes of a storm for one instance. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
 /**
- * A stream into `file`; when it is full it becomes `file`.1 and a new one begins.
- * Never emits an error; `dropped()` tells how many chunks could not be written.
+ * Writes to `file`. A full file is renamed to `file`.1, and a new one begins.
+ * Never emits an error; `dropped()` counts the chunks that could not be written.
  */
 export function boundedLog(
   file: string,

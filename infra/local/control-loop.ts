@@ -1,7 +1,6 @@
-// The control loop: every period ask the instances, decide, act.
-// Owns: the rhythm and the record of it. The decision is scaling/capacity.ts's, the acting is the fleet's. A period
-// in which nobody answers is missing data and changes nothing; a period that takes longer than it should delays the
-// next one, two never overlap.
+// The control loop: each period scrapes the instances, decides and records.
+// Owns: the timing. scaling/capacity.ts decides, and the fleet acts. A period without a response is missing data and
+// changes nothing. A late period delays the next one; periods never overlap.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decideCapacity, initialState } from '../scaling/capacity.ts'
 import { demandOf } from '../scaling/demand.ts'
@@ -9,26 +8,26 @@ import type { ScalingPolicy } from '../scaling/policy.ts'
 import type { FleetRow, ScaleEvent } from './fleet-events.ts'
 import { emptyMemory, observe, type Scrape } from './observation.ts'
 
-/** Instances by what they are to the decision; `pending` of the decision is launching plus warming. */
+/** Instances by state. The decision's `pending` is launching plus warming. */
 export type InstanceCounts = { launching: number; warming: number; warm: number; terminating: number }
 
 export type ControlLoopOptions = {
   policy: ScalingPolicy
   periodMs: number
   desired: number
-  /** The fleet's clock: ms since it started, only forward. */
+  /** The fleet's monotonic clock: ms since it started. */
   nowMs: () => number
-  /** Asks every living instance; bounded in time by itself. */
+  /** Scrapes all living instances, within its own timeout. */
   scrape: () => Promise<Scrape[]>
-  population: () => InstanceCounts
+  instanceCounts: () => InstanceCounts
   onRow: (row: FleetRow) => void
-  /** Only called when the desired capacity changes. */
+  /** Called when the desired capacity changes. */
   onScale: (event: ScaleEvent) => void
 }
 
 export type ControlLoop = { stop: () => Promise<void> }
 
-/** Starts the loop; the first period ends `periodMs` from now. */
+/** Starts the loop. The first period ends after `periodMs`. */
 export function startControlLoop(options: ControlLoopOptions): ControlLoop {
   const stopping = new AbortController()
   const ended = run(options, stopping.signal)
@@ -46,14 +45,14 @@ async function run(options: ControlLoopOptions, signal: AbortSignal): Promise<vo
   let memory = emptyMemory
   let lastMs = nowMs()
   let nextMs = lastMs + periodMs
-  while (await paused(Math.max(0, nextMs - nowMs()), signal)) {
+  while (await waited(Math.max(0, nextMs - nowMs()), signal)) {
     const scrapes = await options.scrape()
     if (signal.aborted) return
     const atMs = nowMs()
     const seen = observe(scrapes, memory, policy.refusedWindowMs, atMs)
     memory = seen.memory
     const { refusedForFault } = seen
-    const { launching, warming, warm, terminating } = options.population()
+    const { launching, warming, warm, terminating } = options.instanceCounts()
     const demand = seen.queue && { ...seen.queue, refusedForLoad: seen.refusedForLoad }
     const decision = decideCapacity(
       state,
@@ -86,8 +85,8 @@ async function run(options: ControlLoopOptions, signal: AbortSignal): Promise<vo
   }
 }
 
-/** False when it was time to stop. */
-async function paused(delayMs: number, signal: AbortSignal): Promise<boolean> {
+/** @returns false when the loop must stop */
+async function waited(delayMs: number, signal: AbortSignal): Promise<boolean> {
   try {
     await sleep(delayMs, undefined, { signal })
     return true

@@ -1,10 +1,10 @@
-// A lock on a file that ends with the process that holds it, whatever it dies of: flock(2).
-// Owns: taking it. Node has no call for it, so util-linux's flock takes it on our descriptor; the kernel keeps the lock
-// as long as that is open. Fails with the system's error when the file cannot be opened or flock cannot be run.
+// A file lock that ends with the process that holds it: flock(2).
+// Node has no call for it, so util-linux's flock takes the lock on our descriptor. The kernel keeps it while that is open.
+// Fails with the system's error when the file cannot be opened or flock cannot run.
 import { spawnSync } from 'node:child_process'
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 
-/** flock's exit status for a lock that another process holds; any that it does not use itself (flock(1), -E). */
+/** flock's exit status when another process holds the lock: any value that flock itself does not use (flock(1), -E). */
 const HELD = 75
 
 export type FileLock = { release: () => void }
@@ -24,7 +24,7 @@ export function tryLock(file: string): FileLock | null {
   throw new Error(`cannot lock ${file}: ${error?.message ?? String(stderr).trim()}`, { cause: error })
 }
 
-/** The pid in a lock's file; null when it names none. */
+/** The pid in a lock file; null when there is none. */
 export function lockHolder(file: string): number | null {
   const pid = Number(readFileSync(file, 'utf8').trim())
   return Number.isInteger(pid) && pid > 0 ? pid : null

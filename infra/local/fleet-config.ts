@@ -1,5 +1,5 @@
-// What a person tells a fleet on one machine: a file with the port, the places, the server's settings and the policy.
-// Owns: its schema and what relative paths mean (relative to the file). Fails with InputError, all problems at once.
+// The configuration file of a fleet on one machine: port, paths, server settings and scaling policy.
+// Owns: its schema. Relative paths are relative to the file. Fails with InputError, which names all problems.
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { checkInput, InputError, readInput, formatValue } from '../../input/problems.ts'
@@ -17,14 +17,14 @@ const schema = v.strictObject({
     v.strictObject({ host: v.optional(v.string(), '127.0.0.1'), port: v.optional(port, 2525) }),
     {},
   ),
-  /** Spool, logs and the instances' configuration. Two fleets never share one. */
+  /** For spool, logs and the instances' configuration. Each fleet needs its own. */
   directory: v.pipe(v.string('a directory'), v.nonEmpty('a directory')),
-  /** Followed as it changes; every instance reads it itself. */
+  /** Every instance reads it and follows its changes. */
   routesFile: v.pipe(v.string('the routes file'), v.nonEmpty('the routes file')),
-  /** The server's own settings, except what the fleet decides: listen, the spool's path, the routes' file. */
+  /** The server's configuration without the keys that the fleet sets: listen, the spool's path and the routes file. */
   server: v.looseObject({}),
   policy: v.optional(scalingPolicySchema, {}),
-  /** From one scaling decision to the next. */
+  /** Time between scaling decisions. */
   periodMs: v.optional(
     v.pipe(
       v.number('100 to 60000 ms'),
@@ -37,7 +37,7 @@ const schema = v.strictObject({
 
 export type FleetConfig = v.InferOutput<typeof schema>
 
-/** @throws {InputError} naming every key that does not fit. */
+/** @throws {InputError} that names all bad keys. */
 export function readFleetConfig(file: string): FleetConfig {
   const value = readInput(file)
   const config = withConcurrency(file, checkInput(file, schema, value), value)
@@ -46,8 +46,8 @@ export function readFleetConfig(file: string): FleetConfig {
 }
 
 /**
- * One number for both: the policy reckons with it, the server runs with it. It may be in either place.
- * @throws {InputError} when the places differ
+ * Policy and server must have the same concurrency. It may be set in either place.
+ * @throws {InputError} when the two differ
  */
 function withConcurrency(file: string, config: FleetConfig, value: unknown): FleetConfig {
   const { policy } = value as { policy?: { concurrency?: number } }
@@ -57,7 +57,7 @@ function withConcurrency(file: string, config: FleetConfig, value: unknown): Fle
     const { concurrency } = config.policy
     return { ...config, server: { ...config.server, delivery: { ...delivery, concurrency } } }
   }
-  // The server's own schema judges it.
+  // The server's own schema will report it.
   if (typeof inServer !== 'number') return config
   if (policy?.concurrency !== undefined && policy.concurrency !== inServer) {
     const expected = `${inServer}, as in server.delivery.concurrency, or no such key`

@@ -1,18 +1,18 @@
-// What a fleet tells while it runs: one row a period, each change of the desired capacity, each change of an instance.
-// Owns: the shapes that the control loop writes and that the storm, the report and a terminal read.
+// Events of a running fleet: a row per period, changes of the desired capacity, changes of an instance's state.
+// The control loop emits them; the storm, the report and the terminal read them.
 import type { ScalingRule } from '../scaling/capacity.ts'
 import type { InstanceView } from './instance.ts'
 
-/** One period as it was seen and decided. Queue figures are null when nobody could say. */
+/** Figures and decision of one period. Queue figures are null for missing data. */
 export type FleetRow = {
-  /** Since the fleet started. */
+  /** Time since the fleet started. */
   tMs: number
   ready: number | null
   inFlight: number | null
   deferred: number | null
   oldestReadySeconds: number | null
   refusedForLoad: number
-  /** Refused because something is full or broken: no demand, but a reason to look. */
+  /** Refusals because something is full or broken: not demand, but a fault to repair. */
   refusedForFault: number
   demand: number | null
   acceptedPerSecond: number
@@ -22,7 +22,7 @@ export type FleetRow = {
   terminating: number
 }
 
-/** One change of the desired capacity; `atMs` on the clock of {@link FleetRow}. */
+/** A change of the desired capacity. `atMs` is time since the fleet started. */
 export type ScaleEvent = { atMs: number; from: number; to: number; rule: ScalingRule; reason: string }
 
 export type FleetEvents = { row: [FleetRow]; scale: [ScaleEvent]; instance: [InstanceView] }

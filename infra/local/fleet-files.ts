@@ -1,23 +1,24 @@
-// The files of a local fleet: the shared spool and routes, and each instance's configuration, log and admin socket.
-// Owns: where they are, what is written into an instance's configuration, that one supervisor has the directory, and how
-// much of earlier runs is kept. Fails with the system's error when the directory cannot be written, and by name when
-// another supervisor runs there or the socket's path would not fit.
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+// The files of a fleet on one machine: spool, routes, and each instance's configuration, log and admin socket.
+// Owns: their places, the lock that allows one supervisor per directory, and how many old logs stay. Fails with the
+// system's error, when another supervisor has the directory, or when a socket's path is too long.
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { lockHolder, tryLock, type FileLock } from './file-lock.ts'
 import type { InstanceFiles, Launcher } from './launcher.ts'
-import { makeSocketDirectory } from './socket-directory.ts'
 import { FIRST_PASSED_FD } from '../../contract/ports.ts'
 
-/** sun_path is 108 bytes with its closing zero (unix(7)); Node cuts a longer one silently. */
+/** sun_path has 108 bytes with its terminating zero (unix(7)). Node truncates a longer path silently. */
 const MAX_SOCKET_PATH_BYTES = 107
 
-/** Runs whose logs are kept, this one among them. */
+/** Runs whose logs stay, including this one. */
 const KEPT_RUNS = 5
-/** Instances of a run whose logs are kept beside those that run: 8 MiB each at most. */
+/** Terminated instances whose logs stay: 8 MiB each at most. */
 const KEPT_LOGS = 50
 
-/** The server's configuration except what the fleet decides: listen, queue.path and routes.file. */
+const SOCKET_DIRECTORY = /^mailfleet-sockets-[A-Za-z0-9]{6}$/
+
+/** The server's configuration without the keys that the fleet sets: listen, queue.path and routes.file. */
 export type ServerConfig = Readonly<Record<string, unknown>> & {
   readonly queue?: Readonly<Record<string, unknown>>
   readonly routes?: Readonly<Record<string, unknown>>
@@ -26,20 +27,20 @@ export type ServerConfig = Readonly<Record<string, unknown>> & {
 }
 
 export type FleetFiles = {
-  /** Makes an instance's directories and writes its configuration. */
+  /** Creates an instance's directories and writes its configuration. */
   prepare: (id: string) => InstanceFiles & { logFile: string }
-  /** An instance has ended: removes its configuration and socket, and the oldest logs. */
+  /** Removes a terminated instance's configuration and socket, and the oldest log. */
   ended: (id: string) => void
-  /** Removes the admin sockets and gives the directory back; logs and spool stay. */
+  /** Removes the admin sockets and releases the lock. Logs and spool stay. */
   close: () => void
 }
 
-/** What the instances forward: a table to write down for them, or a file that somebody else keeps. */
+/** The instances' routes: a table that is written to a file for them, or the path of an existing file. */
 export type FleetRoutes = { table: unknown } | { file: string }
 
 /**
- * Lays out `directory`: lock, spool/, routes/routes.json, instances/ID/config.json, logs/RUN/ID.log. Admin sockets are in
- * a short-named directory under the system's temporary one.
+ * Lays out `directory`: lock, spool/, routes/routes.json, instances/ID/config.json, logs/RUN/ID.log. Admin sockets are
+ * in a directory with a short name under the system's temporary one: a socket's path is bounded.
  * @throws {Error} when another supervisor has the directory
  */
 export function createFleetFiles(
@@ -52,7 +53,7 @@ export function createFleetFiles(
   mkdirSync(spool, { recursive: true })
   const lock = lockDirectory(directory)
   rmSync(join(directory, 'instances'), { recursive: true, force: true })
-  const logs = makeRun(join(directory, 'logs'))
+  const logs = makeLogFolder(join(directory, 'logs'))
   const routesFile = 'file' in routes ? routes.file : writtenRoutes(directory, routes.table)
   const sockets = makeSocketDirectory()
   const ended: string[] = []
@@ -69,7 +70,7 @@ export function createFleetFiles(
       }
       if (Buffer.byteLength(files.adminSocket) > MAX_SOCKET_PATH_BYTES) {
         throw new Error(
-          `${files.adminSocket}: longer than a socket's path may be; set TMPDIR to a shorter one`,
+          `${files.adminSocket}: longer than a socket's path may be; set TMPDIR to a shorter path`,
         )
       }
       writeFileSync(files.configFile, JSON.stringify(instanceConfig(serverConfig, inside(files)), null, 2))
@@ -90,17 +91,19 @@ export function createFleetFiles(
   }
 }
 
-/** Two supervisors on one spool would each count the other's mail as their own, and remove the other's files. */
+/** Two supervisors on one spool would count each other's mail, and remove each other's files. */
 function lockDirectory(directory: string): FileLock {
   const file = join(directory, 'lock')
   const lock = tryLock(file)
   if (lock !== null) return lock
   const pid = lockHolder(file)
-  throw new Error(`${directory}: another supervisor runs here${pid === null ? '' : `, process ${pid}`}`)
+  throw new Error(
+    `${directory}: another supervisor uses this directory${pid === null ? '' : `, process ${pid}`}`,
+  )
 }
 
-/** A folder for this run's logs, named by time so that they sort; the oldest runs are removed. */
-function makeRun(logs: string): string {
+/** Creates this run's log folder, named by time, and removes those of the oldest runs. */
+function makeLogFolder(logs: string): string {
   const run = join(logs, `${new Date().toISOString().replaceAll(':', '-')}-${process.pid}`)
   mkdirSync(run, { recursive: true })
   for (const old of readdirSync(logs).sort().slice(0, -KEPT_RUNS))
@@ -121,5 +124,38 @@ function instanceConfig(base: ServerConfig, files: InstanceFiles): object {
     listen: { smtp: { fd: FIRST_PASSED_FD }, admin: { socket: files.adminSocket } },
     queue: { ...base.queue, path: files.spool },
     routes: { ...base.routes, file: files.routesFile },
+  }
+}
+
+type SocketDirectory = { path: string; remove: () => void }
+
+/** Removes the directories of killed supervisors, whose locks have ended, and creates one for this supervisor. */
+function makeSocketDirectory(): SocketDirectory {
+  for (const name of readdirSync(tmpdir()))
+    if (SOCKET_DIRECTORY.test(name)) removeIfAbandoned(join(tmpdir(), name))
+  const path = mkdtempSync(join(tmpdir(), 'mailfleet-sockets-'))
+  const lock = tryLock(join(path, 'new'))
+  // Renamed only after it is locked, so that no other supervisor finds it unlocked and removes the directory.
+  renameSync(join(path, 'new'), join(path, 'lock'))
+  return {
+    path,
+    remove: () => {
+      rmSync(path, { recursive: true, force: true })
+      lock?.release()
+    },
+  }
+}
+
+function removeIfAbandoned(path: string): void {
+  try {
+    const found = lstatSync(path)
+    if (!found.isDirectory() || found.uid !== process.getuid?.()) return
+    if (!lstatSync(join(path, 'lock')).isFile()) return
+    const lock = tryLock(join(path, 'lock'))
+    if (lock === null) return
+    rmSync(path, { recursive: true, force: true })
+    lock.release()
+  } catch {
+    // Already removed, or not locked yet.
   }
 }

@@ -1,8 +1,9 @@
-// The embedded fleet: one supervisor in this process, instances of the server as its children, one port.
-// Owns: putting the parts together, from the listening socket to the drain of the last instance. Starting fails, with
-// the end of the instance's log, when the first instances do not get into service; later failures are instances that
-// are replaced. When this process dies the kernel ends every instance (see launcher.ts).
+// A fleet on one machine: a supervisor in this process, server processes as its children, one port.
+// Owns: the connection of the parts, from the listening socket to the last drain. The start fails, with the end of the
+// instance's log, when the first instances do not get into service. Later the group replaces failed instances. When this
+// process dies, the kernel kills every instance (see launcher.ts).
 import { EventEmitter } from 'node:events'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { ScalingPolicy } from '../scaling/policy.ts'
 import { startControlLoop, type InstanceCounts } from './control-loop.ts'
 import type { FleetEvents, FleetRow, ScaleEvent } from './fleet-events.ts'
@@ -12,55 +13,56 @@ import { launchInstance, type InstanceView } from './instance.ts'
 import type { Launcher } from './launcher.ts'
 import { bindListeningSocket, type ListeningSocket } from './listening-socket.ts'
 import { createScraper } from './scraper.ts'
-import { waitForFirstInstances } from './start-up.ts'
 
 export type FleetOptions = {
-  /** For spool, routes, configuration and logs; made when missing. Two fleets never share one. */
+  /** For spool, routes, configuration and logs. Created when missing. Each fleet needs its own. */
   directory: string
   host?: string
-  /** 0 or nothing: a free one. */
+  /** Default, and 0: a free port. */
   port?: number
   launcher: Launcher
   serverConfig: ServerConfig
   routes: FleetRoutes
   policy: ScalingPolicy
-  /** From one decision to the next. */
+  /** Time between scaling decisions. */
   periodMs: number
-  /** An instance that answers later than this has not answered. */
+  /** A later answer counts as none. */
   scrapeTimeoutMs?: number
   readyTimeoutMs?: number
-  /** The server's own bound plus what its exit takes: past it, SIGKILL. */
+  /** After it, SIGKILL. Default: the server's own drain timeout plus 5 s for its exit. */
   drainTimeoutMs?: number
-  /** Aborted: stop() is called, from wherever the start-up is. */
+  /** Aborting it stops the fleet, also during its start. */
   signal?: AbortSignal
 }
 
 export type Fleet = {
   host: string
   port: number
-  /** Clock of timeline and scale events: ms since the fleet started. */
+  /** The clock of timeline and scale events: ms since the fleet started. */
   nowMs: () => number
   instances: () => InstanceView[]
   /** The last {@link MAX_ROWS} periods. */
   timeline: readonly FleetRow[]
   scaleEvents: readonly ScaleEvent[]
   events: EventEmitter<FleetEvents>
-  /** Drains all instances and gives the port back. Bounded by drainTimeoutMs; may be called twice. */
+  /** Drains all instances and closes the port, within drainTimeoutMs. May be called twice. */
   stop: () => Promise<void>
 }
 
-/** A cold start on a loaded 2-core machine takes 3 s; ten times that is a hang. */
+/** A cold start on a loaded 2-core machine takes 3 s. After ten times that, the instance hangs. */
 const READY_TIMEOUT_MS = 30_000
-/** The server's default drain bound. */
+/** The server's default drain timeout. */
 const DRAIN_TIMEOUT_MS = 30_000
-/** What an exit takes beyond the server's own bound. */
+/** How long the server's exit takes after its drain timeout. */
 const EXIT_MS = 5_000
 /** An hour of one-second periods. */
 const MAX_ROWS = 3600
+/** How much of a failed instance's log the error shows. */
+const LOG_TAIL_BYTES = 2048
 
 /**
- * Starts `policy.minInstances` instances and the control loop; resolves when they are in service.
- * @throws {Error} when the port is taken, or an instance ends before it is in service
+ * Starts `policy.minInstances` instances and the control loop. Resolves when they are in service.
+ * @throws {Error} when the port is in use, or when an instance ends before it is in service
  */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { policy, launcher, host = '127.0.0.1' } = options
@@ -76,7 +78,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   let stopping: Promise<void> | undefined
   const stop = () =>
     (stopping ??= (async () => {
-      socket.answer()
+      socket.refuseClients()
       await Promise.all([loop.stop(), group.stop()])
       await socket.close()
       files.close()
@@ -95,7 +97,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     desired: policy.minInstances,
     nowMs,
     scrape: createScraper(group, options.scrapeTimeoutMs ?? Math.max(250, options.periodMs)),
-    population: () => populationOf(group, policy.warmupMs),
+    instanceCounts: () => countInstances(group, policy.warmupMs),
     onRow: (row) => events.emit('row', row),
     onScale: (event) => {
       events.emit('scale', event)
@@ -105,7 +107,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   return { host, port: socket.port, nowMs, instances: group.views, ...record, events, stop }
 }
 
-/** Instances count a refused message once in the window in which the policy counts it. */
+/** Instances and policy must count refused messages over the same window. */
 function serverConfigOf({ serverConfig, policy }: FleetOptions): ServerConfig {
   return { ...serverConfig, limits: { ...serverConfig.limits, refusedWindowMs: policy.refusedWindowMs } }
 }
@@ -119,7 +121,7 @@ function bindSocket(host: string, port: number, files: FleetFiles): ListeningSoc
   }
 }
 
-/** The server's own bound on its drain. */
+/** The server's own drain timeout. */
 function drainMs({ drain }: ServerConfig): number {
   return drain?.timeoutMs ?? DRAIN_TIMEOUT_MS
 }
@@ -164,7 +166,7 @@ function recordOf(events: EventEmitter<FleetEvents>): Pick<Fleet, 'timeline' | '
   return { timeline, scaleEvents }
 }
 
-function populationOf(group: Group, warmupMs: number): InstanceCounts {
+function countInstances(group: Group, warmupMs: number): InstanceCounts {
   const views = group.living().map((instance) => instance.view())
   const inService = views.filter(({ state }) => state === 'InService')
   const warm = inService.filter(
@@ -175,5 +177,53 @@ function populationOf(group: Group, warmupMs: number): InstanceCounts {
     warming: inService.length - warm,
     warm,
     terminating: views.filter(({ state }) => state === 'Terminating').length,
+  }
+}
+
+/** Launches `count` instances. Rejects when one of them ends, so that a bad configuration shows at once. */
+async function waitForFirstInstances(
+  group: Group,
+  events: EventEmitter<FleetEvents>,
+  count: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let onInstance: (view: InstanceView) => void = () => {}
+  const logs = new Map<string, string>()
+  const settled = new Promise<void>((resolve, reject) => {
+    onInstance = (view) => {
+      if (view.state === 'Terminated') reject(new Error(startFailure(view, logs.get(view.id))))
+      else if (group.living().filter((instance) => instance.view().state === 'InService').length >= count)
+        resolve()
+    }
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+  events.on('instance', onInstance)
+  group.setDesired(count)
+  for (const { view, logFile } of group.living()) logs.set(view().id, logFile)
+  await settled.finally(() => events.off('instance', onInstance))
+}
+
+function startFailure(
+  { id, cause, exitCode, exitSignal }: InstanceView,
+  logFile: string | undefined,
+): string {
+  const how = exitSignal ?? (exitCode === null ? 'could not be started' : `exit code ${exitCode}`)
+  const tail = logFile === undefined ? '' : logTail(logFile)
+  return `instance ${id} did not get into service: ${cause ?? 'ended'} (${how})${tail === '' ? '' : `\n${tail}`}`
+}
+
+function logTail(file: string): string {
+  try {
+    const fd = openSync(file, 'r')
+    try {
+      const { size } = fstatSync(fd)
+      const buffer = Buffer.alloc(Math.min(size, LOG_TAIL_BYTES))
+      readSync(fd, buffer, 0, buffer.length, size - buffer.length)
+      return buffer.toString().trim()
+    } finally {
+      closeSync(fd)
+    }
+  } catch {
+    return ''
   }
 }

@@ -1,20 +1,20 @@
-// The group: keeps as many instances as are desired, and replaces what crashes.
-// Owns: which instance goes (the newest: the one with the longest proven life stays, and what is still launching goes
-// before what serves), and the back-off of launches that never got into service, so that a broken image costs a launch
-// every half minute and not a busy loop. An instance that served is replaced at once. Never throws; an instance that fails is a Terminated view with its cause.
+// Keeps the desired number of instances: launches, drains and replaces them.
+// Scale-in ends pending instances first, then the newest: the longest-running instance stays. Launches that fail before
+// they are in service back off; an instance that was in service is replaced at once. Never throws: a failed instance is
+// a Terminated view with its cause.
 import type { Instance, InstanceView } from './instance.ts'
 
-/** The second failure in a row waits half a second, then doubling: 0.5 + 1 + … + 16 s, then every 30 s. */
+/** The second failure in a row waits 0.5 s, then the delay doubles: 0.5, 1, … 16 s, then every 30 s. */
 const BACKOFF_FIRST_MS = 500
 const BACKOFF_MAX_MS = 30_000
-/** With no instance in service nobody takes mail: a launch every two seconds costs less. */
+/** Without an instance in service the fleet accepts no mail. A launch every 2 s is the lesser cost. */
 const BACKOFF_NONE_SERVING_MS = 2_000
-/** Views of gone instances that are kept for a report. */
-const MAX_GONE = 500
+/** How many views of terminated instances are kept for reports. */
+const MAX_TERMINATED = 500
 
 export type GroupOptions = {
   launch: (id: string, onState: (view: InstanceView) => void) => Instance
-  /** Hears of every change of state of every instance. */
+  /** Called at each change of an instance's state. */
   onInstance: (view: InstanceView) => void
 }
 
@@ -22,15 +22,15 @@ export type Group = {
   setDesired: (desired: number) => void
   /** Living instances, oldest first. */
   living: () => Instance[]
-  /** All of them, gone ones too (the last {@link MAX_GONE}), oldest first. */
+  /** All instances, also terminated ones (the last {@link MAX_TERMINATED}), oldest first. */
   views: () => InstanceView[]
-  /** Kills one that hangs; a replacement is launched at once. */
+  /** Kills a hanging instance. Its replacement is launched at once. */
   kill: (id: string, cause: string) => void
-  /** Drains all and launches nothing more; ends when the last is gone. */
+  /** Drains all instances and launches no more. Resolves when the last has terminated. */
   stop: () => Promise<void>
 }
 
-/** How long to wait before the next launch, after so many failed ones in a row. */
+/** Delay before the next launch, after so many failures in a row. */
 export function backoffMs(failures: number, anyServing: boolean): number {
   if (failures < 2) return 0
   const most = anyServing ? BACKOFF_MAX_MS : BACKOFF_NONE_SERVING_MS
@@ -39,7 +39,7 @@ export function backoffMs(failures: number, anyServing: boolean): number {
 
 export function createGroup({ launch, onInstance }: GroupOptions): Group {
   const instances = new Map<string, Instance>()
-  const gone: InstanceView[] = []
+  const terminated: InstanceView[] = []
   let desired = 0
   let launched = 0
   let stopped = false
@@ -52,9 +52,9 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
   function reconcile(): void {
     clearTimeout(timer)
     if (stopped || reconciling) return
-    // A launch that fails on the spot, and each drain, comes back here through onState.
+    // onState calls back into this function at each drain, and when a launch fails at once.
     reconciling = true
-    for (const instance of leaving(staying(), desired)) instance.drain('scale-in')
+    for (const instance of surplus(staying(), desired)) instance.drain('scale-in')
     while (staying().length < desired && backoff.waitMs() <= 0) launchOne()
     reconciling = false
     if (staying().length < desired) timer = setTimeout(reconcile, backoff.waitMs())
@@ -74,8 +74,8 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
     onInstance(view)
     if (view.state === 'Terminated') {
       instances.delete(view.id)
-      gone.push(view)
-      if (gone.length > MAX_GONE) gone.shift()
+      terminated.push(view)
+      if (terminated.length > MAX_TERMINATED) terminated.shift()
       if (view.terminatingAtMs === null && view.inServiceAtMs === null) backoff.failed()
     }
     if (view.state === 'InService') backoff.worked()
@@ -88,7 +88,7 @@ export function createGroup({ launch, onInstance }: GroupOptions): Group {
       reconcile()
     },
     living,
-    views: () => [...gone, ...living().map((instance) => instance.view())].sort(byLaunch),
+    views: () => [...terminated, ...living().map((instance) => instance.view())].sort(byLaunch),
     kill: (id, cause) => instances.get(id)?.kill(cause),
     stop: async () => {
       stopped = true
@@ -103,7 +103,7 @@ async function drainAll(instances: readonly Instance[]): Promise<void> {
   await Promise.all(instances.map(({ terminated }) => terminated))
 }
 
-/** Counts launches in a row that ended before they were in service. */
+/** Counts consecutive launches that ended before they were in service. */
 function createBackoff(anyServing: () => boolean) {
   let failures = 0
   let failedAtMs = 0
@@ -119,7 +119,7 @@ function createBackoff(anyServing: () => boolean) {
   }
 }
 
-/** The disk is full, say: an instance that never was a process. */
+/** The view of an instance whose process could not be started, for instance on a full disk. */
 function notLaunched(id: string, launchedAtMs: number, error: unknown): InstanceView {
   return {
     id,
@@ -135,19 +135,19 @@ function notLaunched(id: string, launchedAtMs: number, error: unknown): Instance
   }
 }
 
-/** Counted against the desired number: a draining instance is on its way out. */
+/** Whether the instance counts towards the desired number; a draining one does not. */
 function isStaying({ state }: InstanceView): boolean {
   return state === 'Pending' || state === 'InService'
 }
 
-/** Those too many: pending before serving, newest before oldest. */
-function leaving(staying: Instance[], desired: number): Instance[] {
+/** The surplus instances: pending before in service, newest before oldest. */
+function surplus(staying: Instance[], desired: number): Instance[] {
   const rank = (instance: Instance) => (instance.view().state === 'Pending' ? 1 : 0)
   const newestFirst = [...staying].sort((a, b) => rank(b) - rank(a) || byLaunch(b.view(), a.view()))
   return newestFirst.slice(0, Math.max(0, staying.length - desired))
 }
 
-/** Ids are serial numbers; two launches may share a millisecond. */
+/** Two launches may have the same millisecond; ids are serial numbers. */
 function byLaunch(a: InstanceView, b: InstanceView): number {
   return a.launchedAtMs - b.launchedAtMs || a.id.localeCompare(b.id)
 }

@@ -1,7 +1,6 @@
-// One instance of the fleet: a process group of its own, from launch to exit, in the states of an Auto Scaling group.
-// Owns: the process, its log file, and when it counts as in service (its /readyz said 200), draining or gone.
-// An instance that is not ready in time, or not gone in time, is killed: both end in the state Terminated with the
-// cause in its view. It never throws after the launch; a command that cannot be started is Terminated as well.
+// One instance of the fleet: a process group from launch to exit, with the states of an Auto Scaling group.
+// Owns: the process, its log and its state. In service means that its /readyz returned 200. An instance that is not ready
+// or not drained in time is killed. Failures end in the state Terminated with a cause; nothing throws after the launch.
 import { execa } from 'execa'
 import { finished } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,11 +12,11 @@ import { READY_PATH } from '../../contract/admin-paths.ts'
 /** Pending → InService → Terminating → Terminated, as EC2 Auto Scaling names its lifecycle states. */
 export type InstanceState = 'Pending' | 'InService' | 'Terminating' | 'Terminated'
 
-/** What is known of an instance; times in ms since the epoch, null as long as it has not come to that. */
+/** An instance's state. Times are in ms since the epoch, null until they are reached. */
 export type InstanceView = {
   id: string
   state: InstanceState
-  /** The server's own pid, not the sandbox's; null before it is known. */
+  /** The pid of the server, not of the sandbox; null until it is known. */
   pid: number | null
   launchedAtMs: number
   inServiceAtMs: number | null
@@ -25,7 +24,7 @@ export type InstanceView = {
   terminatedAtMs: number | null
   exitCode: number | null
   exitSignal: string | null
-  /** Why it went: 'crashed', 'not ready in time', 'drain took too long', or what its drain was asked for. */
+  /** Why it ended: 'crashed', 'not ready in time', 'drain took too long', or the reason of its drain. */
   cause: string | null
 }
 
@@ -35,11 +34,11 @@ export type InstanceOptions = {
   listenFd: number
   adminSocket: string
   logFile: string
-  /** From launch to in service. A cold start on a loaded 2-core machine takes 3 s. */
+  /** Time from launch to in service. A cold start on a loaded 2-core machine takes 3 s. */
   readyTimeoutMs: number
-  /** From SIGTERM to SIGKILL. */
+  /** Time from SIGTERM to SIGKILL. */
   drainTimeoutMs: number
-  /** Hears of every change of state. */
+  /** Called at each change of state. */
   onState: (view: InstanceView) => void
 }
 
@@ -47,17 +46,17 @@ export type Instance = {
   view: () => InstanceView
   adminSocket: string
   logFile: string
-  /** SIGTERM to the server; SIGKILL to its group when it is not gone in time. Later calls change nothing. */
+  /** Sends SIGTERM to the server, then SIGKILL to its group after the timeout. Further calls do nothing. */
   drain: (cause: string) => void
-  /** SIGKILL to the whole group. */
+  /** Sends SIGKILL to the whole process group. */
   kill: (cause: string) => void
   terminated: Promise<InstanceView>
 }
 
-/** Between two questions whether a pending instance is ready: a twentieth of a fast start of about 1 s. */
+/** How often a pending instance is asked whether it is ready: 5 % of a fast start of about 1 s. */
 const READY_POLL_MS = 50
 
-/** Starts the process and returns at once, in state Pending. */
+/** Starts the process. Returns at once, in state Pending. */
 export function launchInstance(options: InstanceOptions): Instance {
   const { id, command, adminSocket, logFile } = options
   const view: InstanceView = {
@@ -81,7 +80,7 @@ export function launchInstance(options: InstanceOptions): Instance {
     if (view.state === 'Terminated') return
     view.cause = cause
     process.signalGroup('SIGKILL')
-    // It serves no longer, even if the kernel takes its time to end it.
+    // It is no longer in service, even if the kernel ends it later.
     if (view.state !== 'InService') return
     view.terminatingAtMs = Date.now()
     become('Terminating')
@@ -91,7 +90,7 @@ export function launchInstance(options: InstanceOptions): Instance {
     view.cause = cause
     view.terminatingAtMs = Date.now()
     become('Terminating')
-    // Before the sandbox has said which process is the server there is nothing in progress to wait for.
+    // The sandbox has not reported the server's pid yet, so the server has no work to finish.
     if (view.pid === null) kill('ended before it ran')
     else signal(view.pid, 'SIGTERM')
     const late = setTimeout(() => kill('drain took too long'), options.drainTimeoutMs)
@@ -106,7 +105,7 @@ export function launchInstance(options: InstanceOptions): Instance {
     return { ...view }
   })
   const pending = () => view.state === 'Pending'
-  void awaitReady(adminSocket, options.readyTimeoutMs, pending).then((ready) => {
+  void isReadyInTime(adminSocket, options.readyTimeoutMs, pending).then((ready) => {
     if (!pending()) return
     if (!ready) return kill('not ready in time')
     view.inServiceAtMs = Date.now()
@@ -115,7 +114,11 @@ export function launchInstance(options: InstanceOptions): Instance {
   return { view: () => ({ ...view }), adminSocket, logFile, drain, kill, terminated }
 }
 
-async function awaitReady(adminSocket: string, timeoutMs: number, pending: () => boolean): Promise<boolean> {
+async function isReadyInTime(
+  adminSocket: string,
+  timeoutMs: number,
+  pending: () => boolean,
+): Promise<boolean> {
   const deadlineMs = Date.now() + timeoutMs
   while (pending() && Date.now() < deadlineMs) {
     const answer = await getAdmin(adminSocket, READY_PATH, 1000)
@@ -137,11 +140,11 @@ function startProcess(
   onPid: (pid: number) => void,
 ): Process {
   const child = execa(file, args, {
-    // In the places of FIRST_PASSED_FD and STATUS_FD. execa's types know descriptors up to 9 only; it takes any.
+    // At the indices FIRST_PASSED_FD and STATUS_FD. execa's types allow descriptors up to 9; it accepts any.
     stdio: ['ignore', 'pipe', 'pipe', listenFd as 9, statusFd ? 'pipe' : 'ignore'],
-    // A session and process group of its own: Ctrl-C on the terminal reaches the supervisor, which then drains.
+    // A process group of its own: Ctrl-C on the terminal reaches the supervisor alone, which then drains.
     detached: true,
-    // The kernel ends it when the supervisor dies; see launcher.ts.
+    // The kernel kills it when the supervisor dies: see launcher.ts.
     cleanup: false,
     buffer: false,
     reject: false,
@@ -165,7 +168,7 @@ function startProcess(
   }
 }
 
-/** bubblewrap's --json-status-fd: one JSON object a line, the first with "child-pid" (bwrap(1)). */
+/** Reads bubblewrap's --json-status-fd: one JSON object per line, the first with "child-pid" (bwrap(1)). */
 function readStatus(stream: NodeJS.ReadableStream, onPid: (pid: number) => void): void {
   let text = ''
   stream.on('error', () => {})
@@ -177,7 +180,7 @@ function readStatus(stream: NodeJS.ReadableStream, onPid: (pid: number) => void)
   })
 }
 
-/** Sends a signal; a process that is gone already is what was wanted. */
+/** Sends a signal. A process that has already ended is no error. */
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)

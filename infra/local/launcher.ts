@@ -1,16 +1,15 @@
-// How an instance is started: where it sees the fleet's files, and the command line that runs it.
-// Owns: two launchers. The sandbox runs the baked root file system, read-only, in bubblewrap; the source launcher
-// runs an entry file with a Node binary, for fast tests. Both make the kernel kill the instance when its supervisor
-// dies, whatever it dies of. Nothing is started here, so nothing fails here.
+// The command line that runs an instance, and the paths of its files as it sees them.
+// Two launchers: the sandbox runs the baked root, read-only, in bubblewrap; the source launcher runs an entry file with
+// Node, for fast tests. With both, the kernel kills the instance when its supervisor dies. Starts nothing itself.
 import { basename, dirname, join } from 'node:path'
 import { NODE_PATH, SERVER_PATH, SPOOL_PATH } from '../../contract/image-paths.ts'
 
-/** One instance's files, as one side sees them. */
+/** Paths of an instance's files, outside or inside its sandbox. */
 export type InstanceFiles = {
   configFile: string
-  /** Alone in its directory, which the instance sees whole: so a replaced file is seen too. */
+  /** Alone in its directory. The sandbox mounts the directory, so that the instance sees a replaced file. */
   routesFile: string
-  /** Unix socket of the instance's admin endpoint; alone in its directory, which the instance may write. */
+  /** Unix socket of the admin endpoint. Alone in its directory, which the instance may write. */
   adminSocket: string
   /** The shared queue. */
   spool: string
@@ -19,12 +18,12 @@ export type InstanceFiles = {
 export type InstanceCommand = {
   file: string
   args: string[]
-  /** bubblewrap tells on fd 4, as JSON lines, which process it started; without it the child itself is the server. */
+  /** Whether bubblewrap reports the server's pid on fd 4, as JSON lines. If not, the child itself is the server. */
   statusFd: boolean
 }
 
 export type Launcher = {
-  /** The same files as the instance sees them; goes into its configuration. */
+  /** The paths as the instance sees them, for its configuration. */
   inside: (outside: InstanceFiles) => InstanceFiles
   command: (outside: InstanceFiles) => InstanceCommand
 }
@@ -40,9 +39,9 @@ const INSIDE = {
 }
 
 /**
- * Instances of a baked root: read-only, a tmpfs for the rest, no capabilities, the machine's network.
- * The PID namespace is shared on purpose: lmdb's writer lock goes by process and thread ids, and writers in PID
- * namespaces of their own starve each other.
+ * Runs instances of a baked root: read-only, tmpfs for the rest, no capabilities, the machine's network.
+ * They share the machine's PID namespace: lmdb's writer lock uses process and thread ids, and writers in different PID
+ * namespaces starve each other.
  * @param root the baked root file system, a directory
  */
 export function sandboxLauncher(root: string): Launcher {
@@ -60,7 +59,7 @@ export function sandboxLauncher(root: string): Launcher {
 function sandboxArguments(root: string, outside: InstanceFiles): string[] {
   const options = [
     ['--die-with-parent'],
-    // Started by root, bubblewrap would keep root's.
+    // Under root, bubblewrap keeps root's capabilities by default.
     ['--cap-drop', 'ALL'],
     ['--unshare-ipc'],
     ['--unshare-uts'],
@@ -83,7 +82,7 @@ function sandboxArguments(root: string, outside: InstanceFiles): string[] {
 }
 
 /**
- * Instances straight from source, without a sandbox.
+ * Runs instances from source, without a sandbox.
  * @param node a Node binary
  * @param entry the server's entry file
  */

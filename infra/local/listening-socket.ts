@@ -1,34 +1,33 @@
-// The fleet's one listening socket: bound here, accepted from by the instances, which inherit it as fd 3 just as they
-// do from a systemd socket unit. Owns: creating it, and accepting from it only at the end: once the instances drain, the
-// clients in the accept queue hear 421 instead of a reset.
-// Why one socket: with SO_REUSEPORT each process has a queue of its own, and closing it (a drain) resets whoever
-// waits in it. Here all processes share one accept queue; it lives as long as any of them holds the descriptor,
-// the supervisor always does, so a client that connects while nobody accepts waits instead of being refused.
-// Before the first instance has called listen() clients are refused: the fleet is up only after that.
+// The fleet's one listening socket. The supervisor binds it; instances inherit it as fd 3, as from a systemd socket unit,
+// and accept from it. Only after the last drain does the supervisor accept: waiting clients then get 421, not a reset.
 //
-// A net.Server would accept connections itself. Node has no public call that only binds, so this uses the internal
-// one behind net.Server.listen(), which returns the bound handle. The Node binary is pinned; the test of this file
-// fails if another one has it no longer.
+// Why one socket: with SO_REUSEPORT each process has its own accept queue, and closing it in a drain resets the waiting
+// clients. Here all processes share one accept queue, which exists while any process holds the descriptor. The supervisor
+// always does. So a client waits while no instance accepts. Clients are refused only before the first instance listens.
+//
+// Node has no public call that only binds, and a net.Server would accept. So this uses the internal call behind
+// net.Server.listen(), which returns the bound handle. The Node version is pinned; this file's test fails if a new one
+// lacks the call.
 import * as net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getSystemErrorName } from 'node:util'
 
 const GOODBYE = '421 4.3.2 This server is going down, try another\r\n'
-/** How long a client that was told goodbye may stay. */
+/** How long a client may stay after the 421. */
 const GOODBYE_MS = 5_000
-/** The accept queue is empty once so long has passed without a client. */
+/** The accept queue counts as empty after this time without a client. */
 const QUIET_MS = 50
-/** How long clients may keep it busy. */
-const QUIET_BOUND_MS = 2_000
+/** The longest wait for that. */
+const MAX_QUIET_WAIT_MS = 2_000
 
 /** A bound socket that this process does not accept from. */
 export type ListeningSocket = {
-  /** For the stdio list of a child process. */
+  /** For a child process's stdio. */
   fd: number
   port: number
-  /** From now on clients that no instance accepts hear 421. */
-  answer: () => void
-  /** Gives up this process's share, once the accept queue is empty; instances keep theirs. */
+  /** From now on the supervisor accepts too, and answers with 421. */
+  refuseClients: () => void
+  /** Closes this process's descriptor once the accept queue is empty. Instances keep theirs. */
   close: () => Promise<void>
 }
 
@@ -47,14 +46,14 @@ type NetInternals = {
  * Binds a TCP socket.
  * @param host an IP address
  * @param port 0 for a free one
- * @throws {Error} with the system's code when the address is taken or not ours
+ * @throws {Error} with the system's code when the address is in use or not local
  */
 export function bindListeningSocket(host: string, port: number): ListeningSocket {
   const { _createServerHandle } = net as unknown as NetInternals
   const handle = _createServerHandle(host, port, net.isIPv6(host) ? 6 : 4)
   if (typeof handle === 'number') throw bindError(host, port, handle)
-  // libuv keeps EADDRINUSE back until listen(); an instance would then listen on some other port. Here it shows as
-  // a socket without a name.
+  // libuv reports EADDRINUSE only at listen(), and an instance would then listen on another port. Here the socket has
+  // no name in that case.
   const address: { port?: number } = {}
   const errno = handle.getsockname(address)
   if (errno === 0 && address.port !== undefined) {
@@ -64,16 +63,16 @@ export function bindListeningSocket(host: string, port: number): ListeningSocket
   throw bindError(host, port, errno)
 }
 
-/** The two ways to give up a bound socket: as it is, or after its clients have been answered. */
-function ending(handle: BoundHandle): Pick<ListeningSocket, 'answer' | 'close'> {
+/** How the supervisor ends a bound socket: by closing it, or by answering its clients first. */
+function ending(handle: BoundHandle): Pick<ListeningSocket, 'refuseClients' | 'close'> {
   let server: net.Server | undefined
   let accepted = 0
   return {
-    answer: () => {
+    refuseClients: () => {
       server ??= net.createServer({ allowHalfOpen: true }, (socket) => {
         accepted += 1
         socket.on('error', () => {})
-        // What the client still sends is read and ignored: unread bytes would become a reset.
+        // Reads and ignores the client's input: closing with unread bytes would reset the connection.
         socket.setTimeout(GOODBYE_MS, () => socket.destroy())
         socket.resume()
         socket.end(GOODBYE)
@@ -83,7 +82,7 @@ function ending(handle: BoundHandle): Pick<ListeningSocket, 'answer' | 'close'> 
     },
     close: async () => {
       if (server === undefined) return handle.close()
-      const deadlineMs = Date.now() + QUIET_BOUND_MS
+      const deadlineMs = Date.now() + MAX_QUIET_WAIT_MS
       let before = -1
       while (before !== accepted && Date.now() < deadlineMs) {
         before = accepted

@@ -1,6 +1,6 @@
-// What the instances say, put together: the shared queue's gauges and the fleet's counters.
-// Owns: the names of the metrics that scaling reads. An instance that did not answer, or whose page lacks a queue
-// gauge, says nothing; when none says anything the observation has no queue, which is missing data and not zero.
+// One period's observation of the fleet, from its instances' metrics: gauges of the shared queue, sums of counters.
+// An instance that did not answer, or whose page lacks a queue gauge, reports no queue. When no instance does, the
+// observation has no queue: missing data, not zero.
 import { observeGrowth, emptyWindow, type GrowthWindow } from '../scaling/growth-window.ts'
 import { sumOf, type Sample } from './prometheus.ts'
 import {
@@ -13,13 +13,13 @@ import {
   REFUSED_FOR_LOAD_METRIC,
 } from '../../contract/server-metric-names.ts'
 
-/** One instance's answer in this period; undefined when it gave none in time. */
+/** An instance's metrics in this period; undefined when it did not answer in time. */
 export type Scrape = { id: string; samples: readonly Sample[] | undefined }
 
 export type QueueGauges = { ready: number; inFlight: number; deferred: number; oldestReadySeconds: number }
 
 export type Observation = {
-  /** undefined: nobody could say. */
+  /** undefined for missing data. */
   queue: QueueGauges | undefined
   /** Messages refused within the window that another instance could have taken. */
   refusedForLoad: number
@@ -30,7 +30,7 @@ export type Observation = {
   memory: ObservationMemory
 }
 
-/** What one observation hands to the next. */
+/** State that one observation passes to the next. */
 export type ObservationMemory = { refused: GrowthWindow; faults: GrowthWindow; accepted: GrowthWindow }
 
 export const emptyMemory: ObservationMemory = {
@@ -40,8 +40,8 @@ export const emptyMemory: ObservationMemory = {
 }
 
 /**
- * Puts one period's answers together.
- * @param scrapes one of every living instance, those that did not answer as well
+ * Combines the scrapes of one period.
+ * @param scrapes one for each living instance, also for those that did not answer
  * @param refusedWindowMs how long a refusal counts
  */
 export function observe(
@@ -62,7 +62,7 @@ export function observe(
     refusedWindowMs,
     nowMs,
   )
-  // A window that holds nothing but this observation's own growth.
+  // An empty window: it will hold this observation's growth only.
   const accepted = observeGrowth(
     { ...memory.accepted, growth: [] },
     counters(scrapes, ACCEPTED_METRIC),
@@ -78,7 +78,7 @@ export function observe(
   }
 }
 
-/** The queue is shared and every instance sees the same, so one complete answer is the answer. */
+/** Every instance sees the same shared queue, so one complete answer is enough. */
 function queueGauges(samples: readonly Sample[] | undefined): QueueGauges | undefined {
   if (samples === undefined) return undefined
   const gauge = (name: string) => {

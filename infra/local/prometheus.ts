@@ -1,5 +1,5 @@
-// Reading Prometheus' text exposition format (version 0.0.4), as much of it as prom-client writes.
-// Owns: the parser. A line it cannot read is left out, so one odd metric does not hide the others.
+// A parser of Prometheus' text exposition format (version 0.0.4), for the subset that prom-client writes.
+// It skips lines that it cannot parse, so that one odd metric does not hide the others.
 
 export type Sample = { name: string; labels: Readonly<Record<string, string>>; value: number }
 
@@ -8,7 +8,7 @@ const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?$/
 /** name="value", where \\, \" and \n are escaped. */
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
-/** Parses a whole page. NaN and ±Inf are values of the format and are kept. */
+/** Parses a page. NaN and ±Inf are valid values. */
 export function parsePrometheus(page: string): Sample[] {
   const samples: Sample[] = []
   for (const line of page.split('\n')) {

@@ -1,7 +1,6 @@
-// Asking every instance for its metrics, all at the same time and bounded in time.
-// Owns: the question, and what silence leads to. An instance that hangs while others answer is killed at once: stopped in
-// the middle of a commit it holds the queue's lock, and a polite drain would wait for it. When no instance answers, the
-// machine may be busy: they get longer, and then one is killed at a time.
+// Scrapes the metrics of all instances in parallel, and kills instances that hang.
+// A hung instance may hold the queue's lock in the middle of a commit, so it is killed without a drain. When no instance
+// answers, the machine may be overloaded: then they get more time, and one is killed at a time.
 import { getAdmin } from './admin-client.ts'
 import type { Group } from './group.ts'
 import type { Instance } from './instance.ts'
@@ -9,18 +8,18 @@ import type { Scrape } from './observation.ts'
 import { parsePrometheus } from './prometheus.ts'
 import { METRICS_PATH } from '../../contract/admin-paths.ts'
 
-/** A garbage collection takes a tenth of a second; senders wait five minutes for the reply to a command. */
+/** Garbage collection takes 0.1 s; senders wait five minutes for the reply to a command. */
 const HUNG_MS = 5_000
-/** When no instance answers. */
+/** Timeout when no instance answers. */
 const ALL_HUNG_MS = 20_000
-/** Times it was asked, at least: a supervisor that was stopped itself must not blame the first answer it misses. */
-const LEAST_ASKED = 3
+/** Least number of missed answers: a supervisor that was itself stopped must not kill for the first one. */
+const MIN_MISSED = 3
 
-type Silence = { sinceMs: number; asked: number }
+type Silence = { sinceMs: number; missed: number }
 
 /**
- * @param timeoutMs an instance that answers later has not answered
- * @param nowMs a clock that only goes forward
+ * @param timeoutMs a later answer counts as none
+ * @param nowMs a monotonic clock
  */
 export function createScraper(
   group: Pick<Group, 'living' | 'kill'>,
@@ -36,8 +35,8 @@ export function createScraper(
       if (!scrapes.some((scrape) => scrape.id === id && scrape.samples === undefined)) silent.delete(id)
     for (const { id, samples } of scrapes)
       if (samples === undefined) {
-        const before = silent.get(id) ?? { sinceMs: askedAtMs, asked: 0 }
-        silent.set(id, { ...before, asked: before.asked + 1 })
+        const before = silent.get(id) ?? { sinceMs: askedAtMs, missed: 0 }
+        silent.set(id, { ...before, missed: before.missed + 1 })
       }
     const anyAnswer = silent.size < scrapes.length
     const hung = hungOf(silent, nowMs(), anyAnswer ? HUNG_MS : ALL_HUNG_MS)
@@ -49,10 +48,10 @@ export function createScraper(
   }
 }
 
-/** Ids of those that have been silent for so long, the longest first. */
+/** Ids of instances that have been silent for `afterMs`, the longest silence first. */
 function hungOf(silent: ReadonlyMap<string, Silence>, nowMs: number, afterMs: number): string[] {
   return [...silent]
-    .filter(([, { sinceMs, asked }]) => nowMs - sinceMs >= afterMs && asked >= LEAST_ASKED)
+    .filter(([, { sinceMs, missed }]) => nowMs - sinceMs >= afterMs && missed >= MIN_MISSED)
     .sort(([, a], [, b]) => a.sinceMs - b.sinceMs)
     .map(([id]) => id)
 }

@@ -1,10 +1,10 @@
-// What a fleet owes, and how many instances that takes. The local control loop and the queue pulse on AWS share these
-// sums; AWS's own policies act on the pulse's result. Owns: demand and the numbers that follow from it. Pure and total: it cannot fail.
+// A fleet's demand, and the number of instances that it needs. Pure and total.
+// The local control loop decides on these figures; on AWS the pulse publishes them and scaling policies act on them.
 import { clampInstances, targetBacklog, type ScalingPolicy } from './policy.ts'
 
-/** What the fleet owes at this moment, in messages. Deferred mail is not owed yet: it would buy useless instances. */
+/** The fleet's demand, in messages. Deferred mail is not demand: instances for it would be idle. */
 export type Demand = {
-  /** Due now, not leased. */
+  /** Due and not leased. */
   ready: number
   /** Leased by an instance. */
   inFlight: number
@@ -12,7 +12,7 @@ export type Demand = {
   refusedForLoad: number
 }
 
-/** Whether every figure is a number that can be counted. Anything else is missing data. */
+/** Whether all figures are finite and not negative. If not, the data is missing. */
 export function isValidDemand({ ready, inFlight, refusedForLoad }: Demand): boolean {
   return [ready, inFlight, refusedForLoad].every((figure) => Number.isFinite(figure) && figure >= 0)
 }
@@ -23,31 +23,32 @@ export function demandOf({ ready, inFlight, refusedForLoad }: Demand): number {
 }
 
 /**
- * Demand an instance, in messages: what AWS target tracking holds against {@link targetBacklog} ("Scaling policy
- * based on Amazon SQS": backlog per instance).
+ * Demand per instance, in messages. AWS target tracking compares it with {@link targetBacklog} ("Scaling policy based
+ * on Amazon SQS": backlog per instance).
  * @param demand in messages
- * @param capacity instances in service and on their way. A group of none is counted as one: dividing by zero would
- *   leave a hole in the metric, and an alarm without data launches nothing.
+ * @param capacity instances in service and pending. An empty group counts as one instance: division by zero would leave a
+ *   gap in the metric, and an alarm without data launches nothing.
  */
 export function demandPerInstance(demand: number, capacity: number): number {
   return demand / Math.max(1, capacity)
 }
 
 /**
- * The number of instances that would do, within the policy's bounds. They must hold the demand within
- * `scaleIn.fraction` of the target (so that the thresholds of scale-out and scale-in lie apart), and must have room
- * for the deliveries now under way: a fleet that keeps up has no backlog, yet its busy instances are needed (Little's
- * law again: in flight ÷ concurrency is the number of instances that the arrivals occupy).
+ * How many instances the demand needs, within the policy's bounds: the larger of two numbers.
+ * - By backlog: the demand per instance is at most `scaleIn.fraction` of the target, so that scale-out and scale-in have
+ *   different thresholds.
+ * - By work in flight: in flight ÷ concurrency instances are busy (Little's law). A fleet without backlog still needs
+ *   them.
  */
 export function requiredInstances(demand: Demand, policy: ScalingPolicy): number {
   const byBacklog = Math.ceil(demandOf(demand) / (targetBacklog(policy) * policy.scaleIn.fraction))
-  const byWorkUnderWay = Math.ceil(demand.inFlight / policy.concurrency)
-  return clampInstances(Math.max(byBacklog, byWorkUnderWay), policy)
+  const byInFlight = Math.ceil(demand.inFlight / policy.concurrency)
+  return clampInstances(Math.max(byBacklog, byInFlight), policy)
 }
 
 /**
- * Instances that the group could do without; never negative. As in the local fleet there is none while an instance is
- * on its way, or while mail is refused because something is full or broken.
+ * Instances that the group does not need; never negative. Zero while an instance is pending, or while mail is refused
+ * because something is full or broken, as in the local fleet.
  */
 export function surplusInstances(
   demand: Demand,

@@ -1,11 +1,10 @@
-// Counters that only grow, seen from several instances, turned into "how many in the last so many seconds".
-// Owns: the deltas per instance and their window. Pure: values in, values out. A counter that went back means that
-// the instance restarted: what it shows now is all new (the rule of Prometheus' rate()).
+// How far the counters of several instances have grown within a time window. Pure.
+// A counter that decreased means that the instance restarted: its whole value is growth, as in Prometheus' rate().
 
 export type GrowthWindow = {
-  /** Last counter value of each instance that still lives. */
+  /** Last counter value of each living instance. */
   counters: Readonly<Record<string, number>>
-  /** Growth by time of observation, oldest first; older than the window is dropped. */
+  /** Growth by time of observation, oldest first, within the window. */
   growth: readonly { atMs: number; by: number }[]
 }
 
@@ -13,9 +12,9 @@ export const emptyWindow: GrowthWindow = { counters: {}, growth: [] }
 
 /**
  * Adds one observation.
- * @param counters the totals so far, by instance id: a key for every instance that lives, undefined for one that
- *   did not answer this time, or not with a number (its last value is kept). Instances without a key are forgotten.
- * @param windowMs what is older than this is forgotten
+ * @param counters the totals by instance id, with a key for each living instance. undefined or NaN for an instance that
+ *   did not answer: its last value stays. Instances without a key are dropped.
+ * @param windowMs older growth is dropped
  * @returns the new window and the growth within it
  */
 export function observeGrowth(

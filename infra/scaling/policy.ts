@@ -1,6 +1,5 @@
-// How a fleet may scale: the numbers a person chooses, and the two that follow from them.
-// Owns: the schema of a scaling policy (bad values become an InputError that names the key) and Little's law.
-// Fails only at the edge, when a policy is read; every function below is total.
+// A fleet's scaling policy: its schema, and the figures that follow from it (Little's law).
+// A bad policy fails with an InputError that names the key. The functions are total.
 import * as v from 'valibot'
 
 const count = v.pipe(v.number(), v.safeInteger('a whole number'), v.minValue(1, 'at least 1'))
@@ -22,13 +21,13 @@ const positiveMs = v.pipe(
 )
 
 /**
- * Defaults are for a real fleet with a signal every 10 s:
- * - `acceptableDelayMs` 10 s: what forwarded mail may wait without anyone noticing.
+ * Defaults for a production fleet with a signal every 10 s:
+ * - `acceptableDelayMs` 10 s: recipients do not notice such a delay.
  * - `surge` at three targets of backlog, 4 instances at once, for a fleet of one: a retry storm multiplies the arrivals
- *   several times within one period. From two warm instances on the target rule asks for as many or more.
- * - `scaleIn` below half a target for 30 periods of 10 s, so 5 minutes of evidence an instance. AWS target
- *   tracking waits for 15 one-minute samples; a forwarder's instances hold no state, hence the third of it.
- * - `warmupMs` 30 s: launch to first forwarded mail, from the boot test, rounded up.
+ *   several times within one period. From two warm instances on, the target rule asks for as many or more.
+ * - `scaleIn` after 30 periods of 10 s below half a target: 5 minutes per instance. AWS target tracking waits for 15
+ *   one-minute samples. Our instances hold no state, so a third of that is enough.
+ * - `warmupMs` 30 s: from launch to first forwarded mail, as the boot test measures it, rounded up.
  */
 export const scalingPolicySchema = v.pipe(
   v.strictObject({
@@ -38,33 +37,33 @@ export const scalingPolicySchema = v.pipe(
     acceptableDelayMs: v.optional(positiveMs, 10_000),
     /** How long one delivery takes, remote latency included. */
     deliveryMs: v.optional(positiveMs, 1_000),
-    /** Deliveries an instance runs at once. */
+    /** Concurrent deliveries of an instance. */
     concurrency: v.optional(count, 10),
-    /** How long a refused message counts as demand. The instances are told. */
+    /** How long a refused message counts as demand. The instances get this value too. */
     refusedWindowMs: v.optional(windowMs, 60_000),
-    /** How long a launched instance, once in service, is not yet counted as capacity that has shown its effect. */
+    /** How long an instance in service counts as warming up: its effect does not show in the demand yet. */
     warmupMs: v.optional(durationMs, 30_000),
     surge: v.optional(
       v.strictObject({
         /** Backlog per instance, in targets, at which the step applies. */
         targets: v.optional(v.pipe(v.number(), v.minValue(1, 'at least 1 target')), 3),
-        /** Instances on top of the warm ones. */
+        /** Instances to add to the warm ones. */
         step: v.optional(count, 4),
       }),
       {},
     ),
     scaleIn: v.optional(
       v.strictObject({
-        /** The smaller fleet must hold the demand within this part of the target. Below 1, or the fleet flaps. */
+        /** Share of the target that the demand per instance of the smaller fleet may reach. Below 1, or the fleet flaps. */
         fraction: v.optional(
           v.pipe(v.number(), v.gtValue(0, 'above 0'), v.ltValue(1, 'below 1, or the fleet flaps')),
           0.5,
         ),
-        /** Consecutive periods below before anything goes. */
+        /** Consecutive low periods before a scale-in. */
         periods: v.optional(count, 30),
-        /** Instances that go at once. */
+        /** Instances to remove at once. */
         step: v.optional(count, 1),
-        /** Least time from any change of the fleet to a scale-in. */
+        /** Least time between any change of the fleet's size and a scale-in. */
         cooldownMs: v.optional(durationMs, 60_000),
       }),
       {},
@@ -83,9 +82,9 @@ export const scalingPolicySchema = v.pipe(
 export type ScalingPolicy = v.InferOutput<typeof scalingPolicySchema>
 
 /**
- * How much backlog one instance may have: acceptable delay ÷ time per message (Little's law, L = λW, with
+ * Acceptable backlog per instance, in messages: acceptable delay ÷ time per message (Little's law, L = λW, with
  * λ = concurrency ÷ delivery time). 10 s ÷ (1000 ms ÷ 10) = 100 messages. At least 1.
- * The same arithmetic as AWS's "Scaling policy based on Amazon SQS": acceptable backlog per instance.
+ * The same arithmetic as in AWS's "Scaling policy based on Amazon SQS".
  */
 export function targetBacklog(policy: ScalingPolicy): number {
   const messageMs = policy.deliveryMs / policy.concurrency
@@ -93,8 +92,8 @@ export function targetBacklog(policy: ScalingPolicy): number {
 }
 
 /**
- * Clamps to the group's bounds. Never an error: a wish above the maximum still launches up to the maximum, and what is
- * no number is the minimum.
+ * Clamps to the group's bounds. NaN becomes the minimum. Too large a number is no error: the group still grows to its
+ * maximum.
  */
 export function clampInstances(instances: number, policy: ScalingPolicy): number {
   if (Number.isNaN(instances)) return policy.minInstances

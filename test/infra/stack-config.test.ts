@@ -1,4 +1,4 @@
-// A stack's configuration: its defaults, and every problem at once with the command that mends it.
+// A stack's configuration: its defaults, and errors that name each problem with the command that corrects it.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,7 +27,7 @@ function read(t: TestContext, changes: Record<string, string | undefined>): Stac
   return readStackConfig(Object.fromEntries(all), 'test', rootFolder(t))
 }
 
-/** The lines of the refusal. */
+/** The lines of the error. */
 function refusal(t: TestContext, changes: Record<string, string | undefined>): string[] {
   try {
     read(t, changes)
@@ -38,7 +38,7 @@ function refusal(t: TestContext, changes: Record<string, string | undefined>): s
   return assert.fail('the configuration was accepted')
 }
 
-test('four keys are enough; the rest has defaults', (t) => {
+test('four keys are required, and the others have defaults', (t) => {
   const root = rootFolder(t)
   const config = readStackConfig({ ...LEAST, 'aws:region': 'eu-west-1' }, 'test', root)
   assert.equal(config.fleetName, 'mailfleet-test')
@@ -53,7 +53,7 @@ test('four keys are enough; the rest has defaults', (t) => {
   assert.deepEqual([config.policy.minInstances, config.policy.maxInstances], [1, 10])
 })
 
-test('numbers, switches and structures come as text', (t) => {
+test('numbers, flags and structures are parsed from text', (t) => {
   const config = read(t, {
     'mailfleet:availabilityZones': '3',
     'mailfleet:spot': 'true',
@@ -67,7 +67,7 @@ test('numbers, switches and structures come as text', (t) => {
   assert.equal(config.policy.scaleIn.periods, 60)
 })
 
-test('all problems are named at once, each with the command that mends it', (t) => {
+test('the error names all problems, each with the command that corrects it', (t) => {
   assert.deepEqual(
     refusal(t, {
       'mailfleet:hostname': undefined,
@@ -103,7 +103,7 @@ test('all problems are named at once, each with the command that mends it', (t) 
   )
 })
 
-test('the commands mend: with what they set, the configuration is accepted', (t) => {
+test('the configuration is accepted with the values that the commands set', (t) => {
   const wrong = [
     'hostname',
     'postmaster',
@@ -137,7 +137,7 @@ test('the commands mend: with what they set, the configuration is accepted', (t)
   assert.doesNotThrow(() => read(t, Object.fromEntries(commands)))
 })
 
-test('routes that are not YAML, with the place', (t) => {
+test('routes that are not YAML are refused with the position', (t) => {
   const root = rootFolder(t, 'domains:\n  example.org: {aliases: [}\n')
   assert.throws(
     () => readStackConfig(LEAST, 'test', root),
@@ -149,7 +149,7 @@ test('routes that are not YAML, with the place', (t) => {
   )
 })
 
-test('an image or a channel, not both', (t) => {
+test('imageId and imageChannel exclude each other', (t) => {
   assert.deepEqual(
     refusal(t, { 'mailfleet:imageId': 'ami-0123456789abcdef0', 'mailfleet:imageChannel': 'prod' }).slice(1),
     [
@@ -159,21 +159,21 @@ test('an image or a channel, not both', (t) => {
   )
 })
 
-test('a TLS key without its certificate', (t) => {
+test('a TLS key without a certificate is refused', (t) => {
   assert.deepEqual(refusal(t, { 'mailfleet:tlsKeyParameter': '/mailfleet/test/key' }).slice(1), [
     'tlsCertParameter: expected tlsKeyParameter and tlsCertParameter together, or neither, found nothing',
     "pulumi config set --plaintext --stack test 'mailfleet:tlsCertParameter' /mailfleet/prod/tls-cert",
   ])
 })
 
-test('the name of a parameter of secrets is set with --plaintext, or Pulumi takes the name itself for a secret', (t) => {
+test('the command sets a secret’s parameter name with --plaintext, or Pulumi takes the name for a secret', (t) => {
   assert.deepEqual(refusal(t, { 'mailfleet:srsSecretsParameter': '?' }).slice(1), [
     'srsSecretsParameter: expected the name of an SSM parameter such as /mailfleet/prod/secret, found a text of 1 characters',
     "pulumi config set --plaintext --stack test 'mailfleet:srsSecretsParameter' /mailfleet/prod/srs-secrets",
   ])
 })
 
-test('fewer instances at most than at least', (t) => {
+test('maxInstances below minInstances is refused', (t) => {
   assert.deepEqual(refusal(t, { 'mailfleet:policy': '{"minInstances":9,"maxInstances":2}' }).slice(1), [
     'policy.maxInstances: expected at least minInstances, found 2',
     "pulumi config set --stack test --path 'mailfleet:policy.maxInstances' 20",
@@ -205,19 +205,19 @@ for (const [block, ok] of blocks)
       )
   })
 
-test('a fraction that was set by its path comes as a text', (t) => {
+test('a fraction inside a structure is parsed from text', (t) => {
   const config = read(t, { 'mailfleet:policy': '{"scaleIn":{"fraction":"0.25"}}' })
   assert.equal(config.policy.scaleIn.fraction, 0.25)
 })
 
-test('a list that is none', (t) => {
+test('a text where a list belongs is refused', (t) => {
   assert.deepEqual(refusal(t, { 'mailfleet:instanceTypes': 'c7i.large' }).slice(1), [
     'instanceTypes: expected a list of instance types, found "c7i.large"',
     `pulumi config set --stack test 'mailfleet:instanceTypes' '["c7i.large"]'`,
   ])
 })
 
-test('an SRS domain that DMARC aligns with a domain of the stack, until that is acknowledged', (t) => {
+test('an SRS domain that DMARC aligns with a domain of the stack is refused until it is acknowledged', (t) => {
   const routes = 'domains:\n  example.com: { aliases: {} }\n  b.example: { aliases: {} }\n'
   const root = rootFolder(t, routes)
   assert.throws(
@@ -237,11 +237,11 @@ test('an SRS domain that DMARC aligns with a domain of the stack, until that is 
   assert.equal(readStackConfig(acknowledged, 'test', root).srsAcknowledgeAligned, 'example.com')
 })
 
-test('other providers’ configuration is theirs', (t) => {
+test('the configuration of other providers is ignored', (t) => {
   assert.doesNotThrow(() => read(t, { 'aws:profile': 'prod', 'pulumi:tags': '{}' }))
 })
 
-test('the stack’s name must fit into the names that it becomes part of', (t) => {
+test('a stack name too long for the resource names is refused', (t) => {
   const root = rootFolder(t)
   for (const stack of ['dev', 'p', 'staging-eu-w-1']) assert.ok(readStackConfig({ ...LEAST }, stack, root))
   for (const stack of ['staging-eu-west-1', 'Dev', 'a_b', 'dev-', 'a.b'])

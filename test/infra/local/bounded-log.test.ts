@@ -1,4 +1,4 @@
-// The log of an instance: the newest lines are kept, two files at most, and a disk that refuses stops nobody.
+// An instance's log: the newest lines in two files at most, and failed writes stop no instance.
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,7 +26,7 @@ test('two files of bounded size hold the newest lines', async () => {
   assert.ok(lines.length > 90, `${lines.length} lines`)
 })
 
-test('a disk that refuses drops lines, counts them and goes on', async () => {
+test('failed writes drop lines and count them', async () => {
   const directory = scratch.make()
   const file = join(directory, 'in-the-way')
   mkdirSync(file)

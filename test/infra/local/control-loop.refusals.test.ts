@@ -1,4 +1,4 @@
-// What makes a fleet grow and what does not, with real instances: silent connections and a full queue buy nothing.
+// What does not scale out a fleet of real instances: silent connections and a full queue.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -12,7 +12,7 @@ import { scratchDirectories, smallFleet } from '../../kit/fleet/small-fleet.ts'
 const scratch = scratchDirectories()
 after(scratch.remove)
 
-/** 10 messages an instance: the least refusal that counts by mistake shows. */
+/** 10 messages per instance, so that a few wrongly counted refusals show. */
 const policy = { ...shortScenario.policy, minInstances: 2, acceptableDelayMs: 250, refusedWindowMs: 60_000 }
 const base = stormServerConfig(shortScenario, 9, true)
 const TO = ['info@storm.example']
@@ -21,7 +21,7 @@ async function fleetWith(config: object): Promise<Fleet> {
   return startFleet(smallFleet(scratch.make(), { policy, serverConfig: { ...base, ...config } }))
 }
 
-/** The desired capacity after so many more periods with data. */
+/** The desired capacity after some more periods with data. */
 async function desiredAfter(fleet: Fleet, periods: number) {
   let row = fleet.timeline.at(-1)
   for (let seen = 0; seen < periods;) {
@@ -49,7 +49,7 @@ test('450 idle connections without a message do not scale', { timeout: 120_000 }
   )
 })
 
-test('a full queue does not scale, and is seen as a fault', { timeout: 120_000 }, async (t) => {
+test('a full queue does not scale out and counts as a fault', { timeout: 120_000 }, async (t) => {
   const queue = { volatile: true, maxEntries: 4 }
   const fleet = await fleetWith({ queue, retry: { firstMs: 3_600_000, maxMs: 3_600_000 } })
   t.after(fleet.stop)

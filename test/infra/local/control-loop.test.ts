@@ -1,4 +1,4 @@
-// The control loop and what it asks: rows and events as the instances answer, silence as missing data, hangs killed.
+// The control loop and its scraper: rows and events from answers, missing data from silence, and hung instances killed.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -25,7 +25,7 @@ function page(ready: number): string {
   return `mailfleet_queue_ready ${ready}\nmailfleet_queue_in_flight 0\nmailfleet_queue_deferred 7\n`
 }
 
-/** Runs the loop over the answers given, one a period, and returns what it said. */
+/** Runs the loop over the answers, one per period. @returns its rows and events */
 async function loopOver(answers: Scrape[][]): Promise<{ rows: FleetRow[]; events: ScaleEvent[] }> {
   const rows: FleetRow[] = []
   const events: ScaleEvent[] = []
@@ -34,13 +34,13 @@ async function loopOver(answers: Scrape[][]): Promise<{ rows: FleetRow[]; events
   const startedMs = performance.now()
   await new Promise<void>((resolve) => {
     const loop = startControlLoop({
-      // Target 100, no surge within reach.
+      // Target 100, and a surge far above it.
       policy: { ...shortScenario.policy, surge: { targets: 100, step: 1 } },
       periodMs: 5,
       desired,
       nowMs: () => performance.now() - startedMs,
       scrape: () => Promise.resolve(answers[period++] ?? []),
-      population: () => ({ launching: 0, warming: 0, warm: desired, terminating: 0 }),
+      instanceCounts: () => ({ launching: 0, warming: 0, warm: desired, terminating: 0 }),
       onRow: (row) => {
         rows.push(row)
         if (rows.length === answers.length) void loop.stop().then(resolve)
@@ -55,7 +55,7 @@ async function loopOver(answers: Scrape[][]): Promise<{ rows: FleetRow[]; events
 }
 
 suite('the control loop', () => {
-  test('says each period what it saw and decided, and each change once', async () => {
+  test('each period emits a row, and each change one event', async () => {
     const scrape = (ready: number): Scrape[] => [{ id: 'a', samples: parsePrometheus(page(ready)) }]
     const { rows, events } = await loopOver([scrape(0), scrape(250), scrape(250)])
     assert.deepEqual(
@@ -72,7 +72,7 @@ suite('the control loop', () => {
     )
   })
 
-  test('nobody answers: the row says so, and nothing changes', async () => {
+  test('without answers the row has no queue figures, and the size stays', async () => {
     const busy: Scrape[] = [{ id: 'a', samples: parsePrometheus(page(250)) }]
     const silent: Scrape[] = [{ id: 'a', samples: undefined }]
     const { rows, events } = await loopOver([busy, silent, silent, silent, silent, silent, silent])
@@ -84,7 +84,7 @@ suite('the control loop', () => {
   })
 })
 
-/** An instance that is in service and whose admin socket is `adminSocket`. */
+/** An instance in service with the admin socket `adminSocket`. */
 function inService(id: string, adminSocket: string): Instance {
   const view = { id, state: 'InService' } as InstanceView
   const never = new Promise<InstanceView>(() => {})
@@ -104,7 +104,7 @@ async function adminSocket(answer: (path: string) => string | null): Promise<str
 }
 
 suite('asking the instances', () => {
-  /** One whole scrape a second on a clock of its own, up to `seconds`. @returns who was killed, and when. */
+  /** One scrape per second on a clock of its own, for `seconds`. @returns which instance was killed and when */
   async function killed(instances: Instance[], seconds: number): Promise<[id: string, second: number][]> {
     const kills: [string, number][] = []
     let second = 0
@@ -115,7 +115,7 @@ suite('asking the instances', () => {
     return kills
   }
 
-  test('one that stays silent while others answer is killed after 5 s; its silence is not zero', async () => {
+  test('an instance that stays silent while others answer is killed after 5 s, and is missing data', async () => {
     const good = inService('good', await adminSocket(() => page(3)))
     const silent = inService('silent', join(scratch.make(), 'none.sock'))
     const scrape = createScraper({ living: () => [good, silent], kill: () => {} }, 5_000)
@@ -125,7 +125,7 @@ suite('asking the instances', () => {
     assert.deepEqual(await killed([good, silent], 30), [['silent', 5]])
   })
 
-  test('one that answers now and then is left alone', async () => {
+  test('an instance that answers now and then is not killed', async () => {
     const good = inService('good', await adminSocket(() => page(3)))
     let asked = 0
     const slow = inService(
@@ -135,7 +135,7 @@ suite('asking the instances', () => {
     assert.deepEqual(await killed([good, slow], 30), [])
   })
 
-  test('a supervisor that was stopped itself does not blame the first answers it misses', async () => {
+  test('a supervisor that was itself stopped does not kill for the first missed answers', async () => {
     const good = inService('good', await adminSocket(() => page(3)))
     const silent = inService('silent', join(scratch.make(), 'none.sock'))
     const kills: string[] = []
@@ -150,7 +150,7 @@ suite('asking the instances', () => {
     assert.deepEqual(kills, ['silent'])
   })
 
-  test('when none answers, they get 20 s, and then one is killed at a time', async () => {
+  test('when no instance answers, they get 20 s, then one is killed at a time', async () => {
     const silent = ['one', 'two'].map((id) => inService(id, join(scratch.make(), 'none.sock')))
     assert.deepEqual(await killed(silent, 19), [])
     assert.deepEqual(await killed(silent, 21), [
@@ -160,7 +160,7 @@ suite('asking the instances', () => {
   })
 })
 
-test('no socket, no answer in time, an endless answer: undefined', async () => {
+test('a missing socket, a timeout and an endless response give undefined', async () => {
   assert.equal(await getAdmin(join(scratch.make(), 'none.sock'), '/metrics', 1000), undefined)
   assert.equal(await getAdmin(await adminSocket(() => null), '/metrics', 20), undefined)
   const endless = await adminSocket(() => 'x'.repeat(2 * 1024 * 1024))

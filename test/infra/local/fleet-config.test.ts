@@ -1,4 +1,4 @@
-// A fleet's configuration: defaults, relative paths, and every problem at once.
+// A fleet's configuration file: defaults, relative paths, and errors that name all problems.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,7 +14,7 @@ function configFile(t: TestContext, text: string): { file: string; folder: strin
   return { file, folder }
 }
 
-test('paths are relative to the file, the rest has defaults', (t) => {
+test('paths are relative to the file, and other keys have defaults', (t) => {
   const { file, folder } = configFile(
     t,
     'directory: spools\nroutesFile: /etc/routes.yaml\nserver: { hostname: a.example }\n',
@@ -27,7 +27,7 @@ test('paths are relative to the file, the rest has defaults', (t) => {
   assert.deepEqual(config.server, { hostname: 'a.example', delivery: { concurrency: 10 } })
 })
 
-test('all problems are named at once, with file and key', (t) => {
+test('the error names all problems, with file and key', (t) => {
   const { file } = configFile(
     t,
     'listen: { port: 0 }\nserver: {}\npolicy: { minInstances: 9, maxInstances: 2 }\nperiodMs: 5\nprot: 1\n',
@@ -52,7 +52,7 @@ test('all problems are named at once, with file and key', (t) => {
   )
 })
 
-test('concurrency may be in either place, and holds for both; two that differ are refused', (t) => {
+test('concurrency may be set in either place, and two different values are refused', (t) => {
   const read = (policy: string, server: string) => {
     const text = `directory: d\nroutesFile: r\npolicy: { ${policy} }\nserver: { ${server} }\n`
     const config = readFleetConfig(configFile(t, text).file)

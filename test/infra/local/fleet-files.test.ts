@@ -1,4 +1,4 @@
-// A fleet's directory: one supervisor at a time, logs of earlier runs kept, what killed supervisors left removed.
+// A fleet's directory: one supervisor at a time, old logs kept, and remains of killed supervisors removed.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,7 +10,7 @@ import { scratchDirectories } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
 after(scratch.remove)
-// Every supervisor on this machine tidies the temporary directory: these tests have their own.
+// Each supervisor cleans the temporary directory, so these tests have their own.
 const temporary = scratch.make()
 process.env['TMPDIR'] = temporary
 
@@ -19,7 +19,7 @@ const filesIn = (directory: string): FleetFiles =>
 
 const MODULE = join(import.meta.dirname, '../../../infra/local/fleet-files.ts')
 
-/** Another process that has the directory, until it is killed. */
+/** A process that has the directory until it is killed. */
 async function otherSupervisor(directory: string) {
   const program = `
     import { createFleetFiles } from ${JSON.stringify(MODULE)}
@@ -36,17 +36,20 @@ async function otherSupervisor(directory: string) {
 
 const socketDirectories = () => readdirSync(temporary).filter((name) => name.startsWith('mailfleet-sockets-'))
 
-test('a second supervisor is refused and told the first one’s pid; SIGKILL gives the directory back', async () => {
+test('a second supervisor is refused with the first one’s pid, and SIGKILL releases the directory', async () => {
   const directory = scratch.make()
   const other = await otherSupervisor(directory)
-  assert.throws(() => filesIn(directory), new RegExp(`another supervisor runs here, process ${other.pid}$`))
-  // Another directory is another fleet, and leaves the first one's sockets alone.
+  assert.throws(
+    () => filesIn(directory),
+    new RegExp(`another supervisor uses this directory, process ${other.pid}$`),
+  )
+  // A fleet in another directory leaves the first one's sockets alone.
   filesIn(scratch.make()).close()
   assert.equal(socketDirectories().length, 1)
   other.kill('SIGKILL')
   await once(other, 'exit')
   const files = filesIn(directory)
-  // The killed one's sockets are gone, these are there.
+  // The killed supervisor's sockets are removed; the new ones exist.
   assert.equal(socketDirectories().length, 1)
   assert.equal(existsSync(join(directory, 'instances')), false)
   files.close()
@@ -54,7 +57,7 @@ test('a second supervisor is refused and told the first one’s pid; SIGKILL giv
   filesIn(directory).close()
 })
 
-test('a start keeps the logs of the four runs before, and no older ones', () => {
+test('a start keeps the logs of the last four runs', () => {
   const directory = scratch.make()
   const kept: string[] = []
   for (let run = 0; run < 7; run += 1) {
@@ -69,7 +72,7 @@ test('a start keeps the logs of the four runs before, and no older ones', () => 
   assert.equal(readFileSync(kept[5] ?? '', 'utf8'), 'run 5')
 })
 
-test('an instance that has ended leaves its log, and no more than 50 of them', () => {
+test('terminated instances leave at most 50 logs', () => {
   const directory = scratch.make()
   const files = filesIn(directory)
   const logs: string[] = []
@@ -89,7 +92,7 @@ test('an instance that has ended leaves its log, and no more than 50 of them', (
   files.close()
 })
 
-test('what another user’s program might have left in the temporary directory stays', () => {
+test('files of other programs in the temporary directory stay', () => {
   const others = ['mailfleet-sockets-abcdef', 'mailfleet-abcdef', 'else']
   for (const name of others) mkdirSync(join(temporary, name))
   filesIn(scratch.make()).close()

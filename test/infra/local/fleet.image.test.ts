@@ -1,4 +1,4 @@
-// The fleet as it is meant: instances of the baked root in their sandboxes, and a storm of about half a minute.
+// A fleet of the baked root in sandboxes, and a storm of about half a minute.
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,13 +18,13 @@ after(scratch.remove)
 const { cacheDir } = project
 const root = await extractRoot(await bakedImage(), { cacheDir })
 
-/** Where a process sees a namespace, the root, … as. */
+/** A link of the process in /proc: a namespace, the root, … */
 function of(pid: number, what: string): string {
   return readlinkSync(`/proc/${pid}/${what}`)
 }
 
 suite('instances of the baked root', () => {
-  test('run the baked server, see nothing else to write to, and share the PID namespace', async (t) => {
+  test('instances run the baked server, can write nothing else, and share the PID namespace', async (t) => {
     const directory = scratch.make()
     const fleet = await startFleet(smallFleet(directory, { launcher: sandboxLauncher(root) }))
     t.after(fleet.stop)
@@ -34,7 +34,7 @@ suite('instances of the baked root', () => {
       assert.deepEqual([node, server], ['/usr/lib/mailfleet/node', '/usr/lib/mailfleet/server.mjs'])
       assert.equal(of(pid, 'ns/pid'), of(process.pid, 'ns/pid'))
       assert.notEqual(of(pid, 'ns/mnt'), of(process.pid, 'ns/mnt'))
-      // The machine's own files are not there, the image's are.
+      // The sandbox has the image's files, not the machine's.
       assert.equal(existsSync(`/proc/${pid}/root${import.meta.dirname}`), false)
       const mounts = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trim().split('\n')
       const writable = mounts
@@ -52,7 +52,7 @@ suite('instances of the baked root', () => {
     )
   })
 
-  test('a storm: out to at least three, back to one, nothing lost, no connection reset', async (t) => {
+  test('in a storm the fleet scales out to three or more and back to one, without lost mail or resets', async (t) => {
     const directory = scratch.make()
     const report = await runStorm({
       directory,

@@ -1,5 +1,5 @@
-// The fleet with real processes, straight from source: crash, hang of a start, bad configuration, and the death of the
-// supervisor. The baked root has its own test, fleet.image.test.ts.
+// The fleet with real processes from source: crashes, hung starts, bad configurations, and a killed supervisor.
+// fleet.image.test.ts tests the baked root.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -37,7 +37,7 @@ function inService(fleet: Fleet): InstanceView[] {
 }
 
 function isAlive(pid: number): boolean {
-  // A zombie has ended; it only waits to be collected by whoever inherited it.
+  // A zombie has ended; only its parent has not collected it.
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
   } catch {
@@ -55,12 +55,12 @@ for (const [name, launcher] of [
   ['in bubblewrap', sandboxed],
 ] as const) {
   suite(`a fleet ${name}`, () => {
-    test('starts, replaces a crashed instance, and drains all at the end', async (t) => {
+    test('the fleet starts, replaces a crashed instance, and drains at its end', async (t) => {
       const fleet = await startFleet(options({ launcher }))
       t.after(fleet.stop)
       const [first, second] = inService(fleet)
       assert.ok(first?.pid && second?.pid)
-      // The pid is the server's, also behind a sandbox.
+      // The pid is the server's, also in a sandbox.
       assert.match(readFileSync(`/proc/${first.pid}/cmdline`, 'latin1'), /main\.ts/)
 
       process.kill(first.pid, 'SIGKILL')
@@ -91,7 +91,7 @@ for (const [name, launcher] of [
   })
 }
 
-test('an instance that is stopped (SIGSTOP) is killed and replaced; the fleet takes mail meanwhile', async (t) => {
+test('a stopped instance (SIGSTOP) is killed and replaced, while the fleet accepts mail', async (t) => {
   const fleet = await startFleet(options())
   t.after(fleet.stop)
   const [first] = inService(fleet)
@@ -106,7 +106,7 @@ test('an instance that is stopped (SIGSTOP) is killed and replaced; the fleet ta
 })
 
 suite('a fleet that cannot start', () => {
-  test('a bad configuration is an error with the end of the instance’s log', async () => {
+  test('a bad configuration fails the start with the end of the instance’s log', async () => {
     const serverConfig = { ...stormServerConfig(shortScenario, 9, true), hostname: 5 }
     await assert.rejects(startFleet(options({ serverConfig })), (error: Error) => {
       assert.match(error.message, /i-000\d did not get into service: crashed \(exit code 2\)/)
@@ -115,7 +115,7 @@ suite('a fleet that cannot start', () => {
     })
   })
 
-  test('a command that does not exist is an error, too', async () => {
+  test('a missing command fails the start', async () => {
     const launcher: Launcher = {
       ...source,
       command: () => ({ file: 'no-such-program', args: [], statusFd: false }),
@@ -123,7 +123,7 @@ suite('a fleet that cannot start', () => {
     await assert.rejects(startFleet(options({ launcher })), /did not get into service/)
   })
 
-  test('an instance that never gets ready is killed and named', async () => {
+  test('an instance that does not get ready is killed and named', async () => {
     const launcher: Launcher = {
       ...source,
       command: () => ({ file: 'sleep', args: ['60'], statusFd: false }),
@@ -134,7 +134,7 @@ suite('a fleet that cannot start', () => {
     )
   })
 
-  test('aborting drains and rejects with the reason', async () => {
+  test('aborting the start drains and rejects with the reason', async () => {
     const controller = new AbortController()
     const starting = startFleet(options({ signal: controller.signal }))
     controller.abort(new Error('enough'))
@@ -144,7 +144,7 @@ suite('a fleet that cannot start', () => {
 
 suite('the death of the supervisor', () => {
   for (const name of ['source', 'bubblewrap']) {
-    test(`SIGKILL leaves no instance behind (${name})`, async () => {
+    test(`SIGKILL of the supervisor leaves no instance (${name})`, async () => {
       const directory = scratch.make()
       const program = join(import.meta.dirname, '../../kit/fleet/supervisor.ts')
       const supervisor = spawn(process.execPath, [program, directory, name], {

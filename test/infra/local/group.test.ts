@@ -1,10 +1,10 @@
-// The group: who goes, who is replaced, and how long a launch that keeps failing is held back.
+// The group: which instance ends, which is replaced, and how long failing launches back off.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { backoffMs, createGroup } from '../../../infra/local/group.ts'
 import type { Instance, InstanceState, InstanceView } from '../../../infra/local/instance.ts'
 
-/** Instances without processes: the test says what becomes of them. */
+/** Fake instances without processes. The test sets their states. */
 function stage() {
   const actors = new Map<string, { become: (state: InstanceState) => void; drained: string[] }>()
   const launch = (id: string, onState: (view: InstanceView) => void): Instance => {
@@ -45,7 +45,7 @@ function stage() {
   return { launch, actor, ids: () => [...actors.keys()] }
 }
 
-test('launches what is missing and drains the newest first', () => {
+test('the group launches missing instances and drains the newest first', () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(3)
@@ -63,7 +63,7 @@ test('launches what is missing and drains the newest first', () => {
   )
 })
 
-test('a pending instance goes before one in service', () => {
+test('a pending instance ends before one in service', () => {
   const { launch, actor } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(2)
@@ -72,7 +72,7 @@ test('a pending instance goes before one in service', () => {
   assert.deepEqual([actor('i-0001').drained, actor('i-0002').drained], [['scale-in'], []])
 })
 
-test('a draining instance is not counted, so scaling out again launches a new one', () => {
+test('a draining instance does not count, so scaling out again launches a new one', () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(2)
@@ -82,7 +82,7 @@ test('a draining instance is not counted, so scaling out again launches a new on
   assert.deepEqual(ids(), ['i-0001', 'i-0002', 'i-0003'])
 })
 
-test('what crashes is replaced; what was drained is not', () => {
+test('a crashed instance is replaced, a drained one is not', () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(1)
@@ -94,7 +94,7 @@ test('what crashes is replaced; what was drained is not', () => {
   assert.deepEqual(ids(), ['i-0001', 'i-0002'])
 })
 
-test('launches that fail on the spot are held back and do not multiply', async () => {
+test('launches that fail at once back off and do not multiply', async () => {
   const seen: InstanceView[] = []
   const launch = (): Instance => {
     throw new Error('no space left')
@@ -106,7 +106,7 @@ test('launches that fail on the spot are held back and do not multiply', async (
   await group.stop()
 })
 
-test('back-off: the first failed launch is replaced at once, then half a second, doubling to half a minute, or 2 s with none serving', () => {
+test('back-off: 0 s after the first failure, then 0.5 s, doubling to 30 s, or to 2 s with none in service', () => {
   assert.deepEqual(
     [0, 1, 2, 3, 4, 7, 8, 9, 50].map((failures) => backoffMs(failures, true)),
     [0, 0, 500, 1000, 2000, 16_000, 30_000, 30_000, 30_000],
@@ -117,7 +117,7 @@ test('back-off: the first failed launch is replaced at once, then half a second,
   )
 })
 
-test('instances that served and are killed all at once are all replaced at once', () => {
+test('instances that were in service and are killed together are replaced at once', () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(5)
@@ -127,7 +127,7 @@ test('instances that served and are killed all at once are all replaced at once'
   assert.equal(ids().length, 10)
 })
 
-test('a killed instance gets no drain, and its replacement is launched at once', () => {
+test('a killed instance does not drain, and its replacement is launched at once', () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(1)
@@ -137,7 +137,7 @@ test('a killed instance gets no drain, and its replacement is launched at once',
   assert.deepEqual(ids(), ['i-0001', 'i-0002'])
 })
 
-test('after stop nothing is launched any more', async () => {
+test('a stopped group launches nothing', async () => {
   const { launch, actor, ids } = stage()
   const group = createGroup({ launch, onInstance: () => {} })
   group.setDesired(1)

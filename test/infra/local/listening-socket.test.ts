@@ -1,4 +1,4 @@
-// The shared listening socket, with real processes: nobody but the instances accepts, and a drain resets nobody.
+// The shared listening socket with real processes: only instances accept, and a drain resets no client.
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -25,7 +25,7 @@ async function drain(child: ChildProcess): Promise<void> {
   assert.deepEqual(await exit, [0, null])
 }
 
-/** One connection: the pid that answered, or the error's code. */
+/** Connects once. @returns the pid that answered, or the error's code */
 async function ask(port: number): Promise<string> {
   const socket = connect(port, HOST)
   try {
@@ -39,13 +39,13 @@ async function ask(port: number): Promise<string> {
 
 test('the supervisor binds but never accepts', async () => {
   const socket = bindListeningSocket(HOST, 0)
-  // Not listening yet: refused. Were it a net.Server, the connection would be accepted here.
+  // Refused, since the socket does not listen yet. A net.Server would accept the connection.
   assert.equal(await ask(socket.port), 'ECONNREFUSED')
 
   const child = await acceptor(socket.fd)
   for (let round = 0; round < 20; round += 1) assert.equal(await ask(socket.port), String(child.pid))
 
-  // The only instance stops reading: connections wait, the supervisor does not take them over.
+  // The only instance stops accepting: connections wait, and the supervisor does not accept them.
   child.kill('SIGSTOP')
   const waiting = ask(socket.port)
   assert.equal(await Promise.race([waiting, sleep(200, 'still waiting')]), 'still waiting')
@@ -55,7 +55,7 @@ test('the supervisor binds but never accepts', async () => {
   await socket.close()
 })
 
-test('clients that wait when the last instance goes hear 421, none is reset', async () => {
+test('clients that wait when the last instance ends get 421, and none is reset', async () => {
   const socket = bindListeningSocket(HOST, 0)
   const child = await acceptor(socket.fd)
   child.kill('SIGSTOP')
@@ -63,7 +63,7 @@ test('clients that wait when the last instance goes hear 421, none is reset', as
   await sleep(200)
   child.kill('SIGKILL')
   await once(child, 'exit')
-  socket.answer()
+  socket.refuseClients()
   await socket.close()
   assert.deepEqual(
     [...new Set(await Promise.all(waiting))],
@@ -72,7 +72,7 @@ test('clients that wait when the last instance goes hear 421, none is reset', as
   assert.equal(await ask(socket.port), 'ECONNREFUSED')
 })
 
-test('two share it, and draining one after the other resets and refuses none of 50 clients', async () => {
+test('draining two instances one after the other resets and refuses none of 50 clients', async () => {
   const socket = bindListeningSocket(HOST, 0)
   const [first, second] = await Promise.all([acceptor(socket.fd), acceptor(socket.fd)])
   const answers = new Map<string, number>()
@@ -88,7 +88,7 @@ test('two share it, and draining one after the other resets and refuses none of 
   await sleep(100)
   const third = await acceptor(socket.fd)
   await drain(second)
-  // Nobody to spare: with the last one gone as well, clients wait for the next instance instead of failing.
+  // With the last instance gone, clients wait for the next one instead of failing.
   await drain(third)
   await sleep(100)
   const fourth = await acceptor(socket.fd)
@@ -107,7 +107,7 @@ test('two share it, and draining one after the other resets and refuses none of 
     assert.ok((answers.get(pid ?? '') ?? 0) > 0, `${pid} accepted none`)
 })
 
-test('a port in use is an error at once, not another port', async () => {
+test('a port in use is an error at once', async () => {
   const other = createServer().listen(0, HOST)
   await once(other, 'listening')
   const { port } = other.address() as AddressInfo

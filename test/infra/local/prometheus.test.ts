@@ -1,4 +1,4 @@
-// Reading metrics pages: the format's corners, and what an observation makes of several instances.
+// The parser of metrics pages, and the observation of several instances.
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { emptyMemory, observe, type Scrape } from '../../../infra/local/observation.ts'
@@ -43,7 +43,7 @@ suite('Prometheus text', () => {
     )
   })
 
-  test('samples are summed over the labels that were not asked for', () => {
+  test('samples are summed over the other labels', () => {
     const samples = parsePrometheus(PAGE)
     assert.equal(sumOf(samples, 'mailfleet_refused_total'), 107)
     assert.equal(sumOf(samples, 'mailfleet_refused_total', { reason: 'load' }), 7)
@@ -58,25 +58,25 @@ suite('an observation', () => {
   })
   const queue = 'mailfleet_queue_ready 5\nmailfleet_queue_in_flight 2\nmailfleet_queue_deferred 1\n'
 
-  test('the queue is shared: one answer is the answer, not a sum', () => {
+  test('the shared queue’s gauges come from one answer and are not summed', () => {
     const seen = observe([scrape('a'), scrape('b', queue), scrape('c', queue)], emptyMemory, 60_000, 0)
     assert.deepEqual(seen.queue, { ready: 5, inFlight: 2, deferred: 1, oldestReadySeconds: 0 })
   })
 
-  test('refusals that are demand are summed over instances, other refusals do not count', () => {
+  test('refusals for load are summed over instances, and other refusals do not count', () => {
     const refused = 'mailfleet_refused_demand_total 3\nmailfleet_refused_total{reason="backlog"} 9\n'
     const seen = observe([scrape('a', queue + refused), scrape('b', queue + refused)], emptyMemory, 60_000, 0)
     assert.equal(seen.refusedForLoad, 6)
   })
 
-  test('accepted mail is what came since the last observation', () => {
+  test('accepted mail counts since the last observation', () => {
     const page = (total: number) => `${queue}mailfleet_messages_accepted_total ${total}\n`
     const first = observe([scrape('a', page(10))], emptyMemory, 60_000, 0)
     const second = observe([scrape('a', page(25)), scrape('b', page(5))], first.memory, 60_000, 1000)
     assert.deepEqual([first.accepted, second.accepted], [10, 20])
   })
 
-  test('nobody answers, or no page has the gauges: missing data, not zero', () => {
+  test('without answers or gauges the queue is missing data, not zero', () => {
     assert.equal(observe([], emptyMemory, 60_000, 0).queue, undefined)
     assert.equal(observe([scrape('a'), scrape('b')], emptyMemory, 60_000, 0).queue, undefined)
     assert.equal(observe([scrape('a', 'mailfleet_queue_ready 5\n')], emptyMemory, 60_000, 0).queue, undefined)

@@ -1,4 +1,4 @@
-// Capacity, as tables: what comes in, what is decided and by which rule.
+// The scaling decision, as tables of signal, desired capacity and rule.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as v from 'valibot'
@@ -13,7 +13,7 @@ import {
 } from '../../../infra/scaling/capacity.ts'
 import { scalingPolicySchema, targetBacklog, type ScalingPolicy } from '../../../infra/scaling/policy.ts'
 
-/** 10 s ÷ (1000 ms ÷ 10) = 100 messages an instance; surge from 300 an instance on; scale-in after 3 periods. */
+/** Target: 10 s ÷ (1000 ms ÷ 10) = 100 messages per instance. Surge from 300 on; scale-in after 3 periods. */
 const policy: ScalingPolicy = {
   ...v.parse(scalingPolicySchema, {}),
   surge: { targets: 3, step: 4 },
@@ -29,7 +29,7 @@ function signal(
   return { demand: { ready, inFlight, refusedForLoad: refused }, refusedForFault: faults, warm, pending }
 }
 
-/** Runs one signal a second from `state` on. */
+/** Runs one signal per second, from `state` on. */
 function run(state: ScalingState, signals: Signal[], used: ScalingPolicy = policy): Decision[] {
   let current = state
   return signals.map((each, index) => {
@@ -44,24 +44,24 @@ function repeat(times: number, each: Signal): Signal[] {
 }
 
 const table: [name: string, from: number, signal: Signal, to: number, rule: ScalingRule][] = [
-  ['nothing owed', 1, signal(0, 1), 1, 'hold'],
+  ['no demand', 1, signal(0, 1), 1, 'hold'],
   ['exactly the target', 1, signal(100, 1), 1, 'hold'],
   ['one above the target', 1, signal(101, 1), 2, 'target'],
-  ['proportional at once, not one by one', 2, signal(590, 2), 6, 'target'],
-  ['work in flight is owed', 1, signal(60, 1, { inFlight: 50 }), 2, 'target'],
-  ['refused mail is owed', 1, signal(0, 1, { refused: 250 }), 3, 'target'],
-  ['a surge adds its step to the warm ones', 1, signal(300, 1), 5, 'surge'],
-  ['below the surge: proportional', 1, signal(299, 1), 3, 'target'],
+  ['in proportion to the demand, at once', 2, signal(590, 2), 6, 'target'],
+  ['mail in flight is demand', 1, signal(60, 1, { inFlight: 50 }), 2, 'target'],
+  ['refused mail is demand', 1, signal(0, 1, { refused: 250 }), 3, 'target'],
+  ['a surge adds its step to the warm instances', 1, signal(300, 1), 5, 'surge'],
+  ['below the surge: in proportion', 1, signal(299, 1), 3, 'target'],
   ['a surge never gives less than the target rule', 1, signal(850, 1), 9, 'target'],
   ['pending instances count in the divisor', 5, signal(500, 1, { pending: 4 }), 5, 'hold'],
   ['pending instances count against the surge', 5, signal(1000, 1, { pending: 4 }), 10, 'target'],
-  ['the maximum clamps and is no error', 4, signal(1e9, 4), 10, 'target'],
-  ['at the maximum nothing more happens', 10, signal(1e9, 10), 10, 'hold'],
+  ['clamped to the maximum', 4, signal(1e9, 4), 10, 'target'],
+  ['no change at the maximum', 10, signal(1e9, 10), 10, 'hold'],
   ['desired above the maximum', 12, signal(0, 12), 10, 'bounds'],
   ['desired below the minimum', 0, signal(0, 0), 1, 'bounds'],
-  ['no instance at all and mail waiting', 1, signal(150, 0), 2, 'target'],
-  ['no data keeps what there is', 4, { ...signal(0, 4), demand: undefined }, 4, 'missing-data'],
-  ['no data still obeys the bounds', 0, { ...signal(0, 0), demand: undefined }, 1, 'bounds'],
+  ['no instance, and mail waits', 1, signal(150, 0), 2, 'target'],
+  ['no data: no change', 4, { ...signal(0, 4), demand: undefined }, 4, 'missing-data'],
+  ['no data: the bounds still hold', 0, { ...signal(0, 0), demand: undefined }, 1, 'bounds'],
 ]
 for (const [name, from, given, to, rule] of table) {
   test(name, () => {
@@ -72,7 +72,7 @@ for (const [name, from, given, to, rule] of table) {
   })
 }
 
-test('a surge is not repeated while its own instances are on their way', () => {
+test('a surge is not repeated while its own instances launch and warm up', () => {
   const on = run(initialState(1), [
     signal(350, 1),
     signal(400, 1, { pending: 4 }),
@@ -84,7 +84,7 @@ test('a surge is not repeated while its own instances are on their way', () => {
   )
 })
 
-test('demand that goes on growing is followed during the warm-up', () => {
+test('growing demand scales out further during the warm-up', () => {
   const on = run(initialState(1), [signal(350, 1), signal(720, 1, { pending: 4 })])
   assert.deepEqual(
     on.map(({ desired }) => desired),
@@ -92,7 +92,7 @@ test('demand that goes on growing is followed during the warm-up', () => {
   )
 })
 
-test('scale-in: so many periods an instance, one at a time, down to the minimum', () => {
+test('scale-in ends one instance per low periods, down to the minimum', () => {
   const idle = [5, 5, 5, 4, 4, 4, 3, 3, 3, 2, 2, 2, 1].map((warm) => signal(0, warm))
   const decisions = run(initialState(5), idle)
   assert.deepEqual(
@@ -102,13 +102,13 @@ test('scale-in: so many periods an instance, one at a time, down to the minimum'
   assert.equal(decisions[2]?.rule, 'scale-in')
 })
 
-test('a step larger than one does not go below what is needed', () => {
+test('a step of several instances stops at the required number', () => {
   const steep = { ...policy, scaleIn: { ...policy.scaleIn, step: 5 } }
   assert.equal(run(initialState(6), repeat(3, signal(120, 6)), steep).at(-1)?.desired, 3)
 })
 
-test('between the thresholds nothing happens, for ever', () => {
-  // 2 instances: out above 200; in only when 1 holds it within half a target, 50. In between is rest.
+test('between the thresholds the size never changes', () => {
+  // 2 instances: out above 200; in when 1 instance has half a target or less, 50. In between: no change.
   for (const ready of [51, 100, 199, 200]) {
     const decisions = run(initialState(2), repeat(50, signal(ready, 2)))
     assert.ok(
@@ -118,7 +118,7 @@ test('between the thresholds nothing happens, for ever', () => {
   }
 })
 
-test('one busy period starts the count anew', () => {
+test('one busy period restarts the count', () => {
   const decisions = run(initialState(2), [
     signal(0, 2),
     signal(0, 2),
@@ -129,25 +129,25 @@ test('one busy period starts the count anew', () => {
   assert.ok(decisions.every(({ desired }) => desired === 2))
 })
 
-test('missing data never scales in, and starts the count anew', () => {
+test('missing data never scales in, and restarts the count', () => {
   const missing: Signal = { ...signal(0, 2), demand: undefined }
   assert.ok(run(initialState(2), repeat(100, missing)).every(({ desired }) => desired === 2))
   const broken = run(initialState(2), [signal(0, 2), signal(0, 2), missing, signal(0, 2), signal(0, 2)])
   assert.equal(broken.at(-1)?.desired, 2)
 })
 
-test('a fleet that keeps up is not scaled in under its own work', () => {
-  // No backlog at all, yet 37 deliveries under way occupy 4 instances of 10.
+test('a fleet without backlog keeps the instances that its deliveries occupy', () => {
+  // No backlog, but 37 deliveries in flight occupy 4 instances of 10.
   const decisions = run(initialState(5), repeat(20, signal(0, 5, { inFlight: 37 })))
   assert.equal(decisions.at(-1)?.desired, 4)
 })
 
-test('nothing goes while instances are pending or warming up', () => {
+test('no scale-in while instances are pending or warming up', () => {
   const decisions = run(initialState(3), repeat(10, signal(0, 2, { pending: 1 })))
   assert.ok(decisions.every(({ desired }) => desired === 3))
 })
 
-test('the cooldown holds a scale-in back, never a scale-out', () => {
+test('the cooldown delays a scale-in, never a scale-out', () => {
   const cool = { ...policy, scaleIn: { ...policy.scaleIn, periods: 1, cooldownMs: 5000 } }
   const idle = run(initialState(1), [signal(150, 1), ...repeat(6, signal(0, 2))], cool)
   assert.deepEqual(
@@ -161,8 +161,8 @@ test('the cooldown holds a scale-in back, never a scale-out', () => {
   )
 })
 
-test('a steady load finds its size and stays: no flapping', () => {
-  // A toy fleet: 100/s arrive, an instance does 10/s, new instances work from the next period on.
+test('under a steady load the size settles and does not flap', () => {
+  // 100 messages arrive per second, an instance delivers 10/s, and a new instance works from the next period on.
   let state = initialState(1)
   let ready = 0
   const sizes: number[] = []
@@ -184,7 +184,7 @@ test('a steady load finds its size and stays: no flapping', () => {
   assert.ok(Math.min(...settled) >= 10)
 })
 
-test('the same input gives the same output, and the input stays as it was', () => {
+test('equal inputs give equal outputs, and no input is changed', () => {
   const state = Object.freeze(initialState(1))
   const given = Object.freeze(signal(500, 1))
   assert.deepEqual(decideCapacity(state, given, policy, 5), decideCapacity(state, given, policy, 5))
@@ -196,7 +196,7 @@ test("Little's law: acceptable delay ÷ time per message", () => {
   assert.equal(targetBacklog({ ...policy, acceptableDelayMs: 1, deliveryMs: 60_000 }), 1)
 })
 
-test('every bad value is named at once', () => {
+test('the error names all bad values', () => {
   const bad = { minInstances: 0, concurrency: 1.5, scaleIn: { fraction: 1 }, surge: { steps: 2 } }
   assert.throws(
     () => checkInput('fleet.yaml', scalingPolicySchema, bad),
@@ -209,40 +209,40 @@ test('every bad value is named at once', () => {
   )
 })
 
-test('a maximum below the minimum names the key', () => {
+test('a maximum below the minimum is refused with its key', () => {
   assert.throws(
     () => checkInput('fleet.yaml', scalingPolicySchema, { minInstances: 3, maxInstances: 2 }),
     /maxInstances: expected at least minInstances/,
   )
 })
 
-test('a fleet whose backlog grows is never scaled in, though a smaller one would still do', () => {
-  // 1 more each period: even at 99 messages 2 instances of 50 would do.
+test('a fleet whose backlog grows is never scaled in, even if fewer instances were enough', () => {
+  // 1 message more in each period: even for 99 messages, 2 instances of 50 are enough.
   const growing = Array.from({ length: 100 }, (_, period) => signal(period, 5))
   assert.ok(run(initialState(5), growing).every(({ rule }) => rule === 'hold'))
-  // With ups and downs on the way up as well.
+  // The same when the backlog rises with ups and downs.
   const jagged = Array.from({ length: 100 }, (_, period) => signal(period + (period % 2) * 2, 5))
   assert.ok(run(initialState(5), jagged).every(({ rule }) => rule === 'hold'))
   const refused = Array.from({ length: 100 }, (_, period) => signal(0, 5, { refused: period }))
   assert.ok(run(initialState(5), refused).every(({ rule }) => rule === 'hold'))
 })
 
-test('a backlog that fell and rises again is not scaled in while it rises', () => {
+test('a backlog that fell and rises again prevents scale-in while it rises', () => {
   const turning = [200, 50, 60, 70, 80, 90].map((ready) => signal(ready, 5))
   assert.ok(run(initialState(5), turning).every(({ rule }) => rule === 'hold'))
 })
 
-test('a backlog that has stopped growing is scaled in', () => {
+test('scale-in happens once the backlog has stopped growing', () => {
   const rising = Array.from({ length: 10 }, (_, period) => signal(period, 5))
   assert.equal(run(initialState(5), [...rising, ...repeat(6, signal(10, 5))]).at(-1)?.desired, 4)
 })
 
-test('a fleet that refuses mail because something is full or broken keeps its size, and does not grow', () => {
+test('a fleet that refuses mail because something is full or broken keeps its size', () => {
   const faulty = run(initialState(3), repeat(50, signal(0, 3, { faults: 1_000 })))
   assert.ok(faulty.every(({ desired, rule }) => desired === 3 && rule === 'hold'))
 })
 
-test('figures that are no numbers are missing data, and do no harm later', () => {
+test('figures that are no numbers are missing data, and later decisions are right', () => {
   for (const bad of [NaN, Infinity, -1]) {
     for (const broken of [
       signal(bad, 3),

@@ -1,9 +1,9 @@
-// The window over counters, as seen by a scraper of several instances.
+// Growth of counters over a window, for several instances.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { emptyWindow, observeGrowth } from '../../../infra/scaling/growth-window.ts'
 
-test('refusals of all instances are summed, and forgotten after the window', () => {
+test('the growth of all instances is summed, and dropped after the window', () => {
   let seen = observeGrowth(emptyWindow, { a: 0, b: 3 }, 60_000, 0)
   assert.equal(seen.grown, 3)
   seen = observeGrowth(seen.window, { a: 5, b: 3 }, 60_000, 10_000)
@@ -22,20 +22,20 @@ test('an instance that misses a scrape keeps its last value', () => {
   assert.equal(seen.grown, 12)
 })
 
-test('a counter that went back belongs to a restarted instance: all of it is new', () => {
+test('a counter that decreased belongs to a restarted instance and counts in full', () => {
   let seen = observeGrowth(emptyWindow, { a: 100 }, 10_000, 0)
   seen = observeGrowth(seen.window, { a: 4 }, 10_000, 20_000)
   assert.equal(seen.grown, 4)
 })
 
-test('instances that are gone are forgotten, their refusals are not', () => {
+test('terminated instances are dropped, their growth is not', () => {
   let seen = observeGrowth(emptyWindow, { a: 7 }, 60_000, 0)
   seen = observeGrowth(seen.window, { b: 1 }, 60_000, 1000)
   assert.equal(seen.grown, 8)
   assert.deepEqual(Object.keys(seen.window.counters), ['b'])
 })
 
-test('a counter that is no number counts nothing, then or later', () => {
+test('a counter that is no number adds nothing, now or later', () => {
   let seen = observeGrowth(emptyWindow, { a: 3 }, 60_000, 0)
   seen = observeGrowth(seen.window, { a: NaN }, 60_000, 1000)
   assert.equal(seen.grown, 3)

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 
 const server = createServer((socket) => {
   socket.on('error', () => {})
-  // A little work between accept and answer, so that connections wait in the accept queue while one drains.
+  // Some work between accept and answer, so that connections wait in the accept queue while one drains.
   setTimeout(() => socket.end(`${process.pid}\n`), 2)
 })
 server.listen({ fd: 3 }, () => process.send?.('listening'))

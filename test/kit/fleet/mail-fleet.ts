@@ -1,5 +1,5 @@
-// A mail fleet in moto for the pulse to look at: two queues with mail in every state, a group, a table of load
-// reports. Owns: what it makes there; moto forgets it when it ends.
+// A fleet in moto for tests of the pulse: two queues with mail in every state, a group, and a table with load
+// reports. moto forgets all of it when it ends.
 import {
   CreateAutoScalingGroupCommand,
   CreateLaunchConfigurationCommand,
@@ -21,15 +21,15 @@ import { createTable } from '../aws/table.ts'
 import { LOAD_PARTITION } from '../../../contract/load-report.ts'
 import { FLEET_DIMENSION } from '../../../contract/metric-names.ts'
 
-/** In a queue: to be received, received and held, delayed. */
+/** Messages of a queue by state: visible, in flight, delayed. */
 export type Mail = { visible?: number; held?: number; delayed?: number }
 
-/** Limits for a machine under load: tests are about what is said, not about how fast. */
+/** Long time limits, so that tests pass on a loaded machine. */
 export const patient = { requestMs: 60_000, measureMs: 120_000, publishMs: 60_000 }
 
 let fleets = 0
 
-/** A fleet of its own for a test, empty queues but for what is asked for. */
+/** A fleet for one test. Its queues are empty unless the test asks for messages. */
 export async function makeFleet(
   { sqs, autoScaling, dynamo }: PulseClients,
   { ready = {}, deferred = {}, instances }: { ready?: Mail; deferred?: Mail; instances: number },
@@ -113,8 +113,8 @@ const METRICS = [
 ] as const
 
 /**
- * What CloudWatch has of a fleet in the five minutes around a slot, by metric: value and time (ms) of each data
- * point. Metrics without a data point are left out.
+ * A fleet's data points in CloudWatch in the five minutes around a slot, by metric: value and time (ms) of each data
+ * point. Metrics without a data point are absent.
  */
 export async function published(
   cloudWatch: CloudWatchClient,

@@ -1,4 +1,4 @@
-// A run's report as tests of its page use it: small, made up, with text that would break a careless page.
+// A small fake report of a run, for tests of its page, with text that would break a page without escaping.
 import type { StartReport, TimelineRow } from '../../../storm/report.ts'
 
 function row(second: number, changes: Partial<TimelineRow> = {}): TimelineRow {

@@ -1,4 +1,4 @@
-// A fleet of two instances from source, in a directory that is removed after the tests.
+// Options of a fleet of two instances from source, and temporary directories for tests.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,18 +10,18 @@ const entry = join(import.meta.dirname, '../../../server/main.ts')
 
 export const source = sourceLauncher(process.execPath, entry)
 
-/** The server inside bubblewrap, on the machine's own root: everything of the sandbox but the baked root. */
+/** Runs the server in bubblewrap on the machine's own root: the sandbox without the baked root. */
 export const sandboxed: Launcher = {
   inside: (outside) => outside,
   command: ({ configFile }) => ({
     file: 'bwrap',
     args: [
-      ...['--die-with-parent'],
-      ...['--dev-bind', '/', '/'],
-      ...['--proc', '/proc'],
-      ...['--json-status-fd', String(STATUS_FD)],
-      ...['--', process.execPath, entry, '--config', configFile],
-    ],
+      ['--die-with-parent'],
+      ['--dev-bind', '/', '/'],
+      ['--proc', '/proc'],
+      ['--json-status-fd', String(STATUS_FD)],
+      ['--', process.execPath, entry, '--config', configFile],
+    ].flat(),
     statusFd: true,
   }),
 }
@@ -30,7 +30,7 @@ export function smallFleet(directory: string, changes: Partial<FleetOptions> = {
   return {
     directory,
     launcher: source,
-    // No message is sent: nothing needs to listen at the relay's port.
+    // No message is sent, so no relay needs to listen.
     serverConfig: stormServerConfig(shortScenario, 9, true),
     routes: { table: stormRoutes() },
     policy: { ...shortScenario.policy, minInstances: 2 },
@@ -39,7 +39,7 @@ export function smallFleet(directory: string, changes: Partial<FleetOptions> = {
   }
 }
 
-/** A directory under the system's temporary one; `remove` removes all that were made. */
+/** `make` creates a temporary directory; `remove` removes all of them. */
 export function scratchDirectories(): { make: () => string; remove: () => void } {
   const made: string[] = []
   return {

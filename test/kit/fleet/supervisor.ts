@@ -1,4 +1,4 @@
-// A supervisor to be killed: starts a small fleet in the directory given, prints its instances' pids, and waits.
+// A supervisor that a test kills: starts a small fleet in the given directory and prints its instances' pids.
 import { readFileSync } from 'node:fs'
 import { startFleet } from '../../../infra/local/fleet.ts'
 import { sandboxed, smallFleet, source } from './small-fleet.ts'

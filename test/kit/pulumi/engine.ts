@@ -1,7 +1,7 @@
-// A stand-in for Pulumi's engine: the gRPC services that Pulumi's own Node host talks to, on 127.0.0.1, without a cloud.
-// Owns: both services, what the program registered and what it said. Resources get made-up ids, look-ups come from
-// made-up-aws.ts; nothing is diffed, planned or stored. A method that is not here answers UNIMPLEMENTED, which the
-// host takes for an older engine.
+// A fake of Pulumi's engine: the gRPC services that Pulumi's Node host calls, on 127.0.0.1, without a cloud.
+// It records resources, outputs and log messages. Resources get fake ids; ../aws/fake-aws.ts answers look-ups.
+// It compares, plans and stores nothing. A missing method answers UNIMPLEMENTED, which the host takes for an older
+// engine.
 import * as grpc from '@grpc/grpc-js'
 import engineServices from '@pulumi/pulumi/proto/engine_grpc_pb.js'
 import engineMessages from '@pulumi/pulumi/proto/engine_pb.js'
@@ -20,9 +20,9 @@ export type RegisteredResource = {
   protect: boolean
   dependencies: string[]
   ignoreChanges: string[]
-  /** URN of the resource whose deletion takes this one along; empty for none. */
+  /** URN of the resource whose deletion deletes this one too; empty for none. */
   deletedWith: string
-  /** How long its deletion may take, such as 20m; empty for the provider's own time. */
+  /** The delete timeout, such as 20m; empty for the provider's default. */
   deleteTimeout: string
   inputs: Record<string, unknown>
 }
@@ -30,9 +30,9 @@ export type RegisteredResource = {
 export type FakeEngine = {
   address: string
   resources: RegisteredResource[]
-  /** Of the stack. */
+  /** The stack's outputs. */
   outputs: Record<string, unknown>
-  /** What the program or its host reported as errors. */
+  /** Errors that the program or its host logged. */
   errors: string[]
   warnings: string[]
   close: () => void
@@ -43,7 +43,7 @@ type Reply = grpc.sendUnaryData<unknown>
 
 /**
  * Starts it on a free port.
- * @param preview resources have no ids and nothing that a provider would add, so all that is computed from it is unknown
+ * @param preview resources have no ids and no outputs of a provider, so values computed from them are unknown
  */
 export async function startFakeEngine(account: Account, preview: boolean): Promise<FakeEngine> {
   const engine: FakeEngine = {
@@ -80,7 +80,7 @@ function monitor(account: Account, engine: FakeEngine, preview: boolean): grpc.U
   return {
     supportsFeature: ({ request }: Call<resourceMessages.SupportsFeatureRequest>, reply: Reply) => {
       const response = new resourceMessages.SupportsFeatureResponse()
-      // Without "outputValues", inputs arrive as plain values.
+      // Without the feature outputValues, inputs arrive as plain values.
       response.setHassupport(request.getId() !== 'outputValues')
       reply(null, response)
     },
@@ -137,7 +137,7 @@ function readRequest(request: resourceMessages.RegisterResourceRequest): Registe
 const plain = (message: struct.Struct | undefined) =>
   (message?.toJavaScript() ?? {}) as Record<string, unknown>
 
-/** A URN spells the types of all components above; the stack's own type does not count. */
+/** A URN contains the types of all parent components, but not the stack's type. */
 function urnOf(parent: string, type: string, name: string): string {
   const above = parent.split('::')[2] ?? ''
   const types = above === '' || above === 'pulumi:pulumi:Stack' ? type : `${above}$${type}`

@@ -1,4 +1,4 @@
-// The example stacks as Pulumi's command line hands them to the program: every value a text, structures as JSON.
+// The configuration of the example stacks as Pulumi passes it to the program: values as text, structures as JSON.
 // Owns: that reading, and nothing of what the keys mean.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ export const PROJECT_FOLDER = join(import.meta.dirname, '../../..')
 
 export type StackName = 'dev' | 'prod'
 
-/** Pulumi.<stack>.yaml with `changes` laid over it; undefined takes a key out. */
+/** Pulumi.<stack>.yaml with `changes` applied; undefined removes a key. */
 export function exampleConfig(
   stack: StackName,
   changes: Record<string, unknown> = {},

@@ -1,4 +1,4 @@
-// Pulumi's own Node host, run as Pulumi's language plugin runs it, against the stand-in for the engine.
+// Runs Pulumi's own Node host against the fake engine, with the command line of Pulumi's language plugin.
 // Owns: that command line, made from Pulumi.yaml as the plugin makes it, and the child's end.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import type { Account } from '../aws/fake-aws.ts'
 import { startFakeEngine, type FakeEngine } from './engine.ts'
 import { exampleConfig, PROJECT_FOLDER, type StackName } from './example-stack.ts'
 
-/** A run takes 2 s; on a machine with other work many times that. */
+/** A run takes 2 s, and many times that on a loaded machine. */
 const PATIENCE_MS = 120_000
 
 export type HostRun = { exitCode: number; output: string } & Pick<
@@ -17,8 +17,8 @@ export type HostRun = { exitCode: number; output: string } & Pick<
 >
 
 /**
- * Runs the program for an update or, as every `pulumi up` does before it, for a preview of a stack that is not there yet.
- * @param nodeOptions switches of the Node that the host runs under
+ * Runs the program for an update, or for the first preview of a stack.
+ * @param nodeOptions NODE_OPTIONS of the host
  */
 export async function runPulumiHost(
   stack: StackName,
@@ -63,13 +63,13 @@ export async function runPulumiHost(
   }
 }
 
-/** What Pulumi.yaml says of the program: which file, and the plugin's switches as it hands them to the host. */
+/** The program's file, and the environment that the plugin derives from Pulumi.yaml. */
 function language() {
   const { main, runtime } = parse(readFileSync(join(PROJECT_FOLDER, 'Pulumi.yaml'), 'utf8')) as {
     main: string
     runtime: { name: string; options?: { typescript?: boolean } }
   }
-  // On unless it is said to be off; the host then loads ts-node.
+  // On by default; the host then loads ts-node.
   const typescript = runtime.options?.typescript ?? true
   return { file: join(PROJECT_FOLDER, main), env: { PULUMI_NODEJS_TYPESCRIPT: String(typescript) } }
 }

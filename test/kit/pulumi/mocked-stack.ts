@@ -1,12 +1,12 @@
-// The whole Pulumi program under Pulumi's mocks: which resources it registers, with which inputs.
-// Owns: one run at a time in this process, against the account of made-up-aws.ts. What the program throws, the run throws.
+// Runs the whole Pulumi program under Pulumi's mocks and records its resources and inputs.
+// One run at a time in a process, against ../aws/fake-aws.ts. A run throws what the program throws.
 import assert from 'node:assert/strict'
 import * as pulumi from '@pulumi/pulumi'
 import main from '../../../infra/main.ts'
 import { answer, created, madeUpAccount, type Account } from '../aws/fake-aws.ts'
 import { exampleConfig, type StackName } from './example-stack.ts'
 
-/** Inputs are whatever a resource takes; tests name what they expect. */
+/** A resource's inputs. Tests name what they expect. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type ResourceInputs = Record<string, any>
 
@@ -15,17 +15,17 @@ export type StackResource = { type: string; name: string; inputs: ResourceInputs
 export type StackRun = {
   resources: StackResource[]
   outputs: Record<string, unknown>
-  /** All of a type, such as `sqs/queue:Queue`. */
+  /** All resources of a type, such as `sqs/queue:Queue`. */
   all: (type: string) => StackResource[]
-  /** Inputs of the only one of a type, or of the one of that type and name. */
+  /** Inputs of the one resource of that type, or of that type and name. */
   one: (type: string, name?: string) => ResourceInputs
 }
 
 export type StackRunOptions = {
-  /** Laid over the example's configuration; undefined takes a key out. */
+  /** Changes of the example's configuration; undefined removes a key. */
   config?: Record<string, unknown>
   account?: Account
-  /** Gets every resource, also of a run that throws. */
+  /** Receives the resources, also of a run that throws. */
   seen?: StackResource[]
 }
 
@@ -63,12 +63,12 @@ export async function runStack(
   return { resources, outputs, all, one }
 }
 
-/** What an output comes to. */
+/** The value of an output. */
 function settled<T>(output: pulumi.Output<T>): Promise<T> {
   return new Promise((resolve) => output.apply((value) => resolve(value)))
 }
 
-/** Runs what must stop the preview. @returns the sentence; asserts that nothing was registered before it. */
+/** Runs a program that must stop before it registers a resource. @returns its error message */
 export async function previewError(stack: StackName, options: StackRunOptions): Promise<string> {
   const seen: StackResource[] = []
   try {

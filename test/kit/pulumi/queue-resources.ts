@@ -1,5 +1,5 @@
-// One component under Pulumi's mocks: what it registers. Owns: one run at a time in this process. What the component
-// throws, the run throws.
+// Creates one component under Pulumi's mocks and records its resources. One run at a time in a process. A run throws
+// what the component throws.
 import assert from 'node:assert/strict'
 import * as pulumi from '@pulumi/pulumi'
 import * as v from 'valibot'
@@ -8,7 +8,7 @@ import { scalingPolicySchema, type ScalingPolicy } from '../../../infra/scaling/
 
 export type RegisteredComponent = Awaited<ReturnType<typeof registerComponent>>
 
-/** @param construct makes the component */
+/** @param construct creates the component */
 export async function registerComponent(construct: () => void) {
   const resources: { type: string; name: string; inputs: ResourceInputs }[] = []
   await pulumi.runtime.setMocks({
@@ -28,7 +28,7 @@ export async function registerComponent(construct: () => void) {
     await pulumi.runtime.disconnect()
   }
   const all = (type: string) => resources.filter((resource) => resource.type === `aws:${type}`)
-  /** ResourceInputs of the one of a type and name. */
+  /** Inputs of the one resource of that type and name. */
   const one = (type: string, name: string): ResourceInputs => {
     const found = all(type).filter((resource) => resource.name === name)
     assert.equal(
@@ -47,7 +47,7 @@ export function arnOf(type: string, name: string): string {
   return `arn:aws:${type.split(':')[1]?.split('/')[0] ?? ''}:eu-west-1:123456789012:${name}`
 }
 
-/** 100 messages an instance, 2 to 20 instances, unless told otherwise. */
+/** By default 100 messages per instance, and 2 to 20 instances. */
 export function policyOf(changes: v.InferInput<typeof scalingPolicySchema> = {}): ScalingPolicy {
   return v.parse(scalingPolicySchema, { minInstances: 2, maxInstances: 20, ...changes })
 }

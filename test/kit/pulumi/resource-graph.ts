@@ -1,11 +1,11 @@
-// A stack's resources as a text that a person reads in review: one block a resource, sorted, same for same resources.
-// Owns: the form. Policies, user data and other JSON in texts are shown as structures; secrets and files are not shown.
+// A stack's resources as text for a review: one block per resource, sorted. Equal resources give equal text.
+// JSON inside texts (policies, user data) is shown as structures. Secrets and files are not shown.
 import { relative } from 'node:path'
 import { stringify } from 'yaml'
 import type { RegisteredResource } from './engine.ts'
 import { PROJECT_FOLDER } from './example-stack.ts'
 
-/** Pulumi's marks on values that are more than their JSON (sdk/go/common/resource/sig). */
+/** Pulumi's marks of special values (sdk/go/common/resource/sig). */
 const MARK = '4dabf18193072939515e22adb298388d'
 const SECRET = '1b47061264138c4ac30d75fd1eb44270'
 const ASSET = 'c44067f5952c0a294b673a41bacd8c17'
@@ -49,7 +49,7 @@ function labelOf({ type, name }: RegisteredResource): string {
   return `${owner === 'aws' ? `${module.split('/')[0]}.${kind}` : kind} ${name}`
 }
 
-/** What it depends on, a component standing for all of its children. */
+/** The resource's dependencies, with a component in place of all its children. */
 function collapsed({ dependencies }: RegisteredResource, all: readonly RegisteredResource[]): string[] {
   const rest = new Set(dependencies)
   const whole = all.filter(({ urn, custom, type }) => {
