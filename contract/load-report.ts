@@ -1,5 +1,5 @@
-// The load report of an instance: one item of the fleet's DynamoDB table, written while there
-// is something to report, and read by the queue pulse.
+// The load report of an instance: one item of the fleet's DynamoDB table. The instance writes it while it has something to
+// report, and the queue pulse reads it.
 
 /** Partition key of all load reports. The sort key is the instance's id. */
 export const LOAD_PARTITION = 'load'

@@ -1,6 +1,6 @@
-// What a person tells one stack: `pulumi config set mailfleet:…`, kept in Pulumi.<stack>.yaml.
-// Owns: the keys, their defaults and bounds. Fails with StackConfigError: all problems at once, each with the command
-// that mends it. Asks nothing of AWS.
+// A stack's configuration, set by `pulumi config set mailfleet:…` and stored in Pulumi.<stack>.yaml.
+// Owns: the keys, their defaults and bounds. Fails with StackConfigError, which names all problems, each with the command
+// that corrects it. Makes no AWS call.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as v from 'valibot'
@@ -31,10 +31,10 @@ const fullName = (example: string) =>
     v.maxLength(253, 'at most 253 characters'),
     v.toLowerCase(),
   )
-/** A parameter of SSM's hierarchy; its length and characters as in PutParameter's reference. */
+/** Length and characters of a hierarchical parameter, as in the reference of PutParameter. */
 const parameter = text('the name of an SSM parameter such as /mailfleet/prod/secret', /^(\/[\w.-]+){1,15}$/)
 
-/** Digits come as a number, except those with a zero in front. */
+/** Pulumi passes digits as a number, unless they begin with a zero. */
 const accountId = v.pipe(
   v.union([v.string(), v.number()], 'an account id of 12 digits'),
   v.transform(String),
@@ -43,25 +43,25 @@ const accountId = v.pipe(
 
 const schema = v.pipe(
   v.strictObject({
-    /** What the servers call themselves, and the name that the domains' MX records point to. */
+    /** The servers' own name. The domains' MX records point to it. */
     hostname: fullName('mx.example.net'),
-    /** Gets mail for postmaster@ and abuse@ of `hostname`, `srsDomain` and every routed domain. */
+    /** Receives mail for postmaster@ and abuse@ of `hostname`, `srsDomain` and every routed domain. */
     postmaster: v.pipe(v.string('an e-mail address'), v.email('an e-mail address')),
-    /** Domain of rewritten senders; its MX points to this fleet as well. */
+    /** Domain of rewritten senders. Its MX record points to this fleet too. */
     srsDomain: fullName('srs.example.com'),
     /** The organisational domain that `srsDomain` shares with `hostname` or a routed domain: see docs/aws.md. */
     srsAcknowledgeAligned: v.optional(fullName('example.com')),
-    /** SecureString with one secret a line, of which the first signs. Default: /mailfleet/<stack>/srs-secrets. */
+    /** SecureString with one secret per line; the first one signs. Default: /mailfleet/<stack>/srs-secrets. */
     srsSecretsParameter: v.optional(parameter),
-    /** Relative to Pulumi.yaml. */
+    /** Path relative to Pulumi.yaml. */
     routesFile: v.pipe(v.string('the path of a routes file'), v.nonEmpty('the path of a routes file')),
-    /** Which promoted image to run. Default: the channel that is called like the stack. */
+    /** The channel whose image to run. Default: the stack's name. */
     imageChannel: v.optional(text('a channel such as prod', /^[a-z0-9][a-z0-9-]{0,31}$/)),
-    /** One image instead of a channel's. */
+    /** An image to run instead of the channel's. */
     imageId: v.optional(text('an AMI id such as ami-0123456789abcdef0', /^ami-([0-9a-f]{8}|[0-9a-f]{17})$/)),
-    /** The account that published the image and shares it. Default: this one. */
+    /** The account that shares the image. Default: this account. */
     imageOwner: v.optional(accountId),
-    /** In order of preference. Of the image's architecture, with UEFI and a TPM: the preview asks EC2. */
+    /** In order of preference. They need the image's architecture, UEFI, and a TPM if it requires one. */
     instanceTypes: v.optional(
       v.pipe(
         v.array(
@@ -73,34 +73,34 @@ const schema = v.pipe(
       ),
       ['c7i.large', 'c6i.large'],
     ),
-    /** Spot capacity for what is above minInstances. */
+    /** Use spot capacity above minInstances. */
     spot: v.optional(flag, false),
-    // Subnets take a sixteenth of it each: of a /20 that is 251 addresses.
+    // Each subnet takes a sixteenth of it: 251 addresses of a /20.
     vpcCidr: v.optional(
       v.pipe(v.string(), v.check(isPrivateBlock, 'a private IPv4 block of /16 to /20 such as 10.20.0.0/16')),
       '10.20.0.0/16',
     ),
     availabilityZones: v.optional(count(1, 6), 2),
-    /** A NAT gateway in every zone: a zone that fails takes no other zone's way out with it. */
+    /** One NAT gateway per zone, so that a failed zone does not cut off the others. */
     natPerZone: v.optional(flag, false),
-    /** SQS by an interface endpoint instead of by the NAT gateways: cheaper from about 3 million messages of 75 KB a month. */
+    /** Reach SQS by an interface endpoint. Cheaper than NAT from about 3 million messages of 75 KB per month. */
     sqsEndpoint: v.optional(flag, false),
-    /** Gets every alarm, once the subscription that AWS mails is confirmed. */
+    /** Receives every alarm, once its owner has confirmed the subscription that AWS mails. */
     alarmEmail: v.optional(v.pipe(v.string(), v.email('an e-mail address'))),
     tlsKeyParameter: v.optional(parameter),
     tlsCertParameter: v.optional(parameter),
-    /** How long an instance that leaves may take to finish what it is doing. At most SSM's and the NLB's hour. */
+    /** How long a draining instance may finish its work. At most an hour, as in a Network Load Balancer. */
     drainMs: v.optional(count(1_000, 3_600_000), 300_000),
-    /** Entries from which on instances refuse mail; at 120,000 leased ones SQS has its own bound. */
+    /** Number of entries from which instances refuse mail. SQS has its own limit of 120,000 leased entries. */
     maxEntries: v.optional(count(1, 100_000_000), 1_000_000),
     /**
-     * Keeps Lambda concurrency for the queue pulse. A new account cannot: 100 have to stay unreserved, and it often has
-     * 10 in all.
+     * Reserves Lambda concurrency for the queue pulse. A new account often has 10 in all and cannot: 100 must stay
+     * unreserved.
      */
     reservePulse: v.optional(flag, false),
-    /** Pulumi refuses to delete whatever carries mail: all but alarms, queue pulse and scaling policies. */
+    /** Pulumi refuses to delete resources that carry mail: all but alarms, queue pulse and scaling policies. */
     protect: v.optional(flag, false),
-    /** The same figures as an embedded fleet's `policy`. */
+    /** The same keys as in the `policy` of a fleet on one machine. */
     policy: v.optional(scalingPolicySchema, {}),
   }),
   v.forward(
@@ -122,29 +122,29 @@ const schema = v.pipe(
 )
 
 /**
- * The stack's name is part of other names. A load balancer's has 32 characters at most, of which `mailfleet-` and
- * Pulumi's own end take 18; the image channel and the parameters' names are spelled with it too.
+ * A load balancer's name has at most 32 characters, and `mailfleet-` and Pulumi's suffix take 18 of them. Image channel
+ * and parameter names contain the stack's name too.
  */
 const STACK_NAME = /^[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?$/
 
 type Checked = v.InferOutput<typeof schema>
 
-/** A checked configuration, every default filled in. */
+/** A checked configuration with all defaults. */
 export type StackConfig = Omit<Checked, 'srsSecretsParameter' | 'routesFile'> & {
-  /** Of the group, and the value of every metric's `Fleet` dimension. */
+  /** Name of the group, and value of each metric's `Fleet` dimension. */
   fleetName: string
   srsSecretsParameter: string
-  /** Absolute. */
+  /** Absolute path. */
   routesFile: string
 }
 
-/** A stack's configuration that cannot be used. `problems` are in the order of the message. */
+/** A bad stack configuration. `problems` has the order of the message. */
 export class StackConfigError extends Error {
   readonly problems: readonly Problem[]
 
   constructor(stack: string, problems: readonly Problem[]) {
     const lines = problems.map(
-      (problem) => `${problem.key}: ${sentence(problem)}\n    ${mend(problem, stack)}`,
+      (problem) => `${problem.key}: ${sentence(problem)}\n    ${correction(problem, stack)}`,
     )
     super(
       `Pulumi.${stack}.yaml: ${problems.length} problem${problems.length === 1 ? '' : 's'}\n  ${lines.join('\n  ')}`,
@@ -154,12 +154,12 @@ export class StackConfigError extends Error {
   }
 }
 
-/** Stands for the stack's name among the keys. */
+/** The key of problems with the stack's name. */
 const STACK_KEY = 'stack'
 
 const sentence = ({ found, expected }: Problem) => `expected ${expected}, found ${found}`
 
-/** A value that would do, for keys whose defaults do not say it. */
+/** A valid value for each key, for the command that corrects it. */
 const EXAMPLES: Record<string, string> = {
   hostname: 'mx.example.net',
   postmaster: 'postmaster@example.com',
@@ -189,11 +189,11 @@ const EXAMPLES: Record<string, string> = {
   'policy.maxInstances': '20',
 }
 
-/** Pulumi's command line takes names such as srs-secrets for secrets, and refuses them without a word on that. */
+/** Keys whose values Pulumi's command line mistakes for secrets and refuses without --plaintext. */
 const PLAIN_TEXT = ['srsSecretsParameter', 'tlsKeyParameter', 'tlsCertParameter']
 
-/** The command line that mends a problem: removes a key that should not be there, or sets one to what would do. */
-function mend({ key, found, expected }: Problem, stack: string): string {
+/** The command that corrects a problem: it removes a wrong key, or sets a valid value. */
+function correction({ key, found, expected }: Problem, stack: string): string {
   if (key === STACK_KEY) return `pulumi stack rename NAME --stack ${stack}`
   const path = key.replace(/\.(\d+)(?=\.|$)/g, '[$1]')
   const spelled = `--stack ${stack}${/[.[]/.test(path) ? ' --path' : ''} '${PROJECT}:${path}'`
@@ -204,10 +204,10 @@ function mend({ key, found, expected }: Problem, stack: string): string {
 
 /**
  * Reads a stack's configuration.
- * @param all the project's configuration as Pulumi gives it to a program: `mailfleet:key` to text, structures as JSON;
- *   other namespaces are the providers' business
+ * @param all the project's configuration as Pulumi passes it: `mailfleet:key` to text, with structures as JSON. Other
+ *   namespaces belong to providers.
  * @param root the folder of Pulumi.yaml, which `routesFile` is relative to
- * @throws {StackConfigError} naming every key that does not fit, and a routes file that is not one.
+ * @throws {StackConfigError} that names all bad keys, and a routes file that cannot be read
  */
 export function readStackConfig(all: Record<string, string>, stack: string, root: string): StackConfig {
   const prefix = `${PROJECT}:`
@@ -238,8 +238,8 @@ function completed(config: Checked, stack: string, root: string): StackConfig {
 }
 
 /**
- * Numbers, booleans and structures from the text that Pulumi hands over; a text that is none of them stays one.
- * `pulumi config set --path` makes numbers of whole ones only: 0.5 comes as a text inside its structure.
+ * Parses numbers, booleans and structures; any other text stays text. `pulumi config set --path` writes only integers
+ * as numbers: 0.5 is a text inside its structure.
  */
 function parsed(value: string): unknown {
   if (!/^(-?\d|true$|false$|[[{])/.test(value)) return value
@@ -258,7 +258,7 @@ function stackProblems(stack: string): Problem[] {
   return [{ key: STACK_KEY, found: JSON.stringify(stack), expected }]
 }
 
-/** That `srsDomain` lends its SPF to no domain of the stack: see docs/aws.md. */
+/** Checks that `srsDomain` gives no domain of the stack an SPF pass: see docs/aws.md. */
 function alignmentProblems({ srsDomain, srsAcknowledgeAligned, hostname }: Checked, domains: string[]) {
   const problem = alignmentProblem(
     { domain: srsDomain, acknowledged: srsAcknowledgeAligned },
@@ -268,7 +268,7 @@ function alignmentProblems({ srsDomain, srsAcknowledgeAligned, hostname }: Check
   return problem === null ? [] : [problem]
 }
 
-/** The domains of a file that is there and is YAML; what else it says, the server checks when it loads it. */
+/** The domains of the routes file. The server checks the rest of the file when it loads it. */
 function readRoutedDomains(file: unknown, root: string): { domains: string[]; problems: Problem[] } {
   if (typeof file !== 'string' || file === '') return { domains: [], problems: [] }
   try {
@@ -284,7 +284,7 @@ function readRoutedDomains(file: unknown, root: string): { domains: string[]; pr
   }
 }
 
-/** 10/8, 172.16/12 and 192.168/16 (RFC 1918), /16 to /20 as a VPC can be, with no bit set after the prefix. */
+/** Within 10/8, 172.16/12 or 192.168/16 (RFC 1918); /16 to /20, without bits after the prefix. */
 function isPrivateBlock(block: string): boolean {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(16|17|18|19|20)$/.exec(block)
   if (match === null) return false

@@ -2,17 +2,12 @@
 // Fails with the tool's own output.
 import { constants, copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { SERVER_FOLDER } from '../../contract/image-paths.ts'
 import { runStage, temporaryFolder, type StageContext, type StageResult } from '../cache.ts'
 import { joinTars, writeTar, type TarEntry } from '../formats/tar-writer.ts'
 import { addToErofs, jsonDigest } from './make-erofs.ts'
 import type { ServerBundle } from './server-bundle.ts'
-import {
-  readSeed,
-  SERVER_FOLDER,
-  SYSTEM_EROFS,
-  systemFilesystem,
-  type SystemParts,
-} from './system-filesystem.ts'
+import { readSeed, SYSTEM_EROFS, systemFilesystem, type SystemParts } from './system-filesystem.ts'
 import { makeVerity } from './verity.ts'
 
 /**
@@ -57,5 +52,5 @@ export async function rootFilesystem(
 }
 
 function serverEntries({ files }: ServerBundle): TarEntry[] {
-  return files.map(({ name, text }) => ({ path: `${SERVER_FOLDER}/${name}`, content: text }))
+  return files.map(({ name, text }) => ({ path: `${SERVER_FOLDER.slice(1)}/${name}`, content: text }))
 }

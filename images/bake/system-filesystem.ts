@@ -3,6 +3,7 @@
 // with the tool's own output.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { SERVER_FOLDER, SPOOL_PATH } from '../../contract/image-paths.ts'
 import { hashFile, runStage, temporaryFolder, type StageContext, type StageResult } from '../cache.ts'
 import { copyMembers, listTar } from '../formats/tar-reader.ts'
 import { fileEntry, joinTars, writeTar, type TarEntry } from '../formats/tar-writer.ts'
@@ -15,8 +16,6 @@ import { inReadOrder, pathsOf } from './read-order.ts'
 const SYSTEM = join(import.meta.dirname, '../system')
 const BOOT_FILES = join(import.meta.dirname, 'boot-files.txt')
 
-/** Folder of the server, of Node and of the npm packages in the root. */
-export const SERVER_FOLDER = 'usr/lib/mailfleet'
 /** Name of the file system in the stage's result. */
 export const SYSTEM_EROFS = 'system.erofs'
 const SEED = 'seed'
@@ -91,7 +90,7 @@ function systemEntries(spec: Spec): TarEntry[] {
     link(`${units}/default.target`, '/usr/lib/systemd/system/multi-user.target'),
     link('etc/resolv.conf', '../run/systemd/resolve/stub-resolv.conf'),
     { path: 'dev', directory: true },
-    { path: 'var/spool/mailfleet', directory: true, mode: 0o700, uid: spec.user.id, gid: spec.user.id },
+    { path: SPOOL_PATH.slice(1), directory: true, mode: 0o700, uid: spec.user.id, gid: spec.user.id },
   ]
 }
 
@@ -104,9 +103,9 @@ function moduleEntries(kernel: string): TarEntry[] {
 function runtimeEntries(runtime: string): TarEntry[] {
   const packages = join(runtime, 'node_modules')
   return [
-    { path: `${SERVER_FOLDER}/node`, file: join(runtime, 'node'), mode: 0o755 },
+    { path: `${SERVER_FOLDER.slice(1)}/node`, file: join(runtime, 'node'), mode: 0o755 },
     ...filesBelow(packages).map((path) => ({
-      path: `${SERVER_FOLDER}/node_modules/${path}`,
+      path: `${SERVER_FOLDER.slice(1)}/node_modules/${path}`,
       file: join(packages, path),
     })),
   ]

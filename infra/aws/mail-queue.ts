@@ -1,5 +1,5 @@
-// The mail queue: two SQS queues and their dead letters, a bucket for large bodies and the routes, and a table for
-// delivery state. It belongs to no instance and outlives them all.
+// The mail queue: two SQS queues with dead letters, a bucket for large bodies and routes, a table for delivery state.
+// It belongs to no instance and outlives them all.
 // Owns: retention. No resource may expire before its mail. Replacing one loses mail: `protect` in the options prevents it.
 import * as dynamodb from '@pulumi/aws/dynamodb/index.js'
 import * as s3 from '@pulumi/aws/s3/index.js'

@@ -4,7 +4,7 @@
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as pulumi from '@pulumi/pulumi'
 
-/** A subnet takes 2⁻⁴ of the block: 8 public and 8 private subnets, of which a region's at most 6 zones use one each. */
+/** A subnet takes 2⁻⁴ of the block: 8 public and 8 private subnets. A region has at most 6 zones. */
 const SUBNET_BITS = 4
 const FIRST_PRIVATE = 8
 

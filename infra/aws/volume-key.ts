@@ -1,6 +1,6 @@
-// Warns when Auto Scaling may lack a KMS grant for the key of the instances' disks. Without a grant for its service-linked
-// role, each launch with a customer-managed key fails with Client.InternalError (Required KMS key policy for use with
-// encrypted volumes). Grants cannot be looked up, so this never fails.
+// Warns when Auto Scaling may lack a KMS grant for the key of the instances' disks. With a customer-managed key and no
+// grant for its service-linked role, each launch fails with Client.InternalError ("Required KMS key policy for use with
+// encrypted volumes"). Grants cannot be looked up, so this only warns and never fails.
 import * as ebs from '@pulumi/aws/ebs/index.js'
 import * as kms from '@pulumi/aws/kms/index.js'
 import type { FleetImage } from './image.ts'

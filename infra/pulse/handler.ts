@@ -1,5 +1,5 @@
-// The queue pulse's entry: EventBridge Scheduler invokes `handler` once a minute, outside the group, so that a broken
-// fleet cannot stop the pulse. Owns: the loop over the slots and the log.
+// The queue pulse's entry: EventBridge Scheduler invokes `handler` once a minute. It runs outside the group, so that a
+// broken fleet cannot stop it. Owns: the loop over the slots and the log.
 // Fails, and so counts in the function's Errors, on bad settings or when CloudWatch did not take a slot.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { slotsUntil } from '../../contract/pulse-slots.ts'

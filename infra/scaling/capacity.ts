@@ -5,7 +5,7 @@
 // The rules follow the user guide of Amazon EC2 Auto Scaling:
 // - Two scale-out rules apply, target tracking and a surge step. The larger result wins ("Dynamic scaling", multiple
 //   policies). With the default policy the surge wins only with 0 or 1 warm instances. From 3 targets per instance on,
-//   the target rule asks for 3 times the fleet, which is at least 4 more from 2 instances on. On AWS the surge step
+//   the target rule asks for 3 times the fleet: at least 4 more for 2 instances. On AWS the surge step
 //   exists only while the pulse is silent.
 // - Pending and warming instances count as capacity. So the same demand asks for the same fleet, and nothing is launched
 //   twice ("Set the default instance warmup"). The surge step adds to warm instances only, so it is not repeated while

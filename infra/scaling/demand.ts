@@ -26,7 +26,7 @@ export function demandOf({ ready, inFlight, refusedForLoad }: Demand): number {
  * Demand per instance, in messages. AWS target tracking compares it with {@link targetBacklog} ("Scaling policy based
  * on Amazon SQS": backlog per instance).
  * @param demand in messages
- * @param capacity instances in service and pending. An empty group counts as one instance: division by zero would leave a
+ * @param capacity instances in service and pending. An empty group counts as one instance. Division by zero would leave a
  *   gap in the metric, and an alarm without data launches nothing.
  */
 export function demandPerInstance(demand: number, capacity: number): number {

@@ -23,7 +23,7 @@ const positiveMs = v.pipe(
 /**
  * Defaults for a production fleet with a signal every 10 s:
  * - `acceptableDelayMs` 10 s: recipients do not notice such a delay.
- * - `surge` at three targets of backlog, 4 instances at once, for a fleet of one: a retry storm multiplies the arrivals
+ * - `surge` at three targets of backlog, 4 instances at once, for a fleet of one. A retry storm multiplies the arrivals
  *   several times within one period. From two warm instances on, the target rule asks for as many or more.
  * - `scaleIn` after 30 periods of 10 s below half a target: 5 minutes per instance. AWS target tracking waits for 15
  *   one-minute samples. Our instances hold no state, so a third of that is enough.
