@@ -1,4 +1,4 @@
-// Organisational domains by the public suffix list, and what is said of an aligned SRS domain.
+// Organisational domains by the public suffix list, and the error for an aligned SRS domain.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alignedNames, alignmentProblem, organisationalDomain } from '../../input/aligned-domains.ts'
@@ -43,7 +43,7 @@ test('an aligned domain is a problem until its organisational domain is acknowle
   })
 })
 
-test('of many aligned names five are named', () => {
+test('of many aligned names the error lists five', () => {
   const names = Array.from({ length: 1_000 }, (_, n) => `a${n}.example.org`)
   assert.match(
     problem('srs.example.org', names)?.found ?? '',

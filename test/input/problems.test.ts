@@ -1,4 +1,4 @@
-// Bad input names the file, every key, what was found and what was expected.
+// The error of a bad input: the file, and for every key the found and the expected value.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as v from 'valibot'
@@ -35,7 +35,7 @@ test('a syntax error is named with line and column', () => {
   )
 })
 
-test('aliases of nothing, of themselves, or of too much are bad input', () => {
+test('missing, circular and excessive YAML aliases are bad input', () => {
   const bomb = ['a: &a [x,x,x,x,x,x,x,x,x]']
   for (const [name, last] of ['ba', 'cb', 'dc', 'ed'].map((pair) => [...pair]))
     bomb.push(`${name}: &${name} [${Array(9).fill(`*${last}`).join()}]`)
@@ -55,14 +55,14 @@ test('a missing file is named, with the reason', () => {
   )
 })
 
-test('a found value is shown short', () => {
+test('a long found value is cut', () => {
   assert.throws(
     () => checkInput('x', v.strictObject({ n: v.number() }), { n: 'y'.repeat(10_000) }),
     (error) => error instanceof InputError && error.message.length < 200,
   )
 })
 
-test('a secret is never repeated in an error', () => {
+test('no error prints a secret', () => {
   const secrets = v.strictObject({
     srs: v.strictObject({ secrets: v.array(v.pipe(v.string(), v.minLength(32, '32 characters'))) }),
   })

@@ -1,4 +1,4 @@
-// What is a domain, what is a mailbox, and when two of them are the same: tables.
+// Parsing and comparing domains and mailboxes, as tables.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
@@ -82,13 +82,13 @@ for (const [text, expected] of ADDRESSES) {
   })
 }
 
-test('mailboxes are the same whatever their case; a full name has two labels', () => {
+test('mailboxes compare equal in any case; a full host name has at least two labels', () => {
   assert.equal(addressKey(parseAddress('Alice@Example.org')!), addressKey(parseAddress('alice@example.ORG')!))
   assert.equal(isFullName('mx1.example.net'), true)
   assert.equal(isFullName('mx1'), false)
 })
 
-test('text from outside is cut and cannot break a line', () => {
+test('external text is cut and cannot start a new line', () => {
   assert.equal(truncated('a\r\nb\0c', 100), 'a b c')
   assert.equal(truncated('x'.repeat(20), 10), `${'x'.repeat(9)}…`)
 })

@@ -1,9 +1,9 @@
-// A wall clock that is set, told from one that runs.
+// Detection of wall clock steps.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createClockStepDetector } from '../../server/clock.ts'
 
-test('a step is told once, with its size and direction; time that passes and a slewed clock are none', () => {
+test('a step is reported once, with its size and direction; passing time and a slewed clock are not reported', () => {
   const clock = { wallMs: 1_000_000, monotonicMs: 5 }
   const stepped = createClockStepDetector(
     () => clock.wallMs,

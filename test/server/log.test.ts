@@ -1,4 +1,4 @@
-// The log's bounds: lines a second of one event, and what an error says.
+// The log's limits and levels, and the fields of an error.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,7 +14,7 @@ import {
   type LogFields,
 } from '../../server/log.ts'
 
-test('an event beyond its lines a second is left out, and said so when the next second begins', () => {
+test('lines beyond the limit of an event are dropped, and the next second logs their number', () => {
   const lines: [string, LogFields | undefined][] = []
   let nowMs = 0
   const log = limitLog(
@@ -35,7 +35,7 @@ test('an event beyond its lines a second is left out, and said so when the next 
   ])
 })
 
-test('failures are limited, each kind by itself; what became of mail is always said', () => {
+test('failure events are limited each on its own; delivery results are never dropped', () => {
   const events: string[] = []
   const log = limitFailures(
     (event) => events.push(event),
@@ -48,7 +48,7 @@ test('failures are limited, each kind by itself; what became of mail is always s
   assert.deepEqual(events.sort(), [...thrice, 'lease-failed', 'queue-failed'].sort())
 })
 
-test('an error says its message, its code and where it was thrown', () => {
+test('the fields of an error are its message, its code and where it was thrown', () => {
   const fields = errorFields(Object.assign(new Error('no'), { code: 'EIO' }))
   assert.equal(fields['error'], 'no')
   assert.equal(fields['code'], 'EIO')
@@ -56,7 +56,7 @@ test('an error says its message, its code and where it was thrown', () => {
   assert.deepEqual(errorFields('text'), { error: 'text' })
 })
 
-test('for a reader that stands still little is kept, and nothing waits', async () => {
+test('for a reader that does not read, the buffer is bounded and writing does not wait', async () => {
   const program = `
     const { createLog } = await import(process.argv[1])
     const log = createLog()
@@ -71,12 +71,12 @@ test('for a reader that stands still little is kept, and nothing waits', async (
   assert.ok(Number(kept) > 1_000_000 && Number(kept) < 5_000_000, kept)
 })
 
-test('failures are warnings, what became of mail is information, a crash is an error', () => {
+test('failures are warnings, delivery results are INFO, a crash is an error', () => {
   const events = ['uncaught', 'queue-failed', 'routes-broken', 'accepted', 'failed', 'listening']
   assert.deepEqual(events.map(logLevel), [3, 4, 4, 6, 6, 6])
 })
 
-/** What a process logs to its standard output, a pipe. `named` gives JOURNAL_STREAM, from that pipe's device and inode. */
+/** @returns the log of a process on a pipe. `named` makes JOURNAL_STREAM from the pipe's device and inode. */
 async function logged(named: string): Promise<string> {
   const program = `
     const { fstatSync } = await import('node:fs')
@@ -92,7 +92,7 @@ async function logged(named: string): Promise<string> {
   return text
 }
 
-test('a line begins with its level when standard output is the journal, and only then', async () => {
+test('a line begins with its level only when standard output is the journal', async () => {
   assert.match(await logged('`${dev}:${ino}`'), /^<4>\{"event":"queue-failed"/)
   assert.match(await logged('`${dev}:${ino + 1n}`'), /^\{"event":"queue-failed"/)
   const { dev, ino } = fstatSync(0, { bigint: true })

@@ -1,11 +1,11 @@
-// Plays the SMTP dialogs of test/dialogs/ against a real server. A dialog reads like a session:
-//   config: {…}   laid over the base config (first line, optional)
+// Plays the SMTP dialogs of test/dialogs/ against a real server. The lines of a dialog:
+//   config: {…}   merged into the base config (first line, optional)
 //   C: line       the client says; C: alone is an empty line
 //   C! "text"     the client sends exactly this JSON string, no line ending added
 //   S: regex      the server answers one whole line
 //   S closes      the server closes the connection
 //   ---           a new connection
-//   F: regex      one whole line of what the next host was then sent: MAIL, RCPT, and the message
+//   F: regex      one whole line that the next host then received: MAIL, RCPT, and the message
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,9 +14,9 @@ import { startServer, type ServerProcess } from '../kit/server/server-process.ts
 import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
 import { openDialog } from '../../mailkit/smtp-dialog.ts'
 
-/** The class of the enhanced code is that of the reply (RFC 2034 section 4). */
+/** The class of the enhanced code equals the class of the reply (RFC 2034 section 4). */
 const ENHANCED_CODE = /^([245])\d\d[ -]\1\.\d{1,3}\.\d{1,3} \S/
-/** RFC 2034 section 3: none in the greeting, in the replies to HELO and EHLO, and in 354. */
+/** RFC 2034 section 3: the greeting, the replies to HELO and EHLO, and 354 have no enhanced code. */
 const NO_ENHANCED_CODE =
   /^(220 mx1\.example\.net ESMTP mailfleet|250[ -](mx1\.example\.net greets you|PIPELINING|8BITMIME|ENHANCEDSTATUSCODES|SIZE \d+)|354 .*)$/
 

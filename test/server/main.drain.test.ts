@@ -1,4 +1,4 @@
-// Draining: nothing is reset, what is in progress ends, and the rest is left to others.
+// Draining: no connection is reset, work in progress finishes, and all other entries stay in the queue.
 import assert from 'node:assert/strict'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
@@ -13,7 +13,7 @@ async function inProgress(instance: ServerProcess): Promise<void> {
   while ((await instance.metric('mailfleet_deliveries_in_progress')) !== 1) await sleep(10)
 }
 
-test('idle sessions hear 421; a transaction in progress ends with its 250; then the process does, with 0', async () => {
+test('idle sessions get 421; a transaction in progress gets its 250; then the process exits with 0', async () => {
   const sink = await startSmtpSink()
   const instance = await startServer({
     config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },
@@ -30,7 +30,7 @@ test('idle sessions hear 421; a transaction in progress ends with its 250; then 
   for (const dialog of [idle, fresh]) {
     assert.match((await dialog.reply()) ?? '', /^421 4\.3\.2/)
     assert.equal(await dialog.line(), null)
-    // Whatever a client still sends is read and ignored: no reset.
+    // The server reads and ignores further input, so that the connection is not reset.
     dialog.write('MAIL FROM:<late@sender.example>\r\n')
     dialog.end()
   }
@@ -46,7 +46,7 @@ test('idle sessions hear 421; a transaction in progress ends with its 250; then 
   await sink.close()
 })
 
-test('a new transaction during the drain hears 421, one before DATA may end', async () => {
+test('a new transaction during the drain gets 421; a transaction before DATA may finish', async () => {
   const instance = await startServer({ config: { delivery: { relay: { host: '127.0.0.1', port: 1 } } } })
   const early = await openGreetedDialog(instance.port)
   await early.say('MAIL FROM:<a@sender.example>')
@@ -59,7 +59,7 @@ test('a new transaction during the drain hears 421, one before DATA may end', as
   assert.equal(await instance.exited(), 0)
 })
 
-test('deliveries in progress end; entries not begun stay due for others', async () => {
+test('deliveries in progress finish; other entries stay due for other processes', async () => {
   let release = () => {}
   const gate = new Promise<null>((resolve) => {
     release = () => resolve(null)
@@ -88,7 +88,7 @@ test('deliveries in progress end; entries not begun stay due for others', async 
   await slow.close()
 })
 
-test('a client and a next host that never end do not hold it beyond its bound', async () => {
+test('a client and a next host that never finish do not delay the exit beyond the drain timeout', async () => {
   const sink = await startSmtpSink({ data: () => new Promise<null>(() => {}) })
   const config = { drain: { timeoutMs: 1_000 }, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
   const instance = await startServer({ config })
@@ -104,7 +104,7 @@ test('a client and a next host that never end do not hold it beyond its bound', 
   await sink.close()
 })
 
-test('an inherited socket: instances come and go, and no connection is reset', async () => {
+test('an inherited socket: servers start and stop, and no connection is reset', async () => {
   const sink = await startSmtpSink()
   const shared = bindListeningSocket('127.0.0.1', 0)
   const folder = testFolder()
@@ -147,7 +147,7 @@ test('an inherited socket: instances come and go, and no connection is reset', a
   await sink.close()
 })
 
-test('clients in the accept queue hear 421 at a drain, none is reset', async () => {
+test('clients in the accept queue get 421 at a drain; no connection is reset', async () => {
   const instance = await startServer({ config: { limits: { connectionsPerClient: 1_000 } } })
   instance.signal('SIGSTOP')
   const waiting = await Promise.all(Array.from({ length: 300 }, () => openDialog(instance.port)))
@@ -162,7 +162,7 @@ test('clients in the accept queue hear 421 at a drain, none is reset', async () 
   assert.equal(await instance.exited(), 0)
 })
 
-test('a signal while it starts ends it like any other', async () => {
+test('a signal during start-up ends the process with 0', async () => {
   const sink = await startSmtpSink()
   const folder = testFolder()
   const config = { delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
@@ -171,7 +171,7 @@ test('a signal while it starts ends it like any other', async () => {
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
   let output = ''
   child.stdout!.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  // Its spool is locked open once it has begun to start; before that Node's own start-up cannot be told to wait.
+  // Wait until the server has opened its spool. Before its own code runs, a signal ends Node itself.
   while (!openFiles(child.pid!).some((file) => file.endsWith('.mdb'))) await sleep(2)
   child.kill('SIGTERM')
   assert.equal(await ended, 0)

@@ -1,4 +1,4 @@
-// Forwarding through a real server to a real next host: what is repeated, what is not, and what the sender hears.
+// Forwarding through a real server to a real next host: retries, results and DSNs.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startServer, testFolder, type ServerProcessOptions } from '../kit/server/server-process.ts'
@@ -37,7 +37,7 @@ test('the next host is down: the message is deferred, and delivered when it is b
   await again.close()
 })
 
-test('a refusal for good: the sender, an alias of ours, gets a DSN with the null reverse path', async () => {
+test('a permanent refusal: the sender, one of our aliases, gets a DSN with the null reverse path', async () => {
   const sink = await startSmtpSink({
     rcpt: (address) => (address === 'a@b.example' ? '550 5.1.1 no <a@b.example>' : null),
   })
@@ -58,7 +58,7 @@ test('a refusal for good: the sender, an alias of ours, gets a DSN with the null
   await sink.close()
 })
 
-test('a null reverse path never gets a DSN: the bounce that cannot be delivered ends', async () => {
+test('a null reverse path never gets a DSN: an undeliverable bounce is dropped', async () => {
   const sink = await startSmtpSink({ rcpt: () => '550 5.1.1 no' })
   const instance = await startServer({ config: throughRelay(sink.port) })
   assert.match(await send(instance.port, { from: '', to: ['info@example.org'] }), /^250/)
@@ -69,7 +69,7 @@ test('a null reverse path never gets a DSN: the bounce that cannot be delivered 
   await sink.close()
 })
 
-test('time is up: a DSN that says so and gives the last reply', async () => {
+test('after the lifetime a DSN says so and quotes the last reply', async () => {
   const refuse = (address: string): SmtpReply =>
     address === 'a@b.example' ? '451 4.2.1 come back later' : null
   const sink = await startSmtpSink({ rcpt: refuse })
@@ -85,7 +85,7 @@ test('time is up: a DSN that says so and gives the last reply', async () => {
   await sink.close()
 })
 
-test('one destination’s trouble repeats nobody else’s delivery, and each is told once', async () => {
+test('a failing destination repeats no other delivery, and each destination gets the message once', async () => {
   let tries = 0
   const rcpt = (address: string): SmtpReply => {
     if (address === 'c@d.example') return '550 5.1.1 no such user'
@@ -108,7 +108,7 @@ test('one destination’s trouble repeats nobody else’s delivery, and each is 
   await sink.close()
 })
 
-test('a failure of two aliases in turn: what the first host took is on record before the second is asked', async () => {
+test('the first host’s acceptance is recorded before the second host is tried', async () => {
   const sink = await startSmtpSink({
     rcpt: (address) => (address === 'all@b.example' ? '451 later' : null),
   })
@@ -123,7 +123,7 @@ test('a failure of two aliases in turn: what the first host took is on record be
   await sink.close()
 })
 
-test('a restart, and a kill -9 after the 250, keep the mail', async () => {
+test('mail survives a restart and a kill -9 after the 250', async () => {
   const folder = testFolder()
   const config = throughRelay(1, { retry: { ...RETRY, maxMs: 50 } })
   const leased = { leaseMs: 1_000, relay: { host: '127.0.0.1', port: 1 } }

@@ -1,4 +1,4 @@
-// The disk under the spool is full: senders hear 452, what was accepted is delivered, and then there is room again.
+// A full disk under the spool: senders get 452, accepted mail is delivered, and that makes room again.
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ const DISK_BYTES = 8_388_608
 
 const BODY = `${'x'.repeat(998)}\r\n`.repeat(60)
 
-test('a full disk: 452 before anything is lost, no crash, and mail flows again', async () => {
+test('a full disk: 452, no loss and no crash; with room again, mail is accepted', async () => {
   const folder = testFolder()
   const spool = join(folder, 'spool')
   mkdirSync(spool)
@@ -59,7 +59,7 @@ test('a full disk: 452 before anything is lost, no crash, and mail flows again',
     [...accepted].filter((subject) => !arrived.has(subject)),
     [],
   )
-  // What was delivered leaves the disk a moment after it has arrived.
+  // The queue removes a message shortly after its delivery.
   while ((await sendMail(dialog, { to: ['info@example.org'] })).at(-1)?.startsWith('250') !== true)
     await sleep(20)
   await sink.received(accepted.size + 1)

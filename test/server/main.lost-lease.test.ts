@@ -1,4 +1,4 @@
-// A process that stands still for longer than its lease: the next one delivers, and it does not deliver a second time.
+// A process stops for longer than its lease: another process delivers, and the first does not deliver again.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -6,13 +6,13 @@ import { startServer } from '../kit/server/server-process.ts'
 import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
 import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
-test('a process whose lease another has taken over sends no message when it goes on', async () => {
+test('a stopped process whose lease another process has taken over sends no message when it continues', async () => {
   const asked = Promise.withResolvers<void>()
   const answer = Promise.withResolvers<null>()
   let recipients = 0
   const sink = await startSmtpSink({
     rcpt: () => {
-      // Only the first process has to wait for its answer.
+      // The host delays its reply only to the first process.
       if (++recipients > 1) return null
       asked.resolve()
       return answer.promise
@@ -31,7 +31,7 @@ test('a process whose lease another has taken over sends no message when it goes
   answer.resolve(null)
   first.signal('SIGCONT')
   await first.logged('lease-lost')
-  // Time for a message that is not held back to arrive.
+  // Time for a second message to arrive, if the process sends one.
   await sleep(1_000)
   assert.equal(sink.mail.length, 1)
   assert.equal(first.log.filter(({ event }) => event === 'lease-lost').length, 1)

@@ -23,7 +23,7 @@ const mx = (priority: number, name: string): Record => ({
   value: Buffer.concat([Buffer.from([0, priority]), nameBytes(name)]),
 })
 
-/** A DNS server that knows a few names; RFC 1035 section 4 as far as that needs it. */
+/** A DNS server with a few names, and the parts of RFC 1035 section 4 that they need. */
 async function startDns(zone: { [name: string]: Record[] }) {
   const socket = createSocket('udp4')
   socket.on('message', (query, peer) => {
@@ -56,7 +56,7 @@ async function startDns(zone: { [name: string]: Record[] }) {
   return { server: `127.0.0.1:${socket.address().port}`, close: () => socket.close() }
 }
 
-test('the best MX is down, the next takes it; a domain without MX is its own host; no such domain fails', async () => {
+test('the next MX gets mail when the best is down; without MX the domain is the host; an unknown domain fails', async () => {
   const sink = await startSmtpSink()
   const dns = await startDns({
     'b.example': [mx(10, 'down.b.example'), mx(20, 'up.b.example')],
@@ -84,7 +84,7 @@ test('the best MX is down, the next takes it; a domain without MX is its own hos
   await sink.close()
 })
 
-test('a stranger’s DNS that points to this machine is not followed', async () => {
+test('an MX that points to this machine is not used', async () => {
   const sink = await startSmtpSink()
   const dns = await startDns({ 'b.example': [a('127.0.0.1')] })
   const instance = await startServer({

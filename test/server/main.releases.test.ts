@@ -1,5 +1,5 @@
-// Two releases on one queue, as in every rollout and every rollback: neighbours work on each other's entries, and what a
-// release does not know stays queued until one is back that does. Whole servers, on each engine of the queue.
+// Two releases on one queue, as in every rollout and rollback. Each release delivers the other's entries. An entry of an
+// unknown version stays queued for a release that knows it. With whole servers, on both queue engines.
 import assert from 'node:assert/strict'
 import { after, before, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import { startSmtpSink, type SmtpReply, type ReceivedMessage } from '../../mailk
 import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 const PATIENCE_MS = 120_000
-/** So few that an entry which is only given back each time would soon be a dead letter. */
+/** So few receives that an entry soon becomes a dead letter if a release only returns it. */
 const MAX_RECEIVES = 2
 
 let aws: AwsQueue
@@ -33,7 +33,7 @@ const engines: Record<string, () => Promise<Queue>> = {
     Promise.resolve({ settings: { queue: { path: `${testFolder()}/spool` } }, deadLetters: () => 0 }),
   aws: async () => {
     const stores = await aws.createStores(MAX_RECEIVES)
-    // No path: the base configuration's is the other engine's.
+    // Remove the base configuration's path, which only the embedded queue has.
     const queue = { ...stores.queue, path: undefined, volatile: undefined, waitSeconds: 1, statsMs: 200 }
     return {
       settings: { queue, aws: { endpoints: aws.endpoints } },
@@ -43,7 +43,7 @@ const engines: Record<string, () => Promise<Queue>> = {
 }
 
 for (const [engine, open] of Object.entries(engines)) {
-  test(`${engine}: the release before and the one after share a queue, forward and back`, async (t) => {
+  test(`${engine}: the previous and the next release share a queue, after an update and after a rollback`, async (t) => {
     const fleet = await startFleet(t, await open(), failFirst())
     const old = await fleet.start(releases.reader)
     await fleet.send(old, 4)
@@ -60,7 +60,7 @@ for (const [engine, open] of Object.entries(engines)) {
     assert.equal(await back.stop(), 0)
   })
 
-  test(`${engine}: a release that does not know an entry leaves it queued, for one that does`, async (t) => {
+  test(`${engine}: a release leaves an entry of an unknown version queued for a release that knows it`, async (t) => {
     let refusing = true
     const fleet = await startFleet(t, await open(), () => (refusing ? '451 4.3.0 later' : null))
     const writer = await fleet.start(releases.writer)
@@ -86,7 +86,7 @@ for (const [engine, open] of Object.entries(engines)) {
   })
 }
 
-/** The third of the messages is deferred once, so that entries live from one release into the next. */
+/** Defers the third message once, so that entries live from one release into the next. */
 function failFirst(): (message: ReceivedMessage) => SmtpReply {
   const seen = new Set<string>()
   return ({ text: message }) => {
@@ -133,7 +133,7 @@ async function startFleet(t: TestContext, queue: Queue, data: (message: Received
       dialog.end()
     },
     delivered,
-    /** Every message, each once, and nothing among the dead letters. */
+    /** Checks that each message arrived once, and that there are no dead letters. */
     allDelivered: async (): Promise<void> => {
       await delivered(sent.length)
       assert.deepEqual(

@@ -1,5 +1,5 @@
-// kill -9 under load: what was promised arrives. First the queue alone, hit hardest; then whole servers over SMTP.
-// SIGKILL does not test flushing, the kernel's cache survives it: that takes a machine whose power is cut.
+// kill -9 under load: every message with a 250 arrives. First with the queue alone, then with whole servers over SMTP.
+// SIGKILL does not test flushing, since the kernel's cache survives it. The tests that cut a VM's power do.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -21,10 +21,10 @@ const SERVER_ROUNDS = 25 * TIMES
 const SERVERS = 2
 const SENDERS = 8
 
-/** Leases of the dead run out, the backlog is worked off; a test that waits longer has lost something. */
+/** Within this time, leases of killed processes expire and the backlog is delivered. */
 const PATIENCE_MS = 30_000
 
-test('the queue: processes that store and processes that work are killed, nothing stored is lost', async (t) => {
+test('the queue: storing and delivering processes are killed, and no stored entry is lost', async (t) => {
   const random = seeded(t)
   const path = folderFor(t)
   const tally = openTally()
@@ -48,7 +48,7 @@ test('the queue: processes that store and processes that work are killed, nothin
   assert.ok(tally.promised() > 4 * QUEUE_ROUNDS, 'there was load')
 })
 
-test('two servers on one queue: killed again and again, every message that got a 250 arrives', async (t) => {
+test('two servers on one queue are killed repeatedly, and every message with a 250 arrives', async (t) => {
   const random = seeded(t)
   const folder = folderFor(t)
   const queuePath = join(folder, 'spool')
@@ -102,7 +102,7 @@ async function startKillableServer(t: TestContext, queuePath: string, sinkPort: 
 
 async function startQueueProcess(path: string, role: string, tally: Tally, damaged: string[]) {
   const program = join(import.meta.dirname, '../kit/crash/queue-process.ts')
-  // The kernel ends it with its parent, whatever ends that.
+  // The kernel kills the child when its parent ends.
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, program, path, role], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -121,7 +121,7 @@ async function startQueueProcess(path: string, role: string, tally: Tally, damag
   return { role, kill: () => void child.kill('SIGKILL'), exited: read } satisfies Running & { role: string }
 }
 
-/** Waits until nothing is queued, and checks that the books of the queue agree. */
+/** Waits until the queue is empty, and checks that its counters agree with its entries. */
 async function emptied(path: string): Promise<void> {
   const queue = await openEmbeddedQueue({ path, maxEntries: 1, maxBytes: 1, volatile: false })
   try {

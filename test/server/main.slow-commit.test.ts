@@ -1,4 +1,4 @@
-// A process that holds the queue's write lock: the others answer 451 in time, say so, and go on when the lock is free.
+// A process holds the queue's write lock: other processes answer 451 in time, report it, and recover afterwards.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import { startServer } from '../kit/server/server-process.ts'
 import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
 import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
-test('a commit that does not come is a 451, unhealthy and counted, and the message is not delivered later', async (t) => {
+test('a blocked commit gives 451, is unhealthy and counted, and the message is not delivered later', async (t) => {
   const sink = await startSmtpSink()
   const instance = await startServer({
     config: { delivery: { relay: { host: '127.0.0.1', port: sink.port } } },

@@ -1,4 +1,4 @@
-// What a server does when its spool is full or read-only at boot, or is taken away: 4xx, not ready, and back when it can.
+// A spool that is full or read-only at start, or is removed: the server answers 4xx, is not ready, and recovers.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,17 +11,17 @@ import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
 const DISK_BYTES = 8_388_608
 
-/** Longer than anything here takes. */
+/** Longest wait of these tests. */
 const PATIENCE_MS = 30_000
 
-/** The server with a small tmpfs as its spool, after `prepare` has been run by a shell. */
+/** Starts a server with a small tmpfs as its spool. A shell runs `prepare` first. */
 function onSmallDisk(spool: string, prepare: string): string[] {
   const disk = ['--size', String(DISK_BYTES), '--tmpfs', spool]
   const shell = ['sh', '-c', `${prepare}; exec "$@"`, 'sh']
   return ['bwrap', '--die-with-parent', '--dev-bind', '/', '/', ...disk, '--', ...shell]
 }
 
-/** The last reply to one message, as far as it came. */
+/** Sends one message. @returns the last reply */
 async function lastReply({ port }: ServerProcess, body = 'x\r\n'): Promise<string> {
   const dialog = await openGreetedDialog(port)
   const message = `Subject: x\r\n\r\n${body}`
@@ -42,7 +42,7 @@ const problem = (instance: ServerProcess, reason: string) =>
   instance.metric(`mailfleet_queue_problem{reason="${reason}"}`)
 const status = async (instance: ServerProcess, page: string) => (await instance.admin(page)).status
 
-test('a disk that is full from the start: the server is up, answers 4xx, and takes mail when there is room', async () => {
+test('a disk full at start: the server answers 4xx, and accepts mail when there is room', async () => {
   const folder = testFolder()
   const spool = join(folder, 'spool')
   mkdirSync(spool)
@@ -59,7 +59,7 @@ test('a disk that is full from the start: the server is up, answers 4xx, and tak
   assert.equal(await instance.stop(), 0)
 })
 
-test('a queue on a full disk comes up, takes nothing new, and is worked off', async () => {
+test('a queue on a full disk opens, accepts nothing, and delivers its entries', async () => {
   const { port, close } = await startSmtpSink()
   await close()
   const folder = testFolder()
@@ -76,7 +76,7 @@ test('a queue on a full disk comes up, takes nothing new, and is worked off', as
     config: { delivery, retry },
     within: onSmallDisk(spool, fill),
   })
-  // More than may be free within the data file.
+  // More bytes than the data file may have free.
   assert.match(await lastReply(instance, 'x'.repeat(78).concat('\r\n').repeat(10_000)), /^452/)
   const sink = await startSmtpSink({ port })
   await sink.received(5)
@@ -84,7 +84,7 @@ test('a queue on a full disk comes up, takes nothing new, and is worked off', as
   await sink.close()
 })
 
-test('a read-only disk: the server stays up, unhealthy and not ready, and serves when it can write', async (t) => {
+test('a read-only disk: the server is unhealthy and not ready, and accepts mail when it can write', async (t) => {
   const folder = testFolder()
   const spool = join(folder, 'spool')
   mkdirSync(spool)
@@ -124,7 +124,7 @@ const TAKEN: Record<string, (spool: string) => void> = {
 }
 
 for (const [what, take] of Object.entries(TAKEN)) {
-  test(`a spool that ${what}: no 250, not ready, until it is back`, async () => {
+  test(`a spool that ${what}: no 250 and not ready until it is back`, async () => {
     const instance = await startServer({})
     const spool = join(instance.folder, 'spool')
     assert.match(await lastReply(instance), /^250/)

@@ -1,4 +1,4 @@
-// Line endings, smuggling, trace fields: tables, and the normaliser against a plain model of itself.
+// Line endings, smuggling and trace fields, as tables; and the normaliser compared with a simple model.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createNormaliser, headerLength, readTrace, receivedField } from '../../server/message.ts'
@@ -39,7 +39,7 @@ for (const [given, text, smuggling] of ENDINGS) {
   })
 }
 
-test('any bytes in any pieces: as if every line ending had been replaced', () => {
+test('any bytes in any chunks: the result equals a plain replacement of every line ending', () => {
   let state = 7
   const random = (below: number) => (state = (state * 48_271) % 2_147_483_647) % below
   for (let round = 0; round < 3_000; round++) {
@@ -53,12 +53,12 @@ test('any bytes in any pieces: as if every line ending had been replaced', () =>
   }
 })
 
-test('a message that is in order is not copied', () => {
+test('a message with CRLF line endings is not copied', () => {
   const chunk = Buffer.from('a\r\nb\r\n')
   assert.equal(createNormaliser().push(chunk), chunk)
 })
 
-test('the trace of a message: hops, our own among them, folded fields, and nothing of the body', () => {
+test('the trace fields: all hops, our own hops, folded fields, and nothing from the body', () => {
   const message = Buffer.from(
     [
       'Received: from a by mx1.example.net with ESMTP',
@@ -95,14 +95,14 @@ test('a header section beyond the limit is measured and not read', () => {
   assert.equal(trace.received, 0)
 })
 
-test('where the header section ends', () => {
+test('the length of the header section', () => {
   assert.equal(headerLength(Buffer.from('A: b\r\n\r\nbody')), 6)
   assert.equal(headerLength(Buffer.from('\r\nbody')), 0)
   assert.equal(headerLength(Buffer.from('A: b\r\n')), 6)
   assert.equal(headerLength(Buffer.from('')), 0)
 })
 
-test('the Received field: what the client says of itself cannot add a line', () => {
+test('the Received field: the client’s HELO name cannot add a line', () => {
   const field = receivedField({
     helo: 'evil\r\nX-Injected: 1 (([[',
     clientAddress: '2001:db8::1',

@@ -1,4 +1,4 @@
-// The limit on open files against the configuration: as a table, and with a real process.
+// The check of RLIMIT_NOFILE against the configuration: as a table, and with a real process.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'
@@ -11,7 +11,7 @@ const needs = (connections: number, concurrency: number) => ({
   delivery: { concurrency },
 })
 
-test('connections, two a delivery and 200 more must fit', () => {
+test('the limit must fit the connections, two files for each delivery and 200 more', () => {
   checkOpenFiles('file', needs(1_000, 10), 1_220)
   assert.throws(
     () => checkOpenFiles('file', needs(1_000, 10), 1_219),
@@ -26,7 +26,7 @@ test('connections, two a delivery and 200 more must fit', () => {
   )
 })
 
-test('the limit is read as the kernel writes it', () => {
+test('the limit is read from the kernel’s format', () => {
   const line = 'Limit                     Soft Limit           Hard Limit           Units\n'
   assert.equal(
     openFilesLimit(`${line}Max open files            1024                 4096                 files\n`),
@@ -39,7 +39,7 @@ test('the limit is read as the kernel writes it', () => {
   assert.ok(openFilesLimit() > 0)
 })
 
-test('a server with too few open files ends at once with the key and status 2', async () => {
+test('a server with too few open files exits with 2 and names the key', async () => {
   const instance = await startServer({})
   const program = [
     '--nofile=1024:1024',

@@ -1,8 +1,8 @@
-// A host that mail is sent to, which answers each command as the test says. Owns: its socket on loopback.
+// A fake MX host whose replies the test chooses. Owns: its socket on loopback.
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import type { DeliveryResult } from '../../../server/delivery/delivery-result.ts'
 
-/** Of connections that are given up soon. */
+/** Options of connections with short timeouts. */
 export const CONNECTION_OPTIONS = {
   hostname: 'mx1.example.net',
   connectMs: 1_000,
@@ -15,7 +15,7 @@ export const CONNECTION_OPTIONS = {
 
 export type FakeMxHost = { port: number; connections: number; messages: number; close: () => void }
 
-/** A host that answers each command as `answer` says; null closes the connection without a word. */
+/** Starts a host that answers each command with `answer`; null closes the connection without a reply. */
 export async function startFakeMxHost(answer: (line: string) => string | null): Promise<FakeMxHost> {
   const state = { connections: 0, messages: 0 }
   const sockets = new Set<Socket>()
@@ -59,7 +59,7 @@ export async function startFakeMxHost(answer: (line: string) => string | null): 
   }
 }
 
-/** Answers as a host in order does, but for what `over` says. */
+/** The replies of a working host, with those of `over` in their place. */
 export function mxReplies(over: Record<string, string | null> = {}): (line: string) => string | null {
   const usual: Record<string, string> = {
     greeting: '220 mx.b.example ESMTP',

@@ -1,12 +1,12 @@
-// A member of a made-up Auto Scaling group, for tests: the metadata service and the group's API as stand-ins, and the
-// configuration that points a real server process at them. Owns: both, closed when the test ends.
+// A fake Auto Scaling group for tests: a fake metadata service, a fake group API, and the configuration that points a
+// real server process at them. Owns: both fakes, closed when the test ends.
 import type { TestContext } from 'node:test'
 import { EMULATOR_ENV } from '../aws/aws-queue.ts'
 import { startAutoScaling, type GroupState } from '../aws/auto-scaling.ts'
 import { startMetadata, type MetadataState } from '../aws/metadata.ts'
 import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../../contract/lifecycle-hooks.ts'
 
-/** No profile, no file, no key of the machine that the test runs on. */
+/** Hides the AWS credentials of the machine that the test runs on. */
 export const NO_AWS_CREDENTIALS = {
   AWS_ACCESS_KEY_ID: undefined,
   AWS_SECRET_ACCESS_KEY: undefined,
@@ -17,7 +17,7 @@ export const NO_AWS_CREDENTIALS = {
   CREDENTIALS_DIRECTORY: undefined,
 }
 
-/** Polls so short that a test need not wait for them, and a drain long enough for a machine under load. */
+/** Short poll intervals, for fast tests. */
 export const FLEET_SETTINGS = {
   name: 'mailfleet-test',
   launchHook: LAUNCH_HOOK,

@@ -1,5 +1,5 @@
-// Another release of the server for tests: this one, bundled with other entry versions. Owns: what differs, which is
-// server/queue/version.ts alone, and where the bundle lies (beside a way to the native packages that it leaves out).
+// Another release of the server for tests: this one, bundled with another server/queue/version.ts. Owns: the bundle and
+// the link to the native packages that it leaves out. Throws if the build does not replace exactly that file.
 import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
@@ -7,9 +7,9 @@ import { build } from 'esbuild'
 const root = join(import.meta.dirname, '../../..')
 
 export type EntryVersions = {
-  /** Entry versions it reads and writes back. */
+  /** Entry versions that the release reads and writes back. */
   known: readonly number[]
-  /** The version of entries that it makes. */
+  /** The version of the entries that it creates. */
   makes: number
 }
 
@@ -49,7 +49,7 @@ export async function bundleServer(folder: string, name: string, release: EntryV
   return outfile
 }
 
-/** A folder's way to the packages that a bundle leaves out. */
+/** Links a folder to the packages that a bundle leaves out. */
 export function linkPackages(folder: string): void {
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
 }

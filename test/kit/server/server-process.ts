@@ -1,5 +1,5 @@
-// A real server process for tests: its config written, started, waited for, listened to, stopped.
-// Owns: the child and its folder; both are gone when the test file ends, even if that is killed.
+// A real server process for tests: writes its configuration, starts it, follows its log, stops it.
+// Owns: the child process and its folder. Both are removed when the test file ends, even after a kill.
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,23 +10,23 @@ import { FIRST_PASSED_FD } from '../../../contract/ports.ts'
 
 export const SECRET = 'a-secret-of-tests-of-32-characters'
 
-/** Long enough for a machine under load; a test that waits longer hangs. */
+/** Long enough for a machine under load. A test that waits longer fails. */
 const TIMEOUT_MS = 20_000
 
 type Settings = { [key: string]: unknown }
 export type LogLine = { event: string } & Record<string, unknown>
 
 export type ServerProcessOptions = {
-  /** Laid over the test's base configuration, object by object. */
+  /** Merged into the tests' base configuration. */
   config?: Settings
   routes?: Settings
-  /** A folder made by {@link testFolder}, to start on the spool of an instance before. */
+  /** A folder of {@link testFolder}, to start on the spool of an earlier server. */
   folder?: string
   /** An inherited listening socket, as descriptor 3. */
   listenFd?: number
-  /** A program with arguments that the server's own are put after: a sandbox, say. */
+  /** A program with its arguments that starts the server, such as a sandbox. */
   within?: readonly string[]
-  /** Laid over this process's environment; undefined takes a variable away. */
+  /** Merged into this process's environment; undefined removes a variable. */
   env?: NodeJS.ProcessEnv
   /** Another release's program, instead of this tree's. */
   program?: string
@@ -61,10 +61,10 @@ export const ROUTES = {
   },
 }
 
-/** A machine that tests run on may have a metadata service of its own: it is none of theirs. */
+/** Hides the metadata service of the machine that the test runs on. */
 const NO_METADATA = { AWS_EC2_METADATA_SERVICE_ENDPOINT: 'http://127.0.0.1:9' }
 
-/** Runs the program on a config, as {@link startServer} does, without waiting for anything. */
+/** Starts the program with a configuration file, and waits for nothing. */
 export function spawnServer(
   configFile: string,
   {
@@ -76,7 +76,7 @@ export function spawnServer(
   }: Pick<ServerProcessOptions, 'listenFd' | 'within' | 'env' | 'program' | 'args'> = {},
 ): ChildProcess {
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(listenFd === undefined ? [] : [listenFd])]
-  // The kernel ends it with its parent, whatever ends that.
+  // The kernel kills the server when this process ends.
   const command = ['--pdeathsig', 'KILL', ...within, process.execPath, program, ...args]
   return spawn('setpriv', command, { stdio, env: { ...process.env, ...NO_METADATA, ...env } })
 }
@@ -89,7 +89,7 @@ export async function startServer(options: ServerProcessOptions) {
 export type LaunchedServer = ReturnType<typeof launchServer>
 type Listening = LogLine & { pid: number } & Record<'smtp' | 'admin', { port: number }>
 
-/** Starts a server without waiting for it to listen: it may be kept waiting, or end. */
+/** Starts a server and does not wait until it listens. */
 export function launchServer({
   config = {},
   routes = ROUTES,
@@ -100,14 +100,14 @@ export function launchServer({
   const files = writeSettings(folder, config, routes, listenFd)
   const child = spawnServer(files.config, { ...(listenFd === undefined ? {} : { listenFd }), ...options })
   const { log, logged, errors } = followLog(child)
-  // A test that fails before it stops its instance must not keep the test file from ending.
+  // A test that fails before it stops its server must not keep the test file running.
   child.unref()
   for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref: () => void }).unref()
   const exit = new Promise<number | NodeJS.Signals | null>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? signal))
   })
 
-  /** Waits for the end. @returns the exit code, or the signal that ended it. */
+  /** Waits for the end. @returns the exit code, or the signal that ended it */
   async function exited(): Promise<number | NodeJS.Signals | null> {
     const waiting = setTimeout(() => child.kill('SIGKILL'), 2 * TIMEOUT_MS)
     const code = await exit
@@ -119,7 +119,7 @@ export function launchServer({
 }
 
 function serving({ folder, files, log, logged, exited }: LaunchedServer, listening: Listening) {
-  // Not the child: that may be the sandbox around it.
+  // Signal the server, not the child: the child may be the sandbox around it.
   const signal = (name: NodeJS.Signals) => process.kill(listening.pid, name)
   const admin = (path: string) => fetch(`http://127.0.0.1:${listening.admin.port}${path}`)
   return {
@@ -131,7 +131,7 @@ function serving({ folder, files, log, logged, exited }: LaunchedServer, listeni
     pid: listening.pid,
     admin,
     exited,
-    /** The value of a metric, its labels included in the name as Prometheus writes them; null when there is none. */
+    /** The value of a metric, or null. The name includes its labels as Prometheus writes them. */
     metric: async (name: string): Promise<number | null> => {
       const lines = (await (await admin('/metrics')).text()).split('\n')
       const line = lines.find((text) => text.startsWith(`${name} `))
@@ -165,7 +165,7 @@ function writeSettings(folder: string, config: Settings, routes: Settings, liste
   return files
 }
 
-/** The log of a server process so far, and a way to wait for a line of it. */
+/** Collects the log of a server process. @returns the lines so far, and a function that waits for a line */
 function followLog(child: ChildProcess) {
   const log: LogLine[] = []
   let errors = ''

@@ -1,4 +1,4 @@
-// HTTP over a Unix socket, for tests of the admin endpoint. Owns nothing; rejects when nobody listens.
+// HTTP over a Unix socket, for tests of the admin endpoint. Rejects when nothing listens on it.
 import { request } from 'node:http'
 
 /** GET over a Unix socket. */

@@ -1,5 +1,4 @@
-// The configuration of an instance: user data or a systemd credential, the same schema and errors, and patience with a
-// metadata service that is not there yet.
+// The configuration of an instance, from user data or a systemd credential, and the retries of the metadata service.
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -31,7 +30,7 @@ const fromInstance = (url: string, env: NodeJS.ProcessEnv = {}): ServerProcessOp
   env: { ...NO_AWS_CREDENTIALS, AWS_EC2_METADATA_SERVICE_ENDPOINT: url, ...env },
 })
 
-test('user data is the configuration, asked for with a token', async (context) => {
+test('the configuration comes from user data, read with a token', async (context) => {
   const fake = await startMetadata({ userData: config(testFolder()) })
   context.after(fake.close)
   const instance = await startServer(fromInstance(fake.url))
@@ -39,7 +38,7 @@ test('user data is the configuration, asked for with a token', async (context) =
   assert.equal(await instance.stop(), 0)
 })
 
-test('a systemd credential comes before user data, and nothing is asked', async (context) => {
+test('a systemd credential comes before user data, and the metadata service gets no request', async (context) => {
   const fake = await startMetadata({ userData: '{}' })
   context.after(fake.close)
   const folder = testFolder()
@@ -52,7 +51,7 @@ test('a systemd credential comes before user data, and nothing is asked', async 
   assert.equal(await instance.stop(), 0)
 })
 
-test('bad user data: exit 2, every problem, and where it came from; nothing of a secret', async (context) => {
+test('bad user data: exit 2, with every problem and the source, without any secret', async (context) => {
   const secret = 'too-short-a-secret'
   const userData = { ...(JSON.parse(config(testFolder())) as object), hostname: 'mx9' }
   const bad = { ...userData, srs: { domain: 'srs.example.com', secrets: [secret] } }
@@ -67,7 +66,7 @@ test('bad user data: exit 2, every problem, and where it came from; nothing of a
   assert.doesNotMatch(starting.errors(), new RegExp(secret))
 })
 
-test('no user data, or none that is JSON: exit 2', async (context) => {
+test('no user data, or user data that is not JSON: exit 2', async (context) => {
   const fake = await startMetadata()
   context.after(fake.close)
   const without = launchServer(fromInstance(fake.url))
@@ -82,7 +81,7 @@ test('no user data, or none that is JSON: exit 2', async (context) => {
   assert.match(broken.errors(), /user data of the instance: \d problem/)
 })
 
-test('a metadata service that is down, then throttled, is waited for', async (context) => {
+test('the server retries a metadata service that is down, then throttled', async (context) => {
   const fake = await startMetadata({ userData: config(testFolder()), trouble: 'down' })
   context.after(fake.close)
   const starting = launchServer(fromInstance(fake.url))
@@ -95,7 +94,7 @@ test('a metadata service that is down, then throttled, is waited for', async (co
   assert.equal(await starting.exited(), 0)
 })
 
-test('told to stop while it waits: exit 0 at once', async (context) => {
+test('a stop signal during the retries: exit 0 at once', async (context) => {
   const fake = await startMetadata({ trouble: 'down' })
   context.after(fake.close)
   const starting = launchServer(fromInstance(fake.url))
@@ -105,7 +104,7 @@ test('told to stop while it waits: exit 0 at once', async (context) => {
   assert.equal(starting.log.at(-1)?.event, 'stopped')
 })
 
-test('a source must be named, and only one', async () => {
+test('exactly one source of the configuration must be named', async () => {
   const file = join(testFolder(), 'config.json')
   for (const args of [[], ['--config', file, '--config-from-instance'], ['--confg', file]]) {
     const starting = launchServer({ args })

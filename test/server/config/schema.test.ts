@@ -1,4 +1,4 @@
-// Bad configurations, one folder each with the error expected; what good ones default to; and the exit code.
+// Bad configurations, one folder each with the expected error; the defaults of a good one; and the exit code.
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -39,7 +39,7 @@ function written(settings: object): string {
   return file
 }
 
-test('a minimal config has every default, and names in comparable form', () => {
+test('a minimal config gets every default, and its names in lower case', () => {
   const { config, tls } = loadConfig(written(MINIMAL))
   assert.equal(tls, null)
   assert.equal(config.hostname, 'mx1.example.net')
@@ -66,7 +66,7 @@ async function outputOf(configFile: string): Promise<{ code: number | null; erro
   return { code, errors }
 }
 
-test('the program exits 2, names file, key and what was expected, and writes nothing', async () => {
+test('the program exits with 2, names file, key and expected value, and writes nothing', async () => {
   const spool = join(testFolder(), 'spool')
   const bad = written({ ...MINIMAL, hostname: 'mx1', queue: { path: spool }, retry: { firstMs: 'soon' } })
   const { code, errors } = await outputOf(bad)

@@ -1,4 +1,4 @@
-// Secrets from SSM: filled in before anything is served, waited for, never shown.
+// Secrets from SSM: read before the server accepts mail, retried, and never printed.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -44,11 +44,11 @@ async function setting(context: TestContext, values: Record<string, string>, set
   }
 }
 
-/** A bounce address made with one of the secrets is one the server takes. */
+/** Makes an SRS address with these secrets. */
 const bounce = (secrets: string[]) =>
   rewriteSrs({ domain: 'srs.example.com', secrets }, 'a@sender.example', Date.now())
 
-test('SRS secrets: one a line, the first signs, all verify', async (context) => {
+test('SRS secrets: one a line; the first signs, all verify', async (context) => {
   const other = `${SECRET}-that-was-signed-with-before`
   const { options } = await setting(context, { [NAME]: `\n${SECRET}\n${other}\n` })
   const instance = await startServer(options)
@@ -61,7 +61,7 @@ test('SRS secrets: one a line, the first signs, all verify', async (context) => 
   assert.equal(await instance.stop(), 0)
 })
 
-test('rotation in two phases: each instance takes what any other signs, at every moment', async (context) => {
+test('rotation in two phases: each instance always accepts the signatures of all others', async (context) => {
   const next = `${SECRET}-that-comes-next`
   const srs = { domain: 'srs.example.com', secrets: [], secretsParameter: NAME, secretsPollMs: 50 }
   const { options, parameters } = await setting(context, { [NAME]: SECRET }, { srs })
@@ -83,7 +83,7 @@ test('rotation in two phases: each instance takes what any other signs, at every
       dialog.end()
     }
   }
-  /** The local part that this instance signs for a sender. */
+  /** Forwards a message. @returns the local part that this instance signed */
   const signed = async ({ port }: ServerProcess) => {
     const dialog = await openGreetedDialog(port)
     const count = sink.mail.length
@@ -96,18 +96,18 @@ test('rotation in two phases: each instance takes what any other signs, at every
     reverseSrs({ domain: 'srs.example.com', secrets: [secret] }, local, Date.now()) !== null
 
   await takes(next, /^550/)
-  // Phase one: all verify with the next secret, none signs with it.
+  // Phase one: all instances verify with the next secret, none signs with it.
   parameters.state.values[NAME] = `${SECRET}\n${next}`
   await changed(false)
   await takes(next, /^250/)
   assert.ok(isSignedWith(SECRET, await signed(instances[0])))
-  // Phase two: all sign with it, and verify what was signed before.
+  // Phase two: all instances sign with it, and verify older signatures.
   parameters.state.values[NAME] = `${next}\n${SECRET}`
   await changed(true)
   await takes(SECRET, /^250/)
   await takes(next, /^250/)
   assert.ok(isSignedWith(next, await signed(instances[0])))
-  // A mistake, then an outage: the last good secrets stay, and no value is shown.
+  // After an unusable value, and in an outage, the last good secrets stay and no value is printed.
   parameters.state.values[NAME] = 'too-short'
   await instances[0].logged('secrets-failed', ({ error }) => /at least 32/.test(String(error)))
   parameters.state.trouble = 'down'
@@ -137,7 +137,7 @@ test('a TLS key and its certificate: STARTTLS works with them', async (context) 
   assert.equal(await instance.stop(), 0)
 })
 
-test('SSM down: waits, not ready, healthy, a line in the log; then goes on', async (context) => {
+test('SSM down: the server waits, healthy and not ready, logs it, and starts when SSM is back', async (context) => {
   const socket = join(testFolder(), 'admin.sock')
   const listen = { admin: { socket, port: undefined } }
   const { options, parameters } = await setting(context, { [NAME]: SECRET }, { listen })
@@ -159,7 +159,7 @@ test('SSM down: waits, not ready, healthy, a line in the log; then goes on', asy
   assert.equal(await starting.exited(), 0)
 })
 
-test('not allowed to read it, then it is not there: says so and keeps trying', async (context) => {
+test('access denied, then a missing parameter: the server logs the reason and retries', async (context) => {
   const { options, parameters } = await setting(context, {})
   parameters.state.trouble = 'denied'
   const starting = launchServer(options)
@@ -173,7 +173,7 @@ test('not allowed to read it, then it is not there: says so and keeps trying', a
   assert.equal(await starting.exited(), 0)
 })
 
-test('a value that will not do: exit 2, the parameter and the reason, not the value', async (context) => {
+test('an unusable value: exit 2, with the parameter and the reason, without the value', async (context) => {
   const short = 'short-secret'
   const { options } = await setting(context, { [NAME]: `${SECRET}\n${short}` })
   const starting = launchServer(options)
@@ -185,7 +185,7 @@ test('a value that will not do: exit 2, the parameter and the reason, not the va
   assert.doesNotMatch(starting.errors(), new RegExp(`${short}|${SECRET}`))
 })
 
-test('a key that is none: exit 2, and nothing of it', async (context) => {
+test('an invalid TLS key: exit 2, without any of its text', async (context) => {
   const values = { [NAME]: SECRET, [TLS.keyParameter]: 'no-key-at-all', [TLS.certParameter]: pem('cert') }
   const { options } = await setting(context, values, { tls: TLS })
   const starting = launchServer(options)
@@ -197,7 +197,7 @@ test('a key that is none: exit 2, and nothing of it', async (context) => {
   assert.doesNotMatch(starting.errors(), /no-key-at-all/)
 })
 
-test('no credentials: one sentence in the log, no stack trace; a role attached late is enough', async (context) => {
+test('no credentials: one log line without a stack trace; a role attached later is enough', async (context) => {
   const metadata = await startMetadata()
   context.after(metadata.close)
   const { options } = await setting(context, { [NAME]: SECRET })

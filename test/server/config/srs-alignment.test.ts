@@ -1,4 +1,4 @@
-// An SRS domain that DMARC aligns with a domain of ours: refused at the start, and at a reload of the routes.
+// An SRS domain that DMARC aligns with one of our domains is refused at start and at a reload of the routes.
 import assert from 'node:assert/strict'
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 
 const aligned = { domains: { 'example.com': { aliases: { info: ['a@b.example'] } } } }
 
-test('aligned with the hostname: exit 2, with the domain and the setting that acknowledges it', async () => {
+test('an SRS domain aligned with the hostname: exit 2, with the domain and the setting that accepts it', async () => {
   const starting = launchServer({ config: { srs: { domain: 'srs.example.net' } } })
   assert.equal(await starting.exited(), 2)
   assert.match(
@@ -17,13 +17,13 @@ test('aligned with the hostname: exit 2, with the domain and the setting that ac
   )
 })
 
-test('aligned with a routed domain: exit 2', async () => {
+test('an SRS domain aligned with a routed domain: exit 2', async () => {
   const starting = launchServer({ routes: aligned })
   assert.equal(await starting.exited(), 2)
   assert.match(starting.errors(), /routes\.json: 1 problem\n {2}srs\.domain: .* aligns with example\.com/)
 })
 
-test('acknowledged by name it is served; the name of another domain is refused', async () => {
+test('with the right acknowledged domain the server starts; with another domain it exits with 2', async () => {
   const acknowledged = { srs: { acknowledgeAligned: 'example.com' } }
   const instance = await startServer({ config: acknowledged, routes: aligned })
   assert.equal(await instance.stop(), 0)
@@ -32,7 +32,7 @@ test('acknowledged by name it is served; the name of another domain is refused',
   assert.match(other.errors(), /srs\.acknowledgeAligned: expected example\.com, /)
 })
 
-test('a reload with an aligned domain: the last good table stays in force, and the log says why', async () => {
+test('a reload with an aligned domain: the last good table stays in use, and the log has the reason', async () => {
   const folder = testFolder()
   const instance = await startServer({ folder })
   const replace = (routes: object) => {

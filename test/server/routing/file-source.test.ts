@@ -1,4 +1,4 @@
-// Routes taken up from a changing file: renamed over, edited in place, broken, half-written, gone.
+// Routes from a changing file: renamed, edited in place, broken, half-written, missing.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, renameSync, rmdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
@@ -38,7 +38,7 @@ async function follow(text: string) {
   }
 }
 
-test('an atomic rename, an edit in place, and a change of the same size are taken up', async () => {
+test('a rename, an edit in place and a change of equal size are loaded', async () => {
   const routes = await follow(table('one'))
   assert.equal(routes.aliases(), 'one')
   writeFileSync(`${routes.file}.new`, table('two'))
@@ -57,7 +57,7 @@ test('an atomic rename, an edit in place, and a change of the same size are take
   routes.close()
 })
 
-test('a broken table is reported, with the reason, and the last good one stays', async () => {
+test('a broken table is reported with the reason, and the last good table stays in use', async () => {
   const routes = await follow(table('good'))
   writeFileSync(routes.file, 'domains: { example.org: { aliases: { x: [nobody] } } }')
   await routes.loaded(1)
@@ -75,7 +75,7 @@ test('a broken table is reported, with the reason, and the last good one stays',
   routes.close()
 })
 
-test('a file that is being written is left alone until it stays the same', async () => {
+test('a file that is being written is loaded only after it stays the same', async () => {
   const routes = await follow(table('old'))
   for (let lines = 1; lines <= 20; lines++) {
     const aliases = Array.from({ length: lines }, (_, n) => `      a${n}: [a@b.example]\n`).join('')
@@ -101,7 +101,7 @@ test('at start a missing or broken file is an error', async () => {
   )
 })
 
-test('a table too large to load in time is reported, and the last good one stays', async () => {
+test('a table that is too large is reported, and the last good table stays in use', async () => {
   const routes = await follow(table('good'))
   writeFileSync(routes.file, `${table('big')}#${' '.repeat(3_000_000)}`)
   await routes.loaded(1)
@@ -113,7 +113,7 @@ test('a table too large to load in time is reported, and the last good one stays
   routes.close()
 })
 
-test('a fifo, a directory or a device in place of the file is reported, and the last good table stays', async () => {
+test('a fifo, directory or device instead of the file is reported, and the last good table stays in use', async () => {
   const routes = await follow(table('good'))
   rmSync(routes.file)
   execFileSync('mkfifo', [routes.file])
@@ -135,7 +135,7 @@ test('a fifo, a directory or a device in place of the file is reported, and the 
   routes.close()
 })
 
-test('no report of a broken table repeats what is in the file', async () => {
+test('no report of a broken table prints the file’s content', async () => {
   const routes = await follow(table('good'))
   const contents = [
     'HUSH:x:0:0:HUSH:/HUSH:/bin/sh\n',
@@ -163,7 +163,7 @@ const manyAliases = (mailbox: string) =>
     },
   })
 
-test('a large table is parsed on another thread and taken over in parts', async (context) => {
+test('a large table is parsed on a worker thread and added in parts', async (context) => {
   const bytes = Buffer.from(manyAliases('a@b.example'))
   const parse = context.mock.method(JSON, 'parse')
   let turns = 0
@@ -190,7 +190,7 @@ test('a large broken table has the same error as a small one, and lists a bounde
   })
 })
 
-test('a source that is closed ends the thread of a load', async () => {
+test('closing a source ends the worker thread of its load', async () => {
   const closing = new AbortController()
   const load = loadRoutes('routes', Buffer.from(manyAliases('a@b.example')), closing.signal)
   setImmediate(() => closing.abort(new Error('closed')))

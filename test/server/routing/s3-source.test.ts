@@ -1,5 +1,5 @@
-// Routes from S3: taken up when they change, kept through broken edits and outages, waited for at the start. Against an
-// S3 emulator over real sockets, with the SDK as it is.
+// Routes from S3: reloaded when they change, kept through broken edits and outages, polled for at start. With the real
+// SDK and an S3 emulator over real sockets.
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -27,7 +27,7 @@ const emulatorUrl = `http://127.0.0.1:${emulator.port}`
 
 const table = (alias: string) => `domains: { example.org: { aliases: { ${alias}: [a@b.example] } } }\n`
 
-/** A bucket, and a way to change the routes in it. */
+/** Creates a bucket. @returns functions that change its routes */
 async function bucketOf(context: TestContext, name: string) {
   emulator.createBucket(name)
   const client = await s3Client(aws(emulatorUrl))
@@ -38,7 +38,7 @@ async function bucketOf(context: TestContext, name: string) {
   }
 }
 
-/** Follows the routes in `bucket`, asking `url`. */
+/** Opens a source of the routes in `bucket` at `url`. */
 async function follow(context: TestContext, bucket: string, url = emulatorUrl) {
   const reports: ReloadReport[] = []
   const source = await openS3Source({
@@ -54,7 +54,7 @@ async function follow(context: TestContext, bucket: string, url = emulatorUrl) {
     reports,
     current: source.current,
     aliases: () => [...(source.current()?.get('example.org')?.keys() ?? [])].join(),
-    /** Waits until `what` holds of the reports. */
+    /** Waits until the reports fulfil a condition. */
     until: async (what: (reports: readonly ReloadReport[]) => boolean) => {
       for (let waited = 0; !what(reports) && waited < PATIENCE_MS; waited += 5) await sleep(5)
       assert.ok(what(reports), JSON.stringify(reports))
@@ -65,7 +65,7 @@ async function follow(context: TestContext, bucket: string, url = emulatorUrl) {
 const loaded = (count: number) => (reports: readonly ReloadReport[]) =>
   reports.filter(({ result }) => result === 'loaded').length >= count
 
-/** In front of the emulator: passes requests on, counts answers by status, and can be down. */
+/** A proxy for the emulator: passes requests on, counts answers by status, and can simulate an outage. */
 async function startGate(context: TestContext) {
   const state = { down: false }
   const statuses: number[] = []
@@ -88,7 +88,7 @@ async function startGate(context: TestContext) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, state, statuses }
 }
 
-test('loaded, and taken up when it changes; what has not changed is not read again', async (context) => {
+test('the table is loaded, reloaded when it changes, and not read again without a change', async (context) => {
   const bucket = await bucketOf(context, 'changed')
   await bucket.put(table('one'))
   const gate = await startGate(context)
@@ -106,7 +106,7 @@ test('loaded, and taken up when it changes; what has not changed is not read aga
   )
 })
 
-test('a broken edit is reported once, with the reason, and the last good table stays', async (context) => {
+test('a broken edit is reported once with the reason, and the last good table stays in use', async (context) => {
   const bucket = await bucketOf(context, 'broken-edit')
   await bucket.put(table('good'))
   const routes = await follow(context, 'broken-edit')
@@ -126,7 +126,7 @@ test('a broken edit is reported once, with the reason, and the last good table s
   assert.equal(routes.aliases(), 'mended')
 })
 
-test('nothing there, then something broken: no routes, and it goes on asking', async (context) => {
+test('a missing object, then a broken one: no routes, and polling goes on', async (context) => {
   const bucket = await bucketOf(context, 'late')
   const routes = await follow(context, 'late')
   await routes.until((reports) => reports.some(({ result }) => result === 'unavailable'))
@@ -139,7 +139,7 @@ test('nothing there, then something broken: no routes, and it goes on asking', a
   assert.equal(routes.aliases(), 'late')
 })
 
-test('an outage keeps the last good table', async (context) => {
+test('in an outage the last good table stays in use', async (context) => {
   const bucket = await bucketOf(context, 'outage')
   await bucket.put(table('before'))
   const gate = await startGate(context)
@@ -154,7 +154,7 @@ test('an outage keeps the last good table', async (context) => {
   assert.equal(routes.aliases(), 'after')
 })
 
-test('denied, which S3 also says of what is not there to who may not list the bucket: both are named', async (context) => {
+test('a 403 names both causes: access denied, or a missing object in a bucket that may not be listed', async (context) => {
   const server = createServer((_request, response) => {
     response.writeHead(403, { 'content-type': 'application/xml' })
     response.end('<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>')
@@ -171,7 +171,7 @@ test('denied, which S3 also says of what is not there to who may not list the bu
   )
 })
 
-test('a table past the bound is not read, whether its length is announced or not', async (context) => {
+test('a table above the size limit is not read, with and without a Content-Length', async (context) => {
   const announced = { 'content-length': '33554433' }
   let headers: Record<string, string> = announced
   const server = createServer((_request, response) => {
@@ -197,7 +197,7 @@ test('a table past the bound is not read, whether its length is announced or not
   assert.match(JSON.stringify(routes.reports[0]), /found 33554433/)
 })
 
-test('a server without its routes: 451 and not ready, then 250 and ready, without a restart', async (context) => {
+test('a server without routes answers 451 and is not ready; after the load it answers 250, without a restart', async (context) => {
   const bucket = await bucketOf(context, 'server')
   const instance = await startServer({
     env: { ...EMULATOR_ENV },

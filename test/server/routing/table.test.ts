@@ -1,4 +1,4 @@
-// Matching an address against the routes, as a table; and the routes file's mistakes.
+// Matching addresses against the routes, as a table; and the errors of a routes file.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InputError } from '../../../input/problems.ts'
@@ -74,7 +74,7 @@ for (const [address, expected] of CASES) {
   })
 }
 
-test('a fan-out beyond its bound is cut, not an error', () => {
+test('a fan-out beyond its limit is cut and is no error', () => {
   const many = Array.from({ length: 90 }, (_, n) => `m${n}@b.example`)
   const more = Array.from({ length: 90 }, (_, n) => `n${n}@b.example`)
   const wide = parseRoutes('routes', {

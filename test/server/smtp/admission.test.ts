@@ -1,4 +1,4 @@
-// When the answer is "later", as a table; and the same over a real socket, counted as demand or as a fault.
+// Refusals at a limit: the decisions as a table, and over a real socket with their metrics.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
@@ -49,7 +49,7 @@ for (const [name, load, sizeBytes, expected] of MESSAGES) {
   })
 }
 
-test('a connection: within both bounds, or 421', () => {
+test('a connection beyond either limit gets 421', () => {
   const bounds = { connections: 10, connectionsPerClient: 3 }
   const decide = (connections: number, fromClient: number, draining = false) =>
     admitConnection({ connections, fromClient, draining }, bounds)?.reason ?? null
@@ -59,7 +59,7 @@ test('a connection: within both bounds, or 421', () => {
   assert.equal(decide(1, 1, true), 'draining')
 })
 
-test('a client is an IPv4 address, or a network of IPv6 addresses', () => {
+test('a client is an IPv4 address or an IPv6 /64', () => {
   assert.equal(clientKey('192.0.2.1'), '192.0.2.1')
   assert.equal(clientKey('2001:db8:0:1:2:3:4:5'), '2001:db8:0:1::/64')
   assert.equal(clientKey('2001:db8:0:1::5'), '2001:db8:0:1::/64')
@@ -70,7 +70,7 @@ test('a client is an IPv4 address, or a network of IPv6 addresses', () => {
   assert.equal(clientKey('fe80::1%eth0'), 'fe80:0:0:0::/64')
 })
 
-test('a queue that cannot be asked is noticed and reported', async () => {
+test('a failed poll of the queue is reported', async () => {
   const errors: unknown[] = []
   const stats = () => Promise.reject(new Error('gone'))
   const watch = await startLoadMonitor({ stats, statsMs: 10_000 }, (error) => errors.push(error))
@@ -79,7 +79,7 @@ test('a queue that cannot be asked is noticed and reported', async () => {
   watch.stop()
 })
 
-test('a backlog beyond its bound refuses MAIL with 451; a message tried again is demand once', async () => {
+test('a backlog at its limit refuses MAIL with 451; a retried message is demand once', async () => {
   const sink = await startSmtpSink({ data: () => new Promise<null>(() => {}) })
   const instance = await startServer({
     config: {
@@ -120,7 +120,7 @@ test('a full queue refuses with 452 and keeps what it has', async () => {
   assert.equal(await instance.stop(), 0)
 })
 
-test('one connection too many hears 421; closing one makes room', async () => {
+test('one connection above the limit gets 421; closing one makes room', async () => {
   const instance = await startServer({ config: { limits: { connections: 2 } } })
   const [one, two] = [await openGreetedDialog(instance.port), await openGreetedDialog(instance.port)]
   const third = await openDialog(instance.port)
@@ -138,7 +138,7 @@ test('one connection too many hears 421; closing one makes room', async () => {
   assert.equal(await instance.stop(), 0)
 })
 
-test('messages that arrive at once beyond the memory for them: 452, and the next goes through', async () => {
+test('messages beyond the memory limit get 452; the next message is accepted', async () => {
   const sink = await startSmtpSink()
   const config = {
     limits: { bufferedBytes: 1_048_576 },

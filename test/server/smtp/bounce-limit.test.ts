@@ -1,4 +1,4 @@
-// How many bounces one bounce address takes in an hour, and that the table of counts stays small.
+// The limit of bounces to one SRS address, and the limit of the table of counts.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rewriteSrs } from '../../../server/delivery/srs.ts'
@@ -6,7 +6,7 @@ import { createBounceLimit } from '../../../server/smtp/bounce-limit.ts'
 import { SECRET, startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 
-test('each address has its own hour and count, whatever its case', () => {
+test('each address has its own hour and count, in any case', () => {
   const { admits } = createBounceLimit(2)
   assert.deepEqual(
     [admits('a@x', 0), admits('A@x', 1), admits('a@x', 2), admits('b@x', 2), admits('a@x', 3_600_000)],
@@ -19,14 +19,14 @@ test('a clock set back starts a new hour', () => {
   assert.deepEqual([admits('a@x', 1_000), admits('a@x', 1_001), admits('a@x', 5)], [true, false, true])
 })
 
-test('of many addresses the first counted is forgotten', () => {
+test('a full table forgets its oldest address', () => {
   const { admits } = createBounceLimit(1)
   for (let n = 0; n < 10_001; n++) assert.equal(admits(`a${n}@x`, 0), true)
   assert.equal(admits('a10000@x', 0), false)
   assert.equal(admits('a0@x', 0), true)
 })
 
-test('a bounce address that had its bounces is answered 450; others are not', async () => {
+test('an SRS address at its limit gets 450; other addresses do not', async () => {
   const instance = await startServer({ config: { limits: { bouncesPerHour: 1 } } })
   const dialog = await openGreetedDialog(instance.port)
   const srs = { domain: 'srs.example.com', secrets: [SECRET] }

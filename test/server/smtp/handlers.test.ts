@@ -1,4 +1,4 @@
-// A handler that throws: 451 and a metric, and the session goes on.
+// A handler that throws gives a 451 and a metric, and the session goes on.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { loadConfig } from '../../../server/config/load.ts'
@@ -39,7 +39,7 @@ function config(limits: object = {}) {
   return loadConfig(file).config
 }
 
-test('TypeErrors in every handler, one after the other', async () => {
+test('a TypeError in each handler gives 451, and the session goes on', async () => {
   const broken = new Set<string>()
   const fail = (where: string) => {
     if (broken.has(where)) throw new TypeError(`a bug in ${where}`)
@@ -96,7 +96,7 @@ test('TypeErrors in every handler, one after the other', async () => {
   await new Promise<void>((resolve) => server.close(resolve))
 })
 
-test('the limits on size and silence reach the SMTP library', () => {
+test('the limits on size and idle time are passed to smtp-server', () => {
   const transactions = { mail: () => null, recipient: () => null, data: () => Promise.resolve({ id: 'x' }) }
   const connected = { draining: false, connections: 1, fromClient: new Map<string, number>() }
   const limits = { messageBytes: 12_345, idleMs: 6_789 }

@@ -1,4 +1,4 @@
-// A full table of connections: silent clients are ended early and count nothing; who sends mail is left alone.
+// A full connection table: silent clients are ended early and are no demand; clients with mail stay.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,11 +16,11 @@ async function open(port: number, count: number): Promise<SmtpDialog[]> {
   return Promise.all(Array.from({ length: count }, () => openGreetedDialog(port)))
 }
 
-/** Far more than either test needs, so that a session that is never ended fails the test instead of hanging it. */
+/** Far more than a test needs, so that a session that never ends fails the test. */
 const TRIES = 200
 const PAUSE_MS = 50
 
-/** Tries until a session is granted. */
+/** Connects until the server accepts a session. */
 async function admitted(port: number): Promise<SmtpDialog> {
   for (let tries = 0; tries < TRIES; tries++) {
     const dialog = await openDialog(port)
@@ -33,7 +33,7 @@ async function admitted(port: number): Promise<SmtpDialog> {
 }
 
 test(
-  'under a full table silent clients hear 421 early, and one with a message gets in',
+  'with a full table silent clients get 421 early, and a client with a message is accepted',
   { timeout: 60_000 },
   async () => {
     const instance = await startServer({ config: config({ fullIdleMs: 200, idleMs: 3_600_000 }) })
@@ -50,7 +50,7 @@ test(
   },
 )
 
-test('a client that keeps talking without a message is ended as well', { timeout: 60_000 }, async () => {
+test('a busy client without a message is ended as well', { timeout: 60_000 }, async () => {
   const instance = await startServer({ config: config({ fullIdleMs: 10_000, fullCommandsMs: 500 }) })
   const busy = await open(instance.port, CONNECTIONS)
   const chatter = setInterval(() => busy[0]!.write('NOOP\r\n'), PAUSE_MS)
@@ -67,7 +67,7 @@ test('a client that keeps talking without a message is ended as well', { timeout
 })
 
 test(
-  'a message that stalls under a full table ends; one that goes on arrives',
+  'with a full table a message that stalls is aborted, and a message that continues arrives',
   { timeout: 60_000 },
   async () => {
     const instance = await startServer({ config: config({ fullIdleMs: 1_000, fullCommandsMs: 1_500 }) })

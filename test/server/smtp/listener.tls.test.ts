@@ -1,4 +1,4 @@
-// STARTTLS both ways: offered to clients, used toward hosts that offer it, and left out where it does not work.
+// STARTTLS: offered to clients, used with hosts that offer it, and skipped where it fails.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
@@ -28,7 +28,7 @@ const OPTIONS = {
 
 const hopTo = (port: number) => ({ name: 'mx.b.example', address: '127.0.0.1', port })
 
-test('a client may upgrade, and the Received field says so', { timeout: 60_000 }, async () => {
+test('a client may use STARTTLS, and the Received field says so', { timeout: 60_000 }, async () => {
   const sink = await startSmtpSink()
   const config = { tls, delivery: { relay: { host: '127.0.0.1', port: sink.port } } }
   const instance = await startServer({ config })
@@ -50,7 +50,7 @@ test('a client may upgrade, and the Received field says so', { timeout: 60_000 }
   client.quit()
   const [mail] = await sink.received(1)
   assert.match(mail?.text ?? '', /with ESMTPS id /)
-  // A session that was upgraded no longer counts once it has ended; the test hangs on one that does.
+  // If an ended TLS session still counted as open, the drain would wait and the test would time out.
   while ((await instance.metric('mailfleet_smtp_connections')) !== 0) await sleep(10)
   assert.equal(await instance.stop(), 0)
   await sink.close()
@@ -76,7 +76,7 @@ test('REQUIRETLS, which is not offered, is refused', { timeout: 60_000 }, async 
   assert.equal(await instance.stop(), 0)
 })
 
-test('a host that offers STARTTLS gets it, whatever its certificate', async () => {
+test('the server uses STARTTLS with a host that offers it, with any certificate', async () => {
   const server = new SMTPServer({
     key: readFileSync(tls.keyFile),
     cert: readFileSync(tls.certFile),
@@ -94,7 +94,7 @@ test('a host that offers STARTTLS gets it, whatever its certificate', async () =
   await new Promise<void>((resolve) => server.close(resolve))
 })
 
-test('a host whose TLS is broken is talked to without', async () => {
+test('the server delivers without TLS to a host whose TLS is broken', async () => {
   let upgrades = 0
   const server = createServer((socket) => {
     socket.on('error', () => {})

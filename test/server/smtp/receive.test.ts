@@ -1,4 +1,4 @@
-// What messages hold while they come in: hardly more than their bytes, counted until they are stored.
+// The memory of messages that are being received: close to their bytes, and counted until they are stored.
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
@@ -16,7 +16,7 @@ const chunked = (text: string, chars: number) =>
     ),
   ) as AsyncIterable<Buffer>
 
-test('whatever the size of the chunks, the same bytes come out, and at most twice as many are held', async () => {
+test('chunks of any size give the same bytes, and take at most twice their memory', async () => {
   const text = Array.from({ length: 3_000 }, (_, n) => `line ${n}\r\n`).join('')
   for (const chars of [1, 7, 4_096, 4_097, 1_000_000]) {
     const counted = load()
@@ -33,7 +33,7 @@ test('whatever the size of the chunks, the same bytes come out, and at most twic
   }
 })
 
-test('one too large, or too many at once, is read to its end and holds nothing', async () => {
+test('a message beyond a limit is read to its end and holds no memory', async () => {
   const counted = load()
   const blocks = createMessageBuffer(counted)
   assert.equal(
@@ -58,7 +58,7 @@ test('a message with a line of a single dot beside a bare LF is refused as smugg
   assert.equal(result, refusals.smuggling)
 })
 
-test('a NUL octet is refused, or left out if the configuration says so', async () => {
+test('a NUL octet is refused, or stripped if the configuration says so', async () => {
   const taken = async (nulOctets: 'refuse' | 'strip') => {
     const counted = load()
     const blocks = createMessageBuffer(counted)

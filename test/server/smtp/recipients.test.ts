@@ -1,4 +1,4 @@
-// No open relay: every way to name somebody else's mailbox that servers have fallen for, and bounce addresses.
+// No open relay: known ways to address a foreign mailbox through a server, and bounces to SRS addresses.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatAddress } from '../../../server/address.ts'
@@ -31,7 +31,7 @@ function decide(
     : `${decision.refusal.code} ${decision.refusal.text.split(' ')[0]}`
 }
 
-/** Each of these, if accepted, would have us send to other.example. */
+/** If the server accepted one of these, it would send mail to other.example. */
 const RELAY_ATTEMPTS = [
   'victim@other.example',
   'victim%other.example@example.org',
@@ -66,7 +66,7 @@ for (const attempt of RELAY_ATTEMPTS) {
   })
 }
 
-test('never relays any of them over a real socket either', async () => {
+test('never relays to any of them over a real socket', async () => {
   const instance = await startServer({ config: { limits: { rejectedRecipients: 1_000 } } })
   const dialog = await openGreetedDialog(instance.port)
   await dialog.say('MAIL FROM:<info@example.org>')
@@ -84,7 +84,7 @@ test('never relays any of them over a real socket either', async () => {
   assert.equal(await instance.stop(), 0)
 })
 
-test('a source route before an alias of ours is ignored', async () => {
+test('a source route before one of our aliases is ignored', async () => {
   const instance = await startServer({})
   const dialog = await openGreetedDialog(instance.port)
   await dialog.say('MAIL FROM:<a@sender.example>')
@@ -93,7 +93,7 @@ test('a source route before an alias of ours is ignored', async () => {
   assert.equal(await instance.stop(), 0)
 })
 
-test('routes that were never loaded: come back later, whatever the address', () => {
+test('without loaded routes every address gets 451', () => {
   for (const address of ['info@example.org', 'nobody@example.org', 'x@other.example']) {
     assert.equal(decide(address, false, { routes: null }), '451 4.3.0')
   }
@@ -132,18 +132,18 @@ test('the configured mailbox may be behind an alias of ours', () => {
   assert.equal(decide('abuse@example.org', false, { roles: chained }), 'a@b.example')
 })
 
-test('other addresses at the names of the host are not ours', () => {
+test('other addresses at the host’s names are refused', () => {
   for (const address of ['abuse@other.example', 'postmaster@mx2.example.net', 'info@mx1.example.net'])
     assert.equal(decide(address), '550 5.7.1', address)
 })
 
-test('a bounce finds its way back to the sender, or to the mailboxes behind an alias of ours', () => {
+test('a bounce goes to the original sender, or to the mailboxes behind our alias', () => {
   assert.equal(decide(rewriteSrs(srs, 'alice@sender.example', NOW_MS), true), 'alice@sender.example')
   assert.equal(decide(rewriteSrs(srs, 'sender@example.org', NOW_MS), true), 's@home.example')
   assert.equal(decide(rewriteSrs(srs, 'gone@example.org', NOW_MS), true), '550 5.1.1')
 })
 
-test('a bounce address takes nothing but bounces, and not for ever', () => {
+test('an SRS address accepts only bounces, and expires', () => {
   const address = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
   assert.equal(decide(address, false), '550 5.7.1')
   assert.equal(decide(address, true, { nowMs: NOW_MS + 20 * 86_400_000 }), '550 5.7.1')

@@ -1,4 +1,4 @@
-// Which refusals are demand: a message once a window, a refused connection once a client, and never without a bound.
+// Refusals as demand: a message counts once a window, a refused connection once a client, both up to a limit.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createRefusedDemand } from '../../../server/smtp/refused-demand.ts'
@@ -15,7 +15,7 @@ function counting({ transactions = 100 } = {}) {
   return { clock, ...demand }
 }
 
-test('a message counts once a window, however often it is tried and whichever bound refuses it', () => {
+test('a message counts once a window, for any number of attempts and any limit', () => {
   const { counts, clock } = counting()
   assert.equal(counts('backlog', MESSAGE), true)
   assert.equal(counts('backlog', MESSAGE), false)
@@ -38,7 +38,7 @@ test('another client, sender or size is another message; another host of an IPv6
   assert.equal(counts('backlog', { ...MESSAGE, clientAddress: '2001:db8::2' }), false)
 })
 
-test('what no instance mends, and what is the client’s own fault, is no demand', () => {
+test('refusals that another instance would not prevent are no demand', () => {
   const { counts } = counting()
   for (const reason of [
     'queue-full',

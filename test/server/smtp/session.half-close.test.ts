@@ -1,4 +1,4 @@
-// A client that closes its side after its last command: it gets every reply, and the server closes too.
+// A client that closes its side after its last command gets every reply, and then the server closes.
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
@@ -9,7 +9,7 @@ const MESSAGE = 'Subject: x\r\n\r\nx\r\n.\r\n'
 const COMMANDS =
   'HELO client.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<info@example.org>\r\nDATA\r\n'
 
-/** Sends `text` after the greeting, then closes its side. @returns the codes of all replies, once the server closes. */
+/** Sends `text` after the greeting and closes its side. @returns the codes of all replies, once the server closes */
 async function halfClosed(port: number, text: string): Promise<string[]> {
   const signal = AbortSignal.timeout(20_000)
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, signal })
@@ -35,7 +35,7 @@ for (const [name, ending] of [
   ['QUIT', 'QUIT\r\n'],
   ['the dot', ''],
 ] as const)
-  test(`half-closed after ${name}: the 250 is there, and the message is forwarded`, async (t) => {
+  test(`half-closed after ${name}: the client gets its 250, and the message is forwarded`, async (t) => {
     const { sink, port, stop } = await server(t)
     const codes = await halfClosed(port, `${COMMANDS}${MESSAGE}${ending}`)
     assert.deepEqual(codes, ['220', '250', '250', '250', '354', '250', ...(ending === '' ? [] : ['221'])])
@@ -43,7 +43,7 @@ for (const [name, ending] of [
     assert.equal(await stop(), 0)
   })
 
-test('half-closed with nothing to say, or in the middle of a message: closed, and nothing is accepted', async (t) => {
+test('half-closed at once, or during a message: the server closes and accepts nothing', async (t) => {
   const { sink, port, metric, stop } = await server(t)
   assert.deepEqual(await halfClosed(port, ''), ['220'])
   assert.deepEqual(await halfClosed(port, 'NOOP\r\n'), ['220', '250'])

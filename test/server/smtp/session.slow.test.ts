@@ -1,17 +1,17 @@
-// Clients that are slow on purpose: each byte comes before the idle time-out, and no message ever does.
+// Clients that are slow on purpose: each byte comes before the idle timeout, but no message does.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog, sendMail, openDialog } from '../../../mailkit/smtp-dialog.ts'
 
-/** The last line before the server closes. */
+/** @returns the last line before the server closes */
 async function lastLine(dialog: Awaited<ReturnType<typeof openDialog>>): Promise<string | null> {
   let last = null
   for (let line = await dialog.line(); line !== null; line = await dialog.line()) last = line
   return last
 }
 
-test('a session that brings no message ends, however busy it is', { timeout: 120_000 }, async () => {
+test('a session without a message ends, however busy it is', { timeout: 120_000 }, async () => {
   const instance = await startServer({ config: { limits: { commandsMs: 1_000, idleMs: 60_000 } } })
   for (const [open, written] of [
     [openDialog, 'x'],
@@ -35,7 +35,7 @@ test('a session that brings no message ends, however busy it is', { timeout: 120
 })
 
 test(
-  'a session that brings messages stays, for longer than it may go without',
+  'a session with messages stays longer than the timeout of a session without',
   { timeout: 60_000 },
   async () => {
     const instance = await startServer({

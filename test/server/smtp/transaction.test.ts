@@ -1,4 +1,4 @@
-// What the sender is answered, as far as the queue decides it: the queue's promise, kept open by the test.
+// The reply to the final dot depends on the queue's promise, which the test keeps pending.
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
@@ -20,7 +20,7 @@ const STATS = {
   bytes: 0,
 }
 
-/** One message for info@example.org, up to its final dot; `stored` is what the queue promises. */
+/** Sends one message for info@example.org up to its final dot. `stored` is the queue's promise. */
 function messageGiven(stored: Promise<string>) {
   const config = checkConfig('config.yaml', {
     hostname: 'mx1.example.net',
@@ -63,7 +63,7 @@ function messageGiven(stored: Promise<string>) {
   return { events, answer: transactions.data(stream, session) }
 }
 
-test('nothing is answered or counted before the queue has stored the message', async () => {
+test('no reply and no count before the queue has stored the message', async () => {
   const stored = Promise.withResolvers<string>()
   const { events, answer } = messageGiven(stored.promise)
   const first = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 100, 'no answer'))])
