@@ -38,13 +38,13 @@ export type BuildOptions = {
   /** The server's main module. */
   serverEntry: string
   onProgress?: OnProgress
-  /** When locked packages are gone: lock anew into this file and go on, rather than fail. */
+  /** When locked packages are gone, lock anew into this file and continue instead of failing. */
   relockInto?: string
   /** npm's lock; the repository's own by default. */
   packageLockFile?: string
-  /** An archive to ask before the mirror; `$MAILFLEET_ARCHIVE` by default. */
+  /** An archive to use before the mirror; `$MAILFLEET_ARCHIVE` by default. */
   archive?: string
-  /** A private key in PEM to sign the image's provenance with. It is read and not kept. */
+  /** A private key in PEM that signs the image's provenance. It is read and not stored. */
   signingKeyFile?: string
   /** Sign the kernel image for Secure Boot. */
   secureBoot?: SecureBootFiles
@@ -57,21 +57,21 @@ export type BuiltImage = {
   disk: string
   /** Size of the disk in bytes. */
   bytes: number
-  /** Nothing had to be made: the inputs were those of an earlier bake. */
+  /** Every stage came from the cache. */
   cached: boolean
-  /** Made of what the lock names. */
+  /** The packages are those of the lock. */
   locked: boolean
-  /** Where the packages differ from the lock, for people. */
+  /** Differences of the packages from the lock, one line each. */
   relockDifferences: string[]
-  /** The tools tree's folder, for what runs the image's own tools later. */
+  /** The tools tree's folder, for programs that later run the image's own tools. */
   tools: string
 }
 
 const PACKAGE_LOCK = join(import.meta.dirname, '../../package-lock.json')
 
 /**
- * Bakes an image, or finds it baked. What fails leaves nothing under an image's name, and nothing in the cache's tmp/.
- * @throws {InputError} (spec, lock), {FetchError}, or an error that says what of the machine stood in the way
+ * Bakes an image, or finds it baked. A failed bake leaves no image folder and nothing in the cache's tmp/.
+ * @throws {InputError} (spec, lock), {FetchError}, or an error that names the machine's problem
  */
 export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   try {
@@ -194,7 +194,7 @@ async function bake(context: StageContext, o: BakeInputs, relocked: string[] | n
 
 const bytesOf = ({ files }: ServerBundle) => files.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
 
-/** Waits for all, then fails with the first failure: nothing is left running behind an error. */
+/** Waits for all tasks, then throws the first error, so that no task is still running then. */
 async function allDone<T extends readonly unknown[]>(tasks: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
   const results = await Promise.allSettled(tasks)
   const failed = results.find((result) => result.status === 'rejected')

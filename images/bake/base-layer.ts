@@ -1,7 +1,6 @@
-// The base layer: Debian's packages, installed and configured by mmdebstrap from the locked files alone, as a tar.
-// mmdebstrap runs in namespaces of its own without a network, and the kernel ends them with us: killed at any
-// moment it leaves no process and no mount. Fails with mmdebstrap's last lines, or when the set installed is not
-// the set locked.
+// The base layer: Debian's packages as a tar, installed and configured by mmdebstrap from the locked files alone.
+// mmdebstrap runs in namespaces without a network. They end with this process, so a killed bake leaves no process and no
+// mount. Fails with mmdebstrap's last lines, or when the installed packages are not the locked ones.
 import { createHash } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -10,13 +9,13 @@ import { runProgram } from '../../platform/run-program.ts'
 import type { Lock, LockedDeb } from '../lock-file.ts'
 import type { Spec } from '../spec.ts'
 
-/** What is never installed: nobody reads it on an instance. Copyright files stay, licences ask for them. */
+/** Paths that are never installed, because nothing on an instance reads them. Licences require the copyright files. */
 const EXCLUDED = ['/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/man/*']
 const KEPT = ['/usr/share/doc/*/copyright']
 
 /**
- * Installs the root's packages. The result holds `root.tar`, `status`, dpkg's own list of what is installed, and
- * `lists/`, its lists of each package's files.
+ * Installs the root's packages. The result holds `root.tar`, dpkg's list of installed packages (`status`), and its
+ * lists of each package's files (`lists/`).
  */
 export async function baseLayer(context: StageContext): Promise<StageResult> {
   const { spec, lock, fetchFiles, cacheDir, onProgress } = context
@@ -42,12 +41,12 @@ export async function baseLayer(context: StageContext): Promise<StageResult> {
       await mmdebstrap(spec, lock, { repository, temporary, folder })
       const differences = installedDifferences(readFileSync(join(folder, 'status'), 'utf8'), lock.root)
       if (differences.length > 0)
-        throw new Error(`the root is not what the lock says:\n${differences.join('\n')}`)
+        throw new Error(`the root's packages differ from the lock:\n${differences.join('\n')}`)
     },
   })
 }
 
-/** Compares dpkg's status file with the lock: each package that is missing, unlocked, half-installed or of another version. */
+/** Differences of dpkg's status file from the lock: packages missing, not locked, half-installed or of another version. */
 export function installedDifferences(status: string, locked: readonly LockedDeb[]): string[] {
   const installed = new Map(
     status.split('\n\n').flatMap((stanza) => {
@@ -65,7 +64,7 @@ export function installedDifferences(status: string, locked: readonly LockedDeb[
     )
 }
 
-/** A repository of nothing but the locked files. Unsigned: their hashes have just been checked against the lock. */
+/** Writes a repository of the locked files. It is unsigned, because their hashes were just checked against the lock. */
 export async function writeRepository(
   folder: string,
   suite: string,
@@ -115,7 +114,7 @@ async function mmdebstrap(spec: Spec, lock: Lock, places: Places): Promise<void>
   })
 }
 
-/** Namespaces that end with this process. Not as root they need subordinate ids: package uidmap, /etc/subuid. */
+/** Command that starts a program in namespaces that end with this process. An ordinary user needs subordinate ids. */
 export function namespaces(): string[] {
   const isRoot = process.getuid?.() === 0
   return [
@@ -164,7 +163,7 @@ function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string
     '--customize-hook=find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +',
     spec.suite,
     join(folder, 'root.tar'),
-    // Escaped, since a blank would end the address (sources.list(5)).
+    // Escaped, because a space would end the address (sources.list(5)).
     `deb [trusted=yes] copy:${encodeURI(repository)} ./`,
   ]
 }

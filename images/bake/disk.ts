@@ -19,14 +19,14 @@ export const ROOT_TYPES = {
   amd64: { root: '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', verity: '2c7357ed-ebd2-46d9-aec1-23d437ec2bf5' },
   arm64: { root: 'b921b045-1df0-41c3-af44-4c6f280d3fae', verity: 'df3300ce-d69f-4c92-978c-9bfb0f38d820' },
 }
-/** What goes into a partition, and its GPT type and identifier. */
+/** A partition's content, GPT type and identifier. */
 export type DiskPartition = { file: string; type: string; uuid: string; name: string; readOnly: boolean }
 
 /** Where a partition lies on the disk, in bytes. */
 export type PlacedPartition = { name: string; uuid: string; startBytes: number; sizeBytes: number }
 export type BakedDisk = { digest: string; bytes: number; partitions: PlacedPartition[] }
 
-/** What a disk is put together from. */
+/** Stages whose results go onto a disk. */
 export type DiskParts = { spec: Spec; lock: Lock; tools: StageResult; root: StageResult; esp: StageResult }
 
 /** Puts the partitions into a disk image at `file` and returns its SHA-256, size in bytes and layout. */
@@ -65,7 +65,7 @@ export async function writeDisk(file: string, parts: DiskParts): Promise<BakedDi
   return { digest: await hashFile(file, 'sha256'), ...layout }
 }
 
-/** Makes `file` a GPT disk of these partitions, one after another on whole MiB. @returns its size in bytes and layout. */
+/** Makes `file` a GPT disk of these partitions, each aligned to 1 MiB. @returns its size in bytes and layout. */
 export async function writePartitions(
   file: string,
   partitions: readonly DiskPartition[],
@@ -73,7 +73,7 @@ export async function writePartitions(
 ): Promise<Pick<BakedDisk, 'bytes' | 'partitions'>> {
   const placed = place(partitions)
   const last = placed.at(-1)
-  // One MiB more for the second copy of the partition table.
+  // 1 MiB for the second copy of the partition table.
   const bytes = (last ? last.startBytes + roundUp(last.sizeBytes) : MIB) + MIB
   writeFileSync(file, '')
   truncateSync(file, bytes)
@@ -130,7 +130,7 @@ function copySparsely(from: string, to: string, startBytes: number): void {
       const read = readSync(input, chunk, 0, chunk.length, at)
       if (read === 0) break
       if (!chunk.subarray(0, read).equals(zeros.subarray(0, read))) {
-        // A disk that is filling up takes a part, and says that it is full the next time (write(2)).
+        // On a full disk write(2) first writes a part, and fails with ENOSPC on the next call.
         for (let done = 0; done < read;)
           done += writeSync(output, chunk, done, read - done, startBytes + at + done)
       }

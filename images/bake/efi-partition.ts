@@ -16,7 +16,7 @@ const EFI = {
   arm64: { loader: 'BOOTAA64.EFI', stub: 'linuxaa64.efi.stub', name: 'aa64' },
 }
 
-/** Where the signing tool finds them in its sandbox. */
+/** Paths of both in the sandbox of the signing tool. */
 const [KEY, CERTIFICATE] = ['/secure-boot/key.pem', '/secure-boot/certificate.pem']
 const SIGN = [`--secureboot-private-key=${KEY}`, `--secureboot-certificate=${CERTIFICATE}`]
 
@@ -78,7 +78,7 @@ export async function efiPartition(context: StageContext, parts: EfiParts): Prom
         ...(secureBoot ? SIGN : []),
         '--output=uki.efi',
       ])
-      // The image never changes in place, so the partition holds its one file and the file system's own tables.
+      // 2 MiB for the file system's own tables. The partition needs no free space, because it never changes.
       const megabytes = Math.ceil(statSync(join(folder, 'uki.efi')).size / MIB) + 2
       writeFileSync(join(folder, 'esp.img'), '')
       truncateSync(join(folder, 'esp.img'), megabytes * MIB)
@@ -90,7 +90,7 @@ export async function efiPartition(context: StageContext, parts: EfiParts): Prom
   })
 }
 
-/** sbsign writes the time into its signature and takes it from nowhere but the clock. */
+/** sbsign signs the current time and has no option for it, so libfaketime gives it the lock's date. */
 function atTheLocksDate({ sourceDateEpoch }: Lock): Record<string, string> {
   const date = new Date(sourceDateEpoch * 1000).toISOString().slice(0, 19).replace('T', ' ')
   return {

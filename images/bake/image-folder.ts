@@ -1,5 +1,5 @@
-// The folder of an image, `<outDir>/<digest>/`: the disk, its manifest, its lock. Owns: that it appears whole or not at
-// all, that what is found there is what was made, and `latest`. Fails when a cache says one thing and the disk another.
+// The folder of an image, `<outDir>/<digest>/`: the disk and the files that describe it. Owns: that the folder appears
+// atomically, that a disk found there is intact, and the link `latest`. Fails when a rebuilt disk has another digest.
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
@@ -20,8 +20,8 @@ export type FolderInputs = {
 }
 
 /**
- * Puts the disk together, unless it is there already and intact, and points `latest` at it.
- * The disk goes straight to the output; the cache keeps only what came out, to know it again.
+ * Writes the disk, unless an intact one is there, and points `latest` at it. The disk goes straight to the output
+ * folder. The cache keeps only its digest and layout.
  */
 export async function imageFolder(
   inputs: FolderInputs,
@@ -42,11 +42,11 @@ export async function imageFolder(
     const again = await assemble(inputs)
     if (again.digest !== disk.digest) {
       throw new Error(
-        `the disk came out as ${again.digest}, before as ${disk.digest}: remove ${cacheDir}/stages`,
+        `equal inputs gave a disk with the digest ${again.digest}, and before with ${disk.digest}: remove ${cacheDir}/stages`,
       )
     }
   }
-  // The same disk may have been made from another lock before.
+  // An earlier bake may have made the same disk from another lock.
   for (const [name, text] of Object.entries(describe(disk))) writeFileAtomic(join(folder, name), text)
   pointLatest(outDir, parts.spec.architecture, disk.digest)
   return { disk, folder, cached: stage.cached }
@@ -76,7 +76,7 @@ async function assemble({ parts, describe, outDir, onProgress }: FolderInputs): 
   }
 }
 
-/** `latest`, and for another architecture than amd64 `latest-arm64`. */
+/** The link is `latest` for amd64, and `latest-arm64` for arm64. */
 function pointLatest(outDir: string, architecture: string, digest: string): void {
   const name = architecture === 'amd64' ? 'latest' : `latest-${architecture}`
   replaceSymlink(digest, join(outDir, name))

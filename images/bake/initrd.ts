@@ -1,5 +1,6 @@
-// The initrd: busybox, dmsetup, the modules to reach the root, and the script that does it (initrd/init).
-// Owns: its contents and its compression. The same for every root: what differs is on the kernel's command line.
+// The initrd: busybox, dmsetup, the modules to reach the root, and the script initrd/init, which mounts it.
+// Owns: its contents and compression. It is equal for every root, which the kernel command line names.
+// Fails with the tool's own output.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runStage, type StageContext, type StageResult } from '../cache.ts'
@@ -64,7 +65,7 @@ function initScript({ user }: Spec): string {
   return readFileSync(INIT, 'utf8').replaceAll('@uid@', String(user.id))
 }
 
-/** The loader's list: `name => /path (address)`, or `/path (address)` for the loader. */
+/** Parses the loader's list: `name => /path (address)`, or `/path (address)` for the loader. */
 function entriesOfLibraries(tree: string, list: string): CpioEntry[] {
   const paths = [...list.matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path)
   const files = paths.map((path) => ({

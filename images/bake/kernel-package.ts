@@ -1,6 +1,6 @@
-// The kernel and the modules an instance needs, out of the locked kernel package, which is unpacked, never installed.
-// Owns: the choice of modules with all they depend on, by kmod's own dependency list. Modules are stored
-// uncompressed: the initrd and the root file system compress them better, and loading one costs less at boot.
+// The kernel and the modules that an instance needs, from the locked kernel package, which is unpacked and not installed.
+// Owns: the choice of modules and of all they depend on (modules.dep). Modules are stored uncompressed: the initrd and the
+// root file system compress them better, and loading them costs less at boot. Fails with the tool's own output.
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { runStage, temporaryFolder, type StageContext, type StageResult } from '../cache.ts'
@@ -75,8 +75,8 @@ export function parseModulesDep(text: string): Map<string, string[]> {
 }
 
 /**
- * Paths of the named modules and of all they depend on, each after what it depends on.
- * @throws {Error} naming every module the kernel has not (one that is built in has no file).
+ * Paths of the named modules and of all they depend on, each after its own dependencies.
+ * @throws {Error} naming every module that the kernel does not have. A built-in module has no file.
  */
 export function loadingOrder(
   dependencies: ReadonlyMap<string, readonly string[]>,
@@ -87,11 +87,11 @@ export function loadingOrder(
     [...dependencies.keys()].map((path) => [plain(basename(path).replace(/\.ko.*$/, '')), path]),
   )
   const unknown = names.filter((name) => !byName.has(plain(name)))
-  if (unknown.length > 0) throw new Error(`the kernel has no such modules: ${unknown.join(', ')}`)
+  if (unknown.length > 0) throw new Error(`the kernel does not have these modules: ${unknown.join(', ')}`)
   const order: string[] = []
   const add = (path: string): void => {
     if (order.includes(path)) return
-    // modules.dep lists nearest first: what they need in turn stands behind them.
+    // modules.dep lists the nearest dependency first, and the dependencies of that one after it.
     for (const needed of [...(dependencies.get(path) ?? [])].reverse()) add(needed)
     order.push(path)
   }

@@ -1,11 +1,11 @@
-// What may not be in an image: anything that installs or downloads when an instance boots, whatever runs packages or
-// lets somebody in, and files that make somebody root. Owns: the list of words and paths. Pure, save that it reads the
-// archive that becomes the root. Fails with one InputError that names every file, line and reason.
+// The lint of the root file system. An image installs and downloads nothing at boot and runs no package manager. It has no
+// login, and no file that gives more rights. Owns: the lists of words and paths.
+// Fails with one InputError that names every file, line and reason.
 import { basename, dirname } from 'node:path'
 import { InputError, formatValue, type Problem } from '../../input/problems.ts'
 import { listTar, textOf, type TarMember } from '../formats/tar-reader.ts'
 
-/** Programs that bring software or files from elsewhere. */
+/** Programs that install or download. */
 const PROGRAMS = new Set(
   [
     'apk apt apt-get aptitude cargo conda corepack curl dnf dpkg easy_install flatpak gem importctl microdnf npm npx',
@@ -14,17 +14,17 @@ const PROGRAMS = new Set(
     .join(' ')
     .split(' '),
 )
-/** Programs that do so only when told to. */
+/** Programs that install or download only with these words. */
 const WITH_WORDS =
   /\b(git +(clone|fetch|pull|submodule)|(docker|podman|ctr|nerdctl) +(image +)?pull|go +install)\b/
 const CLOUD_INIT = /(^|[^\w])(cloud-(init|config|final)|#cloud-config)/
 
-/** Where a boot reads what to do; everything of ours is read besides. */
+/** Files that a boot acts on. Our own files are checked as well, wherever they are. */
 const RUN_AT_BOOT =
   /^(etc|usr\/lib|usr\/local\/lib)\/(tmpfiles\.d|udev\/rules\.d|modprobe\.d|init\.d|cron\.[a-z]+|profile\.d|systemd\/(system\.conf\.d|network|system-generators|system-environment-generators))\/|^etc\/rc/
 const UNIT_FOLDERS = ['etc/systemd/system', 'usr/lib/systemd/system']
 
-/** Paths that an image never has, each with the reason. */
+/** Paths that an image must not have, each with the reason. */
 const ABSENT: readonly [RegExp, string][] = [
   [/^usr\/s?bin\/(apt|aptitude|dpkg|debconf|deb-systemd|update-rc\.d|unattended-upgrade)/, 'package manager'],
   [/^usr\/lib\/(apt|dpkg|unattended-upgrades)(\/|$)/, 'package manager'],
@@ -33,7 +33,7 @@ const ABSENT: readonly [RegExp, string][] = [
     'program to install with',
   ],
   [/^usr\/(s?bin\/(sshd|dropbear)|lib\/openssh\/)/, 'ssh server'],
-  [/^(.*\/)?(authorized_keys2?|\.ssh)$/, "keys of somebody's"],
+  [/^(.*\/)?(authorized_keys2?|\.ssh)$/, 'list of ssh keys'],
   [/^(usr\/bin\/cloud-init|etc\/cloud|usr\/lib\/cloud-init)(\/|$)/, 'cloud-init'],
   [/^usr\/s?bin\/(login|agetty|getty|su|sudo|sulogin|pkexec|doas)$/, 'way to log in or to become root'],
 ]
@@ -42,8 +42,7 @@ const LETS_IN =
 const SETID = 0o6000
 
 /**
- * Problems of one text, a unit, script or configuration: each line that installs or downloads. Comments and
- * `Documentation=` may say what they like.
+ * Lines of a unit, script or configuration that install or download. Comments and `Documentation=` are not checked.
  * @param path named in the problems, with the line's number
  */
 export function textProblems(path: string, text: string): Problem[] {
@@ -68,9 +67,9 @@ function installsOrDownloads(line: string): string | null {
 
 /**
  * Lints a root file system.
- * @param archive the tar that becomes the root; of a path that comes twice the later one counts
- * @param ours paths of what images/system/ puts into it
- * @throws {InputError} with everything that may not be in an image
+ * @param archive the tar that becomes the root; if a path occurs twice, the later entry counts
+ * @param ours paths of the files from images/system/
+ * @throws {InputError} with everything that an image must not have
  */
 export async function lintRoot(archive: string, ours: readonly string[]): Promise<void> {
   const root = new Map((await listTar(archive)).map((member) => [member.path, member]))
@@ -88,13 +87,13 @@ function memberProblems({ path, type, mode, xattrs }: TarMember): Problem[] {
   const absent = ABSENT.find(([pattern]) => pattern.test(path))
   if (absent) return problem(`a ${absent[1]}`, 'none in an image')
   if (/\.(wants|requires|upholds)\/[^/]+$/.test(path) && LETS_IN.test(basename(path)))
-    return problem('a unit that lets somebody in or installs, enabled', 'no such unit to be started')
+    return problem('an enabled unit that allows a login or installs', 'no such unit enabled')
   if (type === 'file' && mode & SETID) return problem(`mode ${mode.toString(8)}`, 'neither setuid nor setgid')
   if (xattrs.includes('security.capability')) return problem('capabilities', 'a file without any')
   return []
 }
 
-/** Paths of the units that something starts, with their drop-ins, and of all other files that a boot acts on. */
+/** Paths of the enabled units, with their drop-ins, and of all other files that a boot acts on. */
 async function startedAtBoot(archive: string, root: ReadonlyMap<string, TarMember>): Promise<string[]> {
   const paths = [...root.keys()]
   const enabled = paths.filter((path) =>
@@ -116,7 +115,7 @@ async function startedAtBoot(archive: string, root: ReadonlyMap<string, TarMembe
   return [...found].filter((path) => root.get(path)?.type === 'file')
 }
 
-/** A unit's file and drop-ins (systemd.unit(5)): of `a@b.service` those of `a@.service` too, and the type's. */
+/** A unit's file and drop-ins (systemd.unit(5)), with those of its template and of its type. */
 function filesOfUnit(unit: string, paths: readonly string[]): string[] {
   const names = new Set([unit, unit.replace(/@[^.]*/, '@')])
   const dropIns = new Set([...names, unit.slice(unit.lastIndexOf('.') + 1)].map((name) => `${name}.d`))

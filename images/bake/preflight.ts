@@ -1,5 +1,5 @@
-// What stops a bake and is not its input's fault, in a sentence or two: a disk that is full or not writable, a program
-// that is not installed. Owns: recognising these in the words of the system and of the tools, and what helps.
+// Errors of the machine that stop a bake: a missing program, a full disk, a folder that cannot be written to.
+// Owns: checking for them beforehand, recognising them in the system's and the tools' messages, and the advice.
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { InputError } from '../../input/problems.ts'
@@ -9,9 +9,9 @@ import { HOST_ARCHITECTURE } from '../lock-file.ts'
 
 type Folders = { cacheDir: string; outDir: string }
 
-/** Where the base layer looks for mmdebstrap, whatever the caller's PATH. */
+/** The PATH on which the base layer finds mmdebstrap. The caller's PATH has no effect there. */
 const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
-/** Program → the Debian package that brings it. */
+/** Program → the Debian package that contains it. */
 const PROGRAMS = {
   bwrap: 'bubblewrap',
   'dpkg-deb': 'dpkg',
@@ -23,8 +23,8 @@ const PROGRAMS = {
 }
 
 /**
- * Makes sure that the programs a bake runs are there.
- * @throws {Error} naming all that are not, and the Debian packages that bring them.
+ * Checks that the programs of a bake are installed.
+ * @throws {Error} naming all missing programs, and the Debian packages that contain them.
  */
 export function requirePrograms(
   path = process.env['PATH'] ?? '',
@@ -43,8 +43,8 @@ export function requirePrograms(
 }
 
 /**
- * Makes sure that programs of the image's architecture run here.
- * @throws {Error} with what to install
+ * Checks that programs of the image's architecture run on this machine.
+ * @throws {Error} naming the packages to install
  */
 export async function requireRunnable(architecture: string): Promise<void> {
   if (architecture === HOST_ARCHITECTURE) return
@@ -68,15 +68,15 @@ function isOnPath(program: string, path: string): boolean {
 }
 
 /**
- * Makes sure that the folders, or the nearest ones that could hold them, can be written to. Asked beforehand, since a
- * recursive mkdir on a read-only disk says of its parent that it is not there.
+ * Checks that the folders, or the nearest existing ones above them, can be written to. A recursive mkdir on a read-only
+ * disk would fail with ENOENT, which hides the cause.
  * @throws {Error} with EACCES or EROFS
  */
 export function requireWritable({ cacheDir, outDir }: Folders): void {
   for (const folder of [cacheDir, outDir]) accessSync(nearest(resolve(folder)), constants.W_OK)
 }
 
-/** The error to show for what ended a bake: `error` itself unless the disk is behind it. */
+/** The error to show when a bake fails: `error` itself unless the disk is the cause. */
 export function explainBakeError(error: unknown, folders: Folders): unknown {
   if (!(error instanceof Error) || error instanceof InputError || error instanceof FetchError) return error
   const { code, path, syscall } = error as NodeJS.ErrnoException
@@ -85,13 +85,13 @@ export function explainBakeError(error: unknown, folders: Folders): unknown {
     /No space left on device|Disk quota exceeded/.test(error.message)
   )
     return new Error(fullText(folders), { cause: error })
-  // Below /proc a folder cannot be made though the one above it is there.
+  // Below /proc mkdir fails with ENOENT although the folder above exists.
   const noFolder = code === 'ENOENT' && syscall === 'mkdir'
   const refused = (noFolder || /^(EACCES|EPERM|EROFS|ENOTDIR)$/.test(code ?? '')) && path !== undefined
   const folder = refused ? folderOf(path, folders) : undefined
   if (folder === undefined || path === undefined) return error
   if (isRead(error, path))
-    return new Error(`${path}, in ${folder.what}, cannot be read (${code}): see to its owner and mode.`, {
+    return new Error(`${path}, in ${folder.what}, cannot be read (${code}): check its owner and mode.`, {
       cause: error,
     })
   return new Error(`${folder.what} ${folder.path} cannot be written to (${code}): ${folder.advice}.`, {
@@ -99,7 +99,7 @@ export function explainBakeError(error: unknown, folders: Folders): unknown {
   })
 }
 
-/** A bake writes new files only: opening one that is there was meant to read it. */
+/** A bake writes new files only, so opening an existing one means reading it. */
 function isRead({ syscall = '' }: NodeJS.ErrnoException, path: string): boolean {
   const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
   return /^(scandir|opendir|read|readlink)$/.test(syscall) || (syscall === 'open' && isFile)
@@ -110,13 +110,13 @@ function described({ cacheDir, outDir }: Folders) {
     {
       what: 'the cache',
       path: resolve(cacheDir),
-      advice: 'see to its owner and mount, or name another with MAILFLEET_CACHE',
+      advice: 'check its owner and mount, or name another cache with MAILFLEET_CACHE',
     },
-    { what: 'the folder of images', path: resolve(outDir), advice: 'see to its owner and mount' },
+    { what: 'the folder of images', path: resolve(outDir), advice: 'check its owner and mount' },
   ]
 }
 
-/** A folder that cannot be made is reported by the name of the nearest one that could hold it. */
+/** The folder that a path is in, or that the path is above. */
 function folderOf(path: string, folders: Folders) {
   const at = resolve(path)
   return described(folders).find(
@@ -124,13 +124,13 @@ function folderOf(path: string, folders: Folders) {
   )
 }
 
-/** The tools do not say where: it is where less is left. */
+/** The tools do not name the full disk. It is the one with less space left. */
 function fullText(folders: Folders): string {
   const [least] = described(folders)
     .map(({ what, path }) => ({ what, path, freeBytes: freeBytes(path) }))
     .sort((a, b) => a.freeBytes - b.freeBytes)
   const where = least ? `${least.what}, ${least.path}, has ${(least.freeBytes / 1e6).toFixed(0)} MB left` : ''
-  return `no space left on the disk: ${where}.\nA bake from nothing takes 1 GB in the cache (MAILFLEET_CACHE) and 150 MB for the image.`
+  return `no space left on the disk: ${where}.\nA bake from scratch needs 1 GB in the cache (MAILFLEET_CACHE) and 150 MB for the image.`
 }
 
 function freeBytes(path: string): number {

@@ -1,6 +1,6 @@
-// Which files lie together on the disk. A volume fresh from a snapshot fetches 512 KiB at a time, so what a boot reads
-// lies in one place, and what it does not in another. Owns: that choice. Pure. What a boot reads is listed in
-// boot-files.txt; a file that is missing there lies farther off, and nothing else is wrong.
+// Which files lie together on the disk. A volume fresh from a snapshot fetches 512 KiB at a time, so the files that a boot
+// reads lie in one place. Owns: that choice. boot-files.txt lists what a boot reads; a file missing there only lies farther
+// off.
 import type { TarMember } from '../formats/tar-reader.ts'
 
 /** Lines of a list of paths, without comments. */
@@ -8,7 +8,7 @@ export function pathsOf(list: string): string[] {
   return list.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
 }
 
-/** Versions in the names of libraries and kernels change with every update, and architectures differ; the list need not. */
+/** Drops versions and architectures from names, so that the list need not change with every update. */
 const withoutVersions = (path: string) =>
   path
     .replace(/\b(x86_64|aarch64)-linux-gnu\b/, '')
@@ -17,9 +17,9 @@ const withoutVersions = (path: string) =>
     .replaceAll(/\d+/g, '0')
 
 /**
- * The members of an archive in two parts: what a boot reads, with all that has no content of its own (folders, links),
- * and the rest, with the folders again: mkfs.erofs, adding to a file system, gives a folder that its archive does not
- * name the mode 0777. Of a path that comes twice the later one counts.
+ * The members of an archive in two parts: the files that a boot reads, with all folders and links, and the rest, with
+ * the folders again. mkfs.erofs, when it adds to a file system, gives a folder that its archive does not name the mode
+ * 0777. If a path occurs twice, the later member counts.
  */
 export function inReadOrder(
   members: readonly TarMember[],
@@ -28,7 +28,7 @@ export function inReadOrder(
   const boot = new Set(readAtBoot.map(withoutVersions))
   const last = [...new Map(members.map((member) => [member.path, member])).values()]
   const isFile = new Set(last.filter(({ type }) => type === 'file').map(({ path }) => path))
-  // A hard link goes where its file goes.
+  // A hard link goes into the part of its file.
   const isFirst = ({ path, type, link }: TarMember) => {
     const file = type === 'hardlink' ? link.replace(/^\.\//, '') : path
     return !isFile.has(file) || boot.has(withoutVersions(file))

@@ -1,6 +1,5 @@
-// Signing the kernel image for UEFI Secure Boot, with a key of one's own. Owns: what key and certificate must be. The key
-// is read where it lies, by the signing tool in its sandbox; it is copied nowhere. Fails with InputError, all problems at
-// once, before anything is baked.
+// The key and certificate that sign the kernel image for UEFI Secure Boot. Owns: the checks of both. The signing tool reads
+// the key in its sandbox; nothing copies it. Fails with InputError, all problems at once, before the bake starts.
 import { createHash, createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -13,12 +12,12 @@ export type SecureBootFiles = {
   certificateFile: string
 }
 
-/** Absolute paths, and the certificate's SHA-256: an image signed by another key is another image. */
+/** Absolute paths, and the certificate's SHA-256, which is part of the image's identity. */
 export type SecureBootKey = SecureBootFiles & { id: string }
 
 /**
- * Checks key and certificate. UEFI's firmware verifies RSA (UEFI specification, section 32.5.3.3); 2048 bits is what all of it does.
- * @throws {InputError} when one cannot be used, or they do not belong together.
+ * Checks key and certificate. Firmware verifies RSA (UEFI specification, section 32.5.3.3), and all of it 2048 bits.
+ * @throws {InputError} when one cannot be used, or the certificate belongs to another key.
  */
 export function readSecureBootKey(files: SecureBootFiles): SecureBootKey {
   const problems: Problem[] = []

@@ -7,8 +7,8 @@ import type { BundledPackage } from '../lock-file.ts'
 import type { Spec } from '../spec.ts'
 
 /**
- * Node's own modules by require instead of import. An import reads every export, and to read those of node:http loads
- * Node's whole HTTP client and WebSocket: a tenth of the server's start (16 of 152 ms of processor time).
+ * Loads Node's own modules by require instead of import. An import reads every export. Reading those of node:http loads
+ * Node's whole HTTP client and WebSocket, a tenth of the server's start (16 of 152 ms of processor time).
  */
 const requireBuiltins: Plugin = {
   name: 'require-builtins',
@@ -28,13 +28,13 @@ export type ServerBundle = { files: { name: string; text: string }[]; packages: 
 const SERVER = 'server.mjs'
 
 /**
- * The server in one file, its npm packages included, the native ones left outside. What it imports by import() is in
- * files of its own, so that an instance whose queue is on its disk does not read AWS's SDK, three times its own size.
+ * Bundles the server and its npm packages into one file; native packages stay outside. Modules that it loads by import()
+ * are files of their own, so that an instance with its queue on disk does not read AWS's SDK, three times its own size.
  * @param entry the server's main module
  */
 export async function bundleServer(spec: Spec, entry: string): Promise<ServerBundle> {
   if (!existsSync(entry)) throw new Error(`no server to bake: ${entry} does not exist`)
-  // What the bundle says of its modules' places is relative to the repository that the entry is in.
+  // Paths of modules in the bundle are relative to the entry's repository.
   const repository = join(dirname(entry), '..')
   const result = await build({
     absWorkingDir: repository,
@@ -49,7 +49,7 @@ export async function bundleServer(spec: Spec, entry: string): Promise<ServerBun
     outExtension: { '.js': '.mjs' },
     metafile: true,
     platform: 'node',
-    // ES modules where a package has them: a file of its own gives out their names, and only what is used is kept.
+    // ES modules where a package has them, so that esbuild drops unused code and import() finds their names.
     mainFields: ['module', 'main'],
     format: 'esm',
     target: `node${spec.node.version.split('.')[0] ?? ''}`,
@@ -57,7 +57,7 @@ export async function bundleServer(spec: Spec, entry: string): Promise<ServerBun
     legalComments: 'none',
     logLevel: 'silent',
     plugins: [requireBuiltins],
-    // CommonJS packages ask for Node's own modules with require, which an ES module lacks.
+    // CommonJS packages load Node's own modules with require, which an ES module lacks.
     banner: {
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)",
     },
@@ -69,7 +69,7 @@ export async function bundleServer(spec: Spec, entry: string): Promise<ServerBun
   return { files: inOrder, packages: bundledPackages(result.metafile, repository) }
 }
 
-/** By esbuild's own account: what an output has bytes of. */
+/** The packages that have bytes in an output, by esbuild's metafile. */
 function bundledPackages({ outputs }: Metafile, repository: string): BundledPackage[] {
   const paths = Object.values(outputs).flatMap(({ inputs }) =>
     Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : [])),

@@ -30,8 +30,8 @@ export type SystemParts = {
 
 /**
  * Makes the file system, to which the server's files can be added. The result holds {@link SYSTEM_EROFS}, and in `seed`
- * the SHA-256 of its content as a tar. UUIDs and salts come from it, and not from a stage's key, so that a change of the
- * bake's code that changes no file leaves the image's digest as it is.
+ * the SHA-256 of its content as a tar. UUIDs and salts come from that seed and not from a stage's key. So the image's
+ * digest stays the same when the bake's code changes and the files do not.
  */
 export async function systemFilesystem(context: StageContext, parts: SystemParts): Promise<StageResult> {
   const { spec, lock, cacheDir, onProgress } = context

@@ -1,15 +1,14 @@
-// Whether an ordinary user may install packages into a root file system: that takes a user namespace, and a range of
-// subordinate ids to be the users of that root. Owns: trying it, and naming what stands in the way with the command
-// that mends it. Fails with an Error of a sentence or two.
+// Whether an ordinary user can install packages into a root file system. That takes a user namespace and a range of
+// subordinate ids. Owns: the check, and the command that solves each problem. Fails with an Error of a sentence or two.
 import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { namespaces } from './base-layer.ts'
 import { runProgram } from '../../platform/run-program.ts'
 
-/** Debian's own users go up to nobody, 65534. */
+/** Ids that a root file system needs: Debian's users go up to nobody, 65534. */
 const IDS = 65_536
-/** Where useradd begins (login.defs(5), SUB_UID_MIN). */
+/** The first id that useradd gives (login.defs(5), SUB_UID_MIN). */
 const FIRST_ID = 100_000
 
 /** Kernel setting → the value that forbids user namespaces to ordinary users, and one that allows them. */
@@ -22,15 +21,15 @@ const SETTINGS = [
 export type UserNamespaceOptions = {
   isRoot?: boolean
   user?: string
-  /** Where /etc and /proc are. */
+  /** Folder that holds etc/ and proc/. */
   root?: string
-  /** Tries to make the namespaces. @throws {Error} with the words of what refused */
+  /** Tries to make the namespaces. @throws {Error} with the refusing program's output */
   attempt?: () => Promise<unknown>
 }
 
 /**
- * Makes sure that this user may make the namespaces of a bake. Root always may.
- * @throws {Error} with what forbids it and the command that mends it
+ * Checks that this user may make the namespaces of a bake. Root always may.
+ * @throws {Error} with the reason and the command that solves it
  */
 export async function requireUserNamespaces({
   isRoot = process.getuid?.() === 0,
@@ -47,7 +46,7 @@ export async function requireUserNamespaces({
   }
 }
 
-/** The kernel setting that forbids them; null when none does. */
+/** The kernel setting that forbids user namespaces; null when none does. */
 function forbidding(root: string): string | null {
   const found = SETTINGS.find(({ name, forbids }) => {
     const file = join(root, 'proc/sys', ...name.split('.'))
@@ -88,7 +87,7 @@ function ranges(text: string): { name: string; first: number; count: number }[] 
     .map(([name = '', first, count]) => ({ name, first: Number(first), count: Number(count) }))
 }
 
-/** Empty when there is no such file: a kernel without the setting, a machine without ids. */
+/** Empty when there is no such file: the kernel lacks the setting, or the machine has no ids. */
 function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8')

@@ -1,6 +1,6 @@
-// The files of a root that configure it: /etc, units, and what systemd, udev and PAM read. Owns: which files these are,
-// and how each is shown. Below /etc, a file that is no text or that not everybody may read is shown by its hash.
-// Elsewhere such a file is a program and left out. Fails with the file system's error.
+// The files that configure a root: /etc, units, and what systemd, udev and PAM read. Owns: which files these are, and how
+// each is shown. Below /etc, a binary or unreadable file is shown by its hash. Elsewhere such a file is a program and left
+// out. Fails with the file system's error.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -26,13 +26,13 @@ const STARTS = [
   '/usr/lib/pam.d/',
   '/usr/share/dbus-1/',
 ]
-/** The certificates are a package's, the linker's cache follows from the libraries, the catalog explains log lines. */
+/** Certificates come from a package, the linker's cache follows from the libraries, the catalog explains log lines. */
 const LEFT_OUT = /^\/(etc\/(ssl\/certs\/|ld\.so\.cache$)|usr\/lib\/systemd\/catalog\/)/
 const MAX_SHOWN_BYTES = 64 * 1024
 
 /**
- * Path → text; of a link where it leads.
- * @param tree where the root was extracted
+ * Path → text, or the target of a link.
+ * @param tree folder of the extracted root
  */
 export function configuration(tree: string, files: readonly ListedFile[]): Record<string, string> {
   const chosen = files.filter(({ path }) => isConfiguration(path))

@@ -1,6 +1,5 @@
-// What a root file system holds: every file with its hash and the package it is of, the settings that its units and
-// its kernel run with, and what would give somebody more rights. Owns: reading that out of the very erofs that
-// goes onto the disk. Fails with the tools' own words.
+// The contents of a root file system: every file with its hash and its package, the settings of units and kernel, and files
+// that give more rights. Owns: reading them from the erofs that goes onto the disk. Fails with the tools' own output.
 import {
   chmodSync,
   existsSync,
@@ -27,12 +26,12 @@ export type ContentFile = {
   mode: string
   uid: number
   gid: number
-  /** The Debian or npm package (`npm:name`) it is of, the image's own name, or `(installation)`: made by packages' scripts. */
+  /** Debian package, npm package (`npm:name`), the image's name, or `(installation)` for files that scripts made. */
   package: string
-  /** In bytes; of files only. */
+  /** In bytes, for files only. */
   size?: number
   sha256?: string
-  /** Of symlinks only. */
+  /** For symlinks only. */
   target?: string
 }
 
@@ -44,7 +43,7 @@ export type Contents = {
   sysctls: Record<string, string>
   /** Paths that are setuid, setgid or have extended attributes (capabilities are one). */
   setuid: string[]
-  /** What configures the system, path → text; see images/describe/configuration.ts. */
+  /** Configuration files, path → text; see images/describe/configuration.ts. */
   texts: Record<string, string>
 }
 
@@ -55,7 +54,7 @@ type Owners = { ours: ReadonlySet<string>; packages: ReadonlyMap<string, string>
 
 const SYSTEM = join(import.meta.dirname, '../system')
 const SETID = 0o6000
-/** Of files that belong to no package. */
+/** The package of files that belong to none. */
 const INSTALLATION = '(installation)'
 
 /** Reads the root's contents, or finds them read. The result holds `contents.json` ({@link Contents}). */
@@ -120,26 +119,26 @@ export function readContents(stage: StageResult): Contents {
   return JSON.parse(readFileSync(join(stage.path, 'contents.json'), 'utf8')) as Contents
 }
 
-/** Debian's release number, out of /usr/lib/os-release (os-release(5)). */
+/** Debian's release number, from /usr/lib/os-release (os-release(5)). */
 export function debianRelease({ texts }: Pick<Contents, 'texts'>): string {
   const release = /^VERSION_ID="?([^"\n]+)"?$/m.exec(texts['/usr/lib/os-release'] ?? '')?.[1]
-  if (release === undefined) throw new Error('the root names no VERSION_ID in /usr/lib/os-release')
+  if (release === undefined) throw new Error("the root's /usr/lib/os-release has no VERSION_ID")
   return release
 }
 
 /**
- * Lets the owner read every extracted file and folder. fsck.erofs gives them the image's modes, and /etc/gshadow has the
- * mode 0000: only root reads such a file. The modes that are recorded come from the erofs itself.
+ * Lets the owner read every extracted file and folder. fsck.erofs sets the image's modes, and /etc/gshadow has the mode
+ * 0000, which only root can read. The recorded modes come from the erofs itself.
  */
 function makeReadable(tree: string, nodes: readonly ErofsNode[]): void {
-  // Sorted by path, so a folder comes before what it holds.
+  // Sorted by path, so a folder comes before its files.
   for (const { path, type, mode } of nodes) {
     if (type === 'directory' && (mode & 0o500) !== 0o500) chmodSync(join(tree, path), 0o700)
     if (type === 'file' && (mode & 0o400) === 0) chmodSync(join(tree, path), 0o600)
   }
 }
 
-/** dpkg's own lists: path → package. A path with the old name of a merged folder (/bin, /lib) is found under /usr. */
+/** Path → package, from dpkg's lists. A path below a merged folder (/bin, /lib) is listed under /usr. */
 function packageOwners(base: string): Map<string, string> {
   const owners = new Map<string, string>()
   const lists = join(base, 'lists')
@@ -151,7 +150,7 @@ function packageOwners(base: string): Map<string, string> {
   return owners
 }
 
-/** Our own files come before a package's, as they do on the disk. */
+/** Our own files take precedence over a package's, as they do on the disk. */
 function ownerOf(path: string, owners: Owners, { spec, lock }: Pick<StageContext, 'spec' | 'lock'>): string {
   if (path.startsWith('usr/lib/modules/')) return lock.kernel.name
   if (`/${path}` === NODE_PATH) return `npm:${lock.node.name}`

@@ -1,5 +1,5 @@
-// What a bill of materials says of each .deb beyond its name: the source package, and the licences in its copyright file.
-// Owns: reading both out of the locked .debs. Fails with dpkg-deb's own words.
+// Facts about each .deb for the bill of materials: its source package, and the licences in its copyright file.
+// Owns: reading both from the locked .debs. Fails with dpkg-deb's own words.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runStage, type StageContext, type StageResult } from '../cache.ts'
@@ -39,7 +39,7 @@ export function readDebFacts(stage: StageResult): Record<string, DebFacts> {
   return JSON.parse(readFileSync(join(stage.path, 'facts.json'), 'utf8')) as Record<string, DebFacts>
 }
 
-/** The source of a signed kernel holds signatures alone. Vulnerabilities are filed against the one it was built of. */
+/** A signed kernel's own source holds only signatures. CVEs name the source it was built from. */
 export function builtFrom(fields: string): SourcePackage {
   const [name = '', version = '', builtUsing = ''] = fields.split('\n')
   const [, original, itsVersion] = /^(\S+) \(= ([^)]+)\)/.exec(builtUsing) ?? []
@@ -48,15 +48,15 @@ export function builtFrom(fields: string): SourcePackage {
   return { name, version }
 }
 
-/** Empty when it has none of its own, as in packages that link to another's folder. */
+/** Empty when the package has no copyright file of its own, as when it links to another package's folder. */
 async function copyrightOf(file: string): Promise<string> {
-  // tar says that it failed when nothing matches.
+  // tar fails when nothing matches.
   const pattern = './usr/share/doc/*/copyright'
   const script = `dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout --wildcards '${pattern}' 2>/dev/null || :`
   return runProgram(['sh', '-c', script, 'sh', file])
 }
 
-/** Short names in a copyright file of https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/. */
+/** License names in a machine-readable copyright file: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/. */
 export function licensesIn(copyright: string): string[] {
   if (!/^Format: /m.test(copyright.split('\n\n', 1)[0] ?? '')) return []
   const names = [...copyright.matchAll(/^License:[ \t]*(\S.*)$/gm)].map(([, name = '']) => name.trim())

@@ -1,4 +1,4 @@
-// Licences as CycloneDX has them. Owns: Debian's short names in terms of SPDX. A name without one stays as Debian has it.
+// Licences as CycloneDX names them. Owns: the SPDX names for Debian's short names. A name without one stays as it is.
 
 /** https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/#license-short-name → https://spdx.org/licenses/ */
 const SPDX: Record<string, string> = {
@@ -16,7 +16,7 @@ const SPDX: Record<string, string> = {
   zlib: 'Zlib',
 }
 
-/** `GPL-2+` → `GPL-2.0-or-later`; of `GPL-2` and `GPL-2.0` it is `-only`. */
+/** `GPL-2+` → `GPL-2.0-or-later`; `GPL-2` and `GPL-2.0` → `GPL-2.0-only`. */
 function gnu(name: string): string | undefined {
   const [, family, major, minor = '0', orLater] = /^(L?GPL|AGPL)-([123])(?:\.(\d))?(\+)?$/.exec(name) ?? []
   if (family === undefined) return undefined

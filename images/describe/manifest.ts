@@ -1,6 +1,6 @@
-// What an image is made of, manifest.json beside its disk: for people, for the boot test and for publishing.
-// Owns: its contents and layout. Equal images have equal manifests, save `locked` and `lock`, which tell how the
-// packages were chosen.
+// The manifest, manifest.json beside the disk: what an image is made of, for people, the boot test and publishing.
+// Owns: its contents and layout. Equal images have equal manifests, except `locked` and `lock`, which tell how the packages
+// were chosen. Fails with InputError on a manifest that cannot be read.
 import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,12 +12,12 @@ import { lockText, type BundledPackage, type Lock } from '../lock-file.ts'
 import { pcrValues } from './pcr.ts'
 import type { Spec } from '../spec.ts'
 
-/** The lock an image was made from, kept beside its disk: what it takes to make it, or to read it, again. */
+/** The lock that an image was made from, beside its disk. It allows making the image again. */
 export const IMAGE_LOCK = 'image.lock.json'
 
-/** Every file of the root, beside the disk: too long a list for the manifest, which has its hash. */
+/** The list of the root's files, beside the disk. The manifest has its hash. */
 export const FILES = 'files.json'
-/** What configures the system, path → text, beside the disk. */
+/** The configuration files, path → text, beside the disk. */
 export const TEXTS = 'texts.json'
 /** The kernel's configuration, beside the disk. */
 export const KERNEL_CONFIG = 'kernel.config'
@@ -36,7 +36,7 @@ const manifestSchema = v.strictObject({
   /** SHA-256 of disk.raw. */
   digest: hex256,
   architecture: v.string(),
-  /** False when the packages were chosen anew because a locked one was gone. */
+  /** False when the packages were chosen anew, because a locked one was gone. */
   locked: v.boolean(),
   /** SHA-256 of the lock as text. */
   lock: hex256,
@@ -56,20 +56,20 @@ const manifestSchema = v.strictObject({
   /** npm packages whose code is in the server's bundle. */
   bundled: versions,
   units: v.strictObject({ enabled: texts, masked: texts }),
-  /** Unit → `Section.Key` → values in force after all drop-ins, of every unit that a boot starts. */
+  /** Unit → `Section.Key` → values after all drop-ins, for every unit that a boot starts. */
   unitProperties: v.record(v.string(), v.record(v.string(), texts)),
   sysctls: v.record(v.string(), v.string()),
   /** Files of the root that are setuid, setgid or have extended attributes. */
   setuid: texts,
-  /** {@link FILES}: how many, and its SHA-256. */
+  /** Number of files in {@link FILES}, and its SHA-256. */
   files: v.strictObject({ count: whole, sha256: hex256 }),
-  /** {@link TEXTS}: how many, and its SHA-256. */
+  /** Number of texts in {@link TEXTS}, and its SHA-256. */
   texts: v.strictObject({ count: whole, sha256: hex256 }),
-  /** What a boot may read and how large disk.raw may be, as the spec has it; see its schema for the units. */
+  /** Limits on what a boot reads and on the size of disk.raw, from the spec, whose schema names the units. */
   budget: v.strictObject({ maxBootBlocks: whole, maxImageBytes: whole }),
   /** Package → bytes of its files in the root, before compression. */
   sizesByPackage: v.record(v.string(), whole),
-  /** What the TPM's registers hold after a boot without Secure Boot's keys, in hex by bank; see images/describe/pcr.ts. */
+  /** The TPM's registers after a boot without Secure Boot keys, in hex by bank; see images/describe/pcr.ts. */
   pcr: v.strictObject({ sha256: pcrs, sha384: pcrs }),
   partitions: v.array(
     v.strictObject({ name: v.string(), uuid: v.string(), startBytes: whole, sizeBytes: whole }),
@@ -89,7 +89,7 @@ export type Manifest = v.InferOutput<typeof manifestSchema>
 /** A disk: its SHA-256, its size in bytes, and where each partition lies on it. */
 export type DiskLayout = { digest: string; bytes: number; partitions: Manifest['partitions'] }
 
-/** What a manifest tells beside spec, lock and disk. */
+/** Inputs of a manifest beside spec, lock and disk. */
 export type ManifestParts = {
   /** False when the packages were chosen anew. */
   locked: boolean
@@ -167,7 +167,7 @@ function filesText({ files }: Contents): string {
 
 const textsText = ({ texts }: Contents) => `${JSON.stringify(texts, null, 1)}\n`
 
-/** Each version of a package once: it may be installed in several folders. */
+/** Each version of a package once. A package may be installed in several folders. */
 function versionsOf(packages: readonly BundledPackage[]): { name: string; version: string }[] {
   const each = new Map(packages.map(({ name, version }) => [`${name} ${version}`, { name, version }]))
   return [...each].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item)
@@ -195,7 +195,7 @@ export function manifestTexts(
 export function readManifest(imageFolder: string): Manifest {
   const file = join(imageFolder, 'manifest.json')
   const found = readInput(file)
-  // Of another format one thing is wrong, not every key.
+  // With another format only that is reported, and not every key.
   checkInput(file, v.object({ format: manifestSchema.entries.format }), found)
   return checkInput(file, manifestSchema, found)
 }
@@ -222,8 +222,8 @@ export type Description = {
 }
 
 /**
- * Reads all that describes an image: manifest, list of files, texts, kernel configuration.
- * @throws {InputError} naming what does not fit, or is not what the manifest says
+ * Reads the description of an image: manifest, list of files, texts, kernel configuration.
+ * @throws {InputError} naming what does not fit, or has another hash than the manifest names
  */
 export function readDescription(imageFolder: string): Description {
   const manifest = readManifest(imageFolder)

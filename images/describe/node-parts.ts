@@ -1,11 +1,11 @@
-// What the Node binary of an image is made of, for scanners: Node itself and the libraries linked into it. Owns: their
-// names in the CPE dictionary and the registries. A bake runs on the same release of Node as the image has, and both
-// architectures are built from one source, so process.versions names the libraries of either. Pure.
+// The parts of an image's Node binary, for scanners: Node itself and the libraries linked into it. Owns: their names in the
+// CPE dictionary and the registries. A bake runs on the image's release of Node, and both architectures are built from one
+// source, so process.versions names the libraries of either.
 
-/** One component; `cpe` as NVD names it. */
+/** One component. `cpe`: its name in NVD's dictionary. */
 export type NodePart = { name: string; version: string; purl: string; cpe?: string }
 
-/** By their name in process.versions. NVD's vendor and product, where it has one; npm's name, where it is from there. */
+/** Name in process.versions → component. `cpe`: NVD's vendor and product. `npm`: it comes from npm. */
 const PARTS: Record<string, { name: string; cpe?: string; npm?: true }> = {
   acorn: { name: 'acorn', npm: true },
   ada: { name: 'ada' },
@@ -30,14 +30,14 @@ const PARTS: Record<string, { name: string; cpe?: string; npm?: true }> = {
   zstd: { name: 'zstd', cpe: 'facebook:zstandard' },
 }
 
-/** @throws {Error} when the bake runs on another Node than the image's: its libraries would be the wrong ones. */
+/** @throws {Error} when the bake runs on another Node than the image's, whose libraries would differ. */
 export function nodeParts(
   version: string,
   versions: Readonly<Record<string, string | undefined>> = process.versions,
 ): { node: NodePart; libraries: NodePart[] } {
   if (versions['node'] !== version)
     throw new Error(
-      `the bake runs on Node ${versions['node']}, and the image gets ${version}: run it with npx mailfleet image build`,
+      `the bake runs on Node ${versions['node']}, but the image has ${version}: run it with npx mailfleet image build`,
     )
   const libraries = Object.entries(PARTS).flatMap(([key, { name, cpe, npm }]) => {
     const found = versions[key] ?? ''
@@ -49,6 +49,6 @@ export function nodeParts(
   return { node: { name: 'node', version, purl, cpe: cpeOf('nodejs:node.js', version) }, libraries }
 }
 
-/** A CPE 2.3 name of an application. What Node or a fork adds to a version is not NVD's. */
+/** A CPE 2.3 name of an application. NVD's versions lack the suffixes that Node or a fork adds. */
 const cpeOf = (product: string, version: string) =>
   `cpe:2.3:a:${product}:${/^[\d.]+/.exec(version)?.[0] ?? version}:*:*:*:*:*:*:*`

@@ -1,20 +1,22 @@
-// Reference values of measured boot: what the TPM's registers hold after an image has booted, computed from its unified
-// kernel image alone. Owns: PCR 4 (what was loaded), PCR 7 (Secure Boot: off, no keys) and PCR 12 (what was
-// added to the command line: nothing), for firmware in which no keys were enrolled, as EC2's is by default. Pure. Fails on what is no PE file of 64 bits.
+// Reference values of measured boot: the TPM's registers after an image has booted, computed from its unified kernel image.
+// Owns: PCR 4 (loaded images), PCR 7 (Secure Boot off, no keys) and PCR 12 (additions to the command line: none). They hold
+// for firmware without enrolled keys, EC2's default. Fails on a file that is no 64-bit PE file.
 import { createHash } from 'node:crypto'
 
 export const PCR_BANKS = ['sha256', 'sha384'] as const
 export type PcrBank = (typeof PCR_BANKS)[number]
 export type PcrValues = Record<'4' | '7' | '12', string>
 
-/** PC Client Platform Firmware Profile, 8.2.4: the action that the firmware measures before it starts a boot option. */
+/** The action that the firmware measures before a boot option (PC Client Platform Firmware Profile, 8.2.4). */
 const CALLING = 'Calling EFI Application from Boot Option'
-/** EV_SEPARATOR's event: four bytes of zero, between the firmware's part and the system's. */
+/** EV_SEPARATOR: four zero bytes between the firmware's events and the system's. */
 const SEPARATOR = Buffer.alloc(4)
 
 /**
- * PCR 4, 7 and 12 in hex. PCR 7: the firmware's Secure Boot variables, then the separator. PCR 4: the firmware's action and separator, the image as the firmware loads it, and the kernel in
- * it, which systemd's stub of versions before 258 loads through the firmware when Secure Boot is off.
+ * PCR 4, 7 and 12 in hex.
+ * PCR 7: the firmware's Secure Boot variables, then the separator.
+ * PCR 4: the firmware's action and separator, the image as the firmware loads it, and the kernel in it. systemd's stub
+ * before version 258 loads the kernel through the firmware when Secure Boot is off.
  */
 export function pcrValues(uki: Buffer, bank: PcrBank): PcrValues {
   const hash = (bytes: Buffer | string) => createHash(bank).update(bytes).digest()
@@ -29,14 +31,15 @@ export function pcrValues(uki: Buffer, bank: PcrBank): PcrValues {
     all.reduce((value, event) => hash(Buffer.concat([value, event])), Buffer.alloc(size)).toString('hex')
   const variables = SECURE_BOOT_OFF.map((variable) => hash(variableData(...variable)))
   return {
-    ...{ '4': extend(events), '7': extend([...variables, hash(SEPARATOR)]) },
+    '4': extend(events),
+    '7': extend([...variables, hash(SEPARATOR)]),
     '12': Buffer.alloc(size).toString('hex'),
   }
 }
 
 const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 const DATABASE = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f'
-/** The variables in their order (PC Client Platform Firmware Profile, 3.3.4.8), as they are without keys. */
+/** The variables in their order (PC Client Platform Firmware Profile, 3.3.4.8), with their values without keys. */
 const SECURE_BOOT_OFF: readonly [string, string, Buffer][] = [
   [GLOBAL, 'SecureBoot', Buffer.from([0])],
   [GLOBAL, 'PK', Buffer.alloc(0)],
@@ -76,7 +79,9 @@ function readPe(image: Buffer): Pe {
     }
   })
   return {
-    ...{ checksumAt: optionalAt + 64, certificateEntryAt: optionalAt + 112 + 4 * 8, sections },
+    checksumAt: optionalAt + 64,
+    certificateEntryAt: optionalAt + 112 + 4 * 8,
+    sections,
     headersSize: image.readUInt32LE(optionalAt + 60),
   }
 }

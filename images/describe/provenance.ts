@@ -1,6 +1,6 @@
-// Where an image comes from, provenance.intoto.json beside its disk: an in-toto statement of SLSA's provenance, and,
-// signed, provenance.intoto.dsse.json. Owns: both formats, and checking them. It names the commit, the builder and the
-// time, which equal images need not share, so nothing of it is in the image.
+// Where an image comes from: provenance.intoto.json beside its disk, an in-toto statement of SLSA provenance, and with a key
+// provenance.intoto.dsse.json. Owns: both formats, and checking them. They name commit, builder and time, which equal images
+// need not share, so they are not part of the image.
 import { createHash, type KeyObject } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -23,14 +23,14 @@ export type ProvenanceInputs = {
   /** npm packages whose code is in the server's bundle. */
   bundled: readonly LockedNpm[]
   image: { digest: string; folder: string }
-  /** When the bake began. */
+  /** Start of the bake. */
   startedAt: Date
   signingKey?: KeyObject
 }
 
 /**
- * Writes the statement beside the disk. One that is there and tells of the same build by the same builder stays as it
- * is, with its times; its signature stays too, unless there is a key to sign with.
+ * Writes the statement beside the disk. An earlier statement about the same build by the same builder stays as it is, with
+ * its times. Its signature stays as well, unless there is a key to sign with.
  */
 export async function writeProvenance(inputs: ProvenanceInputs): Promise<void> {
   const { folder } = inputs.image
@@ -90,13 +90,13 @@ const uniqueDebs = (lock: Lock): LockedDeb[] => [
   ...new Map([...lock.root, lock.kernel, ...lock.tools].map((deb) => [deb.sha256, deb])).values(),
 ]
 
-/** On GitHub the workflow that runs, which alone can have the identity it signs with; elsewhere nobody in particular. */
+/** On GitHub the running workflow, which is also the identity that signs. Elsewhere a constant. */
 export function builderId(env: NodeJS.ProcessEnv): string {
   const { GITHUB_SERVER_URL: server = 'https://github.com', GITHUB_WORKFLOW_REF: workflow } = env
   return workflow === undefined ? 'urn:mailfleet:builder:local' : `${server}/${workflow}`
 }
 
-/** Undefined outside of a git checkout. `modified`: files that git knows differ from the commit's. */
+/** Undefined outside a git checkout. `modified`: tracked files differ from the commit. */
 async function commitOf(folder: string): Promise<{ gitCommit: string; modified: boolean } | undefined> {
   const git = (...argv: string[]) => runProgram(['git', '-C', folder, ...argv])
   try {
@@ -109,8 +109,8 @@ async function commitOf(folder: string): Promise<{ gitCommit: string; modified: 
 }
 
 /**
- * What is wrong with the provenance of an image; empty when nothing is.
- * @param key whose signature it must bear; none is asked for without
+ * Problems of an image's provenance; empty when there are none.
+ * @param key the key whose signature is required; without it no signature is
  */
 export function provenanceProblems(folder: string, digest: string, key: KeyObject | undefined): string[] {
   const file = join(folder, PROVENANCE)

@@ -1,6 +1,5 @@
-// The software bill of materials beside a disk, sbom.cdx.json: CycloneDX 1.6. Owns: which components an image has, their
-// package URLs and hashes. Pure, and the same for the same image: its serial number is the digest's, its time the
-// lock's.
+// The software bill of materials beside a disk, sbom.cdx.json (CycloneDX 1.6). Owns: an image's components, their package
+// URLs and hashes. Equal images give equal text: the serial number comes from the digest, the time from the lock.
 import { createHash } from 'node:crypto'
 import type { DebFacts, SourcePackage } from './deb-facts.ts'
 import { licenseOf } from './licences.ts'
@@ -12,7 +11,7 @@ import type { Spec } from '../spec.ts'
 
 export const SBOM = 'sbom.cdx.json'
 
-/** Tools of which something lies in the image outside of the root: in the initrd, and systemd's stub around the kernel. */
+/** Tools with files in the image but outside the root: in the initrd, and systemd's stub around the kernel. */
 const IN_UKI = ['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'systemd-boot-efi']
 
 export type SbomInputs = {
@@ -33,7 +32,7 @@ export type SbomInputs = {
 type Component = { 'bom-ref': string } & Record<string, unknown>
 type Dependency = { ref: string; dependsOn?: string[] }
 
-/** The .debs of which something is in the image. */
+/** The .debs with files in the image. */
 export function debsInImage(lock: Lock): LockedDeb[] {
   const tools = (lock.target ?? lock.tools).filter(({ name }) => IN_UKI.includes(name))
   const all = [...lock.root, ...tools, lock.kernel]
@@ -54,7 +53,13 @@ export function sbomText(inputs: SbomInputs): string {
   const [runtime, ...libraries] = [parts.node, ...parts.libraries].map(partComponent)
   const system = systemComponent(debian)
   const components = [
-    ...[system, ...debs, ...sources.components, node, runtime!, ...libraries, ...native],
+    system,
+    ...debs,
+    ...sources.components,
+    node,
+    runtime!,
+    ...libraries,
+    ...native,
     ...inBundle.map((item) => npmComponent(item, 'library', {})),
   ].sort(byRef)
   const image = `image:${digest}`
@@ -71,9 +76,12 @@ export function sbomText(inputs: SbomInputs): string {
     version: 1,
     metadata: {
       timestamp: new Date(lock.sourceDateEpoch * 1000).toISOString(),
-      // Scanners take the one operating system among the components for what runs: it is Debian, below.
+      // Scanners take the one operating-system component as the running system. That is Debian, below.
       component: {
-        ...{ type: 'platform', 'bom-ref': image, name: spec.name, version: digest.slice(0, 12) },
+        type: 'platform',
+        'bom-ref': image,
+        name: spec.name,
+        version: digest.slice(0, 12),
         hashes: [{ alg: 'SHA-256', content: digest }],
       },
     },
@@ -85,10 +93,13 @@ export function sbomText(inputs: SbomInputs): string {
 
 const byRef = (a: { 'bom-ref': string }, b: { 'bom-ref': string }) => (a['bom-ref'] < b['bom-ref'] ? -1 : 1)
 
-/** What scanners choose their advisories by. Grype reads syft's properties, Trivy its own. */
+/** The component by which scanners choose their advisories. Grype reads syft's properties, Trivy its own. */
 function systemComponent(debian: string): Component {
   return {
-    ...{ type: 'operating-system', 'bom-ref': `os:debian-${debian}`, name: 'debian', version: debian },
+    type: 'operating-system',
+    'bom-ref': `os:debian-${debian}`,
+    name: 'debian',
+    version: debian,
     cpe: `cpe:2.3:o:debian:debian_linux:${debian}:*:*:*:*:*:*:*`,
     properties: [
       { name: 'aquasecurity:trivy:Class', value: 'os-pkgs' },
@@ -99,7 +110,7 @@ function systemComponent(debian: string): Component {
   }
 }
 
-/** Source packages, each once, and which .deb is of which: Debian's advisories name sources. */
+/** Each source package once, and the source of each .deb. Debian's advisories name sources. */
 function sourceComponents(inputs: SbomInputs): { components: Component[]; dependencies: Dependency[] } {
   const components = new Map<string, Component>()
   const dependencies = debsInImage(inputs.lock).map((deb): Dependency => {
@@ -113,11 +124,11 @@ function sourceComponents(inputs: SbomInputs): { components: Component[]; depend
 
 function partComponent({ name, version, purl, cpe }: NodePart): Component {
   const type = name === 'node' ? 'application' : 'library'
-  // Undici and acorn may be in the bundle as well, of another version or the same.
+  // The bundle may contain undici and acorn as well, in another version or the same.
   return { type, 'bom-ref': `node:${purl}`, name, version, purl, ...(cpe === undefined ? {} : { cpe }) }
 }
 
-/** A UUID of version 8, "vendor specific" (RFC 9562, 5.8), out of the digest. */
+/** A version 8 UUID ("vendor specific", RFC 9562, 5.8) from the digest. */
 function serialNumber(digest: string): string {
   const hex = createHash('sha256').update(`sbom ${digest}`).digest('hex')
   return uuidFrom(`${hex.slice(0, 12)}8${hex.slice(13, 16)}8${hex.slice(17)}`)
@@ -136,14 +147,18 @@ function debComponent(deb: LockedDeb, inputs: SbomInputs): Component {
   const { source, licenses } = inputs.facts[sha256]!
   const purl = debPurl(deb, inputs)
   return {
-    ...{ type: 'library', 'bom-ref': purl, name, version, purl },
+    type: 'library',
+    'bom-ref': purl,
+    name,
+    version,
+    purl,
     hashes: [{ alg: 'SHA-256', content: sha256 }],
     ...(licenses.length === 0 ? {} : { licenses: licenses.map(licenseOf) }),
     properties: [...sourceProperties(source), ...sizeOf(inputs.sizes[name])],
   }
 }
 
-/** Trivy reads the source package from these alone, its version in the parts that Debian's policy has (5.6.12). */
+/** Trivy reads the source package from these only, with its version in the parts of Debian policy 5.6.12. */
 function sourceProperties({ name, version }: SourcePackage) {
   const [, epoch, upstream = '', revision] = /^(?:(\d+):)?(.*?)(?:-([^-]*))?$/.exec(version) ?? []
   const parts = {
@@ -167,7 +182,11 @@ function npmComponent(
   const size = sizeOf(sizes[`npm:${name}`])
   const purl = `pkg:npm/${name.split('/').map(encode).join('/')}@${encode(version)}`
   return {
-    ...{ type, 'bom-ref': purl, name, version, purl },
+    type,
+    'bom-ref': purl,
+    name,
+    version,
+    purl,
     hashes: [
       { alg: 'SHA-512', content: Buffer.from(integrity.replace(/^sha512-/, ''), 'base64').toString('hex') },
     ],
@@ -176,9 +195,9 @@ function npmComponent(
   }
 }
 
-/** 0 when nothing of the package is left in the root. */
+/** 0 when no file of the package is left in the root. */
 const sizeOf = (bytes: number | undefined) =>
   bytes === undefined ? [] : [{ name: 'mailfleet:bytesInRoot', value: String(bytes) }]
 
-/** Package URLs keep `:` and `~` as they are (purl-spec, "Character encoding"). */
+/** Package URLs do not escape `:` and `~` (purl-spec, "Character encoding"). */
 const encode = (text: string) => encodeURIComponent(text).replaceAll('%3A', ':')

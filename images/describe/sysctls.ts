@@ -1,7 +1,7 @@
-// The kernel's parameters as the sysctl.d files of a root set them. Owns: sysctl.d(5)'s rules of precedence. Pure.
+// The kernel's parameters as the sysctl.d files of a root set them. Owns: the precedence rules of sysctl.d(5).
 import { basename, dirname } from 'node:path'
 
-/** In their order: of two files with one name the first folder's counts. */
+/** In order of precedence: of two files with one name, the first folder's counts. */
 export const SYSCTL_FOLDERS = ['etc/sysctl.d', 'usr/local/lib/sysctl.d', 'usr/lib/sysctl.d']
 
 /** Parameter, with dots, → value. Names with patterns stay as they are written. */
@@ -21,7 +21,7 @@ export function effectiveSysctls(files: ReadonlyMap<string, string>): Record<str
   return Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** Where the first separator is a slash, dots and slashes have changed places. */
+/** When the first separator is a slash, dots and slashes are swapped. */
 function withDots(name: string): string {
   if (/^[^/]*\./.test(name) || !name.includes('/')) return name
   return name.replaceAll(/[./]/g, (separator) => (separator === '/' ? '.' : '/'))

@@ -1,19 +1,18 @@
-// What systemd makes of the unit files of a root: which units start, and each one's settings after all its drop-ins.
-// Owns: systemd.unit(5)'s rules of precedence, as far as an image needs them (/etc over /usr/lib; no generators, no
-// run-time units). Pure.
+// The units that a root starts, and each one's settings after all drop-ins. Owns: the precedence rules of systemd.unit(5), as
+// far as an image needs them (/etc over /usr/lib; no generators, no run-time units).
 import { basename } from 'node:path'
 
 /** Path → text, or target of a link, of everything below the unit folders. */
 export type UnitFiles = ReadonlyMap<string, { text: string } | { link: string }>
 
-/** `Section.Key` → the values in force, in order. Of a setting that takes one value the last counts. */
+/** `Section.Key` → values, in order. For a setting with one value the last counts. */
 export type UnitProperties = Record<string, string[]>
 
-/** In systemd's order: what the administrator says before what packages say. */
+/** In order of precedence: the administrator's files, then the packages'. */
 export const UNIT_FOLDERS = ['etc/systemd/system', 'usr/lib/systemd/system']
 const PULLS_IN = ['Wants', 'Requires', 'Requisite', 'BindsTo', 'Upholds', 'OnFailure', 'OnSuccess', 'Sockets']
 
-/** Every unit that a boot starts, from default.target on, by name, with its settings. Masked ones are left out. */
+/** Every unit that a boot starts from default.target on, with its settings. Masked units are left out. */
 export function startedUnits(files: UnitFiles): Record<string, UnitProperties> {
   const found = new Map<string, UnitProperties>()
   const waiting = ['default.target']
@@ -68,8 +67,8 @@ function effective(files: UnitFiles, unit: string): UnitProperties {
 }
 
 /**
- * Texts of a unit's drop-ins by file name, whatever folder each is in; of two with one name the more particular
- * folder's counts: the unit's before its template's before `foo-.service.d`, all before `service.d`.
+ * Texts of a unit's drop-ins, sorted by file name. Of two with one name the more specific folder's counts: the unit's, its
+ * template's, `foo-.service.d`, then `service.d`.
  */
 function dropInsOf(files: UnitFiles, unit: string): string[] {
   const [stem, type] = [unit.slice(0, unit.lastIndexOf('.')), unit.slice(unit.lastIndexOf('.') + 1)]
@@ -92,7 +91,7 @@ function dropInsOf(files: UnitFiles, unit: string): string[] {
   return [...chosen].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text)
 }
 
-/** systemd.syntax(7): sections, `key=value`, comments of # and ;, a backslash at the end goes on with the next line. */
+/** systemd.syntax(7): sections, `key=value`, comments with # and ;, and a final backslash that continues the line. */
 function assignments(text: string): [string, string][] {
   let section = ''
   return text

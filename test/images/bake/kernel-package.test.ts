@@ -25,6 +25,6 @@ test('every module comes after what it depends on, each once', () => {
 test('modules the kernel has not are named together', () => {
   assert.throws(
     () => loadingOrder(dependencies, ['dm-verity', 'nvme', 'e1000']),
-    /no such modules: nvme, e1000/,
+    /does not have these modules: nvme, e1000/,
   )
 })

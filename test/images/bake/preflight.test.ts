@@ -73,7 +73,7 @@ test('a cache below something that is no folder', async () => {
   writeFileSync(join(build.folder, 'file'), '')
   const cacheDir = join(build.folder, 'file/cache')
   await assert.rejects(buildImage({ ...build, cacheDir }), {
-    message: `the cache ${cacheDir} cannot be written to (ENOTDIR): see to its owner and mount, or name another with MAILFLEET_CACHE.`,
+    message: `the cache ${cacheDir} cannot be written to (ENOTDIR): check its owner and mount, or name another cache with MAILFLEET_CACHE.`,
   })
 })
 
@@ -114,7 +114,7 @@ test('a file of the cache that cannot be read is not said to be unwritable', () 
   const told = () => (explainBakeError(refused, { cacheDir, outDir }) as Error).message
   assert.match(told(), /^the cache .* cannot be written to \(EACCES\)/)
   writeFileSync(path, '')
-  assert.equal(told(), `${path}, in the cache, cannot be read (EACCES): see to its owner and mode.`)
+  assert.equal(told(), `${path}, in the cache, cannot be read (EACCES): check its owner and mode.`)
 })
 
 test('other errors stay what they are', () => {

@@ -77,7 +77,7 @@ test('Node’s libraries are those that it names, and another Node than the imag
       (part) => `cpe:2.3:a:${part}:*:*:*:*:*:*:*`,
     ),
   )
-  assert.throws(() => nodeParts('26.11.0', versions), /runs on Node 26\.10\.0, and the image gets 26\.11\.0/)
+  assert.throws(() => nodeParts('26.11.0', versions), /runs on Node 26\.10\.0, but the image has 26\.11\.0/)
 })
 
 test('a signed kernel is of the source that it was built of', () => {
