@@ -1,7 +1,7 @@
 // What the commands that move a channel share: their options, and what they print.
 import { InvalidArgumentError } from 'commander'
-import { awsClients } from '../images/publish/aws/clients.ts'
-import type { Moved } from '../images/publish/channel/move-channel.ts'
+import { connectAws } from '../images/publish/aws/clients.ts'
+import type { ChannelMove } from '../images/publish/channel/move-channel.ts'
 
 export type ChannelFlags = { channel: string; region?: string[]; json?: true }
 
@@ -27,11 +27,11 @@ export const channelOptions = (
 })
 
 /** The clients of one region. */
-export const clientsOf = (region: string) => awsClients({ region })
+export const clientsOf = (region: string) => connectAws({ region })
 
 /** The clients of the first region named, or of the environment's. */
 export const firstClients = ([region]: readonly string[] = []) =>
-  awsClients(region === undefined ? {} : { region })
+  connectAws(region === undefined ? {} : { region })
 
 /** When the command is stopped, prints how it left the channel, then throws on. */
 export async function reportingStop<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -43,7 +43,7 @@ export async function reportingStop<T>(work: Promise<T>, signal: AbortSignal): P
   }
 }
 
-export function printMoves(moves: readonly Moved[], json: boolean): void {
+export function printMoves(moves: readonly ChannelMove[], json: boolean): void {
   if (json) console.log(JSON.stringify(moves, null, 2))
   else
     for (const { parameter, region, from, to } of moves)

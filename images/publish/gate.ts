@@ -7,7 +7,7 @@ import { readSignedReceipt, RECEIPT, type Receipt } from '../boot/receipt.ts'
 import { readManifest, type Manifest } from '../describe/manifest.ts'
 import { surveyDisk, type DiskSurvey } from './snapshot/blocks.ts'
 
-export type Exceptions = {
+export type GateExceptions = {
   /** Packages other than the committed lock's. */
   allowUnlocked: boolean
   /** A configuration whose queue is lost with the instance. */
@@ -15,7 +15,7 @@ export type Exceptions = {
 }
 
 /** `receiptKeys`: the keys whose receipts count. */
-export type Gate = Exceptions & { receiptKeys: readonly KeyObject[] }
+export type ReceiptGate = GateExceptions & { receiptKeys: readonly KeyObject[] }
 
 /** An image's folder as found: the disk is read and hashed, so its digest is that of the bytes there now. */
 export type SurveyedImage = {
@@ -54,7 +54,7 @@ export async function surveyImage(folder: string, signal?: AbortSignal): Promise
  */
 export function passGate(
   { folder, survey }: SurveyedImage,
-  { allowUnlocked, allowVolatile, receiptKeys }: Gate,
+  { allowUnlocked, allowVolatile, receiptKeys }: ReceiptGate,
 ): { receipt: Receipt; receiptDigest: string } {
   const { receipt, receiptDigest } = readSignedReceipt(folder, survey.digest, receiptKeys)
   const problems: Problem[] = []

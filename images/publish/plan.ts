@@ -2,8 +2,8 @@
 import { InputError } from '../../input/problems.ts'
 import { BLOCK_BYTES, volumeGiB, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './snapshot/blocks.ts'
 import { writesOver } from './snapshot/delta.ts'
-import { passGate, type Gate, type SurveyedImage } from './gate.ts'
-import { SAMPLE_BLOCKS, type Verify } from './snapshot/read-back.ts'
+import { passGate, type ReceiptGate, type SurveyedImage } from './gate.ts'
+import { SAMPLE_BLOCKS, type ReadBackScope } from './snapshot/read-back.ts'
 
 // In USD. The three requests: the examples of the EBS user guide, "Pricing for EBS direct APIs", for a region that it does
 // not name; it charges for no others. A region's own prices are on AWS's EBS pricing page.
@@ -42,7 +42,7 @@ export type PublishPlan = {
  */
 export function planPublish(
   image: SurveyedImage,
-  o: Gate & { verify: Verify; parent?: DiskSurvey },
+  o: ReceiptGate & { verify: ReadBackScope; parent?: DiskSurvey },
 ): PublishPlan {
   const { digest, bytes: diskBytes, blocks } = image.survey
   const bytes = blocks.length * BLOCK_BYTES
@@ -96,7 +96,7 @@ export function uploadText(
 const zeroedIn = (writes: readonly DiskBlock[]) =>
   writes.filter(({ checksum }) => checksum === ZERO_CHECKSUM).length
 
-function receiptVerdict(image: SurveyedImage, o: Gate): PublishPlan['receipt'] {
+function receiptVerdict(image: SurveyedImage, o: ReceiptGate): PublishPlan['receipt'] {
   try {
     passGate(image, o)
     return { passes: true, problem: null }

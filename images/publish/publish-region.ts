@@ -3,19 +3,19 @@
 // Fails with one sentence about AWS's refusal.
 import type { Tag } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../platform/progress.ts'
-import { explained, type AwsClients } from './aws/clients.ts'
+import type { AwsClients } from './aws/clients.ts'
 import type { SurveyedImage } from './gate.ts'
-import { eventually, type Patience } from './aws/retry.ts'
-import { NotTheDisk, verifyBlocks, type Verify } from './snapshot/read-back.ts'
+import { waitUntilSettled, type AwsLimits } from './aws/retry.ts'
+import { SnapshotDiffersError, verifyBlocks, type ReadBackScope } from './snapshot/read-back.ts'
 import { availableImage, findImage, isNameTaken, registerImage } from './register.ts'
-import { demandEncryption, type Encryption } from './snapshot/snapshots.ts'
+import { demandEncryption, type SnapshotEncryption } from './snapshot/snapshots.ts'
 
-export type RegionOptions = Encryption & {
+export type PublishRegionOptions = SnapshotEncryption & {
   aws: AwsClients
   image: SurveyedImage
   tags: Tag[]
-  verify: Verify
-  patience: Patience
+  verify: ReadBackScope
+  limits: AwsLimits
   signal: AbortSignal
   onProgress: OnProgress
 }
@@ -35,18 +35,21 @@ const SHOWN_MS = 60_000
  * The image in the region, ready to be launched.
  * @param makeSnapshot gives a completed snapshot that was compared with the disk; only called when there is no image
  */
-export async function imageIn(o: RegionOptions, makeSnapshot: () => Promise<string>): Promise<ImageInRegion> {
-  const { aws, image, patience, signal } = o
+export async function ensureImage(
+  o: PublishRegionOptions,
+  makeSnapshot: () => Promise<string>,
+): Promise<ImageInRegion> {
+  const { aws, image, limits, signal } = o
   const { digest, blocks } = image.survey
-  const found = await explained(findImage(aws.ec2, digest, o))
-  const made = found ?? (await explained(register(o, await explained(makeSnapshot()))))
-  if (o.encrypt) await explained(demandEncryption({ ...o, ec2: aws.ec2 }, made))
-  await explained(availableImage(aws.ec2, made.imageId, { patience, signal, shownMs: SHOWN_MS }))
+  const found = await findImage(aws.ec2, digest, o)
+  const made = found ?? (await register(o, await makeSnapshot()))
+  if (o.encrypt) await demandEncryption({ ...o, ec2: aws.ec2 }, made)
+  await availableImage(aws.ec2, made.imageId, { limits, signal, shownMs: SHOWN_MS })
   if (found !== null && o.verify !== 'none') {
     o.onProgress(`reading ${o.verify === 'all' ? '' : 'a sample of '}snapshot ${found.snapshotId} back`)
-    const request = { ebs: aws.ebs, snapshotId: found.snapshotId, patience, signal }
-    await explained(verifyBlocks(request, blocks, o.verify)).catch((error: unknown) => {
-      if (!(error instanceof NotTheDisk)) throw error
+    const request = { ebs: aws.ebs, snapshotId: found.snapshotId, signal }
+    await verifyBlocks(request, blocks, o.verify).catch((error: unknown) => {
+      if (!(error instanceof SnapshotDiffersError)) throw error
       const advice = `deregister ${found.imageId}, delete the snapshot, then publish again`
       throw new Error(`${error.message}; ${advice}`, { cause: error })
     })
@@ -55,21 +58,21 @@ export async function imageIn(o: RegionOptions, makeSnapshot: () => Promise<stri
 }
 
 async function register(
-  o: RegionOptions,
+  o: PublishRegionOptions,
   snapshotId: string,
 ): Promise<{ snapshotId: string; imageId: string }> {
   const { manifest, survey, architecture } = o.image
   o.onProgress(`registering the image in ${o.aws.region}`)
   const name = `${manifest.name}-${survey.digest}`
-  const request = { name, digest: survey.digest, architecture, snapshotId, tags: o.tags, signal: o.signal }
+  const request = { name, digest: survey.digest, architecture, snapshotId, tags: o.tags }
   try {
     return { snapshotId, imageId: await registerImage(o.aws.ec2, request) }
   } catch (error) {
     if (!isNameTaken(error)) throw error
     // The digest is in the name, so it is this image; AWS may take a moment to show it.
-    const patience = { ...o.patience, settleMs: Math.min(o.patience.settleMs, SHOWN_MS) }
+    const limits = { ...o.limits, settleMs: Math.min(o.limits.settleMs, SHOWN_MS) }
     const look = () => findImage(o.aws.ec2, survey.digest, o)
-    const other = await eventually(`showing image ${name}`, look, { patience, signal: o.signal })
+    const other = await waitUntilSettled(`showing image ${name}`, look, { limits, signal: o.signal })
     o.onProgress(`image ${other.imageId} was registered by another run`)
     return other
   }

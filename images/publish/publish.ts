@@ -4,21 +4,21 @@
 // sentence about AWS's refusal.
 import { InputError } from '../../input/problems.ts'
 import type { OnProgress } from '../../platform/progress.ts'
-import { explained, type AwsClients } from './aws/clients.ts'
+import { clientsOfRun, type AwsClients } from './aws/clients.ts'
 import { encryptionIn, ensureCopy } from './snapshot/copies.ts'
-import { passGate, surveyImage, type Gate, type SurveyedImage } from './gate.ts'
+import { passGate, surveyImage, type ReceiptGate, type SurveyedImage } from './gate.ts'
 import type { ParentChoice } from './snapshot/parent.ts'
-import { PATIENCE, type Patience } from './aws/retry.ts'
+import { AWS_LIMITS, type AwsLimits } from './aws/retry.ts'
 import { recordPublished } from './published.ts'
-import type { Verify } from './snapshot/read-back.ts'
-import { imageIn, type ImageInRegion, type RegionOptions } from './publish-region.ts'
+import type { ReadBackScope } from './snapshot/read-back.ts'
+import { ensureImage, type ImageInRegion, type PublishRegionOptions } from './publish-region.ts'
 import { checkSharing, shareImage } from './share.ts'
 import { ensureSnapshot } from './snapshot/snapshot.ts'
 import { COMMIT_TAG, LOCK_TAG, RECEIPT_TAG } from '../../contract/image-tags.ts'
-import { type Encryption } from './snapshot/snapshots.ts'
+import { type SnapshotEncryption } from './snapshot/snapshots.ts'
 
-export type PublishOptions = Gate &
-  Encryption & {
+export type PublishOptions = ReceiptGate &
+  SnapshotEncryption & {
     /** Holds disk.raw, manifest.json and receipt.json. */
     folder: string
     /** Of the region that the disk is uploaded to. */
@@ -31,12 +31,12 @@ export type PublishOptions = Gate &
     /** What the checkout was when this ran, for the tags. */
     commit: string
     /** How much of each snapshot is read back from AWS and compared. */
-    verify: Verify
+    verify: ReadBackScope
     signal: AbortSignal
     onProgress: OnProgress
     /** Bytes written to AWS so far, and in all; called after each block. */
     onBytes: (sent: number, total: number) => void
-    patience?: Patience
+    limits?: AwsLimits
   }
 
 export type PublishResult = ImageInRegion & {
@@ -47,7 +47,8 @@ export type PublishResult = ImageInRegion & {
 }
 
 /** Makes AMIs of the image, or finds them; adds them to published.json. */
-export async function publish(o: PublishOptions): Promise<PublishResult> {
+export async function publishToAws(options: PublishOptions): Promise<PublishResult> {
+  const o = withRunClients(options)
   checkKey(o.kmsKey)
   checkSharing(o.share, o)
   const encryptions = o.copyTo.map(({ region }) => encryptionIn(region, o))
@@ -56,11 +57,11 @@ export async function publish(o: PublishOptions): Promise<PublishResult> {
   const { receiptDigest } = passGate(image, o)
   const region = regionOptions(o, image, receiptDigest)
   const upload = () => ensureSnapshot({ ...o, ...o.aws, ...image, ...region })
-  const source = await imageIn(region, upload)
+  const source = await ensureImage(region, upload)
   await finish(o, source, image, receiptDigest)
   const copied = o.copyTo.map(async (aws, i) => {
     const there = { ...region, ...encryptions[i]!, aws }
-    const made = await imageIn(there, () => ensureCopy(there, source))
+    const made = await ensureImage(there, () => ensureCopy(there, source))
     await finish({ ...o, aws }, made, image, receiptDigest)
     return made
   })
@@ -69,19 +70,24 @@ export async function publish(o: PublishOptions): Promise<PublishResult> {
   return { digest: image.survey.digest, ...source, ...outcome(o, results) }
 }
 
+function withRunClients(o: PublishOptions): PublishOptions {
+  const run = { limits: o.limits ?? AWS_LIMITS, signal: o.signal }
+  return { ...o, aws: clientsOfRun(o.aws, run), copyTo: o.copyTo.map((aws) => clientsOfRun(aws, run)) }
+}
+
 function regionOptions(
   o: PublishOptions,
   { manifest, ...image }: SurveyedImage,
   receipt: string,
-): RegionOptions {
+): PublishRegionOptions {
   const tags = [
     { Key: RECEIPT_TAG, Value: receipt },
     { Key: COMMIT_TAG, Value: o.commit },
     { Key: LOCK_TAG, Value: manifest.lock },
   ]
-  const { aws, verify, encrypt, kmsKey, signal, onProgress, patience = PATIENCE } = o
+  const { aws, verify, encrypt, kmsKey, signal, onProgress, limits = AWS_LIMITS } = o
   const key = kmsKey === undefined ? {} : { kmsKey }
-  return { aws, verify, encrypt, ...key, signal, onProgress, patience, tags, image: { ...image, manifest } }
+  return { aws, verify, encrypt, ...key, signal, onProgress, limits, tags, image: { ...image, manifest } }
 }
 
 /** Shares the image, then remembers it: one that is not shared as was asked is not published yet. */
@@ -91,7 +97,7 @@ async function finish(
   { survey }: SurveyedImage,
   receipt: string,
 ): Promise<void> {
-  await explained(shareImage(o.aws, { imageId, snapshotId }, { accounts: o.share, signal: o.signal }))
+  await shareImage(o.aws, { imageId, snapshotId }, o.share)
   const image = { region, snapshotId, imageId, publishedAt: new Date().toISOString(), verified: o.verify }
   recordPublished(o.folder, { digest: survey.digest, receipt, image })
 }

@@ -11,7 +11,7 @@ import {
   type Tag,
 } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../platform/progress.ts'
-import { eventually, type Patience } from './aws/retry.ts'
+import { waitUntilSettled, type AwsLimits } from './aws/retry.ts'
 import { imageDescription, DIGEST_TAG } from '../../contract/image-tags.ts'
 
 /** What instances find their root on; /dev/xvda is what EC2 calls it, inside it is an NVMe device. */
@@ -21,17 +21,17 @@ const ROOT_DEVICE = '/dev/xvda'
 export async function findImage(
   ec2: EC2Client,
   digest: string,
-  o: { signal: AbortSignal; onProgress: OnProgress },
+  o: { onProgress: OnProgress },
 ): Promise<{ imageId: string; snapshotId: string } | null> {
   const request = { Owners: ['self'], Filters: [{ Name: `tag:${DIGEST_TAG}`, Values: [digest] }] }
-  const { Images = [] } = await ec2.send(new DescribeImagesCommand(request), { abortSignal: o.signal })
+  const { Images = [] } = await ec2.send(new DescribeImagesCommand(request))
   for (const image of Images) {
     if (image.State === 'available' || isUnderWay(image))
       return { imageId: image.ImageId!, snapshotId: rootSnapshot(image) }
     if (image.State === 'disabled' || image.State === 'deregistered') continue
     // Its name would be in the way of the next one.
     const ImageId = image.ImageId!
-    await ec2.send(new DeregisterImageCommand({ ImageId }), { abortSignal: o.signal })
+    await ec2.send(new DeregisterImageCommand({ ImageId }))
     o.onProgress(`deregistered image ${ImageId}, which AWS gave up (${image.State})`)
   }
   return null
@@ -46,7 +46,6 @@ export async function registerImage(
     architecture: ArchitectureValues
     snapshotId: string
     tags: Tag[]
-    signal: AbortSignal
   },
 ): Promise<string> {
   const request: RegisterImageCommandInput = {
@@ -77,7 +76,7 @@ export async function registerImage(
       },
     ],
   }
-  return (await ec2.send(new RegisterImageCommand(request), { abortSignal: o.signal })).ImageId!
+  return (await ec2.send(new RegisterImageCommand(request))).ImageId!
 }
 
 /** Whether registering failed because there is an image of this name. */
@@ -93,12 +92,12 @@ export function isNameTaken(error: unknown): boolean {
 export async function availableImage(
   ec2: EC2Client,
   imageId: string,
-  o: { patience: Patience; signal: AbortSignal; shownMs?: number },
+  o: { limits: AwsLimits; signal: AbortSignal; shownMs?: number },
 ): Promise<Image> {
   const startedMs = Date.now()
   const look = async (): Promise<Image | null> => {
     const request = { Owners: ['self'], Filters: [{ Name: 'image-id', Values: [imageId] }] }
-    const { Images = [] } = await ec2.send(new DescribeImagesCommand(request), { abortSignal: o.signal })
+    const { Images = [] } = await ec2.send(new DescribeImagesCommand(request))
     const [image] = Images
     if (image === undefined && Date.now() - startedMs < (o.shownMs ?? 0)) return null
     if (image === undefined)
@@ -107,7 +106,7 @@ export async function availableImage(
     if (isUnderWay(image)) return null
     throw new Error(`image ${imageId} is ${image.State}: publish it again`)
   }
-  return eventually(`making image ${imageId} available`, look, o)
+  return waitUntilSettled(`making image ${imageId} available`, look, o)
 }
 
 const isUnderWay = ({ State }: Image) => State === 'pending' || State === 'transient'

@@ -3,29 +3,29 @@
 import { ModifyImageAttributeCommand, ModifySnapshotAttributeCommand } from '@aws-sdk/client-ec2'
 import { InputError } from '../../input/problems.ts'
 import type { AwsClients } from './aws/clients.ts'
-import type { Encryption } from './snapshot/snapshots.ts'
+import type { SnapshotEncryption } from './snapshot/snapshots.ts'
 
 /** Gives the accounts, by their twelve digits, the image and its snapshot. */
 export async function shareImage(
   { ec2 }: AwsClients,
   image: { imageId: string; snapshotId: string },
-  { accounts, signal }: { accounts: readonly string[]; signal: AbortSignal },
+  accounts: readonly string[],
 ): Promise<void> {
   if (accounts.length === 0) return
   const Add = accounts.map((UserId) => ({ UserId }))
   const launch = { ImageId: image.imageId, LaunchPermission: { Add } }
-  await ec2.send(new ModifyImageAttributeCommand(launch), { abortSignal: signal })
+  await ec2.send(new ModifyImageAttributeCommand(launch))
   const create = { SnapshotId: image.snapshotId, Attribute: 'createVolumePermission' } as const
   const command = new ModifySnapshotAttributeCommand({
     ...create,
     OperationType: 'add',
     UserIds: [...accounts],
   })
-  await ec2.send(command, { abortSignal: signal })
+  await ec2.send(command)
 }
 
 /** @throws {InputError} for what is no account, and for what AWS would refuse in the end. */
-export function checkSharing(accounts: readonly string[], { encrypt, kmsKey }: Encryption): void {
+export function checkSharing(accounts: readonly string[], { encrypt, kmsKey }: SnapshotEncryption): void {
   const wrong = accounts.find((account) => !/^\d{12}$/.test(account))
   if (wrong !== undefined) {
     const expected = 'accounts of twelve digits, with commas'

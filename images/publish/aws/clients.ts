@@ -1,10 +1,12 @@
-// The AWS clients that publishing uses, and what AWS's refusals mean for a person. Owns: finding region and credentials
-// before anything is begun. Fails with InputError when one is missing or expired, else with one sentence.
-import { EBSClient } from '@aws-sdk/client-ebs'
+// The AWS clients of publishing. Each request is retried, and its error explained, in one place.
+// Owns the check for region and credentials before any work starts.
+// Fails with InputError when they are missing or expired, else with one sentence about AWS's refusal.
+import { EBSClient, type GetSnapshotBlockCommandOutput } from '@aws-sdk/client-ebs'
 import { EC2Client } from '@aws-sdk/client-ec2'
 import { SSMClient } from '@aws-sdk/client-ssm'
 import { InputError } from '../../../input/problems.ts'
 import { checkRegionOfEnvironment } from './region-name.ts'
+import { retryEbsRequest, type AwsLimits } from './retry.ts'
 
 export type AwsConfig = {
   region?: string
@@ -14,14 +16,14 @@ export type AwsConfig = {
 
 export type AwsClients = { region: string; ebs: EBSClient; ec2: EC2Client; ssm: SSMClient }
 
-/** A block takes well under a second; a connection that says nothing for this long is dead. */
+/** A block takes well under a second; a connection that is silent for this long is dead. */
 const REQUEST_TIMEOUT_MS = 60_000
 
 /**
- * What the configuration leaves open comes from where the SDK finds it: environment, profile, instance.
+ * Connects to one region. The SDK finds what `config` leaves out: in the environment, a profile, or the instance.
  * @throws {InputError} if there is no region, or there are no credentials.
  */
-export async function awsClients(
+export async function connectAws(
   config: AwsConfig = {},
   timeoutMs = REQUEST_TIMEOUT_MS,
 ): Promise<AwsClients> {
@@ -29,7 +31,7 @@ export async function awsClients(
   const requestHandler = {
     requestTimeout: timeoutMs,
     throwOnRequestTimeout: true,
-    // The first ends with an answer's headers; a connection that dies in the middle of a block ends by this.
+    // `requestTimeout` ends with the response's headers; this one covers a connection that dies in a body.
     socketTimeout: timeoutMs,
   }
   const ec2 = new EC2Client({ ...config, requestHandler })
@@ -40,9 +42,61 @@ export async function awsClients(
   await ec2.config.credentials().catch((cause: unknown) => {
     throw badCredentials(noneBecause(cause), cause)
   })
-  // Publishing repeats requests to EBS itself, since it also has to wait for a new snapshot to appear.
+  // `clientsOfRun` retries requests to EBS, since it also waits for a new snapshot to appear.
   const ebs = new EBSClient({ ...config, region, requestHandler, maxAttempts: 1 })
   return { region, ec2, ebs, ssm: new SSMClient({ ...config, region, requestHandler }) }
+}
+
+export type RunOptions = { limits: AwsLimits; signal: AbortSignal }
+
+/** Options of one EBS request in a run; `snapshotSinceMs` as in {@link EbsRetryOptions}. */
+export type EbsRequestOptions = { abortSignal?: AbortSignal; snapshotSinceMs?: number }
+
+/**
+ * The clients for one run of a command. Each `send` ends by the run's signal, unless it has an `abortSignal` of its own.
+ * EBS requests are retried. An error says in one sentence what AWS's refusal means.
+ */
+export function clientsOfRun({ region, ec2, ebs, ssm }: AwsClients, run: RunOptions): AwsClients {
+  const once = (request: () => Promise<unknown>) => request()
+  const retried = (request: () => Promise<unknown>, { snapshotSinceMs, abortSignal }: EbsRequestOptions) =>
+    retryEbsRequest(async () => receiveBlock(await request()), {
+      limits: run.limits,
+      snapshotSinceMs,
+      signal: abortSignal,
+    })
+  return {
+    region,
+    ec2: wrapSend(ec2, run, once),
+    ebs: wrapSend(ebs, run, retried),
+    ssm: wrapSend(ssm, run, once),
+  }
+}
+
+/** A client whose `send` goes through `around`. It inherits the rest, so that the SDK's paginators accept it. */
+function wrapSend<Client extends AwsClients['ec2' | 'ebs' | 'ssm']>(
+  client: Client,
+  run: RunOptions,
+  around: (request: () => Promise<unknown>, options: EbsRequestOptions) => Promise<unknown>,
+): Client {
+  const send = client.send.bind(client) as (command: unknown, options: object) => Promise<unknown>
+  const wrapped = async (command: unknown, o: EbsRequestOptions = {}) => {
+    const options = { ...o, abortSignal: o.abortSignal ?? run.signal }
+    try {
+      return await around(() => send(command, options), options)
+    } catch (error) {
+      throw explainedError(error)
+    }
+  }
+  return Object.create(client, { send: { value: wrapped } }) as Client
+}
+
+/** Receives the bytes of a block within the attempt, so that a connection that dies in the middle is retried. */
+async function receiveBlock(output: unknown): Promise<unknown> {
+  const { BlockData } = output as GetSnapshotBlockCommandOutput
+  if (BlockData === undefined) return output
+  const bytes = await BlockData.transformToByteArray()
+  BlockData.transformToByteArray = () => Promise.resolve(bytes)
+  return output
 }
 
 /** Runs `work` and says in one sentence what it means when AWS refuses. */
@@ -50,7 +104,7 @@ export async function explained<T>(work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {
-    throw meaning(error)
+    throw explainedError(error)
   }
 }
 
@@ -61,7 +115,7 @@ const UNKNOWN =
 const DENIED = /^(UnauthorizedOperation|AccessDenied(Exception)?|OptInRequired)$/
 const UNREACHABLE = /^(ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH)$/
 
-function meaning(error: unknown): unknown {
+function explainedError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof InputError) return error
   const { name, message } = error
   const code = (error as NodeJS.ErrnoException).code ?? ''
@@ -78,7 +132,7 @@ function meaning(error: unknown): unknown {
   return error
 }
 
-/** The SDK says more than that there are none where a profile names a source that fails. */
+/** The SDK's message says more when a profile names a source that fails. */
 function noneBecause(cause: unknown): string {
   const { message = '' } = cause as Error
   return /^Could not load credentials from any providers/.test(message) ? 'none' : `none (${message})`

@@ -12,10 +12,10 @@ import {
   type SSMClient,
 } from '@aws-sdk/client-ssm'
 import * as v from 'valibot'
-import { eventually, type Patience } from '../aws/retry.ts'
+import { waitUntilSettled, type AwsLimits } from '../aws/retry.ts'
 
 /** Why the parameter was written: a promotion, one taken back by hand, or one that failed elsewhere. */
-export type Reason = 'promote' | 'revert' | 'rollback'
+export type MoveReason = 'promote' | 'revert' | 'rollback'
 
 /** What a move says of itself, in the description of the parameter's version. */
 const Note = v.object({
@@ -26,18 +26,18 @@ const Note = v.object({
 export type Note = v.InferOutput<typeof Note>
 
 /** One version of the parameter. `note` is null when it was not written by us. */
-export type Move = { imageId: string; atMs: number; note: Note | null }
+export type ChannelVersion = { imageId: string; atMs: number; note: Note | null }
 
-export type ChannelAt = { ssm: SSMClient; channel: string; signal: AbortSignal }
+export type ChannelAt = { ssm: SSMClient; channel: string }
 
 /** AWS has looked an image up within seconds. */
 const WRITTEN_MS = 60_000
 
 /** The AMI that the channel stands at; null when there is no such channel. */
-export async function readChannel({ ssm, channel, signal }: ChannelAt): Promise<string | null> {
+export async function readChannel({ ssm, channel }: ChannelAt): Promise<string | null> {
   try {
     const command = new GetParameterCommand({ Name: imageParameter(channel) })
-    return (await ssm.send(command, { abortSignal: signal })).Parameter?.Value ?? null
+    return (await ssm.send(command)).Parameter?.Value ?? null
   } catch (error) {
     if (error instanceof ParameterNotFound) return null
     throw error
@@ -45,11 +45,11 @@ export async function readChannel({ ssm, channel, signal }: ChannelAt): Promise<
 }
 
 /** All that is known of the channel, oldest first: AWS keeps a parameter's last hundred versions. */
-export async function channelHistory({ ssm, channel, signal }: ChannelAt): Promise<Move[]> {
+export async function channelHistory({ ssm, channel }: ChannelAt): Promise<ChannelVersion[]> {
   const found: ParameterHistory[] = []
   const request = { Name: imageParameter(channel) }
   try {
-    for await (const page of paginateGetParameterHistory({ client: ssm }, request, { abortSignal: signal }))
+    for await (const page of paginateGetParameterHistory({ client: ssm }, request))
       found.push(...(page.Parameters ?? []))
   } catch (error) {
     if (!(error instanceof ParameterNotFound)) throw error
@@ -65,24 +65,24 @@ export async function channelHistory({ ssm, channel, signal }: ChannelAt): Promi
 
 /** Points the channel at the AMI; null takes the parameter away, as there was none before. */
 export async function writeChannel(
-  o: ChannelAt & { patience: Patience },
+  o: ChannelAt & { limits: AwsLimits; signal: AbortSignal },
   imageId: string | null,
   note: Note,
 ): Promise<void> {
   const { ssm, signal } = o
   const Name = imageParameter(o.channel)
   if (imageId === null) {
-    await ssm.send(new DeleteParameterCommand({ Name }), { abortSignal: signal })
+    await ssm.send(new DeleteParameterCommand({ Name }))
     return
   }
   const request = { Name, Value: imageId, Type: 'String', DataType: 'aws:ec2:image' } as const
   const described = { ...request, Description: JSON.stringify(note), Overwrite: true }
-  await ssm.send(new PutParameterCommand(described), { abortSignal: signal })
+  await ssm.send(new PutParameterCommand(described))
   // AWS looks the image up after it has answered, and drops the value if it finds none
   // (Systems Manager user guide, native parameter support for AMI ids).
   const written = async () => ((await readChannel(o)) === imageId ? true : null)
-  const patience = { ...o.patience, settleMs: Math.min(o.patience.settleMs, WRITTEN_MS) }
-  await eventually(`writing ${Name}`, written, { patience, signal })
+  const limits = { ...o.limits, settleMs: Math.min(o.limits.settleMs, WRITTEN_MS) }
+  await waitUntilSettled(`writing ${Name}`, written, { limits, signal })
 }
 
 function noteIn(description = ''): Note | null {

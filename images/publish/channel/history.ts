@@ -1,15 +1,15 @@
 // What a channel's past says: which images were good in it, for how long, and which one to go back to. Pure.
-import type { Move } from './channel.ts'
+import type { ChannelVersion } from './channel.ts'
 
 /** An image's time in a channel that was not taken back. `untilMs` is null while it is the channel's. */
-export type Stay = { imageId: string; digest: string | null; sinceMs: number; untilMs: number | null }
+export type ChannelStay = { imageId: string; digest: string | null; sinceMs: number; untilMs: number | null }
 
 /**
  * Images that were good, oldest first; the last one is the channel's now. A revert or a rollback takes away what it went
  * back from: those never count as good again unless they are promoted again.
  */
-export function goodStays(moves: readonly Move[]): Stay[] {
-  const stays: Stay[] = []
+export function goodChannelStays(moves: readonly ChannelVersion[]): ChannelStay[] {
+  const stays: ChannelStay[] = []
   for (const { imageId, atMs, note } of moves) {
     const current = stays.at(-1)
     if (current?.imageId === imageId) continue
@@ -26,15 +26,15 @@ export function goodStays(moves: readonly Move[]): Stay[] {
 }
 
 /** The last one before the channel's own that was good; null when there is none. */
-export function previousGood(moves: readonly Move[]): Stay | null {
-  const stays = goodStays(moves)
+export function previousGood(moves: readonly ChannelVersion[]): ChannelStay | null {
+  const stays = goodChannelStays(moves)
   const current = stays.at(-1)
   return stays.findLast(({ imageId }) => imageId !== current?.imageId) ?? null
 }
 
 /** How long the image was in the channel at the longest, in one piece and without being taken back, in ms. */
-export function longestStayMs(moves: readonly Move[], imageId: string, nowMs: number): number {
-  const lengths = goodStays(moves)
+export function longestStayMs(moves: readonly ChannelVersion[], imageId: string, nowMs: number): number {
+  const lengths = goodChannelStays(moves)
     .filter((stay) => stay.imageId === imageId)
     .map(({ sinceMs, untilMs }) => (untilMs ?? nowMs) - sinceMs)
   return Math.max(0, ...lengths)

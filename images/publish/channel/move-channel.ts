@@ -4,12 +4,12 @@
 // moves the rest.
 import { imageParameter } from '../../../contract/ssm-parameters.ts'
 import { readChannel, writeChannel, type Note } from './channel.ts'
-import { explained, type AwsClients } from '../aws/clients.ts'
-import type { Patience } from '../aws/retry.ts'
+import { clientsOfRun, type AwsClients } from '../aws/clients.ts'
+import type { AwsLimits } from '../aws/retry.ts'
 
 export type Target = { aws: AwsClients; imageId: string }
 
-export type Moved = {
+export type ChannelMove = {
   parameter: string
   region: string
   /** The AMI before; null when the channel is new. */
@@ -20,23 +20,23 @@ export type Moved = {
 
 export type MoveOptions = {
   channel: string
-  patience: Patience
+  limits: AwsLimits
   signal: AbortSignal
   /** What the parameter's new version says of itself. */
   note: Note
 }
 
-type Planned = Moved & { aws: AwsClients }
+type Planned = ChannelMove & { aws: AwsClients }
 
 /** Going back must not be stopped by what stopped the move, but must end. */
 const ROLLBACK_MS = 120_000
 
 /** Points the channel at these AMIs, one a region. */
-export async function moveChannel(targets: readonly Target[], o: MoveOptions): Promise<Moved[]> {
+export async function moveChannel(targets: readonly Target[], o: MoveOptions): Promise<ChannelMove[]> {
   const parameter = imageParameter(o.channel)
   const planned: Planned[] = await Promise.all(
     targets.map(async ({ aws, imageId }) => {
-      const from = await explained(readChannel({ ...o, ssm: aws.ssm }))
+      const from = await readChannel({ ...o, ssm: aws.ssm })
       return { aws, parameter, region: aws.region, from, to: imageId }
     }),
   )
@@ -46,7 +46,7 @@ export async function moveChannel(targets: readonly Target[], o: MoveOptions): P
     begun.push(region)
     try {
       o.signal.throwIfAborted()
-      await explained(writeChannel({ ...o, ssm: region.aws.ssm }, region.to, o.note))
+      await writeChannel({ ...o, ssm: region.aws.ssm }, region.to, o.note)
     } catch (error) {
       await moveBack(begun, o, error as Error)
     }
@@ -59,7 +59,8 @@ async function moveBack(begun: Planned[], o: MoveOptions, cause: Error): Promise
   const note: Note = { ...o.note, by: 'rollback', digest: null }
   const left: string[] = []
   for (const { aws, from, to, region } of begun.toReversed()) {
-    const at = { ...o, ssm: aws.ssm, signal }
+    const { ssm } = clientsOfRun(aws, { limits: o.limits, signal })
+    const at = { ...o, ssm, signal }
     try {
       if ((await readChannel(at)) === to) await writeChannel(at, from, note)
     } catch {

@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { InputError } from '../../../input/problems.ts'
 import { readSignedReceipt } from '../../boot/receipt.ts'
 import { channelHistory } from './channel.ts'
-import { explained, type AwsClients } from '../aws/clients.ts'
+import { clientsOfRun, type AwsClients } from '../aws/clients.ts'
 import { longestStayMs } from './history.ts'
-import { moveChannel, type Moved } from './move-channel.ts'
-import { PATIENCE, type Patience } from '../aws/retry.ts'
+import { moveChannel, type ChannelMove } from './move-channel.ts'
+import { AWS_LIMITS, type AwsLimits } from '../aws/retry.ts'
 import { readPublished, type PublishedImage } from '../published.ts'
 import { availableImage } from '../register.ts'
 import { DIGEST_TAG, RECEIPT_TAG } from '../../../contract/image-tags.ts'
@@ -30,18 +30,21 @@ export type PromoteOptions = {
   soak?: Soak
   clientsOf: (region: string) => Promise<AwsClients>
   signal: AbortSignal
-  patience?: Patience
+  limits?: AwsLimits
 }
 
 /** Points the channel at the image. @returns a move for each region */
-export async function promote(o: PromoteOptions): Promise<Moved[]> {
+export async function promoteToChannel(o: PromoteOptions): Promise<ChannelMove[]> {
   readSignedReceipt(o.folder, o.digest, o.receiptKeys)
   const images = publishedIn(o)
-  const patience = o.patience ?? PATIENCE
+  const limits = o.limits ?? AWS_LIMITS
   const targets = await Promise.all(
-    images.map(async (image) => ({ aws: await o.clientsOf(image.region), imageId: image.imageId })),
+    images.map(async (image) => ({
+      aws: clientsOfRun(await o.clientsOf(image.region), { ...o, limits }),
+      imageId: image.imageId,
+    })),
   )
-  const checks = targets.map((target) => explained(check({ ...o, patience }, target)))
+  const checks = targets.map((target) => check({ ...o, limits }, target))
   const results = await Promise.allSettled(checks)
   o.signal.throwIfAborted()
   const problems = results.flatMap((result, i) => (result.status === 'rejected' ? [{ result, i }] : []))
@@ -53,7 +56,7 @@ export async function promote(o: PromoteOptions): Promise<Moved[]> {
     throw new Error(`not promoted to ${o.channel}, in any region:\n${lines.join('\n')}`)
   }
   const regions = images.map(({ region }) => region)
-  return moveChannel(targets, { ...o, patience, note: { by: 'promote', digest: o.digest, regions } })
+  return moveChannel(targets, { ...o, limits, note: { by: 'promote', digest: o.digest, regions } })
 }
 
 /** @throws {InputError} when the image was not published to one of the regions, or not compared there. */
@@ -85,7 +88,7 @@ function publishedIn({ folder, digest, regions }: PromoteOptions): PublishedImag
 }
 
 async function check(
-  o: PromoteOptions & { patience: Patience },
+  o: PromoteOptions & { limits: AwsLimits },
   { aws, imageId }: { aws: AwsClients; imageId: string },
 ): Promise<void> {
   const image = await availableImage(aws.ec2, imageId, o)
@@ -97,7 +100,7 @@ async function check(
     throw new Error(`image ${imageId} has no tag ${RECEIPT_TAG}: \`mailfleet image publish\` did not make it`)
   if (o.soak === undefined) return
   const { after, soakMs } = o.soak
-  const moves = await channelHistory({ ssm: aws.ssm, channel: after, signal: o.signal })
+  const moves = await channelHistory({ ssm: aws.ssm, channel: after })
   const stayedMs = longestStayMs(moves, imageId, Date.now())
   if (stayedMs >= soakMs) return
   const stayed = stayedMs === 0 ? 'was not' : `was for ${spanText(stayedMs)}`

@@ -1,11 +1,11 @@
 // Takes a promotion back: a channel becomes what it was, or another image that was good in it. Owns: finding that image
 // in each region from the channel's own history, and that it can still be launched. Needs no image on this machine.
 // Fails with a sentence; then the channel stands where it stood.
-import { channelHistory, type Move } from './channel.ts'
-import { explained, type AwsClients } from '../aws/clients.ts'
-import { goodStays, previousGood, type Stay } from './history.ts'
-import { moveChannel, type Moved } from './move-channel.ts'
-import { PATIENCE, type Patience } from '../aws/retry.ts'
+import { channelHistory, type ChannelVersion } from './channel.ts'
+import { clientsOfRun, type AwsClients } from '../aws/clients.ts'
+import { goodChannelStays, previousGood, type ChannelStay } from './history.ts'
+import { moveChannel, type ChannelMove } from './move-channel.ts'
+import { AWS_LIMITS, type AwsLimits } from '../aws/retry.ts'
 import { availableImage } from '../register.ts'
 
 export type RevertOptions = {
@@ -18,18 +18,20 @@ export type RevertOptions = {
   aws: AwsClients
   clientsOf: (region: string) => Promise<AwsClients>
   signal: AbortSignal
-  patience?: Patience
+  limits?: AwsLimits
 }
 
 /** Points the channel back. @returns a move for each region */
-export async function revert(o: RevertOptions): Promise<Moved[]> {
-  const patience = o.patience ?? PATIENCE
-  const here = await explained(channelHistory({ ...o, ssm: o.aws.ssm }))
-  const regions = o.regions ?? here.at(-1)?.note?.regions ?? [o.aws.region]
+export async function revertChannel(o: RevertOptions): Promise<ChannelMove[]> {
+  const limits = o.limits ?? AWS_LIMITS
+  const run = { limits, signal: o.signal }
+  const home = clientsOfRun(o.aws, run)
+  const here = await channelHistory({ ...o, ssm: home.ssm })
+  const regions = o.regions ?? here.at(-1)?.note?.regions ?? [home.region]
   const places = await Promise.all(
     regions.map(async (region) => {
-      const aws = region === o.aws.region ? o.aws : await o.clientsOf(region)
-      return { aws, moves: await explained(channelHistory({ ...o, ssm: aws.ssm })) }
+      const aws = region === home.region ? home : clientsOfRun(await o.clientsOf(region), run)
+      return { aws, moves: await channelHistory({ ...o, ssm: aws.ssm }) }
     }),
   )
   const wish = o.to === undefined ? undefined : (digestOf(o.to, places) ?? o.to)
@@ -39,25 +41,23 @@ export async function revert(o: RevertOptions): Promise<Moved[]> {
     const each = chosen.map(({ aws, stay }) => `${aws.region}: ${stay.digest ?? stay.imageId}`)
     throw new Error(`the regions were not at the same image before (${each.join(', ')}); name one with --to`)
   }
-  await Promise.all(
-    chosen.map(({ aws, stay }) => explained(availableImage(aws.ec2, stay.imageId, { ...o, patience }))),
-  )
+  await Promise.all(chosen.map(({ aws, stay }) => availableImage(aws.ec2, stay.imageId, { ...o, limits })))
   const targets = chosen.map(({ aws, stay }) => ({ aws, imageId: stay.imageId }))
   const [digest = null] = digests
-  return moveChannel(targets, { ...o, patience, note: { by: 'revert', digest, regions } })
+  return moveChannel(targets, { ...o, limits, note: { by: 'revert', digest, regions } })
 }
 
 /** An AMI is of one region only; its digest is what the others know it by. */
-function digestOf(to: string, places: { moves: Move[] }[]): string | null | undefined {
+function digestOf(to: string, places: { moves: ChannelVersion[] }[]): string | null | undefined {
   return places.flatMap(({ moves }) => moves).find(({ imageId }) => imageId === to)?.note?.digest
 }
 
 function wishedIn(
   { channel }: RevertOptions,
   region: string,
-  moves: Move[],
+  moves: ChannelVersion[],
   wish: string | undefined,
-): Pick<Stay, 'imageId' | 'digest'> {
+): Pick<ChannelStay, 'imageId' | 'digest'> {
   if (wish === undefined) {
     const previous = previousGood(moves)
     if (previous !== null) return previous
@@ -65,7 +65,7 @@ function wishedIn(
   }
   const found = moves.findLast(({ imageId, note }) => imageId === wish || note?.digest?.startsWith(wish))
   if (found) return { imageId: found.imageId, digest: found.note?.digest ?? null }
-  const good = goodStays(moves).map(
+  const good = goodChannelStays(moves).map(
     ({ imageId, digest }) => `${imageId}${digest === null ? '' : ` (${digest.slice(0, 12)})`}`,
   )
   throw new Error(

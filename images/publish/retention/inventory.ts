@@ -9,7 +9,7 @@ import {
   type Snapshot,
 } from '@aws-sdk/client-ec2'
 import { paginateDescribeParameters } from '@aws-sdk/client-ssm'
-import { channelHistory, type Move } from '../channel/channel.ts'
+import { channelHistory, type ChannelVersion } from '../channel/channel.ts'
 import type { AwsClients } from '../aws/clients.ts'
 import { referencesTo } from './references.ts'
 import { DIGEST_TAG } from '../../../contract/image-tags.ts'
@@ -38,29 +38,27 @@ export type Inventory = {
   region: string
   images: KnownImage[]
   snapshots: KnownSnapshot[]
-  channels: { channel: string; moves: Move[] }[]
+  channels: { channel: string; moves: ChannelVersion[] }[]
 }
-
-type Asking = { aws: AwsClients; signal: AbortSignal }
 
 const OURS = [{ Name: 'tag-key', Values: [DIGEST_TAG] }]
 
 /** What there is in the region. */
-export async function takeInventory(o: Asking): Promise<Inventory> {
-  const images = await ourImages(o)
+export async function takeInventory(aws: AwsClients): Promise<Inventory> {
+  const images = await ourImages(aws)
   const ids = images.map(({ ImageId }) => ImageId!)
-  const references = await referencesTo(ids, o)
+  const references = await referencesTo(ids, aws)
   const known = []
   for (const image of images) {
-    const sharedWith = await sharesOf(o, image)
+    const sharedWith = await sharesOf(aws, image)
     known.push({ ...described(image), references: references.get(image.ImageId!) ?? [], sharedWith })
   }
-  const snapshots = (await ourSnapshots(o)).map((snapshot) => ({
+  const snapshots = (await ourSnapshots(aws)).map((snapshot) => ({
     snapshotId: snapshot.SnapshotId!,
     digest: tagOf(snapshot, DIGEST_TAG) ?? '',
     startedMs: snapshot.StartTime?.getTime() ?? 0,
   }))
-  return { region: o.aws.region, images: known, snapshots, channels: await ourChannels(o) }
+  return { region: aws.region, images: known, snapshots, channels: await ourChannels(aws) }
 }
 
 function described(image: Image): Omit<KnownImage, 'references' | 'sharedWith'> {
@@ -76,40 +74,40 @@ function described(image: Image): Omit<KnownImage, 'references' | 'sharedWith'> 
   }
 }
 
-async function ourImages({ aws, signal }: Asking): Promise<Image[]> {
+async function ourImages(aws: AwsClients): Promise<Image[]> {
   const found: Image[] = []
   const request = { Owners: ['self'], Filters: OURS }
-  for await (const page of paginateDescribeImages({ client: aws.ec2 }, request, { abortSignal: signal }))
+  for await (const page of paginateDescribeImages({ client: aws.ec2 }, request))
     found.push(...(page.Images ?? []))
   // AWS shows a deregistered one for a while.
   return found.filter(({ State }) => State !== 'deregistered')
 }
 
-async function ourSnapshots({ aws, signal }: Asking): Promise<Snapshot[]> {
+async function ourSnapshots(aws: AwsClients): Promise<Snapshot[]> {
   const found: Snapshot[] = []
   const request = { OwnerIds: ['self'], Filters: OURS }
-  for await (const page of paginateDescribeSnapshots({ client: aws.ec2 }, request, { abortSignal: signal }))
+  for await (const page of paginateDescribeSnapshots({ client: aws.ec2 }, request))
     found.push(...(page.Snapshots ?? []))
   return found
 }
 
-async function sharesOf({ aws, signal }: Asking, { ImageId }: Image): Promise<number> {
+async function sharesOf(aws: AwsClients, { ImageId }: Image): Promise<number> {
   const command = new DescribeImageAttributeCommand({ ImageId, Attribute: 'launchPermission' })
-  const { LaunchPermissions = [] } = await aws.ec2.send(command, { abortSignal: signal })
+  const { LaunchPermissions = [] } = await aws.ec2.send(command)
   return LaunchPermissions.length
 }
 
-async function ourChannels({ aws, signal }: Asking): Promise<Inventory['channels']> {
+async function ourChannels(aws: AwsClients): Promise<Inventory['channels']> {
   const filter = { Key: 'Name', Option: 'BeginsWith', Values: [PARAMETER_PREFIX] }
   const names: string[] = []
   const request = { ParameterFilters: [filter] }
-  for await (const page of paginateDescribeParameters({ client: aws.ssm }, request, { abortSignal: signal }))
+  for await (const page of paginateDescribeParameters({ client: aws.ssm }, request))
     names.push(...(page.Parameters ?? []).map(({ Name = '' }) => Name))
   const channels = []
   for (const name of names.sort()) {
     const channel = channelOfParameter(name)
     if (channel === undefined) continue
-    channels.push({ channel, moves: await channelHistory({ ssm: aws.ssm, channel, signal }) })
+    channels.push({ channel, moves: await channelHistory({ ssm: aws.ssm, channel }) })
   }
   return channels
 }

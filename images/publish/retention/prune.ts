@@ -3,9 +3,10 @@
 // run. Fails with a sentence when AWS cannot be asked what there is.
 import { DeregisterImageCommand, EnableImageDeprecationCommand } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../../platform/progress.ts'
-import { explained, type AwsClients } from '../aws/clients.ts'
+import { clientsOfRun, type AwsClients } from '../aws/clients.ts'
+import { AWS_LIMITS } from '../aws/retry.ts'
 import { takeInventory } from './inventory.ts'
-import { decide, type RetentionOptions, type Verdict } from './retention.ts'
+import { retentionVerdicts, type RetentionOptions, type Verdict } from './retention.ts'
 import { deleteSnapshot } from '../snapshot/snapshots.ts'
 
 export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
@@ -17,7 +18,7 @@ export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
   onProgress: OnProgress
 }
 
-export type Pruned = Verdict & {
+export type PruneResult = Verdict & {
   /** Whether AWS did what was decided; `problem` says why not. */
   done: boolean
   problem?: string
@@ -27,20 +28,22 @@ export type Pruned = Verdict & {
 const DEPRECATE_IN_MS = 2 * 60_000
 
 /** Decides, and does it if it is to be applied. */
-export async function prune(o: PruneOptions): Promise<Pruned[]> {
-  const nowMs = o.nowMs ?? Date.now()
-  const verdicts = decide(await explained(takeInventory(o)), { ...o, nowMs })
-  const pruned: Pruned[] = []
+export async function pruneImages(options: PruneOptions): Promise<PruneResult[]> {
+  const { signal, apply } = options
+  const aws = clientsOfRun(options.aws, { limits: AWS_LIMITS, signal })
+  const nowMs = options.nowMs ?? Date.now()
+  const verdicts = retentionVerdicts(await takeInventory(aws), { ...options, nowMs })
+  const pruned: PruneResult[] = []
   for (const verdict of verdicts) {
-    if (!o.apply || verdict.action === 'keep') {
+    if (!apply || verdict.action === 'keep') {
       pruned.push({ ...verdict, done: false })
       continue
     }
-    o.signal.throwIfAborted()
+    signal.throwIfAborted()
     try {
-      pruned.push({ ...verdict, done: await explained(carryOut(o, verdict)) })
+      pruned.push({ ...verdict, done: await carryOut({ ...options, aws }, verdict) })
     } catch (error) {
-      o.signal.throwIfAborted()
+      signal.throwIfAborted()
       pruned.push({ ...verdict, done: false, problem: (error as Error).message })
     }
   }
@@ -49,14 +52,14 @@ export async function prune(o: PruneOptions): Promise<Pruned[]> {
 
 async function carryOut(o: PruneOptions, { kind, id, action, snapshotId }: Verdict): Promise<boolean> {
   const { ec2 } = o.aws
-  const asking = { ...o, ec2 }
-  if (kind === 'snapshot') return deleteSnapshot(asking, id)
+  const { onProgress } = o
+  if (kind === 'snapshot') return deleteSnapshot({ ec2, onProgress }, id)
   if (action === 'deprecate') {
     const request = { ImageId: id, DeprecateAt: new Date(Date.now() + DEPRECATE_IN_MS) }
-    await ec2.send(new EnableImageDeprecationCommand(request), { abortSignal: o.signal })
+    await ec2.send(new EnableImageDeprecationCommand(request))
     return true
   }
-  await ec2.send(new DeregisterImageCommand({ ImageId: id }), { abortSignal: o.signal })
+  await ec2.send(new DeregisterImageCommand({ ImageId: id }))
   // Stopped here, it is a snapshot without an image to the next run.
-  return snapshotId === undefined || deleteSnapshot(asking, snapshotId)
+  return snapshotId === undefined || deleteSnapshot({ ec2, onProgress }, snapshotId)
 }

@@ -10,7 +10,6 @@ import {
 } from '@aws-sdk/client-ec2'
 import type { AwsClients } from '../aws/clients.ts'
 
-type Asking = { aws: AwsClients; signal: AbortSignal }
 type References = Map<string, string[]>
 
 /** Images asked about at once; AWS's own limit is not documented. */
@@ -19,24 +18,24 @@ const IMAGES_AT_ONCE = 10
 const VERSION_DEPTH = '10000'
 
 /** Image → what uses it, as `type ARN`. */
-export async function referencesTo(imageIds: readonly string[], o: Asking): Promise<References> {
+export async function referencesTo(imageIds: readonly string[], { ec2 }: AwsClients): Promise<References> {
   const found: References = new Map(imageIds.map((id) => [id, []]))
   const add = (id: string | undefined, what: string) => found.get(id ?? '')?.push(what)
   try {
     for (let at = 0; at < imageIds.length; at += IMAGES_AT_ONCE)
-      await check(imageIds.slice(at, at + IMAGES_AT_ONCE), o, add)
+      await check(imageIds.slice(at, at + IMAGES_AT_ONCE), ec2, add)
   } catch (error) {
     if (!/^(InvalidAction|UnsupportedOperation)$/.test((error as Error).name)) throw error
     for (const references of found.values()) references.length = 0
-    await instances(o.aws.ec2, o.signal, add)
-    await launchTemplates(o.aws.ec2, o.signal, add)
+    await instances(ec2, add)
+    await launchTemplates(ec2, add)
   }
   return found
 }
 
 type Add = (imageId: string | undefined, what: string) => void
 
-async function check(ImageIds: string[], { aws, signal }: Asking, add: Add): Promise<void> {
+async function check(ImageIds: string[], ec2: EC2Client, add: Add): Promise<void> {
   let NextToken: string | undefined
   do {
     const command = new DescribeImageReferencesCommand({
@@ -50,25 +49,25 @@ async function check(ImageIds: string[], { aws, signal }: Asking, add: Add): Pro
       ],
       NextToken,
     })
-    const page = await aws.ec2.send(command, { abortSignal: signal })
+    const page = await ec2.send(command)
     for (const { ImageId, ResourceType, Arn } of page.ImageReferences ?? [])
       add(ImageId, `${ResourceType} ${Arn}`)
     NextToken = page.NextToken
   } while (NextToken !== undefined)
 }
 
-async function instances(client: EC2Client, abortSignal: AbortSignal, add: Add): Promise<void> {
-  for await (const page of paginateDescribeInstances({ client }, {}, { abortSignal }))
+async function instances(client: EC2Client, add: Add): Promise<void> {
+  for await (const page of paginateDescribeInstances({ client }, {}))
     for (const { Instances = [] } of page.Reservations ?? [])
       for (const { ImageId, InstanceId, State } of Instances)
         if (State?.Name !== 'terminated') add(ImageId, `ec2:Instance ${InstanceId}`)
 }
 
-async function launchTemplates(client: EC2Client, abortSignal: AbortSignal, add: Add): Promise<void> {
-  for await (const page of paginateDescribeLaunchTemplates({ client }, {}, { abortSignal })) {
+async function launchTemplates(client: EC2Client, add: Add): Promise<void> {
+  for await (const page of paginateDescribeLaunchTemplates({ client }, {})) {
     for (const { LaunchTemplateId } of page.LaunchTemplates ?? []) {
       const request = { LaunchTemplateId }
-      const versions = paginateDescribeLaunchTemplateVersions({ client }, request, { abortSignal })
+      const versions = paginateDescribeLaunchTemplateVersions({ client }, request)
       for await (const { LaunchTemplateVersions = [] } of versions)
         for (const { LaunchTemplateData, VersionNumber } of LaunchTemplateVersions)
           add(LaunchTemplateData?.ImageId, `ec2:LaunchTemplate ${LaunchTemplateId} version ${VersionNumber}`)

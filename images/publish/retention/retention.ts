@@ -1,5 +1,5 @@
 // Which images stay and which go. Pure: an inventory in, a verdict with its reasons for each image and snapshot out.
-import { goodStays } from '../channel/history.ts'
+import { goodChannelStays } from '../channel/history.ts'
 import type { Inventory, KnownImage } from './inventory.ts'
 
 export type RetentionOptions = {
@@ -27,7 +27,7 @@ const DAY_MS = 86_400_000
 const REFERENCES_SHOWN = 3
 
 /** Decides about all images, and snapshots without an image, of a region. */
-export function decide(inventory: Inventory, o: RetentionOptions): Verdict[] {
+export function retentionVerdicts(inventory: Inventory, o: RetentionOptions): Verdict[] {
   const newest = new Set(newestOfEach(inventory.images).map(({ imageId }) => imageId))
   const images = inventory.images.map((image): Verdict => {
     const { imageId, digest, snapshotId } = image
@@ -49,7 +49,7 @@ function channelReasons({ channels }: Inventory, imageId: string, { keep }: Rete
     // What is current stays even if somebody's own note makes its history unreadable.
     if (moves.at(-1)?.imageId === imageId) return [`the image of channel ${channel}`]
     const good = new Set<string>()
-    for (const stay of goodStays(moves).toReversed()) if (good.size < keep) good.add(stay.imageId)
+    for (const stay of goodChannelStays(moves).toReversed()) if (good.size < keep) good.add(stay.imageId)
     return good.has(imageId) ? [`one of the last ${keep} good ones of channel ${channel}`] : []
   })
 }

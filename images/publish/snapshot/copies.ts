@@ -2,9 +2,9 @@
 // for, not made again, and is compared with the disk like an upload. Fails with AWS's error, or NotTheDisk.
 import { CopySnapshotCommand, type Snapshot, type Tag } from '@aws-sdk/client-ec2'
 import { InputError } from '../../../input/problems.ts'
-import type { ImageInRegion, RegionOptions } from '../publish-region.ts'
-import { eventually } from '../aws/retry.ts'
-import { NotTheDisk, verifyBlocks } from './read-back.ts'
+import type { ImageInRegion, PublishRegionOptions } from '../publish-region.ts'
+import { waitUntilSettled } from '../aws/retry.ts'
+import { SnapshotDiffersError, verifyBlocks } from './read-back.ts'
 import { imageDescription, DIGEST_TAG, SOURCE_TAG } from '../../../contract/image-tags.ts'
 import {
   deleteSnapshot,
@@ -12,11 +12,11 @@ import {
   listSnapshots,
   settledSnapshot,
   tagOf,
-  type Encryption,
+  type SnapshotEncryption,
 } from './snapshots.ts'
 
 /** A completed copy of the source's snapshot in the region of `o`: found, waited for, or made. */
-export async function ensureCopy(o: RegionOptions, source: ImageInRegion): Promise<string> {
+export async function ensureCopy(o: PublishRegionOptions, source: ImageInRegion): Promise<string> {
   const asking = { ...o, ec2: o.aws.ec2 }
   const found = await listSnapshots(asking, { name: `tag:${DIGEST_TAG}`, value: o.image.survey.digest })
   const isOurs = (candidate: Snapshot) =>
@@ -38,7 +38,7 @@ export async function ensureCopy(o: RegionOptions, source: ImageInRegion): Promi
 }
 
 /** Waits until it is complete. @returns whether it holds the disk, as far as is to be looked at */
-async function isCopy(o: RegionOptions, snapshotId: string): Promise<boolean> {
+async function isCopy(o: PublishRegionOptions, snapshotId: string): Promise<boolean> {
   const asking = { ...o, ec2: o.aws.ec2 }
   if ((await settledSnapshot(asking, snapshotId)) !== 'completed') return false
   if (o.verify === 'none') return true
@@ -46,14 +46,14 @@ async function isCopy(o: RegionOptions, snapshotId: string): Promise<boolean> {
     await verifyBlocks({ ...o, ebs: o.aws.ebs, snapshotId }, o.image.survey.blocks, o.verify)
     return true
   } catch (error) {
-    if (!(error instanceof NotTheDisk)) throw error
+    if (!(error instanceof SnapshotDiffersError)) throw error
     o.onProgress(error.message)
     return false
   }
 }
 
 /** Tags are not copied. A region takes 20 copies at once (EC2 quotas): with more under way, one waits for its turn. */
-async function copy(o: RegionOptions, source: ImageInRegion): Promise<string> {
+async function copy(o: PublishRegionOptions, source: ImageInRegion): Promise<string> {
   const { digest } = o.image.survey
   const own = { Key: SOURCE_TAG, Value: `${source.region}/${source.snapshotId}` }
   const Tags: Tag[] = [{ Key: DIGEST_TAG, Value: digest }, own, ...o.tags]
@@ -67,21 +67,21 @@ async function copy(o: RegionOptions, source: ImageInRegion): Promise<string> {
   })
   const ask = async (): Promise<string | null> => {
     try {
-      return (await o.aws.ec2.send(command, { abortSignal: o.signal })).SnapshotId!
+      return (await o.aws.ec2.send(command)).SnapshotId!
     } catch (error) {
       if ((error as Error).name !== 'ResourceLimitExceeded') throw error
       o.onProgress(`${o.aws.region} takes no more copies at the moment; waiting`)
       return null
     }
   }
-  return eventually(`beginning the copy to ${o.aws.region}`, ask, o)
+  return waitUntilSettled(`beginning the copy to ${o.aws.region}`, ask, o)
 }
 
 /**
  * The key of the same id in another region, as multi-Region keys have it (KMS: ids that begin with `mrk-`).
  * @throws {InputError} for any other key: it is known in its own region only
  */
-export function encryptionIn(region: string, { encrypt, kmsKey }: Encryption): Encryption {
+export function encryptionIn(region: string, { encrypt, kmsKey }: SnapshotEncryption): SnapshotEncryption {
   if (kmsKey === undefined) return { encrypt }
   if (/:key\/mrk-/.test(kmsKey))
     return { encrypt, kmsKey: kmsKey.replace(/^(arn:[^:]+:kms:)[^:]+/, `$1${region}`) }

@@ -7,10 +7,9 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { OnProgress } from '../../../platform/progress.ts'
 import { changedBlocks, surveyDisk, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './blocks.ts'
-import type { Patience } from '../aws/retry.ts'
 import { listBlocks, readBlocks } from './read-back.ts'
 
-export type Parent = {
+export type ParentSnapshot = {
   snapshotId: string
   /** Of the disk it was made of, going by its tag; null without one. */
   digest: string | null
@@ -21,15 +20,14 @@ export type DeltaOptions = {
   /** The image's; other images' folders are beside it. */
   folder: string
   survey: DiskSurvey
-  patience: Patience
   signal: AbortSignal
   onProgress: OnProgress
 }
 
 /** The blocks to write over the parent, ascending. */
-export async function deltaOver(o: DeltaOptions, parent: Parent): Promise<DiskBlock[]> {
+export async function deltaOver(o: DeltaOptions, parent: ParentSnapshot): Promise<DiskBlock[]> {
   // It was completed long ago: that it does not exist is no delay.
-  const listed = await listBlocks({ ...o, snapshotId: parent.snapshotId, bornMs: 0 })
+  const listed = await listBlocks({ ...o, snapshotId: parent.snapshotId, snapshotSinceMs: 0 })
   const before = (await fromDisk(o, parent, listed)) ?? (await fromSnapshot(o, parent, listed))
   return writesOver(before, o.survey.blocks)
 }
@@ -44,7 +42,11 @@ export function writesOver(before: readonly DiskBlock[], after: readonly DiskBlo
 }
 
 /** Null when there is no such disk here, or it is not what AWS lists. */
-async function fromDisk(o: DeltaOptions, { digest }: Parent, listed: Block[]): Promise<DiskBlock[] | null> {
+async function fromDisk(
+  o: DeltaOptions,
+  { digest }: ParentSnapshot,
+  listed: Block[],
+): Promise<DiskBlock[] | null> {
   const disk = join(dirname(o.folder), digest ?? '', 'disk.raw')
   if (digest === null || !existsSync(disk)) return null
   const survey = await surveyDisk(disk, o.signal)
@@ -56,12 +58,12 @@ async function fromDisk(o: DeltaOptions, { digest }: Parent, listed: Block[]): P
 }
 
 /** Only blocks that both have need to be read: the others are written whatever they hold. */
-async function fromSnapshot(o: DeltaOptions, parent: Parent, listed: Block[]): Promise<DiskBlock[]> {
+async function fromSnapshot(o: DeltaOptions, parent: ParentSnapshot, listed: Block[]): Promise<DiskBlock[]> {
   const ours = new Set(o.survey.blocks.map(({ index }) => index))
   const common = listed.filter(({ BlockIndex }) => ours.has(BlockIndex!))
   o.onProgress(`reading ${common.length} blocks of snapshot ${parent.snapshotId}, the parent`)
   const checksums = new Map<number, string>()
-  await readBlocks({ ...o, snapshotId: parent.snapshotId, bornMs: 0 }, common, (index, checksum) =>
+  await readBlocks({ ...o, snapshotId: parent.snapshotId, snapshotSinceMs: 0 }, common, (index, checksum) =>
     checksums.set(index, checksum),
   )
   return listed.map(({ BlockIndex: index }) => ({

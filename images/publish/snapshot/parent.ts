@@ -1,9 +1,9 @@
 // The snapshot that a new one is made over, so that only what differs is sent and stored. Owns: which image of ours that
 // is. Fails with a sentence when the one that was asked for will not do.
 import { paginateDescribeImages, type EC2Client, type Image, type Snapshot } from '@aws-sdk/client-ec2'
-import type { Parent } from './delta.ts'
+import type { ParentSnapshot } from './delta.ts'
 import { DIGEST_TAG } from '../../../contract/image-tags.ts'
-import { isEncryptedAs, listSnapshots, tagOf, type Encryption } from './snapshots.ts'
+import { isEncryptedAs, listSnapshots, tagOf, type SnapshotEncryption } from './snapshots.ts'
 
 /** `auto`: the newest image of ours that will do; `none`; or the id of an AMI. */
 export type ParentChoice = 'auto' | 'none' | `ami-${string}`
@@ -11,17 +11,16 @@ export type ParentChoice = 'auto' | 'none' | `ami-${string}`
 /** Images to look at for one that is encrypted as the new one is to be: each costs a request. */
 const CANDIDATES = 5
 
-export type ParentOptions = Encryption & {
+export type ParentOptions = SnapshotEncryption & {
   ec2: EC2Client
   parent: ParentChoice
   architecture: string
   /** Of the new snapshot: AWS refuses a parent that is larger. */
   volumeGiB: number
-  signal: AbortSignal
 }
 
 /** @returns null when there is none. @throws {Error} when the AMI that was asked for cannot be a parent */
-export async function chooseParent(o: ParentOptions): Promise<Parent | null> {
+export async function chooseParent(o: ParentOptions): Promise<ParentSnapshot | null> {
   if (o.parent === 'none') return null
   const isNamed = o.parent !== 'auto'
   for (const image of (await candidates(o)).slice(0, CANDIDATES)) {
@@ -50,12 +49,12 @@ function willDo(o: ParentOptions, snapshot: Snapshot): boolean {
 }
 
 /** Newest first. */
-async function candidates({ ec2, parent, architecture, signal }: ParentOptions): Promise<Image[]> {
+async function candidates({ ec2, parent, architecture }: ParentOptions): Promise<Image[]> {
   const filter =
     parent === 'auto' ? { Name: 'tag-key', Values: [DIGEST_TAG] } : { Name: 'image-id', Values: [parent] }
   const found: Image[] = []
   const request = { Owners: ['self'], Filters: [filter] }
-  for await (const page of paginateDescribeImages({ client: ec2 }, request, { abortSignal: signal }))
+  for await (const page of paginateDescribeImages({ client: ec2 }, request))
     found.push(...(page.Images ?? []))
   return found
     .filter(({ State, Architecture }) => State === 'available' && Architecture === architecture)

@@ -9,7 +9,7 @@ import {
 import { randomInt } from 'node:crypto'
 import { checksumOf, ZERO_CHECKSUM, type DiskBlock, BLOCKS_AT_ONCE } from './blocks.ts'
 import { inParallel } from '../../../platform/parallel.ts'
-import { patiently, type Patience } from '../aws/retry.ts'
+import type { EbsRequestOptions } from '../aws/clients.ts'
 
 /** The most that one page may hold (EBS direct APIs, ListSnapshotBlocks: MaxResults). */
 const PAGE_BLOCKS = 10_000
@@ -18,44 +18,43 @@ const PAGE_BLOCKS = 10_000
 export const SAMPLE_BLOCKS = 32
 
 /** Which blocks of a snapshot are read back; with `none` not even the list of them. */
-export type Verify = 'all' | 'sample' | 'none'
+export type ReadBackScope = 'all' | 'sample' | 'none'
 
 export type ReadBack = {
   ebs: EBSClient
   snapshotId: string
-  patience: Patience
   signal: AbortSignal
-  /** When the snapshot was completed or found, see patience.ts; now by default, 0 when it must be known. */
-  bornMs?: number
+  /** When the snapshot was completed or found; now by default, 0 when AWS must know it already. */
+  snapshotSinceMs?: number
 }
 
 /** A snapshot that does not hold what it should. */
-export class NotTheDisk extends Error {
+export class SnapshotDiffersError extends Error {
   constructor(snapshotId: string, what: string) {
     super(`snapshot ${snapshotId} is not the disk: ${what}`)
-    this.name = 'NotTheDisk'
+    this.name = 'SnapshotDiffersError'
   }
 }
 
 /**
  * Compares the snapshot with the disk. It may list blocks that the disk has none of, if they are all zero: those over a
  * parent's, which are always read.
- * @throws {NotTheDisk}
+ * @throws {SnapshotDiffersError}
  */
 export async function verifyBlocks(
   o: ReadBack,
   blocks: readonly DiskBlock[],
-  verify: Exclude<Verify, 'none'>,
+  verify: Exclude<ReadBackScope, 'none'>,
 ): Promise<void> {
   const stored = new Map((await listBlocks(o)).map((block) => [block.BlockIndex!, block]))
   const missing = blocks.filter(({ index }) => !stored.has(index)).length
-  if (missing > 0) throw new NotTheDisk(o.snapshotId, `${missing} blocks are missing`)
+  if (missing > 0) throw new SnapshotDiffersError(o.snapshotId, `${missing} blocks are missing`)
   const expected = new Map(blocks.map(({ index, checksum }) => [index, checksum]))
   const zeroes = [...stored.values()].filter(({ BlockIndex }) => !expected.has(BlockIndex!))
   const chosen = (verify === 'all' ? blocks : sample(blocks)).map(({ index }) => stored.get(index)!)
   await readBlocks(o, [...zeroes, ...chosen], (index, checksum) => {
     if (checksum !== (expected.get(index) ?? ZERO_CHECKSUM))
-      throw new NotTheDisk(o.snapshotId, `block ${index} differs`)
+      throw new SnapshotDiffersError(o.snapshotId, `block ${index} differs`)
   })
 }
 
@@ -77,9 +76,7 @@ export async function listBlocks(o: ReadBack): Promise<Block[]> {
   let NextToken: string | undefined
   do {
     const request = { SnapshotId: o.snapshotId, MaxResults: PAGE_BLOCKS, NextToken }
-    const page = await send(o, () =>
-      o.ebs.send(new ListSnapshotBlocksCommand(request), { abortSignal: o.signal }),
-    )
+    const page = await o.ebs.send(new ListSnapshotBlocksCommand(request), requestOptions(o))
     blocks.push(...(page.Blocks ?? []))
     NextToken = page.NextToken
   } while (NextToken !== undefined)
@@ -88,10 +85,8 @@ export async function listBlocks(o: ReadBack): Promise<Block[]> {
 
 async function readStored(o: ReadBack, { BlockIndex, BlockToken }: Block): Promise<Uint8Array> {
   const request = { SnapshotId: o.snapshotId, BlockIndex, BlockToken }
-  return send(o, async () => {
-    const answer = await o.ebs.send(new GetSnapshotBlockCommand(request), { abortSignal: o.signal })
-    return answer.BlockData!.transformToByteArray()
-  })
+  const { BlockData } = await o.ebs.send(new GetSnapshotBlockCommand(request), requestOptions(o))
+  return BlockData!.transformToByteArray()
 }
 
 /** Other ones each time, so that what one run overlooks another finds. */
@@ -103,5 +98,7 @@ function sample(blocks: readonly DiskBlock[]): DiskBlock[] {
   return taken
 }
 
-const send = <T>({ patience, signal, bornMs }: ReadBack, request: () => Promise<T>) =>
-  patiently(request, { patience, bornMs: bornMs ?? Date.now(), signal })
+const requestOptions = ({ signal, snapshotSinceMs }: ReadBack): EbsRequestOptions => ({
+  abortSignal: signal,
+  snapshotSinceMs: snapshotSinceMs ?? Date.now(),
+})

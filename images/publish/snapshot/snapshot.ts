@@ -6,11 +6,12 @@ import type { EC2Client, Snapshot, Tag } from '@aws-sdk/client-ec2'
 import { createHash } from 'node:crypto'
 import type { OnProgress } from '../../../platform/progress.ts'
 import { linearChecksum, volumeGiB, type DiskBlock, type DiskSurvey } from './blocks.ts'
-import { deltaOver, type Parent } from './delta.ts'
+import { deltaOver, type ParentSnapshot } from './delta.ts'
 import { chooseParent, type ParentChoice } from './parent.ts'
-import { isMissing, patiently, type Patience } from '../aws/retry.ts'
+import type { EbsRequestOptions } from '../aws/clients.ts'
+import { isMissing, type AwsLimits } from '../aws/retry.ts'
 import { uploadText } from '../plan.ts'
-import { NotTheDisk, verifyBlocks, type Verify } from './read-back.ts'
+import { SnapshotDiffersError, verifyBlocks, type ReadBackScope } from './read-back.ts'
 import { imageDescription, DIGEST_TAG, PARENT_TAG } from '../../../contract/image-tags.ts'
 import {
   deleteSnapshot,
@@ -18,12 +19,12 @@ import {
   listSnapshots,
   settledSnapshot,
   tagOf,
-  type Encryption,
+  type SnapshotEncryption,
 } from './snapshots.ts'
 import { uploadRecord } from './upload-record.ts'
 import { uploadBlocks } from './upload.ts'
 
-export type SnapshotOptions = Encryption & {
+export type SnapshotOptions = SnapshotEncryption & {
   ebs: EBSClient
   ec2: EC2Client
   region: string
@@ -34,24 +35,24 @@ export type SnapshotOptions = Encryption & {
   /** As EC2 calls it. */
   architecture: string
   parent: ParentChoice
-  verify: Verify
+  verify: ReadBackScope
   /** Besides the digest's. */
   tags: Tag[]
-  patience: Patience
+  limits: AwsLimits
   signal: AbortSignal
   onProgress: OnProgress
   onBytes: (sent: number, total: number) => void
 }
 
 /** What a snapshot is made over, and what is written to it. */
-type Contents = { parent: Parent | null; writes: readonly DiskBlock[] }
+type Contents = { parent: ParentSnapshot | null; writes: readonly DiskBlock[] }
 
 /** AWS forgets a snapshot that nobody writes to; in minutes, and its default (StartSnapshot: Timeout). */
 const TIMEOUT_MINUTES = 60
 /** StartSnapshot answers a known token with the snapshot of that time, deleted or not: so many may be gone. */
 const MAX_STARTS = 5
 
-/** The id of a completed snapshot of the disk: found, finished, or made. @throws {NotTheDisk} */
+/** The id of a completed snapshot of the disk: found, finished, or made. @throws {SnapshotDiffersError} */
 export async function ensureSnapshot(o: SnapshotOptions): Promise<string> {
   const found = await listSnapshots(o, { name: `tag:${DIGEST_TAG}`, value: o.survey.digest })
   const usable = found.filter((snapshot) => isEncryptedAs(snapshot, o))
@@ -69,7 +70,7 @@ async function completed(o: SnapshotOptions, found: Snapshot[]): Promise<string 
       await verifyBlocks({ ...o, snapshotId }, o.survey.blocks, verify)
       return snapshotId
     } catch (error) {
-      if (!(error instanceof NotTheDisk)) throw error
+      if (!(error instanceof SnapshotDiffersError)) throw error
       o.onProgress(error.message)
     }
   }
@@ -151,8 +152,8 @@ async function filled(o: SnapshotOptions, id: string, { writes }: Contents): Pro
     record.forget()
     // That is also how a snapshot answers that another run has completed, and that is only not shown as such yet.
     o.onProgress(`snapshot ${id} does not take what it is sent; has another run completed it?`)
-    const patience = { ...o.patience, settleMs: o.patience.sealedMs }
-    const state = await settledSnapshot({ ...o, patience }, id).catch(() => {
+    const limits = { ...o.limits, settleMs: o.limits.sealedMs }
+    const state = await settledSnapshot({ ...o, limits }, id).catch(() => {
       throw error
     })
     if (state !== 'completed') return false
@@ -169,13 +170,17 @@ async function compare(o: SnapshotOptions, snapshotId: string): Promise<void> {
   try {
     await verifyBlocks({ ...o, snapshotId }, o.survey.blocks, o.verify)
   } catch (error) {
-    if (error instanceof NotTheDisk) await discard(o, snapshotId)
+    if (error instanceof SnapshotDiffersError) await discard(o, snapshotId)
     throw error
   }
 }
 
 /** The token makes two runs that begin at once share one snapshot; it differs once that one is dead. */
-async function startSnapshot(o: SnapshotOptions, parent: Parent | null, dead: string[]): Promise<string> {
+async function startSnapshot(
+  o: SnapshotOptions,
+  parent: ParentSnapshot | null,
+  dead: string[],
+): Promise<string> {
   const own = [{ Key: DIGEST_TAG, Value: o.survey.digest }]
   if (parent !== null) own.push({ Key: PARENT_TAG, Value: parent.snapshotId })
   const request = {
@@ -187,11 +192,11 @@ async function startSnapshot(o: SnapshotOptions, parent: Parent | null, dead: st
   }
   const ClientToken = createHash('sha256').update(JSON.stringify({ request, dead })).digest('hex')
   const command = new StartSnapshotCommand({ ...request, ClientToken })
-  return (await patiently(() => o.ebs.send(command, { abortSignal: o.signal }), o)).SnapshotId!
+  return (await o.ebs.send(command)).SnapshotId!
 }
 
 /** Never with a parent, whose encryption is inherited (StartSnapshot: Encrypted). */
-const encryption = ({ encrypt, kmsKey }: Encryption) => ({
+const encryption = ({ encrypt, kmsKey }: SnapshotEncryption) => ({
   ...(encrypt ? { Encrypted: true } : {}),
   ...(kmsKey === undefined ? {} : { KmsKeyArn: kmsKey }),
 })
@@ -204,7 +209,8 @@ async function complete(o: SnapshotOptions, snapshotId: string, writes: readonly
     ChecksumAlgorithm: 'SHA256',
     ChecksumAggregationMethod: 'LINEAR',
   })
-  await patiently(() => o.ebs.send(command, { abortSignal: o.signal }), { ...o, bornMs: Date.now() })
+  const options: EbsRequestOptions = { snapshotSinceMs: Date.now() }
+  await o.ebs.send(command, options)
   o.onProgress(`all blocks are written; AWS completes snapshot ${snapshotId}`)
   const state = await settledSnapshot(o, snapshotId)
   if (state !== 'completed')

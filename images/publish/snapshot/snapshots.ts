@@ -8,16 +8,14 @@ import {
   type Tag,
 } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../../platform/progress.ts'
-import { eventually, type Patience } from '../aws/retry.ts'
+import { waitUntilSettled, type AwsLimits } from '../aws/retry.ts'
 
-export type Encryption = {
+export type SnapshotEncryption = {
   /** False leaves it to the account's default. */
   encrypt: boolean
   /** ARN of the key to encrypt with; the account's default key when undefined. */
   kmsKey?: string
 }
-
-type Asking = { ec2: EC2Client; signal: AbortSignal }
 
 /** The value of a tag. */
 export function tagOf({ Tags = [] }: { Tags?: Tag[] | undefined }, key: string): string | undefined {
@@ -25,39 +23,45 @@ export function tagOf({ Tags = [] }: { Tags?: Tag[] | undefined }, key: string):
 }
 
 /** Whether the snapshot is encrypted as is wished; without a wish anything will do. */
-export function isEncryptedAs({ Encrypted, KmsKeyId }: Snapshot, { encrypt, kmsKey }: Encryption): boolean {
+export function isEncryptedAs(
+  { Encrypted, KmsKeyId }: Snapshot,
+  { encrypt, kmsKey }: SnapshotEncryption,
+): boolean {
   return (!encrypt || Encrypted === true) && (kmsKey === undefined || KmsKeyId === kmsKey)
 }
 
 /** The account's own snapshots, by a filter of DescribeSnapshots. */
 export async function listSnapshots(
-  { ec2, signal }: Asking,
+  { ec2 }: { ec2: EC2Client },
   { name, value }: { name: string; value: string },
 ): Promise<Snapshot[]> {
   const request = { OwnerIds: ['self'], Filters: [{ Name: name, Values: [value] }] }
   const found: Snapshot[] = []
-  for await (const page of paginateDescribeSnapshots({ client: ec2 }, request, { abortSignal: signal }))
+  for await (const page of paginateDescribeSnapshots({ client: ec2 }, request))
     found.push(...(page.Snapshots ?? []))
   return found
 }
 
 /** Waits until the snapshot is no longer pending. @returns its state. */
-export async function settledSnapshot(o: Asking & { patience: Patience }, id: string): Promise<string> {
+export async function settledSnapshot(
+  o: { ec2: EC2Client; limits: AwsLimits; signal: AbortSignal },
+  id: string,
+): Promise<string> {
   const look = async (): Promise<string | null> => {
     // By filter: asked by id, EC2 fails while a new snapshot is not yet known everywhere.
     const [snapshot] = await listSnapshots(o, { name: 'snapshot-id', value: id })
     return snapshot === undefined || snapshot.State === 'pending' ? null : (snapshot.State ?? null)
   }
-  return eventually(`completing snapshot ${id}`, look, o)
+  return waitUntilSettled(`completing snapshot ${id}`, look, o)
 }
 
 /** Deletes a snapshot, unless an image stands on it: then it is in use, and stays. @returns whether it is gone */
 export async function deleteSnapshot(
-  { ec2, signal, onProgress }: Asking & { onProgress: OnProgress },
+  { ec2, onProgress }: { ec2: EC2Client; onProgress: OnProgress },
   id: string,
 ): Promise<boolean> {
   try {
-    await ec2.send(new DeleteSnapshotCommand({ SnapshotId: id }), { abortSignal: signal })
+    await ec2.send(new DeleteSnapshotCommand({ SnapshotId: id }))
     return true
   } catch (error) {
     const { name } = error as Error
@@ -70,7 +74,7 @@ export async function deleteSnapshot(
 
 /** @throws {Error} when the snapshot of an image that is there is not encrypted as is wished. */
 export async function demandEncryption(
-  o: Encryption & Asking,
+  o: SnapshotEncryption & { ec2: EC2Client },
   { imageId, snapshotId }: { imageId: string; snapshotId: string },
 ): Promise<void> {
   const [snapshot] = await listSnapshots(o, { name: 'snapshot-id', value: snapshotId })

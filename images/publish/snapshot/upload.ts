@@ -4,7 +4,7 @@ import { PutSnapshotBlockCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import { open } from 'node:fs/promises'
 import { BLOCK_BYTES, readBlock, type DiskBlock, BLOCKS_AT_ONCE } from './blocks.ts'
 import { inParallel } from '../../../platform/parallel.ts'
-import { patiently, type Patience } from '../aws/retry.ts'
+import type { EbsRequestOptions } from '../aws/clients.ts'
 import type { UploadRecord } from './upload-record.ts'
 
 export type Upload = {
@@ -14,7 +14,6 @@ export type Upload = {
   blocks: readonly DiskBlock[]
   snapshotId: string
   record: UploadRecord
-  patience: Patience
   signal: AbortSignal
   /** Called after each block. */
   onBytes: (sent: number, total: number) => void
@@ -22,9 +21,9 @@ export type Upload = {
 
 /** @throws the error of the first block that cannot be written; those under way are then abandoned. */
 export async function uploadBlocks(upload: Upload): Promise<void> {
-  const { disk, blocks, record, patience, onBytes } = upload
+  const { disk, blocks, record, onBytes } = upload
   await using file = await open(disk)
-  const bornMs = Date.now()
+  const snapshotSinceMs = Date.now()
   const waiting = blocks.filter(({ index }) => !record.has(index))
   let sent = (blocks.length - waiting.length) * BLOCK_BYTES
   try {
@@ -33,7 +32,7 @@ export async function uploadBlocks(upload: Upload): Promise<void> {
       { concurrency: BLOCKS_AT_ONCE, signal: upload.signal },
       async (block, signal) => {
         const data = await readBlock(file, block.index)
-        await patiently(() => put(upload, block, data, signal), { patience, bornMs, signal })
+        await put(upload, block, { data, options: { abortSignal: signal, snapshotSinceMs } })
         record.add(block.index)
         sent += BLOCK_BYTES
         onBytes(sent, blocks.length * BLOCK_BYTES)
@@ -48,8 +47,7 @@ export async function uploadBlocks(upload: Upload): Promise<void> {
 async function put(
   { ebs, snapshotId }: Upload,
   { index, checksum }: DiskBlock,
-  data: Buffer,
-  abortSignal: AbortSignal,
+  { data, options }: { data: Buffer; options: EbsRequestOptions },
 ): Promise<void> {
   const command = new PutSnapshotBlockCommand({
     SnapshotId: snapshotId,
@@ -59,5 +57,5 @@ async function put(
     Checksum: checksum,
     ChecksumAlgorithm: 'SHA256',
   })
-  await ebs.send(command, { abortSignal })
+  await ebs.send(command, options)
 }

@@ -2,8 +2,9 @@
 import type { Command } from 'commander'
 import { imageParameter } from '../../../contract/ssm-parameters.ts'
 import { channelHistory } from '../../../images/publish/channel/channel.ts'
-import { explained } from '../../../images/publish/aws/clients.ts'
-import { goodStays } from '../../../images/publish/channel/history.ts'
+import { clientsOfRun } from '../../../images/publish/aws/clients.ts'
+import { AWS_LIMITS } from '../../../images/publish/aws/retry.ts'
+import { goodChannelStays } from '../../../images/publish/channel/history.ts'
 import {
   CHANNEL,
   channelOptions,
@@ -26,9 +27,10 @@ export default function addHistory(image: Command, { signal }: CommandContext): 
 }
 
 async function printHistory(o: ChannelOptions): Promise<void> {
-  const aws = await firstClients(o.regions)
-  const moves = await explained(channelHistory({ ...o, ssm: aws.ssm }))
-  const good = new Set(goodStays(moves).map(({ imageId }) => imageId))
+  const run = { limits: AWS_LIMITS, signal: o.signal }
+  const aws = clientsOfRun(await firstClients(o.regions), run)
+  const moves = await channelHistory({ ...o, ssm: aws.ssm })
+  const good = new Set(goodChannelStays(moves).map(({ imageId }) => imageId))
   const entries = moves.toReversed().map(({ imageId, atMs, note }) => {
     const at = new Date(atMs).toISOString()
     return { at, imageId, digest: note?.digest ?? null, by: note?.by ?? null, good: good.has(imageId) }

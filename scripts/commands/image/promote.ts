@@ -1,7 +1,7 @@
 // `mailfleet image promote`: points a channel at a published image, in every region or in none.
 import type { Command } from 'commander'
 import { trustedReceiptKeys } from '../../../images/boot/receipt-key.ts'
-import { promote } from '../../../images/publish/channel/promote.ts'
+import { promoteToChannel } from '../../../images/publish/channel/promote.ts'
 import { bakedImage } from '../../baked-image.ts'
 import {
   CHANNEL,
@@ -45,7 +45,7 @@ async function promoteImage(
   { project, signal }: CommandContext,
 ): Promise<void> {
   const { digest, folder } = bakedImage(project, name)
-  const moving = promote({
+  const moving = promoteToChannel({
     ...channelOptions(signal, flags),
     folder,
     digest,

@@ -1,7 +1,7 @@
 // `mailfleet image prune`: prints why each image of ours in AWS stays or goes; with --apply removes what goes.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { awsClients } from '../../../images/publish/aws/clients.ts'
-import { prune, type Pruned } from '../../../images/publish/retention/prune.ts'
+import { connectAws } from '../../../images/publish/aws/clients.ts'
+import { pruneImages, type PruneResult } from '../../../images/publish/retention/prune.ts'
 import { duration, progressOnStderr, regionNames, type CommandContext } from '../../options.ts'
 
 const DAY_MS = 86_400_000
@@ -35,11 +35,11 @@ async function pruneRegions(flags: PruneFlags, signal: AbortSignal): Promise<num
   const { keep, grace: graceMs, apply = false, json = false } = flags
   // All regions must be known before anything is removed in one.
   const clients = await Promise.all(
-    (flags.region ?? [undefined]).map((region) => awsClients(region === undefined ? {} : { region })),
+    (flags.region ?? [undefined]).map((region) => connectAws(region === undefined ? {} : { region })),
   )
-  const found: { region: string; pruned: Pruned[] }[] = []
+  const found: { region: string; pruned: PruneResult[] }[] = []
   for (const aws of clients) {
-    const pruned = await prune({ keep, graceMs, apply, aws, signal, onProgress: progressOnStderr })
+    const pruned = await pruneImages({ keep, graceMs, apply, aws, signal, onProgress: progressOnStderr })
     found.push({ region: aws.region, pruned })
   }
   if (json) console.log(JSON.stringify(found, null, 2))
@@ -47,7 +47,7 @@ async function pruneRegions(flags: PruneFlags, signal: AbortSignal): Promise<num
   return found.some(({ pruned }) => pruned.some(({ problem }) => problem !== undefined)) ? 1 : 0
 }
 
-function pruneText(region: string, pruned: readonly Pruned[], applied: boolean): string {
+function pruneText(region: string, pruned: readonly PruneResult[], applied: boolean): string {
   const lines = pruned.map(({ action, id, digest, reasons, problem }) => {
     const failed = problem === undefined ? '' : `; failed: ${problem}`
     return `${action.padEnd(9)}  ${id}  ${digest.slice(0, 12)}  ${reasons.join('; ')}${failed}`

@@ -6,12 +6,12 @@ import { join, relative } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
 import { buildImage } from '../../../images/bake/bake.ts'
 import { trustedReceiptKeys } from '../../../images/boot/receipt-key.ts'
-import { awsClients } from '../../../images/publish/aws/clients.ts'
-import { surveyImage, type Exceptions } from '../../../images/publish/gate.ts'
+import { connectAws } from '../../../images/publish/aws/clients.ts'
+import { surveyImage, type GateExceptions } from '../../../images/publish/gate.ts'
 import { planPublish, type PublishPlan } from '../../../images/publish/plan.ts'
 import type { ParentChoice } from '../../../images/publish/snapshot/parent.ts'
-import { publish, type PublishResult } from '../../../images/publish/publish.ts'
-import type { Verify } from '../../../images/publish/snapshot/read-back.ts'
+import { publishToAws, type PublishResult } from '../../../images/publish/publish.ts'
+import type { ReadBackScope } from '../../../images/publish/snapshot/read-back.ts'
 import { checkRegionOfEnvironment } from '../../../images/publish/aws/region-name.ts'
 import { checkSharing } from '../../../images/publish/share.ts'
 import { InputError } from '../../../input/problems.ts'
@@ -37,7 +37,7 @@ type PublishFlags = {
   parent?: string
   kmsKey?: string
   encrypt?: true
-  verify: Verify
+  verify: ReadBackScope
   dryRun?: true
   allowUnlocked?: true
   allowVolatile?: true
@@ -46,7 +46,7 @@ type PublishFlags = {
 }
 
 export type PublishCommand = CommonOptions &
-  Exceptions & {
+  GateExceptions & {
     image?: string
     region?: string
     copyTo: string[]
@@ -54,7 +54,7 @@ export type PublishCommand = CommonOptions &
     parent?: string
     encrypt: boolean
     kmsKey?: string
-    verify: Verify
+    verify: ReadBackScope
     /** A file with the public keys whose receipts count. */
     receiptKey?: string
   }
@@ -98,7 +98,7 @@ export default function addPublish(image: Command, context: CommandContext): voi
         copyTo: flags.copyTo ?? [],
         share: flags.share ?? [],
         // --verify without a value reads everything.
-        verify: (flags.verify as Verify | true) === true ? 'all' : flags.verify,
+        verify: (flags.verify as ReadBackScope | true) === true ? 'all' : flags.verify,
         allowUnlocked: flags.allowUnlocked ?? false,
         allowVolatile: flags.allowVolatile ?? false,
         encrypt: flags.encrypt ?? flags.kmsKey !== undefined,
@@ -111,7 +111,7 @@ export default function addPublish(image: Command, context: CommandContext): voi
 const perhapsListed = (text: string) => (text === '' ? [] : listed(text))
 const perhapsRegions = (text: string) => (text === '' ? [] : regionNames(text))
 
-function verify(text: string): Verify {
+function verify(text: string): ReadBackScope {
   if (text === 'all' || text === 'sample' || text === 'none') return text
   throw new InvalidArgumentError('expected all, sample or none.')
 }
@@ -121,15 +121,15 @@ async function publishImage(o: PublishCommand): Promise<number> {
   const { digest, folder } = bakedImage(o.project, o.image)
   const parent = parentChoice(o.parent)
   const receiptKeys = trustedReceiptKeys(process.env, o.receiptKey)
-  const aws = await awsClients(o.region === undefined ? {} : { region: o.region })
+  const aws = await connectAws(o.region === undefined ? {} : { region: o.region })
   const others = o.copyTo.filter((region) => region !== aws.region)
-  const copyTo = await Promise.all(others.map((region) => awsClients({ region })))
+  const copyTo = await Promise.all(others.map((region) => connectAws({ region })))
   let result: PublishResult | undefined
   const step: Step = {
     title: `Publish ${digest.slice(0, 12)} to ${[aws, ...copyTo].map(({ region }) => region).join(', ')}`,
     run: async (onProgress) => {
       const wish = { ...o, folder, parent, aws, copyTo, receiptKeys, commit: commitOf(o.project) }
-      result = await publish({ ...wish, ...reporting(o, onProgress) })
+      result = await publishToAws({ ...wish, ...reporting(o, onProgress) })
       return [result, ...result.copies]
         .map(({ imageId, cached }) => `${imageId}${cached ? ', which was there already' : ''}`)
         .join('; ')

@@ -1,6 +1,6 @@
 // `mailfleet image revert`: points a channel back at an image that it pointed at before.
 import type { Command } from 'commander'
-import { revert } from '../../../images/publish/channel/revert.ts'
+import { revertChannel } from '../../../images/publish/channel/revert.ts'
 import {
   CHANNEL,
   channelOptions,
@@ -24,7 +24,7 @@ export default function addRevert(image: Command, { signal }: CommandContext): v
     .action(async ({ to, ...flags }: ChannelFlags & { to?: string }) => {
       const options = channelOptions(signal, flags)
       const aws = await firstClients(options.regions)
-      const moving = revert({ ...options, aws, clientsOf, ...(to === undefined ? {} : { to }) })
+      const moving = revertChannel({ ...options, aws, clientsOf, ...(to === undefined ? {} : { to }) })
       printMoves(await reportingStop(moving, signal), options.json)
     })
 }

@@ -4,11 +4,11 @@ import { generateKeyPairSync } from 'node:crypto'
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { passGate, surveyImage, type Gate } from '../../../images/publish/gate.ts'
+import { passGate, surveyImage, type ReceiptGate } from '../../../images/publish/gate.ts'
 import { InputError } from '../../../input/problems.ts'
 import { madeUpImage, RECEIPT_KEYS, type MadeUpImage } from '../../kit/images/fake-image.ts'
 
-const STRICT: Gate = { allowUnlocked: false, allowVolatile: false, receiptKeys: RECEIPT_KEYS }
+const STRICT: ReceiptGate = { allowUnlocked: false, allowVolatile: false, receiptKeys: RECEIPT_KEYS }
 const gate = async ({ folder }: MadeUpImage, exceptions = STRICT) =>
   passGate(await surveyImage(folder), exceptions)
 

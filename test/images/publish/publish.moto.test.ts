@@ -7,10 +7,10 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { publish } from '../../../images/publish/publish.ts'
+import { publishToAws } from '../../../images/publish/publish.ts'
 import { startMoto } from '../../kit/aws/moto.ts'
 import { DEFAULT_KEY } from '../../kit/aws/ebs-proxy.ts'
-import { BLOCK, IMPATIENCE, madeUpImage, STORED } from '../../kit/images/fake-image.ts'
+import { BLOCK, SHORT_LIMITS, madeUpImage, STORED } from '../../kit/images/fake-image.ts'
 import { publishing } from '../../kit/images/publishing.ts'
 
 const moto = await startMoto()
@@ -20,7 +20,10 @@ test('the blocks in AWS are those of the disk, and the zero blocks are not there
   const image = madeUpImage('stored')
   const { options, aws, proxy } = await publishing(moto, t, image)
   const sent: number[] = []
-  const { snapshotId } = await publish({ ...options, onBytes: (bytes, total) => sent.push(bytes / total) })
+  const { snapshotId } = await publishToAws({
+    ...options,
+    onBytes: (bytes, total) => sent.push(bytes / total),
+  })
   const { Blocks = [] } = await aws.ebs.send(new ListSnapshotBlocksCommand({ SnapshotId: snapshotId }))
   assert.deepEqual(Blocks.map(({ BlockIndex }) => BlockIndex).sort(), STORED)
   const padded = Buffer.concat([image.bytes, Buffer.alloc(8 * BLOCK - image.bytes.length)])
@@ -38,7 +41,7 @@ test('the AMI boots by UEFI with a TPM and IMDSv2 from the snapshot, and its tag
   if (skip !== false) return t.skip(skip)
   const image = madeUpImage('registered')
   const { options, aws, proxy, snapshots } = await publishing(moto, t, image)
-  const { imageId, snapshotId } = await publish(options)
+  const { imageId, snapshotId } = await publishToAws(options)
   const asked = Object.fromEntries(proxy.registered[0] ?? [])
   const expected = {
     Name: `mailfleet-${image.digest}`,
@@ -81,8 +84,8 @@ test('the AMI boots by UEFI with a TPM and IMDSv2 from the snapshot, and its tag
 
 test('published again, it is found: nothing is sent, nothing is made', { skip }, async (t) => {
   const { options, proxy, snapshots } = await publishing(moto, t, madeUpImage('twice'))
-  const first = await publish(options)
-  const second = await publish(options)
+  const first = await publishToAws(options)
+  const second = await publishToAws(options)
   assert.deepEqual([first.cached, second.cached], [false, true])
   assert.deepEqual([second.imageId, second.snapshotId], [first.imageId, first.snapshotId])
   assert.equal(proxy.count('RegisterImage'), 1)
@@ -98,11 +101,11 @@ test('stopped in the middle of the upload, it goes on with the same snapshot', {
   proxy.onOperation = (operation) => {
     if (operation === 'PutSnapshotBlock' && ++blocks === 2) stopping.abort(new Error('told to stop'))
   }
-  await assert.rejects(publish({ ...options, signal: stopping.signal }), /told to stop/)
+  await assert.rejects(publishToAws({ ...options, signal: stopping.signal }), /told to stop/)
   assert.ok(!existsSync(join(options.folder, 'published.json')))
   const [left] = await snapshots()
   assert.equal(left?.State, 'pending')
-  const { snapshotId } = await publish(options)
+  const { snapshotId } = await publishToAws(options)
   assert.equal(snapshotId, left?.SnapshotId)
   assert.deepEqual([...proxy.rules.blocks(snapshotId).keys()].sort(), STORED)
   assert.equal((await snapshots()).length, 1)
@@ -112,9 +115,9 @@ test('stopped in the middle of the upload, it goes on with the same snapshot', {
 test('stopped between snapshot and image, it registers the snapshot that is there', { skip }, async (t) => {
   const { options, proxy } = await publishing(moto, t, madeUpImage('between'))
   proxy.faults.push({ operation: 'RegisterImage', times: 1, status: 400, code: 'InvalidAMIName.Malformed' })
-  await assert.rejects(publish(options), { name: 'InvalidAMIName.Malformed' })
+  await assert.rejects(publishToAws(options), { name: 'InvalidAMIName.Malformed' })
   const puts = proxy.count('PutSnapshotBlock')
-  await publish(options)
+  await publishToAws(options)
   assert.equal(proxy.count('PutSnapshotBlock'), puts)
   assert.equal(proxy.count('StartSnapshot'), 1)
 })
@@ -125,7 +128,7 @@ test('a snapshot of this digest without the disk’s blocks is replaced and dele
   const Tags = [{ Key: 'mailfleet:digest', Value: image.digest }]
   const hollow = await aws.ebs.send(new StartSnapshotCommand({ VolumeSize: 1, Tags }))
   proxy.rules.seal(hollow.SnapshotId!)
-  const { snapshotId } = await publish(options)
+  const { snapshotId } = await publishToAws(options)
   assert.notEqual(snapshotId, hollow.SnapshotId)
   assert.deepEqual(
     (await snapshots()).map(({ SnapshotId }) => SnapshotId),
@@ -136,13 +139,13 @@ test('a snapshot of this digest without the disk’s blocks is replaced and dele
 test('a snapshot that was completed while this run wrote to it is taken', { skip }, async (t) => {
   const { options, proxy, said } = await publishing(moto, t, madeUpImage('raced'))
   proxy.faults.push({ operation: 'CompleteSnapshot', times: 1, status: 403, code: 'AccessDeniedException' })
-  await assert.rejects(publish(options), /does not allow/)
+  await assert.rejects(publishToAws(options), /does not allow/)
   let id = ''
   proxy.onOperation = (operation) => {
     if (operation === 'CompleteSnapshot') proxy.rules.seal(id)
   }
   id = /snap-\w+/.exec(said.join('\n'))?.[0] ?? ''
-  const { snapshotId } = await publish(options)
+  const { snapshotId } = await publishToAws(options)
   assert.equal(snapshotId, id)
   assert.equal(proxy.count('StartSnapshot'), 1)
 })
@@ -153,9 +156,9 @@ test(
   async (t) => {
     const image = madeUpImage('read back')
     const { options, proxy } = await publishing(moto, t, image)
-    const { snapshotId } = await publish({ ...options, verify: 'all' })
+    const { snapshotId } = await publishToAws({ ...options, verify: 'all' })
     proxy.rules.flip(snapshotId, 4)
-    await assert.rejects(publish({ ...options, verify: 'all' }), /is not the disk: block 4 differs/)
+    await assert.rejects(publishToAws({ ...options, verify: 'all' }), /is not the disk: block 4 differs/)
   },
 )
 
@@ -167,30 +170,30 @@ test(
     proxy.onOperation = (operation) => {
       if (operation === 'RegisterImage') proxy.imageStates = ['', 'pending', 'transient']
     }
-    await publish(options)
+    await publishToAws(options)
     assert.equal(proxy.count('DescribeImages'), 5)
     proxy.imageStates = ['pending', 'failed']
-    await assert.rejects(publish(options), /image ami-\w+ is failed: publish it again/)
+    await assert.rejects(publishToAws(options), /image ami-\w+ is failed: publish it again/)
   },
 )
 
 test('what is there and is not encrypted is no answer to the wish for encryption', { skip }, async (t) => {
   const { options, proxy, aws } = await publishing(moto, t, madeUpImage('encrypted'))
-  const { imageId, snapshotId } = await publish(options)
+  const { imageId, snapshotId } = await publishToAws(options)
   const own = 'arn:aws:kms:eu-west-1:123456789012:key/own'
-  await assert.rejects(publish({ ...options, encrypt: true }), {
+  await assert.rejects(publishToAws({ ...options, encrypt: true }), {
     message: new RegExp(`^image ${imageId} .* snapshot ${snapshotId} is not encrypted: deregister it, `),
   })
   await aws.ec2.send(new DeregisterImageCommand({ ImageId: imageId }))
-  const encrypted = await publish({ ...options, encrypt: true })
+  const encrypted = await publishToAws({ ...options, encrypt: true })
   assert.equal(proxy.keys.get(encrypted.snapshotId), DEFAULT_KEY)
-  assert.equal((await publish({ ...options, encrypt: true })).cached, true)
+  assert.equal((await publishToAws({ ...options, encrypt: true })).cached, true)
   await assert.rejects(
-    publish({ ...options, encrypt: true, kmsKey: own }),
+    publishToAws({ ...options, encrypt: true, kmsKey: own }),
     /is not encrypted with .*key\/own/,
   )
   await aws.ec2.send(new DeregisterImageCommand({ ImageId: encrypted.imageId }))
-  const withOwn = await publish({ ...options, encrypt: true, kmsKey: own })
+  const withOwn = await publishToAws({ ...options, encrypt: true, kmsKey: own })
   assert.deepEqual([...proxy.keys].at(-1), [withOwn.snapshotId, own])
 })
 
@@ -204,7 +207,7 @@ test('two runs at once share one snapshot and one image', { skip }, async (t) =>
     if (++looks === 2) both.resolve()
     return both.promise
   }
-  const [one, other] = await Promise.all([publish(options), publish(options)])
+  const [one, other] = await Promise.all([publishToAws(options), publishToAws(options)])
   assert.deepEqual([other.imageId, other.snapshotId], [one.imageId, one.snapshotId])
   assert.equal((await snapshots()).length, 1)
   assert.equal(proxy.registered.length, 1)
@@ -216,8 +219,8 @@ test('a disk that changes after it was hashed is refused by AWS, block by block'
   proxy.onOperation = (operation) => {
     if (operation === 'StartSnapshot') writeFileSync(image.disk, Buffer.alloc(image.bytes.length, 9))
   }
-  const patience = { ...IMPATIENCE, sealedMs: 0 }
-  await assert.rejects(publish({ ...options, patience }), {
+  const limits = { ...SHORT_LIMITS, sealedMs: 0 }
+  await assert.rejects(publishToAws({ ...options, limits }), {
     name: 'ValidationException',
     message: /checksum/,
   })

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { manifestOf } from './fake-manifests.ts'
 import { CHECKS, writeReceipt, type Receipt } from '../../../images/boot/receipt.ts'
-import type { Patience } from '../../../images/publish/aws/retry.ts'
+import type { AwsLimits } from '../../../images/publish/aws/retry.ts'
 
 export const BLOCK = 512 * 1024
 /** Waits of a test: as many tries as the real one, without its pauses. */
-export const IMPATIENCE: Patience = {
+export const SHORT_LIMITS: AwsLimits = {
   ...{ attempts: 11, firstPauseMs: 1, maxPauseMs: 4 },
   ...{ appearMs: 60_000, pollMs: 10, settleMs: 60_000, sealedMs: 60_000 },
 }

@@ -1,20 +1,20 @@
 // Everything it takes to publish a made-up image in a test: the proxy before moto, clients, options, and what was said.
 import { DescribeSnapshotsCommand, type Snapshot } from '@aws-sdk/client-ec2'
 import type { TestContext } from 'node:test'
-import { awsClients } from '../../../images/publish/aws/clients.ts'
+import { connectAws } from '../../../images/publish/aws/clients.ts'
 import type { PublishOptions } from '../../../images/publish/publish.ts'
 import type { Moto } from '../aws/moto.ts'
 import { startEbsProxy } from '../aws/ebs-proxy.ts'
-import { IMPATIENCE, RECEIPT_KEYS, type MadeUpImage } from './fake-image.ts'
+import { SHORT_LIMITS, RECEIPT_KEYS, type MadeUpImage } from './fake-image.ts'
 
 export async function publishing(moto: Moto, t: TestContext, image: MadeUpImage) {
   const proxy = await startEbsProxy(moto.client.endpoint)
   t.after(proxy.close)
-  const aws = await awsClients({ ...moto.client, endpoint: proxy.endpoint })
-  const clientsOf = (region: string) => awsClients({ ...moto.client, endpoint: proxy.endpoint, region })
+  const aws = await connectAws({ ...moto.client, endpoint: proxy.endpoint })
+  const clientsOf = (region: string) => connectAws({ ...moto.client, endpoint: proxy.endpoint, region })
   const said: string[] = []
   const options: PublishOptions = {
-    ...{ folder: image.folder, aws, commit: 'abc123', copyTo: [], share: [], patience: IMPATIENCE },
+    ...{ folder: image.folder, aws, commit: 'abc123', copyTo: [], share: [], limits: SHORT_LIMITS },
     ...{ allowUnlocked: false, allowVolatile: false, encrypt: false, verify: 'sample', parent: 'none' },
     receiptKeys: RECEIPT_KEYS,
     ...{ signal: new AbortController().signal, onProgress: (line) => said.push(line), onBytes: () => {} },

@@ -1,19 +1,19 @@
 // What is tried again, how often, and what is not.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { eventually, patiently } from '../../../../images/publish/aws/retry.ts'
-import { IMPATIENCE } from '../../../kit/images/fake-image.ts'
+import { waitUntilSettled, retryEbsRequest } from '../../../../images/publish/aws/retry.ts'
+import { SHORT_LIMITS } from '../../../kit/images/fake-image.ts'
 
 const signal = new AbortController().signal
 const failure = (name: string, httpStatusCode?: number, more: object = {}) =>
   Object.assign(new Error(name), { name, $metadata: { httpStatusCode }, ...more })
 
 /** Fails `times` times with `error`. @returns how often it was called, and whether it succeeded. */
-async function tried(error: Error, times: number, bornMs?: number) {
+async function tried(error: Error, times: number, snapshotSinceMs?: number) {
   let calls = 0
   const request = () => (++calls <= times ? Promise.reject(error) : Promise.resolve('done'))
-  const o = { patience: IMPATIENCE, signal, ...(bornMs === undefined ? {} : { bornMs }) }
-  const succeeded = await patiently(request, o).then(
+  const o = { limits: SHORT_LIMITS, signal, snapshotSinceMs }
+  const succeeded = await retryEbsRequest(request, o).then(
     () => true,
     (reason: unknown) => {
       assert.equal(reason, error)
@@ -39,7 +39,7 @@ test('throttling, errors of the server and of the network get another try', asyn
     Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }),
   ]) {
     assert.deepEqual(await tried(error, 3), { calls: 4, succeeded: true }, error.name)
-    assert.deepEqual(await tried(error, 1e6), { calls: IMPATIENCE.attempts, succeeded: false }, error.name)
+    assert.deepEqual(await tried(error, 1e6), { calls: SHORT_LIMITS.attempts, succeeded: false }, error.name)
   }
 })
 
@@ -58,7 +58,7 @@ test('everything else fails at once', async () => {
 test('a young snapshot may not exist for longer than any other fault may last; an old one may not', async () => {
   const missing = failure('ResourceNotFoundException', 404)
   assert.deepEqual(await tried(missing, 40, Date.now()), { calls: 41, succeeded: true })
-  const old = Date.now() - IMPATIENCE.appearMs - 1
+  const old = Date.now() - SHORT_LIMITS.appearMs - 1
   assert.deepEqual(await tried(missing, 40, old), { calls: 1, succeeded: false })
 })
 
@@ -68,17 +68,17 @@ test('a pause ends when it is told to', async () => {
     setImmediate(() => stopping.abort(new Error('told to stop')))
     return Promise.reject(failure('ThrottlingException', 400))
   }
-  const patience = { ...IMPATIENCE, firstPauseMs: 3_600_000, maxPauseMs: 3_600_000 }
-  await assert.rejects(patiently(request, { patience, signal: stopping.signal }), /abort/i)
+  const limits = { ...SHORT_LIMITS, firstPauseMs: 3_600_000, maxPauseMs: 3_600_000 }
+  await assert.rejects(retryEbsRequest(request, { limits, signal: stopping.signal }), /abort/i)
 })
 
 test('what settles is looked at until it has; what does not is given up with a sentence', async () => {
   let looks = 0
   const look = () => Promise.resolve(++looks === 3 ? 'settled' : null)
-  assert.equal(await eventually('it', look, { patience: IMPATIENCE, signal }), 'settled')
-  const patience = { ...IMPATIENCE, settleMs: -1 }
+  assert.equal(await waitUntilSettled('it', look, { limits: SHORT_LIMITS, signal }), 'settled')
+  const limits = { ...SHORT_LIMITS, settleMs: -1 }
   await assert.rejects(
-    eventually('it', () => Promise.resolve(null), { patience, signal }),
+    waitUntilSettled('it', () => Promise.resolve(null), { limits, signal }),
     /^Error: it took longer than .* minutes; run this again to go on$/,
   )
 })

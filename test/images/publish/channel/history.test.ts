@@ -1,13 +1,13 @@
 // A channel's past, move by move: what was good in it, for how long, and where a revert goes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Move, Reason } from '../../../../images/publish/channel/channel.ts'
-import { goodStays, longestStayMs, previousGood } from '../../../../images/publish/channel/history.ts'
+import type { ChannelVersion, MoveReason } from '../../../../images/publish/channel/channel.ts'
+import { goodChannelStays, longestStayMs, previousGood } from '../../../../images/publish/channel/history.ts'
 
 /** One move a minute: `A` promotes, `<A` reverts to A, `!A` rolls back to A, `?A` was written by hand. */
-const past = (...moves: string[]): Move[] =>
+const past = (...moves: string[]): ChannelVersion[] =>
   moves.map((text, minute) => {
-    const by = ({ '<': 'revert', '!': 'rollback' } as Record<string, Reason>)[text[0]!] ?? 'promote'
+    const by = ({ '<': 'revert', '!': 'rollback' } as Record<string, MoveReason>)[text[0]!] ?? 'promote'
     const imageId = text.replace(/^[<!?]/, '')
     const note = text.startsWith('?') ? null : { by, digest: `of ${imageId}`, regions: [] }
     return { imageId, atMs: minute * 60_000, note }
@@ -30,7 +30,7 @@ for (const [moves, good, previous] of [
 ] as const) {
   test(`after ${moves.join(' ') || 'nothing'}: ${good.join(' ')}, and before it ${previous ?? 'nothing'}`, () => {
     assert.deepEqual(
-      goodStays(past(...moves)).map(({ imageId }) => imageId),
+      goodChannelStays(past(...moves)).map(({ imageId }) => imageId),
       good,
     )
     assert.equal(previousGood(past(...moves))?.imageId, previous)
@@ -52,5 +52,5 @@ test('a stay is as long as its image was the channel’s, and of none that was t
 test('moved back, a channel is at the image that it was at, whatever the move says of it', () => {
   const moves = past('A', 'B', '!A')
   moves[2]!.note!.digest = null
-  assert.deepEqual(goodStays(moves), [{ imageId: 'A', digest: 'of A', sinceMs: 0, untilMs: null }])
+  assert.deepEqual(goodChannelStays(moves), [{ imageId: 'A', digest: 'of A', sinceMs: 0, untilMs: null }])
 })

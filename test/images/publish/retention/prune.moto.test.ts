@@ -8,11 +8,11 @@ import {
 } from '@aws-sdk/client-ec2'
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { promote } from '../../../../images/publish/channel/promote.ts'
-import { prune } from '../../../../images/publish/retention/prune.ts'
-import { publish } from '../../../../images/publish/publish.ts'
+import { promoteToChannel } from '../../../../images/publish/channel/promote.ts'
+import { pruneImages } from '../../../../images/publish/retention/prune.ts'
+import { publishToAws } from '../../../../images/publish/publish.ts'
 import { startMoto } from '../../../kit/aws/moto.ts'
-import { IMPATIENCE, madeUpImage, RECEIPT_KEYS } from '../../../kit/images/fake-image.ts'
+import { SHORT_LIMITS, madeUpImage, RECEIPT_KEYS } from '../../../kit/images/fake-image.ts'
 import { publishing } from '../../../kit/images/publishing.ts'
 
 const moto = await startMoto()
@@ -29,7 +29,7 @@ async function pruning(t: TestContext) {
   const made: { imageId: string; snapshotId: string; folder: string; digest: string }[] = []
   for (const seed of ['first', 'second', 'third']) {
     const { folder, digest } = madeUpImage(`${aws.region} ${seed}`)
-    const image = await publish({ ...options, aws, folder })
+    const image = await publishToAws({ ...options, aws, folder })
     proxy.images.get(image.imageId)!.createdAt = `2020-01-0${made.length + 1}T00:00:00.000Z`
     made.push({ ...image, folder, digest })
   }
@@ -37,12 +37,12 @@ async function pruning(t: TestContext) {
     channel: 'prod',
     clientsOf,
     signal: options.signal,
-    patience: IMPATIENCE,
+    limits: SHORT_LIMITS,
     receiptKeys: RECEIPT_KEYS,
   }
-  await promote({ ...rest, ...made[2]! })
+  await promoteToChannel({ ...rest, ...made[2]! })
   const run = (o: { apply?: boolean; nowMs?: number } = {}) =>
-    prune({ ...options, aws, keep: 1, graceMs: 14 * DAY, apply: true, nowMs: LATER, ...o })
+    pruneImages({ ...options, aws, keep: 1, graceMs: 14 * DAY, apply: true, nowMs: LATER, ...o })
   const actions = async (o?: { apply?: boolean; nowMs?: number }) => {
     const pruned = await run(o)
     return made.map(({ imageId }) => pruned.find(({ id }) => id === imageId)?.action ?? 'gone')

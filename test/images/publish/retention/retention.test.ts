@@ -1,9 +1,9 @@
 // Which images stay: each reason by itself, and what goes when there is none.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Move } from '../../../../images/publish/channel/channel.ts'
+import type { ChannelVersion } from '../../../../images/publish/channel/channel.ts'
 import type { Inventory, KnownImage } from '../../../../images/publish/retention/inventory.ts'
-import { decide } from '../../../../images/publish/retention/retention.ts'
+import { retentionVerdicts } from '../../../../images/publish/retention/retention.ts'
 
 const DAY = 86_400_000
 const NOW = Date.parse('2026-06-01T00:00:00Z')
@@ -16,7 +16,7 @@ const image = (imageId: string, o: Partial<KnownImage> = {}): KnownImage => ({
   ...{ references: [], sharedWith: 0, ...o },
 })
 const NEWEST = image('newest', { createdMs: NOW - 2 * DAY })
-const moves = (...ids: string[]): Move[] =>
+const moves = (...ids: string[]): ChannelVersion[] =>
   ids.map((imageId, i) => ({
     ...{ imageId, atMs: NOW - (90 - i) * DAY },
     note: { by: 'promote', digest: `of ${imageId}`, regions: [] },
@@ -24,7 +24,7 @@ const moves = (...ids: string[]): Move[] =>
 
 function verdictOn(subject: KnownImage, rest: Partial<Inventory> = {}) {
   const inventory = { region: 'eu-west-1', snapshots: [], channels: [], ...rest, images: [NEWEST, subject] }
-  const { action, reasons } = decide(inventory, options).find(({ id }) => id === subject.imageId)!
+  const { action, reasons } = retentionVerdicts(inventory, options).find(({ id }) => id === subject.imageId)!
   return `${action}: ${reasons.join('; ')}`
 }
 
@@ -136,7 +136,7 @@ test('taken back, an image is none of the good ones', () => {
 
 test('the newest of each architecture is the parent of the next upload', () => {
   const images = [image('old'), NEWEST, image('arm', { architecture: 'arm64' })]
-  const verdicts = decide({ region: '', images, snapshots: [], channels: [] }, options)
+  const verdicts = retentionVerdicts({ region: '', images, snapshots: [], channels: [] }, options)
   assert.deepEqual(
     verdicts.map(({ id, action }) => [id, action]),
     [
@@ -157,7 +157,7 @@ test('a snapshot that no image stands on goes after a day', () => {
     snapshot('snap-young', DAY - 1),
     snapshot('snap-of-unknown-age', NaN),
   ]
-  const verdicts = decide({ region: '', images: [NEWEST], snapshots, channels: [] }, options)
+  const verdicts = retentionVerdicts({ region: '', images: [NEWEST], snapshots, channels: [] }, options)
   assert.deepEqual(
     verdicts.map(({ kind, id, action }) => [kind, id, action]),
     [

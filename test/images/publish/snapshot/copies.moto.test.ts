@@ -11,7 +11,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { publish } from '../../../../images/publish/publish.ts'
+import { publishToAws } from '../../../../images/publish/publish.ts'
 import { tagOf } from '../../../../images/publish/snapshot/snapshots.ts'
 import { InputError } from '../../../../input/problems.ts'
 import { startMoto } from '../../../kit/aws/moto.ts'
@@ -27,7 +27,7 @@ test('one upload, a copy a region, all tagged, compared and shared', { skip }, a
   const image = madeUpImage('copied')
   const { options, proxy, clientsOf } = await publishing(moto, t, image)
   const copyTo = await Promise.all(ELSEWHERE.map(clientsOf))
-  const result = await publish({ ...options, copyTo, share: ACCOUNTS })
+  const result = await publishToAws({ ...options, copyTo, share: ACCOUNTS })
   assert.deepEqual(result.failed, [])
   assert.equal(proxy.count('PutSnapshotBlock'), STORED.length)
   const all = [result, ...result.copies]
@@ -54,7 +54,7 @@ test('one upload, a copy a region, all tagged, compared and shared', { skip }, a
   }
   // A sample of so few blocks is all of them.
   assert.equal(proxy.count('GetSnapshotBlock'), all.length * STORED.length)
-  const again = await publish({ ...options, copyTo, share: ACCOUNTS })
+  const again = await publishToAws({ ...options, copyTo, share: ACCOUNTS })
   assert.ok([again, ...again.copies].every(({ cached }) => cached))
   assert.equal(proxy.count('CopySnapshot'), ELSEWHERE.length)
 })
@@ -68,7 +68,7 @@ test(
     const copyTo = await Promise.all(ELSEWHERE.map(clientsOf))
     const fault = { operation: 'CopySnapshot', status: 403, code: 'UnauthorizedOperation' }
     proxy.faults.push({ ...fault, times: 1, region: 'us-east-1' })
-    const first = await publish({ ...options, copyTo })
+    const first = await publishToAws({ ...options, copyTo })
     assert.deepEqual(
       first.copies.map(({ region }) => region),
       ['ap-south-1'],
@@ -85,7 +85,7 @@ test(
       images.map(({ region, verified }) => `${region} ${verified}`),
       ['ap-south-1 sample', 'eu-west-1 sample'],
     )
-    const second = await publish({ ...options, copyTo })
+    const second = await publishToAws({ ...options, copyTo })
     assert.deepEqual(second.failed, [])
     assert.equal(proxy.count('PutSnapshotBlock'), STORED.length)
     assert.equal(proxy.count('RegisterImage'), 3)
@@ -99,7 +99,7 @@ test(
     const image = madeUpImage('begun')
     const { options, proxy, clientsOf } = await publishing(moto, t, image)
     const there = await clientsOf('us-east-1')
-    const source = await publish(options)
+    const source = await publishToAws(options)
     const Tags = [
       { Key: 'mailfleet:digest', Value: image.digest },
       { Key: 'mailfleet:source', Value: `eu-west-1/${source.snapshotId}` },
@@ -112,7 +112,7 @@ test(
     const spoilt = await begin()
     proxy.rules.flip(spoilt, 0)
     const good = await begin()
-    const { copies } = await publish({ ...options, copyTo: [there] })
+    const { copies } = await publishToAws({ ...options, copyTo: [there] })
     assert.deepEqual(
       copies.map(({ snapshotId }) => snapshotId),
       [good],
@@ -130,7 +130,7 @@ test(
 test('with twenty copies under way in a region, one waits for its turn', { skip }, async (t) => {
   const { options, proxy, clientsOf, said } = await publishing(moto, t, madeUpImage('twenty'))
   proxy.faults.push({ operation: 'CopySnapshot', times: 2, status: 400, code: 'ResourceLimitExceeded' })
-  const { copies } = await publish({ ...options, copyTo: [await clientsOf('us-east-1')] })
+  const { copies } = await publishToAws({ ...options, copyTo: [await clientsOf('us-east-1')] })
   assert.equal(copies.length, 1)
   assert.match(said.join('\n'), /us-east-1 takes no more copies at the moment/)
 })
@@ -145,7 +145,7 @@ test('what AWS would refuse in the end is refused before anything is begun', { s
     [{ copyTo, encrypt: true, kmsKey }, /--kms-key: expected a multi-Region key/],
   ] as const) {
     const wished = { ...options, ...wish, share: [...('share' in wish ? wish.share : [])] }
-    await assert.rejects(publish(wished), (error: Error) => {
+    await assert.rejects(publishToAws(wished), (error: Error) => {
       assert.ok(error instanceof InputError)
       assert.match(error.message, message)
       return true
@@ -158,7 +158,7 @@ test('a multi-Region key encrypts each copy with its twin there', { skip }, asyn
   const { options, proxy, clientsOf } = await publishing(moto, t, madeUpImage('twin'))
   const key = (region: string) => `arn:aws:kms:${region}:123456789012:key/mrk-1234`
   const copyTo = [await clientsOf('us-east-1')]
-  const { snapshotId, copies, failed } = await publish({
+  const { snapshotId, copies, failed } = await publishToAws({
     ...options,
     copyTo,
     encrypt: true,

@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { publish } from '../../../../images/publish/publish.ts'
+import { publishToAws } from '../../../../images/publish/publish.ts'
 import { startMoto } from '../../../kit/aws/moto.ts'
 import { BLOCK, madeUpImage, STORED, type MadeUpImage } from '../../../kit/images/fake-image.ts'
 import { publishing } from '../../../kit/images/publishing.ts'
@@ -29,7 +29,7 @@ const CHANGED = [1, 4, 5]
 async function two(t: TestContext, seed: string) {
   const first = madeUpImage(seed)
   const { options, ...rest } = await publishing(moto, t, first)
-  const parent = await publish(options)
+  const parent = await publishToAws(options)
   const later = laterImage(first)
   rest.proxy.operations.length = 0
   return {
@@ -53,7 +53,7 @@ function holds(stored: Map<number, Buffer>, { bytes }: MadeUpImage): void {
 
 test('only what differs is sent, and a block that became zero is written as zeroes', { skip }, async (t) => {
   const { options, proxy, later, said } = await two(t, 'delta')
-  const { snapshotId } = await publish(options)
+  const { snapshotId } = await publishToAws(options)
   assert.deepEqual([...proxy.rules.written(snapshotId).keys()].sort(), CHANGED)
   assert.equal(proxy.count('PutSnapshotBlock'), CHANGED.length)
   assert.ok(proxy.rules.written(snapshotId).get(4)!.equals(Buffer.alloc(BLOCK)))
@@ -67,7 +67,7 @@ test('where the parent’s disk is here, it is not read back', { skip }, async (
   t.after(() => rmSync(images, { recursive: true }))
   for (const { digest, folder } of [first, later]) cpSync(folder, join(images, digest), { recursive: true })
   const folder = join(images, later.digest)
-  const { snapshotId } = await publish({ ...options, folder, verify: 'none' })
+  const { snapshotId } = await publishToAws({ ...options, folder, verify: 'none' })
   assert.equal(proxy.count('GetSnapshotBlock'), 0)
   assert.deepEqual([...proxy.rules.written(snapshotId).keys()].sort(), CHANGED)
   holds(proxy.rules.blocks(snapshotId), later)
@@ -79,7 +79,7 @@ test('a disk here that is not what AWS lists is not believed', { skip }, async (
   t.after(() => rmSync(images, { recursive: true }))
   for (const { digest, folder } of [first, later]) cpSync(folder, join(images, digest), { recursive: true })
   proxy.rules.lose(parent.snapshotId, 7)
-  const { snapshotId } = await publish({ ...options, folder: join(images, later.digest) })
+  const { snapshotId } = await publishToAws({ ...options, folder: join(images, later.digest) })
   assert.ok(proxy.rules.written(snapshotId).has(7))
   holds(proxy.rules.blocks(snapshotId), later)
 })
@@ -87,7 +87,7 @@ test('a disk here that is not what AWS lists is not believed', { skip }, async (
 test('a list of many pages is read to its end', { skip }, async (t) => {
   const { options, proxy, later } = await two(t, 'pages')
   proxy.pageBlocks = 1
-  const { snapshotId } = await publish(options)
+  const { snapshotId } = await publishToAws(options)
   assert.ok(proxy.count('ListSnapshotBlocks') >= 2 * STORED.length)
   holds(proxy.rules.blocks(snapshotId), later)
 })
@@ -95,7 +95,7 @@ test('a list of many pages is read to its end', { skip }, async (t) => {
 test('the newest image of ours is the parent, and one that cannot be read is none', { skip }, async (t) => {
   const { options, proxy, later, said } = await two(t, 'newest')
   proxy.faults.push({ operation: 'ListSnapshotBlocks', times: 1, status: 403, code: 'AccessDeniedException' })
-  const full = await publish({ ...options, parent: 'auto' })
+  const full = await publishToAws({ ...options, parent: 'auto' })
   assert.match(said.join('\n'), /snapshot snap-\w+ cannot be read .*; sending all blocks/)
   assert.equal(proxy.rules.written(full.snapshotId).size, 4)
   const { bytes } = later
@@ -105,7 +105,7 @@ test('the newest image of ours is the parent, and one that cannot be read is non
   })
   // A second later than the one before it, so it is the newest.
   proxy.images.get(full.imageId)!.createdAt = '2999-01-01T00:00:00.000Z'
-  const { snapshotId } = await publish({ ...options, folder: third.folder, parent: 'auto' })
+  const { snapshotId } = await publishToAws({ ...options, folder: third.folder, parent: 'auto' })
   assert.deepEqual([...proxy.rules.written(snapshotId).keys()], [0])
   holds(proxy.rules.blocks(snapshotId), third)
 })
@@ -117,7 +117,7 @@ test(
     const { options, proxy, parent, later, said } = await two(t, 'refused')
     proxy.images.get(parent.imageId)!.createdAt = '2999-02-01T00:00:00.000Z'
     proxy.faults.push({ operation: 'StartSnapshot', times: 1, status: 400, code: 'ValidationException' })
-    const { snapshotId } = await publish({ ...options, parent: 'auto' })
+    const { snapshotId } = await publishToAws({ ...options, parent: 'auto' })
     assert.match(said.join('\n'), /does not take snapshot snap-\w+ as a parent; sending all blocks/)
     assert.equal(proxy.rules.written(snapshotId).size, 4)
     holds(proxy.rules.blocks(snapshotId), later)
@@ -130,8 +130,8 @@ test(
   async (t) => {
     const { options } = await two(t, 'named')
     const refused = /image ami-\w+ cannot be the parent: /
-    await assert.rejects(publish({ ...options, encrypt: true }), refused)
-    await assert.rejects(publish({ ...options, parent: 'ami-1234' }), refused)
+    await assert.rejects(publishToAws({ ...options, encrypt: true }), refused)
+    await assert.rejects(publishToAws({ ...options, parent: 'ami-1234' }), refused)
   },
 )
 
@@ -141,10 +141,10 @@ test('encrypted over an encrypted parent: nothing is said of encryption, and the
   const { options, proxy } = await publishing(moto, t, first)
   const kmsKey = 'arn:aws:kms:eu-west-1:123456789012:key/own'
   const wish = { ...options, encrypt: true, kmsKey }
-  const parent = await publish(wish)
+  const parent = await publishToAws(wish)
   const later = laterImage(first)
   const folder = later.folder
-  const { snapshotId } = await publish({ ...wish, folder, parent: parent.imageId as `ami-${string}` })
+  const { snapshotId } = await publishToAws({ ...wish, folder, parent: parent.imageId as `ami-${string}` })
   assert.equal(proxy.keys.get(snapshotId), kmsKey)
   assert.equal(proxy.rules.written(snapshotId).size, CHANGED.length)
 })
@@ -159,10 +159,10 @@ test(
     proxy.onOperation = (operation) => {
       if (operation === 'PutSnapshotBlock' && ++blocks === 2) stopping.abort(new Error('told to stop'))
     }
-    await assert.rejects(publish({ ...options, signal: stopping.signal }), /told to stop/)
+    await assert.rejects(publishToAws({ ...options, signal: stopping.signal }), /told to stop/)
     proxy.onOperation = () => {}
     // The parent is known by the snapshot's tag, whatever is asked for now.
-    const { snapshotId } = await publish({ ...options, parent: 'none' })
+    const { snapshotId } = await publishToAws({ ...options, parent: 'none' })
     assert.deepEqual([...proxy.rules.written(snapshotId).keys()].sort(), CHANGED)
     holds(proxy.rules.blocks(snapshotId), later)
     assert.equal(proxy.count('StartSnapshot'), 1)
@@ -173,10 +173,10 @@ test(
 test('begun over a parent that is gone, a snapshot is replaced', { skip }, async (t) => {
   const { options, proxy, aws, later, parent } = await two(t, 'gone')
   proxy.faults.push({ operation: 'CompleteSnapshot', times: 1, status: 403, code: 'AccessDeniedException' })
-  await assert.rejects(publish(options), /does not allow/)
+  await assert.rejects(publishToAws(options), /does not allow/)
   await aws.ec2.send(new DeregisterImageCommand({ ImageId: parent.imageId }))
   await aws.ec2.send(new DeleteSnapshotCommand({ SnapshotId: parent.snapshotId }))
-  const { snapshotId } = await publish({ ...options, parent: 'none' })
+  const { snapshotId } = await publishToAws({ ...options, parent: 'none' })
   assert.equal(proxy.rules.written(snapshotId).size, 4)
   holds(proxy.rules.blocks(snapshotId), later)
 })
@@ -191,12 +191,12 @@ test(
       if (operation === 'StartSnapshot') proxy.rules.flip(parentOf(), 0)
     }
     const parentOf = () => [...proxy.images.values()][0]!.form.get('BlockDeviceMapping.1.Ebs.SnapshotId')!
-    await assert.rejects(publish(options), /snapshot snap-\w+ is not the disk: block 0 differs/)
+    await assert.rejects(publishToAws(options), /snapshot snap-\w+ is not the disk: block 0 differs/)
     assert.equal(proxy.count('RegisterImage'), 0)
     assert.equal(proxy.count('DeleteSnapshot'), 1)
     proxy.onOperation = () => {}
-    const patience = { ...options.patience!, appearMs: 0 }
-    const { snapshotId } = await publish({ ...options, patience, parent: 'none' })
+    const limits = { ...options.limits!, appearMs: 0 }
+    const { snapshotId } = await publishToAws({ ...options, limits, parent: 'none' })
     holds(proxy.rules.blocks(snapshotId), later)
   },
 )

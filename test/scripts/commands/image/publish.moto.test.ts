@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { awsClients } from '../../../../images/publish/aws/clients.ts'
+import { connectAws } from '../../../../images/publish/aws/clients.ts'
 import { startMoto } from '../../../kit/aws/moto.ts'
 import { startEbsProxy } from '../../../kit/aws/ebs-proxy.ts'
 import { madeUpImage, STORED } from '../../../kit/images/fake-image.ts'
@@ -121,7 +121,7 @@ test('killed at any stage, the next run finishes it, and nothing is there twice'
   const { imageId, copies } = JSON.parse(last.stdout) as { imageId: string; copies: { imageId: string }[] }
   assert.deepEqual([...proxy.images.keys()].sort(), [imageId, copies[0]!.imageId].sort())
   for (const region of ['eu-west-1', 'us-east-1']) {
-    const { ec2 } = await awsClients({ ...moto.client, endpoint: proxy.endpoint, region })
+    const { ec2 } = await connectAws({ ...moto.client, endpoint: proxy.endpoint, region })
     const Filters = [{ Name: 'tag:mailfleet:digest', Values: [digest] }]
     const { Snapshots = [] } = await ec2.send(new DescribeSnapshotsCommand({ Filters }))
     assert.equal(Snapshots.length, 1, region)
