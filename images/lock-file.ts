@@ -1,5 +1,5 @@
-// The lock, images/image.lock.json: every input of the image by version and hash, and the one date it is built at.
-// It names no host: a .deb is known by its archive and its path there. Fails with InputError, all problems at once.
+// The lock, images/image.lock.json: every input of the image by version and hash, and the date of all its files. It names no
+// host: a .deb is known by its archive and its path there. Fails with InputError, all problems at once.
 import * as v from 'valibot'
 import { checkInput, InputError, readInput, type Problem } from '../input/problems.ts'
 import { writeFileAtomic } from '../platform/atomic-file.ts'
@@ -26,13 +26,13 @@ const npmSchema = v.strictObject({
 })
 const lockSchema = v.strictObject({
   format: v.literal(1, '1'),
-  /** Seconds since 1970 that every file of the image is dated at, SOURCE_DATE_EPOCH. */
+  /** SOURCE_DATE_EPOCH: the date of every file of the image, in seconds since 1970. */
   sourceDateEpoch: v.pipe(v.number(), v.integer('whole seconds'), v.minValue(1, 'seconds since 1970')),
   spec: hex256,
   root: v.pipe(v.array(debSchema), v.minLength(1, 'at least one package')),
   kernel: debSchema,
   tools: v.pipe(v.array(debSchema), v.minLength(1, 'at least one package')),
-  /** Where the image is for another architecture than the tools': what of them goes into it, for its own. */
+  /** Tools that go into the image, when its architecture is not the tools'. */
   target: v.optional(v.array(debSchema)),
   node: npmSchema,
   native: v.array(npmSchema),
@@ -56,7 +56,7 @@ export function readLock(file: string): Lock {
   return lock
 }
 
-/** What a lock says twice, which a merge of two people's locks makes: a bake takes one version of each package. */
+/** Packages that occur twice, which a git merge of two locks can cause. A bake uses one version of each package. */
 function contradictions(lock: Lock): Problem[] {
   const problems: Problem[] = []
   const paths = new Map<string, { key: string; deb: LockedDeb }>()
@@ -106,7 +106,7 @@ export const HOST_ARCHITECTURE = 'amd64'
 /** Tools that go into the image itself: the initrd's programs, and systemd's EFI stub. */
 export const TARGET_PROGRAMS = ['base-files', 'busybox-static', 'dmsetup', 'systemd-boot-efi']
 
-/** Problems of a lock's packages with the architecture of a spec, and of its tools with that of the machine. */
+/** Packages whose architecture is not the spec's, and tools whose architecture is not the machine's. */
 export function architectureProblems(lock: Lock, architecture: string): Problem[] {
   const wrong = (debs: readonly LockedDeb[], wanted: string, whose: string) =>
     debs
@@ -126,12 +126,12 @@ export function architectureProblems(lock: Lock, architecture: string): Problem[
   ]
 }
 
-/** Writes a lock so that a reader finds the old one or the new one, never half of it. */
+/** Writes a lock atomically. */
 export function writeLock(file: string, lock: Lock): void {
   writeFileAtomic(file, lockText(lock))
 }
 
-/** A lock as text: one package a line, sorted, so that a change of one package is a change of one line. */
+/** A lock as text: one package a line, sorted, so that a changed package is one changed line. */
 export function lockText(lock: Lock): string {
   const { root, tools, target, native, ...rest } = lock
   const list = (items: readonly (LockedDeb | LockedNpm)[]) =>
@@ -146,7 +146,7 @@ export function lockText(lock: Lock): string {
   return `{\n${[...single, ...lists].join(',\n')}\n}\n`
 }
 
-/** All .debs of a lock, each once: root and tools share many. */
+/** All .debs of a lock, each once. Root and tools share many. */
 export function lockedDebs(lock: Lock): LockedDeb[] {
   const all = [...lock.root, lock.kernel, ...lock.tools, ...(lock.target ?? [])]
   return [...new Map(all.map((deb) => [deb.sha256, deb])).values()]

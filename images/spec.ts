@@ -1,6 +1,5 @@
-// The image's specification, images/image.yaml: what goes in, by name. Versions are the lock's business.
-// Owns: the file's schema and the words that depend on the architecture. Fails with InputError, all problems
-// of the file at once, before anything is fetched or written.
+// The image's spec, images/image.yaml: the image's content by name. The lock has the versions. Owns: the file's schema.
+// Fails with InputError, all problems of the file at once, before anything is fetched or written.
 import { createHash } from 'node:crypto'
 import * as v from 'valibot'
 import { basename, dirname, join } from 'node:path'
@@ -36,7 +35,7 @@ const siblingFile = v.pipe(v.string(), v.regex(/^[\w.-]+\.yaml$/, 'the name of a
 const specSchema = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'a short name in lower case')),
   suite: v.pipe(v.string(), v.regex(/^[a-z]+$/, "a Debian suite's code name")),
-  /** Debian's name of it. Each has a lock of its own. */
+  /** Debian's name of the architecture. Each architecture has its own lock. */
   architecture: v.picklist(['amd64', 'arm64'], 'amd64 or arm64'),
   kernel: packageName,
   node: v.strictObject({
@@ -48,7 +47,7 @@ const specSchema = v.strictObject({
   tools: some(packageName),
   user: v.strictObject({
     name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,30}$/, 'a user name')),
-    // 1-99 are Debian's own, 100-899 what its packages take, 1000 and up people.
+    // 1-99 are Debian's own ids, 100-899 those of its packages, 1000 and up those of people.
     id: v.pipe(
       v.number(),
       v.integer('a whole number'),
@@ -71,8 +70,8 @@ const specSchema = v.strictObject({
 export type Spec = v.InferOutput<typeof specSchema>
 
 /**
- * Reads and checks a specification. One that says `extends: FILE` has every key of that file, which lies beside it,
- * save those that it has itself.
+ * Reads and checks a spec. A spec with `extends: FILE` inherits the keys of that file beside it, except those that it has
+ * itself.
  * @throws {InputError} naming every key that does not fit.
  */
 export function readSpec(file: string): Spec {
@@ -86,8 +85,8 @@ export function readSpec(file: string): Spec {
 }
 
 /**
- * What a lock answers for: a spec whose digest differs from the lock's needs a new lock.
- * Paths to remove, units and kernel parameters change the image, but not the packages it is made of.
+ * Digest of the part of a spec that decides the packages. A spec whose digest differs from the lock's needs a new lock.
+ * Paths to remove, units and kernel parameters change the image but not its packages.
  */
 export function lockedPartDigest(spec: Spec): string {
   const { suite, architecture, kernel, node, native, packages, tools } = spec

@@ -1,18 +1,17 @@
-// Where Debian packages come from on this machine: the mirror the host's own apt uses, or $MAILFLEET_MIRROR.
-// Owns: reading apt's source files (both formats). Never fails on a file it cannot make sense of: it skips it,
-// and says what to set when nothing is left.
+// The mirror of Debian packages on this machine: the one that the host's apt uses, or $MAILFLEET_MIRROR. Owns: parsing apt's
+// source files (both formats). A file that cannot be parsed is skipped. Fails with an Error that names the variable to set.
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Base addresses of the two Debian archives, without a trailing slash. */
+/** Base addresses of Debian's two archives, without a trailing slash. */
 export type Mirrors = { debian: string; security: string }
 
 type Source = { uri: string; suites: string[]; components: string[] }
 
 /**
- * The mirrors to use. `MAILFLEET_MIRROR` holds one address, or two (main, then security) separated by a space;
- * with one, the security archive is looked for beside it, in `debian-security`, as mirrors lay it out.
- * @throws {Error} saying what to set, when neither the variable nor apt names a Debian mirror.
+ * The mirrors to use. `MAILFLEET_MIRROR` holds one address, or two (main, then security) separated by a space. With one
+ * address, the security archive is expected beside it in `debian-security`, which is the usual layout of mirrors.
+ * @throws {Error} naming the variable to set, when neither it nor apt names a Debian mirror.
  */
 export function findMirrors(env: NodeJS.ProcessEnv = process.env, aptDir = '/etc/apt'): Mirrors {
   const given = (env['MAILFLEET_MIRROR'] ?? '').split(/\s+/).filter((uri) => uri !== '')
@@ -81,7 +80,7 @@ export function parseDeb822(text: string): Source[] {
     })
 }
 
-/** Debian's cloud images name a file of mirrors, best first, rather than a mirror. */
+/** Debian's cloud images name a file with a list of mirrors, best first, instead of one mirror. */
 function mirrorsOf(uri: string): string[] {
   if (!uri.startsWith('mirror+file:')) return isHttp(uri) ? [trimSlash(uri)] : []
   const file = uri.slice('mirror+file:'.length).replace(/^\/\/(?=\/)/, '')

@@ -1,5 +1,6 @@
-// A cpio archive in the "newc" format, which the kernel unpacks as an initrd (kernel: Documentation/driver-api/
-// early-userspace/buffer-format). Written from memory: an initrd is a few megabytes. Equal entries, equal bytes.
+// Writes a cpio archive in the "newc" format, which the kernel unpacks as an initrd (kernel:
+// Documentation/driver-api/early-userspace/buffer-format). Equal entries give equal bytes. The archive is built in memory,
+// because an initrd has a few megabytes.
 
 export type CpioEntry = {
   path: string

@@ -1,10 +1,10 @@
-// Signatures in DSSE envelopes, and the keys for them. Owns: the envelope's format, and which keys are taken (Ed25519,
-// ECDSA P-256). The payload's type is part of what is signed. Fails with InputError on a key that cannot be used.
+// Signatures in DSSE envelopes, and the keys for them. Owns: the envelope's format, and the accepted keys (Ed25519, ECDSA
+// P-256). The payload's type is signed as well. Fails with InputError on a key that cannot be used.
 import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { InputError } from '../../input/problems.ts'
 
-/** A key, and the type of the payload that it signs. */
+/** A key, and the type of the signed payload. */
 export type DsseSigner = { type: string; key: KeyObject }
 
 export type DsseEnvelope = {
@@ -21,7 +21,7 @@ export function envelopeOf(text: string, { type, key }: DsseSigner): DsseEnvelop
   return { payloadType: type, payload: payload.toString('base64'), signatures: [{ keyid, sig }] }
 }
 
-/** Whether one of the envelope's signatures is the key's, over exactly this text. */
+/** Whether one of the envelope's signatures is by this key, over exactly this text. */
 export function isSignedBy(envelope: DsseEnvelope, text: string, { type, key }: DsseSigner): boolean {
   const payload = Buffer.from(envelope.payload, 'base64')
   if (envelope.payloadType !== type || payload.toString() !== text) return false
@@ -30,13 +30,13 @@ export function isSignedBy(envelope: DsseEnvelope, text: string, { type, key }: 
   )
 }
 
-/** DSSE's protocol.md: what is signed is the type and the body, each with its length in bytes before it. */
+/** The signed bytes (DSSE, protocol.md): type and body, each after its length in bytes. */
 function preAuthentication(payload: Buffer, type: string): Buffer {
   const head = `DSSEv1 ${Buffer.byteLength(type)} ${type} ${payload.length} `
   return Buffer.concat([Buffer.from(head), payload])
 }
 
-/** Ed25519 hashes by itself. */
+/** Ed25519 includes its hash. */
 const hashOf = (key: KeyObject) => (key.asymmetricKeyType === 'ed25519' ? null : 'sha256')
 
 /** SHA-256 of the public key. */
@@ -45,7 +45,7 @@ export const keyId = (key: KeyObject) =>
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('hex')
 
-/** @throws {InputError} unless the file holds a key that we sign with. */
+/** @throws {InputError} unless the file holds an accepted key. */
 export function readKey(file: string, kind: 'private' | 'public'): KeyObject {
   let pem: Buffer
   try {
@@ -58,8 +58,8 @@ export function readKey(file: string, kind: 'private' | 'public'): KeyObject {
 }
 
 /**
- * A key from its PEM. Error messages never print what was found.
- * @param place where the PEM came from, for the error
+ * Parses a key from its PEM. Error messages never print the PEM.
+ * @param place source of the PEM, for the error
  */
 export function parseKey(place: string, pem: string | Buffer, kind: 'private' | 'public'): KeyObject {
   let key: KeyObject

@@ -1,5 +1,5 @@
-// A program without what only debuggers read: symbols, debugging information, section headers (elf(5)). Owns: cutting
-// them off. Fails on a file that is not a 64-bit little-endian ELF program, which amd64 and arm64 both have.
+// Removes from a program what only debuggers read: symbols, debugging information, section headers (elf(5)).
+// Fails on a file that is not a 64-bit little-endian ELF program. amd64 and arm64 programs both are.
 
 /** Offsets and sizes in the ELF header and in a program header, 64 bits: elf(5). */
 const HEADER_BYTES = 64
@@ -7,8 +7,8 @@ const AT = { programHeaders: 0x20, sectionHeaders: 0x28, entrySize: 0x36, entrie
 const ENTRY_AT = { offset: 0x08, fileSize: 0x20 }
 
 /**
- * The program up to the end of its last segment, with the table of sections said to be empty. All that the kernel and
- * the dynamic loader read is in segments, and linkers put the rest behind them, so what remains runs as before.
+ * The program up to the end of its last segment, with an empty table of sections. The kernel and the dynamic loader read
+ * only segments, and linkers place everything else behind them, so the result runs as before.
  * @throws {Error} if it is no such program
  */
 export function withoutSymbols(program: Buffer): Buffer {
@@ -22,7 +22,7 @@ export function withoutSymbols(program: Buffer): Buffer {
   })
   const short = Buffer.from(program.subarray(0, Math.max(HEADER_BYTES, ...ends)))
   short.writeBigUInt64LE(0n, AT.sectionHeaders)
-  // How many sections there are, and which of them holds their names.
+  // The number of sections, and the index of the one with their names.
   short.writeUInt32LE(0, AT.sectionCount)
   return short
 }

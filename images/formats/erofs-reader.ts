@@ -1,10 +1,10 @@
-// Reading the tree of an erofs: names, types, modes, owners, sizes, links; not the content of files, which is
-// compressed. Owns: that part of the on-disk format (the kernel's fs/erofs/erofs_fs.h, which mkfs.erofs keeps to).
-// Fails on a file that is no erofs, or whose folders are laid out in a way that mkfs.erofs does not choose for them.
+// Reads the tree of an erofs: names, types, modes, owners, sizes and links, but no content of files, which is compressed.
+// Owns: that part of the on-disk format (the kernel's fs/erofs/erofs_fs.h). Fails on a file that is no erofs, or on a folder
+// whose layout mkfs.erofs does not use.
 import { closeSync, openSync, readSync } from 'node:fs'
 
 export type ErofsNode = {
-  /** Relative to the root, without a leading slash; '' is the root itself. */
+  /** Relative to the root, without a leading slash. The root itself is ''. */
   path: string
   type: 'file' | 'directory' | 'symlink' | 'other'
   /** Permissions with setuid, setgid and sticky, without the type. */
@@ -13,9 +13,9 @@ export type ErofsNode = {
   gid: number
   /** In bytes; 0 unless it is a file. */
   size: number
-  /** Of a symlink. */
+  /** For a symlink. */
   target?: string
-  /** It has extended attributes, of which a file's capabilities are one. */
+  /** It has extended attributes. A file's capabilities are one. */
   hasXattrs: boolean
 }
 
@@ -25,7 +25,9 @@ const SLOT_BYTES = 32
 const DIRENT_BYTES = 12
 const S_IFMT = 0o170000
 const TYPES: Partial<Record<number, ErofsNode['type']>> = {
-  ...{ 0o100000: 'file', 0o040000: 'directory', 0o120000: 'symlink' },
+  0o100000: 'file',
+  0o040000: 'directory',
+  0o120000: 'symlink',
 }
 const FLAT_PLAIN = 0
 const FLAT_INLINE = 2
@@ -78,7 +80,10 @@ function readInode(volume: Volume, nid: number): Inode & { dataBytes: number } {
   const type = TYPES[mode & S_IFMT] ?? 'other'
   const dataBytes = isExtended ? Number(raw.readBigUInt64LE(8)) : raw.readUInt32LE(8)
   const node = {
-    ...{ type, mode: mode & ~S_IFMT, size: type === 'file' ? dataBytes : 0, hasXattrs: xattrCount > 0 },
+    type,
+    mode: mode & ~S_IFMT,
+    size: type === 'file' ? dataBytes : 0,
+    hasXattrs: xattrCount > 0,
     uid: isExtended ? raw.readUInt32LE(24) : raw.readUInt16LE(24),
     gid: isExtended ? raw.readUInt32LE(28) : raw.readUInt16LE(26),
   }
@@ -95,7 +100,7 @@ function readInode(volume: Volume, nid: number): Inode & { dataBytes: number } {
   return { ...inode, node: { ...node, target: dataOf(volume, inode, dataBytes).toString() } }
 }
 
-/** What a folder or a link holds: whole blocks at the address the inode names, and behind the inode the last part. */
+/** Content of a folder or link: whole blocks at the inode's block address, then the tail behind the inode. */
 function dataOf(volume: Volume, inode: Inode, dataBytes: number): Buffer {
   const { file, blockBytes } = volume
   if (inode.layout !== FLAT_PLAIN && inode.layout !== FLAT_INLINE)
@@ -105,7 +110,7 @@ function dataOf(volume: Volume, inode: Inode, dataBytes: number): Buffer {
   return Buffer.concat([blocks, bytesAt(volume, inode.at + inode.headBytes, inlined)])
 }
 
-/** struct erofs_dirent: 12 bytes each at the head of a block, their names behind them. */
+/** struct erofs_dirent: 12 bytes each at the start of a block, followed by the names. */
 function entriesOf(volume: Volume, inode: Inode & { dataBytes: number }): [string, number][] {
   const data = dataOf(volume, inode, inode.dataBytes)
   const entries: [string, number][] = []
@@ -125,7 +130,7 @@ function entriesOf(volume: Volume, inode: Inode & { dataBytes: number }): [strin
 function bytesAt({ file, fd }: Pick<Volume, 'file' | 'fd'>, at: number, length: number): Buffer {
   const buffer = Buffer.alloc(length)
   const read = readSync(fd, buffer, 0, length, at)
-  // A head is read with what lies behind it, which the last one of the file lacks.
+  // The last inode of the file has fewer bytes behind it than are requested.
   if (read < Math.min(length, SLOT_BYTES)) throw new Error(`${file}: cut short: nothing at ${at + read}`)
   return buffer
 }

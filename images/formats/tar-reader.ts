@@ -1,6 +1,6 @@
-// Reading tar archives: ours (images/formats/tar-writer.ts) and mmdebstrap's, which are ustar with pax headers (POSIX.1-2001) and, of
-// older versions, GNU's long names. Owns: the listing of an archive, and the bytes of one of its files. Fails on an
-// archive that ends in the middle of an entry.
+// Reads tar archives: our own (tar-writer.ts) and mmdebstrap's, which are ustar with pax headers (POSIX.1-2001) or, from
+// older versions, GNU long names. Owns: the list of an archive's members, and their bytes. Fails on an archive that ends
+// inside an entry.
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
@@ -14,27 +14,34 @@ export type TarMember = {
   mode: number
   uid: number
   gid: number
-  /** Of the content, in bytes. */
+  /** Size of the content in bytes. */
   size: number
-  /** Of a symlink its target, of a hard link the other path; else ''. */
+  /** The target of a symlink, the other path of a hard link, else ''. */
   link: string
-  /** Names of extended attributes, a file's capabilities (security.capability) among them. */
+  /** Names of extended attributes. A file's capabilities are security.capability. */
   xattrs: string[]
-  /** Where the content is in the archive, in bytes. */
+  /** Offset of the content in the archive. */
   contentAt: number
-  /** What the member takes up in the archive, its own headers included: from, and up to but not including. */
+  /** The member's first byte in the archive, headers included, and the byte after its last. */
   startsAt: number
   endsAt: number
 }
 
 const TYPES: Partial<Record<string, TarMember['type']>> = {
-  ...{ '\0': 'file', '0': 'file', '7': 'file' },
-  ...{ '1': 'hardlink', '2': 'symlink', '5': 'directory', '3': 'device', '4': 'device', '6': 'device' },
+  '\0': 'file',
+  '0': 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'device',
+  '4': 'device',
+  '5': 'directory',
+  '6': 'device',
+  '7': 'file',
 }
 
 /**
- * The archive's entries in their order; a path that comes twice is listed twice, and the later one counts.
- * @throws {Error} if the archive is cut short, or has a kind of entry that no writer of ours makes.
+ * The archive's entries in their order. A path that occurs twice is listed twice, and the later entry counts.
+ * @throws {Error} if the archive is truncated, or has an unknown kind of entry.
  */
 export async function listTar(archive: string): Promise<TarMember[]> {
   const handle = await open(archive)
@@ -59,7 +66,7 @@ export async function listTar(archive: string): Promise<TarMember[]> {
       const type = TYPES[kind]
       if (type === undefined)
         throw new Error(`${archive}: an entry of the unknown kind ${kind} at ${startsAt}`)
-      members.push({ ...described(header, extended), ...{ type, size, contentAt, startsAt, endsAt: at } })
+      members.push({ ...described(header, extended), type, size, contentAt, startsAt, endsAt: at })
       extended = new Map()
       startsAt = at
     }
@@ -74,7 +81,9 @@ function described(header: Buffer, extended: ReadonlyMap<string, string>) {
   const path = extended.get('path') ?? (prefix === '' ? name : `${prefix}/${name}`)
   return {
     path: path.replace(/^\.?\/+/, '').replace(/\/+$/, ''),
-    ...{ mode: number(header, 100, 8), uid: number(header, 108, 8), gid: number(header, 116, 8) },
+    mode: number(header, 100, 8),
+    uid: number(header, 108, 8),
+    gid: number(header, 116, 8),
     link: extended.get('linkpath') ?? text(157, 100),
     xattrs: [...extended.keys()].flatMap(
       (key) => /^(?:SCHILY|LIBARCHIVE)\.xattr\.(.*)$/.exec(key)?.[1] ?? [],
@@ -87,7 +96,7 @@ const number = (header: Buffer, at: number, width: number) =>
 
 const untilNul = (text: string) => text.split('\0', 1)[0] ?? ''
 
-/** `LENGTH KEY=VALUE\n`, the length counting bytes, itself included. */
+/** `LENGTH KEY=VALUE\n`. The length counts bytes and includes itself. */
 function paxRecords(content: string): [string, string][] {
   const bytes = Buffer.from(content)
   const records: [string, string][] = []
@@ -112,7 +121,7 @@ export async function textOf(archive: string, { contentAt, size }: TarMember): P
   }
 }
 
-/** Writes some of an archive's members as an archive of its own, in the order given. */
+/** Writes some of an archive's members as a new archive, in the given order. */
 export async function copyMembers(archive: string, members: readonly TarMember[], to: string): Promise<void> {
   const output = createWriteStream(to, { flush: true })
   for (const { startsAt, endsAt } of members) {

@@ -1,5 +1,5 @@
-// Tar archives in the POSIX ustar format, written so that equal content gives equal bytes: sorted, one date, owned
-// by root. Owns: writing an archive, and joining several into one. Fails on a path too long for the format.
+// Writes tar archives in the POSIX ustar format. Equal content gives equal bytes: sorted, with one date, owned by root.
+// Owns: writing an archive, and joining several into one. Fails on a path too long for the format.
 import { createReadStream, createWriteStream, readFileSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { once } from 'node:events'
@@ -14,7 +14,7 @@ export type TarEntry = {
   gid?: number
 } & ({ content: string | Uint8Array } | { file: string } | { link: string } | { directory: true })
 
-/** Writes entries as a tar, with the folders above them (0755) where no entry names them. Ends without the final zero blocks. */
+/** Writes entries as a tar, with the folders above them (0755) unless an entry names them. Adds no final zero blocks. */
 export async function writeTar(
   file: string,
   entries: readonly TarEntry[],
@@ -37,8 +37,8 @@ export async function writeTar(
 }
 
 /**
- * Joins archives into one that reads as if the later were unpacked over the earlier.
- * Each ends with zero blocks, where a reader would stop, so they are cut off, and two put at the end of all.
+ * Joins archives into one, which unpacks as if the later were unpacked over the earlier. A reader stops at zero blocks, so
+ * those of each archive are removed, and two are added at the end.
  */
 export async function joinTars(file: string, archives: readonly string[]): Promise<void> {
   const output = createWriteStream(file, { flush: true })

@@ -1,5 +1,5 @@
-// What a package's maintainers say of its versions: the changelog inside the .deb. Owns: finding it there, reading its
-// format (deb-changelog(5)), and which entries are newer than a version. Fails with dpkg's own words.
+// The changelog inside a .deb. Owns: finding it, parsing its format (deb-changelog(5)), and which entries are newer than a
+// version. Fails with dpkg's own words.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -7,10 +7,10 @@ import { temporaryFolder } from '../cache.ts'
 import { runProgram } from '../../platform/run-program.ts'
 import { compareVersions } from './version.ts'
 
-/** One version's entry. `lines`: its points, each in one line. */
+/** The entry of one version. `lines`: its points, one line each. */
 export type ChangelogEntry = { version: string; lines: string[]; cves: string[] }
 
-/** The source package that a .deb was built from, and that one's version. */
+/** The source package that a .deb was built from, and the source's version. */
 export async function sourcePackageOf(deb: string): Promise<{ source: string; version: string }> {
   const fields = await runProgram([
     'dpkg-deb',
@@ -23,10 +23,10 @@ export async function sourcePackageOf(deb: string): Promise<{ source: string; ve
   return { source, version }
 }
 
-/** All entries of a .deb's changelog, newest first; none when it has none of its own. */
+/** All entries of a .deb's changelog, newest first. Empty when the package has no changelog of its own. */
 export async function changelogOf(deb: string, cacheDir: string): Promise<ChangelogEntry[]> {
   await using folder = temporaryFolder(cacheDir, 'changelog')
-  // tar says that it failed when nothing matches, as in packages that link to another's folder.
+  // tar fails when nothing matches, as in packages that link to another package's folder.
   const script =
     'dpkg-deb --fsys-tarfile "$1" | tar --extract --directory "$2" --wildcards "./usr/share/doc/*/changelog*" 2>&1 || :'
   await runProgram(['sh', '-c', script, 'sh', deb, folder.path])
@@ -35,12 +35,12 @@ export async function changelogOf(deb: string, cacheDir: string): Promise<Change
     files
       .filter((name) => pattern.test(name))
       .map((name) => gunzipSync(readFileSync(join(folder.path, name))).toString('utf8'))
-  // The first of an architecture alone: a rebuild. A native package's own changelog is Debian's.
+  // A rebuild for one architecture has a changelog of its own, which comes first. A native package has changelog.gz only.
   const debian = [...texts(/\/changelog\.Debian\.\w+\.gz$/), ...texts(/\/changelog\.Debian\.gz$/)]
   return (debian.length > 0 ? debian : texts(/\/changelog\.gz$/)).flatMap(parseChangelog)
 }
 
-/** Entries of a changelog; none when it is not in Debian's format. */
+/** Entries of a changelog; empty when it is not in Debian's format. */
 export function parseChangelog(text: string): ChangelogEntry[] {
   const entries: ChangelogEntry[] = []
   let body: string[] | undefined
@@ -58,7 +58,7 @@ export function parseChangelog(text: string): ChangelogEntry[] {
   }))
 }
 
-/** A point begins with `*`, `-` or `+`; a line without a mark goes on with the last; `[ Name ]` is a heading. */
+/** A point begins with `*`, `-` or `+`. A line without a mark continues the last point. `[ Name ]` is a heading. */
 function addLine(points: string[], line: string): void {
   const text = line.trim()
   if (text === '' || /^\[.*\]$/.test(text)) return
@@ -68,7 +68,7 @@ function addLine(points: string[], line: string): void {
   else points.push(point ?? text)
 }
 
-/** The entries newer than `version`; the newest alone when that is not known. */
+/** The entries newer than `version`; only the newest entry when the version is unknown. */
 export function entriesSince(
   entries: readonly ChangelogEntry[],
   version: string | undefined,

@@ -1,4 +1,4 @@
-// What differs between two locks: package by package, in lines for people, in bytes. Pure.
+// The differences between two locks: package by package, as lines of text, and in bytes.
 import { lockedDebs, type Lock, type LockedDeb, type LockedNpm } from '../lock-file.ts'
 
 export type LockPart = 'root' | 'kernel' | 'tools' | 'target' | 'node' | 'native'
@@ -6,9 +6,9 @@ export type LockPart = 'root' | 'kernel' | 'tools' | 'target' | 'node' | 'native
 /** One package of one part: added without `from`, removed without `to`. */
 export type LockChange = { part: LockPart; from?: LockedDeb | LockedNpm; to?: LockedDeb | LockedNpm }
 
-/** Every package that differs from lock `a` to lock `b`, by part, then name; those removed last. */
+/** Every package that differs between lock `a` and lock `b`, by part, then name, removed packages last. */
 export function lockChanges(a: Lock, b: Lock): LockChange[] {
-  // A new kernel has a new name, and is the old one's successor all the same.
+  // The package of a new kernel has another name, but replaces the old one.
   const kernel: LockChange[] = same(a.kernel, b.kernel)
     ? []
     : [{ part: 'kernel', from: a.kernel, to: b.kernel }]
@@ -22,7 +22,7 @@ export function lockChanges(a: Lock, b: Lock): LockChange[] {
   ]
 }
 
-/** What changes from lock `a` to lock `b`, one line a difference, for people: `root: libc6 2.41-12 → 2.41-13`. */
+/** The changes from lock `a` to lock `b`, one line each: `root: libc6 2.41-12 → 2.41-13`. */
 export function diffLocks(a: Lock, b: Lock): string[] {
   const lines = lockChanges(a, b).map(({ part, from, to }) => {
     if (!from) return `${part}: ${to?.name} ${to?.version} added`
@@ -34,7 +34,7 @@ export function diffLocks(a: Lock, b: Lock): string[] {
   return a.spec === b.spec ? lines : [...lines, 'spec: changed since it was locked']
 }
 
-/** Bytes of packages that are in one of two locks only. */
+/** Bytes of the packages that only one of two locks has. */
 export function bytesChanged(a: Lock, b: Lock): { addedBytes: number; removedBytes: number } {
   const [before, after] = [lockedDebs(a), lockedDebs(b)]
   const only = (debs: readonly LockedDeb[], others: readonly LockedDeb[]) => {
@@ -52,7 +52,7 @@ function partChanges(
   const old = Map.groupBy(before, ({ name }) => name)
   const changes: LockChange[] = []
   for (const to of sortedByName(after)) {
-    // npm may lock two versions of one name: each is held against its like first.
+    // npm may lock two versions of one name. Each is compared with the same version first.
     const candidates = old.get(to.name) ?? []
     const from = candidates.find(({ version }) => version === to.version) ?? candidates[0]
     old.set(
@@ -70,7 +70,7 @@ const same = (a: LockedDeb | LockedNpm, b: LockedDeb | LockedNpm) =>
 
 const contentHash = (item: LockedDeb | LockedNpm) => ('sha256' in item ? item.sha256 : item.integrity)
 
-/** By name, in the order of code units, which is no machine's locale. */
+/** Sorted by name in the order of code units, which does not depend on the locale. */
 function sortedByName<T extends { name: string }>(items: readonly T[]): T[] {
   return [...items].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }

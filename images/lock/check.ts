@@ -1,19 +1,19 @@
-// Whether a lock is still what the mirror gives, and whether what it names can still be had. Owns: bringing into the
-// cache what the mirror is about to lose, while some place still has it. Fails with the disk's error only.
+// Checks whether a lock is still what the mirror has, and whether its packages can still be fetched. Owns: fetching into
+// the cache what the mirror is about to drop. Fails with the disk's error only.
 import { fetchDebs, FetchError, type FetchOptions } from '../archive/fetch.ts'
 import { diffLocks, lockChanges } from './changes.ts'
 import type { Lock } from '../lock-file.ts'
 
 export type LockCheck = {
-  /** What the mirror gives in place of the locked packages; empty: the lock is up to date. */
+  /** Packages that the mirror has instead of the locked ones. Empty when the lock is up to date. */
   differences: string[]
-  /** Which superseded packages neither the cache nor any place has, and what each place said. */
+  /** The superseded packages that neither the cache nor a source has, with each source's answer. */
   lost: FetchError | null
 }
 
 /**
- * Holds `lock` against `fresh`, what the mirror gives today. Packages that the mirror lists unchanged are not looked
- * for; those it lists no more are fetched unless the cache has them.
+ * Compares `lock` with `fresh`, a lock of what the mirror has today. Packages that the mirror no longer lists are fetched
+ * unless the cache has them. The others are not fetched.
  */
 export async function checkLock(lock: Lock, fresh: Lock, options: FetchOptions): Promise<LockCheck> {
   const superseded = lockChanges(lock, fresh).flatMap(({ from }) => (from && 'sha256' in from ? [from] : []))

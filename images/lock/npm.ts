@@ -1,5 +1,5 @@
-// The npm packages of the image, as npm's own lock (package-lock.json) has them: by version and integrity.
-// Owns: finding an entry and everything it needs at run time on the image's platform. Fails with InputError.
+// The image's npm packages, from npm's own lock (package-lock.json): version and integrity. Owns: finding an entry and all
+// its dependencies at run time on the image's platform. Fails with InputError.
 import * as v from 'valibot'
 import { checkInput, InputError, readInput, formatValue, type Problem } from '../../input/problems.ts'
 import type { Spec } from '../spec.ts'
@@ -26,7 +26,7 @@ type Packages = Record<string, PackageLockEntry>
 const CPU: Record<Spec['architecture'], string> = { amd64: 'x64', arm64: 'arm64' }
 
 /**
- * The Node binary's package and the native packages with all they need, from a package-lock.json.
+ * The Node binary's package, and the native packages with their dependencies, from a package-lock.json.
  * @throws {InputError} naming every package of the spec that npm's lock lacks or has in another version.
  */
 export function lockedNpm(spec: Spec, packageLockFile: string): { node: LockedNpm; native: LockedNpm[] } {
@@ -85,7 +85,7 @@ function runsOn({ os, cpu, libc }: PackageLockEntry, wantedCpu: string): boolean
   return allows(os, 'linux') && allows(cpu, wantedCpu) && allows(libc, 'glibc')
 }
 
-/** Node's own search: the nearest node_modules on the way up from the package that asks. */
+/** Node's module resolution: the nearest node_modules above the importing package. */
 function lookUp(packages: Packages, from: string, name: string): string | undefined {
   for (let base = from; ; base = base.slice(0, Math.max(0, base.lastIndexOf('/node_modules/')))) {
     const path = base === '' ? `node_modules/${name}` : `${base}/node_modules/${name}`
@@ -98,7 +98,7 @@ export type NpmComponent = LockedNpm & { license?: string }
 
 /**
  * The bundled packages as npm's lock has them, each version once.
- * @throws {InputError} naming each package that is installed in another version than the lock's.
+ * @throws {InputError} naming each package whose installed version differs from the lock's.
  */
 export function npmComponents(packageLockFile: string, bundled: readonly BundledPackage[]): NpmComponent[] {
   const { packages } = checkInput(packageLockFile, packageLockSchema, readInput(packageLockFile))

@@ -1,7 +1,6 @@
-// A new lock from a specification: what Debian's archive has today, chosen by apt itself, and npm's own lock.
-// Owns: a private apt root (its own lists, sources and empty package state; the host's is neither read nor
-// changed) and reading apt's answer. Fails with apt's own message; signatures are checked by apt against the
-// host's debian-archive-keyring.
+// Makes a new lock from a spec: apt chooses packages from Debian's archive, npm's lock gives the rest. Owns: a private apt
+// root with its own lists, sources and empty package state; the host's is neither read nor changed. apt checks signatures
+// against the host's debian-archive-keyring. Fails with apt's own message.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runProgram } from '../../platform/run-program.ts'
@@ -17,7 +16,7 @@ export type ResolveOptions = {
   /** npm's lock, whose integrities the image's lock repeats. */
   packageLockFile: string
   mirrors?: Mirrors
-  /** When updates or security cannot be read, lock the suite without them: better than no bake, and not to be committed. */
+  /** Lock the suite alone when updates or security cannot be read. It allows a bake, but must not be committed. */
   suiteAlone?: boolean
   onProgress?: OnProgress
 }
@@ -30,7 +29,7 @@ const KEYRINGS = [
 
 const PROXIES = ['http_proxy', 'https_proxy', 'no_proxy']
 
-/** What of the host's apt configuration is about reaching a mirror, and holds for ours as well. */
+/** Settings of the host's apt about reaching a mirror, which apply to the private apt as well. */
 const HOST_SETTINGS = /^Acquire::(https?|Retries|Check-Valid-Until|Check-Date|ForceIPv[46])\b/
 
 /**
@@ -74,7 +73,7 @@ export async function resolveLock(spec: Spec, options: ResolveOptions): Promise<
 
 type Apt = { configFile: string }
 
-/** A suite that cannot be read for a while must not look like one whose updates were taken back. */
+/** A suite that cannot be read must not look like one without updates, so the error is not ignored. */
 function withAdvice(error: Error): Error {
   const advice = "MAILFLEET_MIRROR takes two addresses, main and security, where security's is elsewhere"
   return new Error(`${error.message}\n${advice}.`, { cause: error })
@@ -176,7 +175,7 @@ function runApt(configFile: string, argv: readonly string[]): Promise<string> {
  */
 export function parsePrintedUri(line: string, mirrors: Mirrors): LockedDeb {
   const match = /^'(\S+)' ([^_\s]+)_([^_\s]+)_([a-z0-9]+)\.deb (\d+) SHA256:([0-9a-f]{64})$/.exec(line)
-  if (!match) throw new Error(`apt-get printed what we cannot read: ${line}`)
+  if (!match) throw new Error(`apt-get printed an unexpected line: ${line}`)
   const [, uri = '', name = '', version = '', architecture = '', size, sha256 = ''] = match
   const archive = (['debian', 'security'] as const).find((key) => uri.startsWith(`${mirrors[key]}/`))
   if (!archive || (architecture !== 'all' && architecture !== 'amd64' && architecture !== 'arm64')) {
@@ -187,13 +186,13 @@ export function parsePrintedUri(line: string, mirrors: Mirrors): LockedDeb {
   return { name, version: decodeURIComponent(version), architecture, archive, filename, sizeBytes, sha256 }
 }
 
-/** The date of the newest suite, seconds since 1970: two people who lock the same archive get the same lock. */
+/** The date of the newest suite, in seconds since 1970, so that equal archives give equal locks. */
 function newestRelease(lists: string): number {
   const dates = readdirSync(lists)
     .filter((name) => name.endsWith('Release'))
     .map((name) => /^Date: (.+)$/m.exec(readFileSync(join(lists, name), 'utf8'))?.[1])
     .map((date) => Date.parse(date ?? ''))
     .filter((date) => !Number.isNaN(date))
-  if (dates.length === 0) throw new Error('the archive says no date')
+  if (dates.length === 0) throw new Error('no suite of the archive has a date')
   return Math.floor(Math.max(...dates) / 1000)
 }

@@ -1,12 +1,12 @@
-// A change of the lock as people read it: by source package, with what its changelog says since the locked version and
-// which CVEs that names. Owns: reading the packages, which have been fetched, and the text. Fails with dpkg's words.
+// The report of a lock update: by source package, with the changelog since the locked version and its CVEs. Owns: reading the
+// packages, which are in the cache already, and the text. Fails with dpkg's own words.
 import { existsSync } from 'node:fs'
 import { changelogOf, entriesSince, sourcePackageOf, type ChangelogEntry } from './changelog.ts'
 import { bytesChanged, lockChanges, type LockChange } from './changes.ts'
 import type { Lock, LockedDeb, LockedNpm } from '../lock-file.ts'
 
 type Named = { name: string; parts: string[]; version: string }
-/** Packages of one source that went from one version to another. `lines`: points of the changelog, newest first. */
+/** Packages of one source that changed from one version to another. `lines`: points of the changelog, newest first. */
 export type Upgrade = {
   source: string
   packages: string[]
@@ -20,21 +20,21 @@ export type LockUpdate = {
   upgrades: Upgrade[]
   added: Named[]
   removed: Named[]
-  /** The locked spec is not today's. */
+  /** The spec has changed since it was locked. */
   specChanged: boolean
   addedBytes: number
   removedBytes: number
   cves: string[]
 }
 
-/** So many points of a changelog are shown, and so many CVEs; JSON has all of them. */
+/** Points of a changelog and CVEs that the text shows. JSON has all of them. */
 const SHOWN_LINES = 4
 const SHOWN_CVES = 12
 const LINE_CHARS = 110
 
 /**
  * Describes what changes from lock `before` to lock `after`.
- * @param pathOf where a package's file is; what is not there is not read
+ * @param pathOf path of a package's file; a missing file is not read
  */
 export async function describeUpdate(
   before: Lock,
@@ -54,7 +54,7 @@ export async function describeUpdate(
       parts: [...new Set([...(others?.parts ?? []), ...parts])],
       from: from.version,
       to: to.version,
-      // Some packages of a source only link to the changelog of another.
+      // Some packages of a source only link to another's changelog.
       lines: others?.lines.length ? others.lines : entries.flatMap(({ lines }) => lines),
       cves: [...new Set([...(others?.cves ?? []), ...entries.flatMap(({ cves }) => cves)])].sort(),
     })
@@ -76,7 +76,7 @@ export async function describeUpdate(
 
 type MergedChange = Omit<LockChange, 'part'> & { parts: string[] }
 
-/** Root and tools share packages: one change of both is told once. */
+/** Root and tools share packages, so a change in both is reported once. */
 function byPackage(changes: readonly LockChange[]): MergedChange[] {
   const groups = Map.groupBy(changes, ({ from, to }) =>
     JSON.stringify([from?.name, from?.version, to?.name, to?.version]),
@@ -93,7 +93,7 @@ async function whatIsNew(
     return { source: to.name, entries: [] }
   const { source, version } = await sourcePackageOf(o.pathOf(to))
   const entries = await changelogOf(o.pathOf(to), o.cacheDir)
-  // A changelog counts in versions of the source, which are not always the package's own.
+  // A changelog has versions of the source, which may differ from the package's.
   const own = version === to.version
   const old = own
     ? from.version
@@ -103,7 +103,7 @@ async function whatIsNew(
   return { source, entries: entriesSince(entries, old) }
 }
 
-/** For a terminal. */
+/** The report for a terminal. */
 export function updateText(update: LockUpdate): string {
   const { upgrades, added, removed, specChanged, cves } = update
   if (upgrades.length + added.length + removed.length === 0 && !specChanged) return 'nothing changed'

@@ -1,4 +1,4 @@
-// Which of two versions of a Debian package is newer. Pure. The rules: Debian policy 5.6.12, deb-version(7).
+// Compares versions of Debian packages (Debian policy 5.6.12, deb-version(7)).
 
 /** Negative when `a` is older than `b`, 0 when they are equal, positive when it is newer. */
 export function compareVersions(a: string, b: string): number {
@@ -22,7 +22,7 @@ function split(version: string): { epoch: number; upstream: string; revision: st
   }
 }
 
-/** By turns a run of non-digits, compared by {@link weight}, and a run of digits, compared as a number. */
+/** Runs of non-digits, compared by {@link weight}, alternate with runs of digits, compared as numbers. */
 function compareParts(a: string, b: string): number {
   const runs = (text: string) => [...text.matchAll(/(\D*)(\d*)/g)]
   const [left, right] = [runs(a), runs(b)]
@@ -43,7 +43,7 @@ function compareWords(a: string, b: string): number {
   return 0
 }
 
-/** `~` comes before the end of the text, the end before letters, letters before all else. */
+/** `~` sorts before the end of the text, the end before letters, letters before all other characters. */
 function weight(character: string | undefined): number {
   if (character === '~') return -1
   if (character === undefined) return 0

@@ -24,10 +24,10 @@ test('the security archive is told from the main one, though its address begins 
   assert.equal(parsePrintedUri(line, mirrors).archive, 'security')
 })
 
-test('anything else apt might print is refused, not guessed at', () => {
+test('an unexpected line of apt is an error', () => {
   assert.throws(
     () => parsePrintedUri("'http://m.example/debian/pool/x.deb' x_1_amd64.deb 7 MD5Sum:abc", mirrors),
-    /cannot read/,
+    /an unexpected line/,
   )
   assert.throws(
     () => parsePrintedUri(`'http://else.example/x.deb' x_1_amd64.deb 7 SHA256:${hash}`, mirrors),
