@@ -1,13 +1,13 @@
-// The books of a storm: every message by its id, from the first attempt to its arrival.
-// Owns: what counts as accepted, forwarded, duplicate, lost, refused and reset, and the figures of each period.
-// It only counts; who talks SMTP tells it.
+// Counts each message of a storm by its id, from the first attempt to its arrival at the sink.
+// Owns what counts as accepted, forwarded, duplicate, lost, refused and reset, and the figures of each period.
+// The senders and the sink report to it. It never fails.
 import { percentile } from '../platform/percentile.ts'
 
 export type Ledger = ReturnType<typeof createLedger>
 
-/** What happened since the last period was taken. */
+/** Counts since the last call of takePeriod(). */
 export type PeriodCounts = {
-  /** New messages, attempts at any message, 250s, arrivals of a message for the first time. */
+  /** New messages; attempts with any message; messages accepted; messages that arrived for the first time. */
   offered: number
   attempts: number
   accepted: number
@@ -18,27 +18,27 @@ export type PeriodCounts = {
 }
 
 export type MailSummary = {
-  /** Messages whose 250 a sender saw. */
+  /** Messages for which a sender got a 250. */
   accepted: number
-  /** Accepted ones that arrived at the sink. */
+  /** Accepted messages that arrived at the sink. */
   forwarded: number
-  /** Arrivals beyond the first of a message. */
+  /** Arrivals of a message after its first. */
   duplicates: number
-  /** Accepted, not arrived, and not in the queue either. */
+  /** Accepted, but neither arrived nor in the queue. */
   lost: number
   /** Accepted and still queued at the end. */
   queued: number
-  /** 4xx replies, of them 421 when an instance was draining or full. */
+  /** 4xx replies, including the 421 of an instance that drains or is full. */
   refused: number
   refusedByCode: Record<string, number>
-  /** 5xx replies: the message is given up. */
+  /** 5xx replies. The sender gives the message up. */
   rejected: number
   /** Connections reset, broken, or closed without a 421. */
   resets: number
   resetReasons: Record<string, number>
   /** Messages that never got a 250. */
   givenUp: number
-  /** Arrivals of anything that no sender of the storm sent, such as a DSN. */
+  /** Arrivals of mail that no sender of the storm sent, such as a DSN. */
   foreign: number
   /** From the fleet's 250 to the sink's 250. */
   delayMs: { p50: number; p99: number; max: number }
@@ -128,7 +128,7 @@ function isUnderWay({ acceptedMs, arrivedMs }: LedgerEntry): boolean {
   return acceptedMs !== null && arrivedMs === null
 }
 
-/** A message may arrive before its sender has read the 250: that is no delay at all. */
+/** A message may arrive before its sender has read the 250. Its delay is 0. */
 function delayOf({ acceptedMs, arrivedMs }: LedgerEntry): number | null {
   if (arrivedMs === null) return null
   return acceptedMs === null ? 0 : Math.max(0, arrivedMs - acceptedMs)

@@ -1,5 +1,5 @@
-// The messages of a storm: small, different from each other, and recognisable at the other end.
-// Owns: their text. RFC 5322 with CRLF line ends and lines of at most 76 characters.
+// Makes the messages of a storm, and finds a message's id again at the sink.
+// The text follows RFC 5322, with CRLF line ends. Lines of the body have at most 76 characters.
 import { between, type Random } from '../platform/seeded-random.ts'
 import { STORM_DOMAIN, STORM_ID_HEADER, type Scenario } from './scenario.ts'
 
@@ -9,7 +9,7 @@ const WORDS = 'invoice meeting order newsletter photo reply ticket update welcom
   ' ',
 )
 
-/** Message number `serial` of the storm. Its id is unique within the storm. */
+/** The id contains `serial`, so it is unique within the storm. */
 export function stormMessage(
   serial: number,
   random: Random,
@@ -34,7 +34,7 @@ export function stormMessage(
   return { id, from, to, body: Buffer.from(text, 'latin1') }
 }
 
-/** The id in a forwarded message's header; null of a message that is not the storm's. */
+/** Reads the id from the header; null for a message that the storm did not send. */
 export function stormIdOf(message: Buffer): string | null {
   const endOfHeader = message.indexOf('\r\n\r\n')
   const header = message.toString('latin1', 0, endOfHeader < 0 ? message.length : endOfHeader)

@@ -1,6 +1,5 @@
-// The course of a storm: new messages phase by phase, and the waiting until the last one has arrived.
-// Owns: arrival times (random, seeded) and when a storm is over: the fleet small again, the senders done, everything
-// accepted arrived, each within a bound. Rejects only when it is aborted.
+// Submits the new messages of each phase at random, seeded times, and then waits for the deliveries.
+// Each wait has a time limit, after which the storm goes on. Rejects only when it is aborted.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fleet } from '../infra/local/fleet.ts'
 import type { PhaseTime } from './report.ts'
@@ -8,23 +7,22 @@ import type { Ledger } from './ledger.ts'
 import { stormMessage } from './message.ts'
 import type { Random } from '../platform/seeded-random.ts'
 import { phaseAt, phasesMs, type Scenario } from './scenario.ts'
-import type { Senders } from './senders.ts'
+import type { StormSenders } from './senders.ts'
 
-/** How long the fleet must have been at its minimum for the storm to be over: the report's reader sees it stay. */
+/** The last phase ends after so many periods at the minimum, so that the report shows a steady end. */
 const SETTLED_PERIODS = 3
-/** How often arrivals and the end are looked for. */
 const TICK_MS = 20
 
 type RunOptions = {
   fleet: Fleet
   scenario: Scenario
-  senders: Senders
+  senders: StormSenders
   random: Random
   onPhase: (name: string) => void
   signal?: AbortSignal
 }
 
-/** Sends what the phases say; the last phase goes on until the fleet is at its minimum again, within a bound. */
+/** The last phase lasts until the fleet is at its minimum again, at most `settleSeconds` longer. */
 export async function runPhases(options: RunOptions): Promise<PhaseTime[]> {
   const { fleet, scenario, senders, random } = options
   const startMs = fleet.nowMs()
@@ -54,16 +52,16 @@ export async function runPhases(options: RunOptions): Promise<PhaseTime[]> {
   return times
 }
 
-/** After the last new message: until every sender is done and everything accepted has arrived, within a bound. */
+/** Waits until each message has a final result and each accepted message has arrived. */
 export async function waitUntilDelivered(
   options: Pick<RunOptions, 'fleet' | 'scenario' | 'senders' | 'signal'> & { ledger: Ledger },
 ): Promise<void> {
   const { fleet, scenario, senders, ledger } = options
   const { retry } = scenario.senders
-  // The longest wait of a sender, jitter included, one delivery, and 5 s for a lease or a retry in between.
+  // The longest pause of a sender, one delivery, and 5 s for a lease or a retry of the server.
   const latestMs = fleet.nowMs() + retry.maxMs * (1 + retry.jitter) + scenario.remoteLatencyMs[1] + 5000
   while (fleet.nowMs() < latestMs && (senders.waiting() > 0 || ledger.underWay() > 0)) await tick(options)
-  // One more period: the queue's last word.
+  // The next period has the final figures of the queue.
   const seen = fleet.timeline.at(-1)
   const lastRowMs = fleet.nowMs() + 3 * scenario.periodMs
   while (fleet.timeline.at(-1) === seen && fleet.nowMs() < lastRowMs) await tick(options)
@@ -74,7 +72,7 @@ function endLast(times: PhaseTime[], atMs: number): void {
   if (last) last.toMs = atMs
 }
 
-/** Between two arrivals that know nothing of each other (a Poisson process): exponentially distributed. */
+/** Independent arrivals are a Poisson process. The time between two of them is exponentially distributed. */
 function gapMs(perSecond: number, random: Random): number {
   return (-Math.log(1 - random()) * 1000) / perSecond
 }

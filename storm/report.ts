@@ -1,18 +1,18 @@
-// The figures of a run, as build/reports/start.json holds them: the key names are a contract.
-// Owns: the shapes. What the fleet and its storm measured comes from storm/; image and boot are added by the caller.
+// The figures of a run, as build/reports/start.json has them. The key names are a contract.
+// `mailfleet start` adds the figures of the image and the boot test.
 import type { FleetRow, ScaleEvent } from '../infra/local/fleet-events.ts'
 import type { MailSummary } from './ledger.ts'
 import type { Phase } from './scenario.ts'
 
-/** One period of the storm: the fleet's row and what senders, sink and processors did meanwhile. */
+/** One period: the fleet's row, with the figures of the senders, the sink and the processors. */
 export type TimelineRow = FleetRow & {
-  /** Attempts per second, retries included. */
+  /** Attempts per second, including retries. */
   offeredPerSecond: number
-  /** Of them first attempts. */
+  /** First attempts per second. */
   newPerSecond: number
   acceptedPerSecond: number
   forwardedPerSecond: number
-  /** Of what arrived in this period; null when nothing did. */
+  /** Of the messages that arrived in this period; null when none did. */
   delayP50Ms: number | null
   delayP99Ms: number | null
   /** 0 to 1. */
@@ -21,13 +21,13 @@ export type TimelineRow = FleetRow & {
 
 export type PhaseTime = Pick<Phase, 'name' | 'perSecond'> & { fromMs: number; toMs: number }
 
-/** Capacity as one instance has it: for the report's reader, to see what the load means. */
+/** The capacity of one instance, so that the report can compare the load with it. */
 export type InstanceCapacity = {
   concurrency: number
   meanLatencyMs: number
   forwardsPerSecond: number
   targetBacklog: number
-  /** How long a refused message counts as demand. */
+  /** A refused message counts as demand for so long. */
   refusedWindowMs: number
 }
 
@@ -45,18 +45,17 @@ export type StormReport = {
   scaleEvents: ScaleEvent[]
   /** Average over the peak phase, 0 to 1. */
   cpuIdleAtPeak: number
-  /** Of all processors, what senders, sink and instances together took over the peak phase, 0 to 1. */
+  /** Share of all processors that senders, sink and instances used in the peak phase, 0 to 1. */
   cpuUsedAtPeak: number
   cpus: number
   phases: PhaseTime[]
   timeline: TimelineRow[]
-  /** Length of the storm itself. */
   stormSeconds: number
 }
 
 export type StartReport = StormReport & {
   image?: { digest: string; bytes: number; cached: boolean }
   boot?: { accel: string; secondsToFirstForward: number; bytesRead: number; networkCut: boolean }
-  /** Everything together. */
+  /** The whole run, with the bake and the boot test. */
   seconds?: number
 }

@@ -1,7 +1,6 @@
-// A storm as data: who sends how much when, how the remote side behaves, and the fleet that is to take it.
-// Owns: the scenario's numbers with their arithmetic, and what follows from them: the server's configuration, the
-// routes and the scaling policy. Pure. Time is compressed: what a real sender does in minutes takes seconds here, the
-// control loop's periods, windows and cool-downs are shorter by the same reason.
+// The scenarios of a storm as data: load, senders, sink and fleet, each number with its arithmetic. Pure.
+// Also makes the server's configuration and the routes for a scenario.
+// Time is compressed: senders retry after seconds instead of minutes, and the scaling policy's times are shorter too.
 import * as v from 'valibot'
 import { scalingPolicySchema, type ScalingPolicy } from '../infra/scaling/policy.ts'
 import type { ServerConfig } from '../infra/local/fleet-files.ts'
@@ -10,27 +9,27 @@ export type Phase = { name: string; seconds: number; perSecond: number }
 
 export type Scenario = {
   seed: number
-  /** One after the other; the last one goes on until the fleet is small again, at most `settleSeconds` longer. */
+  /** In this order. The last one lasts until the fleet is at its minimum, at most `settleSeconds` longer. */
   phases: readonly Phase[]
-  /** The phase over which the processors' idleness is averaged. */
+  /** The report gives the processors' average use over this phase. */
   peakPhase: string
   settleSeconds: number
   messageBytes: readonly [number, number]
-  /** From the end of a message to the sink's 250, evenly spread. */
+  /** From the end of a message to the sink's 250, uniformly distributed. */
   remoteLatencyMs: readonly [number, number]
-  /** Deliveries an instance runs at once. */
+  /** Deliveries in progress per instance. */
   concurrency: number
   /** Ready backlog at which the server refuses with 451. */
   readyEntries: number
   senders: {
     count: number
-    /** Sessions a sender has at once. */
+    /** Sessions per sender at a time. */
     connections: number
-    /** Share of senders that keep a session open for the next message; the others open one for each. */
+    /** Share of senders that keep a session open for the next message. The others open one per message. */
     keepOpenShare: number
-    /** An open session without a message is ended after so long. */
+    /** A sender ends a session that had no message for so long. */
     idleMs: number
-    /** Wait before the second attempt, then doubling up to the maximum, each longer or shorter by `jitter`. */
+    /** The pause before the second attempt, doubled each time up to the maximum, and changed by up to `jitter`. */
     retry: { firstMs: number; maxMs: number; jitter: number }
   }
   periodMs: number
@@ -42,10 +41,9 @@ const LATENCY_MS = [200, 300] as const
 const MEAN_LATENCY_MS = (LATENCY_MS[0] + LATENCY_MS[1]) / 2
 
 /**
- * The storm of `npm start`. One instance forwards 10 ÷ 0.25 s = 40 messages/s; the burst brings 150/s of new mail
- * for 20 s and, as long as the fleet is too small for it, its retries on top. 4 instances (160/s) just keep up, the
- * fifth works the backlog off. The remote side's latency is the limit, not this machine's processors, and so
- * instances add capacity even on one machine.
+ * The storm of `npm start`. One instance forwards 10 ÷ 0.25 s = 40 messages/s. The burst sends 150/s of new mail for
+ * 20 s. While the fleet is too small, retries come on top. 4 instances (160/s) keep up, and the fifth drains the
+ * backlog. The sink's latency is the limit, not the processors, so more instances add capacity even on one machine.
  */
 export const stormScenario: Scenario = {
   seed: 20260817,
@@ -59,14 +57,14 @@ export const stormScenario: Scenario = {
   messageBytes: [2048, 8192],
   remoteLatencyMs: LATENCY_MS,
   concurrency: CONCURRENCY,
-  // 160 ÷ 40/s is 4 s of one instance's work: the burst passes it in 160 ÷ (150/s - 40/s) = 1.5 s.
+  // 160 ÷ 40/s is 4 s of work for one instance. The burst exceeds it after 160 ÷ (150/s - 40/s) = 1.5 s.
   readyEntries: 160,
   senders: {
     count: 24,
     connections: 4,
     keepOpenShare: 0.6,
     idleMs: 2500,
-    // Postfix retries after 300 s, at most 4000 s; the same shape in 1/300 of the time.
+    // Postfix first retries after 300 s, and waits at most 4000 s. This is the same shape in 1/300 of the time.
     retry: { firstMs: 1000, maxMs: 8000, jitter: 0.5 },
   },
   periodMs: 1000,
@@ -77,16 +75,16 @@ export const stormScenario: Scenario = {
     acceptableDelayMs: 2500,
     deliveryMs: MEAN_LATENCY_MS,
     concurrency: CONCURRENCY,
-    // 60 s compressed like the senders' patience; a refused message that has come back is counted where it then is.
+    // 60 s, compressed like the senders' pauses. A refused message counts once in this window.
     refusedWindowMs: 8000,
     warmupMs: 1000,
-    // Reached when a period ends with more than 1.2 targets: proportional steps would run behind.
+    // A period that ends with more than 1.2 targets is a surge, for which proportional steps are too slow.
     surge: { targets: 1.2, step: 3 },
     scaleIn: { fraction: 0.5, periods: 4, step: 1, cooldownMs: 4000 },
   }),
 }
 
-/** The same storm, a third as long: for a test. */
+/** The same storm with shorter phases, for tests. */
 export const shortScenario: Scenario = {
   ...stormScenario,
   phases: [
@@ -103,12 +101,12 @@ export const shortScenario: Scenario = {
 }
 
 export const STORM_DOMAIN = 'storm.example'
-/** Carries a message's id through the fleet. */
+/** Carries the id of a message through the fleet. */
 export const STORM_ID_HEADER = 'X-Storm-Id'
 
 /**
- * What the server of this scenario is told, apart from what the fleet decides.
- * @param volatile the spool is on a tmpfs, which the server refuses unless it is told that this is meant
+ * The server's configuration, without the parts that the fleet sets.
+ * @param volatile the spool is on a tmpfs. Without this the server refuses to start on a tmpfs.
  */
 export function stormServerConfig(scenario: Scenario, sinkPort: number, volatile: boolean): ServerConfig {
   return {
@@ -118,23 +116,23 @@ export function stormServerConfig(scenario: Scenario, sinkPort: number, volatile
     srs: { domain: 'srs.bounces.example', secrets: ['a-secret-of-a-fleet-that-lives-for-one-storm'] },
     limits: { readyEntries: scenario.readyEntries },
     delivery: { concurrency: scenario.concurrency, relay: { host: '127.0.0.1', port: sinkPort } },
-    // A delivery that fails against the sink is to be seen within the storm, not an hour later.
+    // So that the server retries a failed delivery within the storm.
     retry: { firstMs: 1000, maxMs: 4000 },
     drain: { timeoutMs: 10_000 },
   }
 }
 
-/** One route for all: whatever the alias, the mailbox behind it is at the sink. */
+/** Forwards every alias to one mailbox at the sink. */
 export function stormRoutes(): unknown {
   return { domains: { [STORM_DOMAIN]: { aliases: { '*': ['mailbox@remote.example'] } } } }
 }
 
-/** Length of the phases without the settling, in ms. */
+/** Without the time that the last phase lasts longer. */
 export function phasesMs({ phases }: Pick<Scenario, 'phases'>): number {
   return phases.reduce((sum, { seconds }) => sum + seconds * 1000, 0)
 }
 
-/** The phase at `atMs` from the storm's start; after the last one's end the last one. */
+/** The phase at `atMs` from the start of the storm. After the end of the last phase, the last one. */
 export function phaseAt(phases: readonly Phase[], atMs: number): Phase | undefined {
   let endMs = 0
   for (const phase of phases) {

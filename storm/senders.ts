@@ -1,7 +1,6 @@
-// The senders of a storm: mail servers with an address of their own that try each message until it is taken.
-// Owns: their habits. Each has a few sessions at once, some keep a session open for the next message, and all retry
-// after a 4xx or a lost connection with doubling, jittered waits, as real ones do. A 5xx ends a message. Everything
-// that happens goes into the ledger; nothing here fails.
+// The senders of a storm. Each is a mail server with its own address, and retries a message until a 250 or a 5xx.
+// After a 4xx or a lost connection it waits longer each time, with jitter, as real senders do.
+// Nothing here fails: every result goes into the ledger.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSmtpClient, type SmtpClient, type SmtpResult } from '../mailkit/smtp-client.ts'
 import type { Ledger } from './ledger.ts'
@@ -9,12 +8,12 @@ import type { StormMessage } from './message.ts'
 import { between, type Random } from '../platform/seeded-random.ts'
 import type { Scenario } from './scenario.ts'
 
-export type Senders = {
+export type StormSenders = {
   /** Hands a message to one of the senders. */
   submit: (message: StormMessage) => void
-  /** Messages that no sender has got rid of yet. */
+  /** Messages without a final result yet. */
   waiting: () => number
-  /** No further attempts; open sessions say QUIT. Ends when the attempts under way have ended. */
+  /** Starts no further attempt. Resolves when the running attempts have ended and the open sessions have sent QUIT. */
   stop: () => Promise<void>
 }
 
@@ -26,26 +25,32 @@ type SendersOptions = {
   ledger: Ledger
 }
 
-/** One sender: at most `connections` attempts at a time, and the sessions it holds open meanwhile. */
-type Sender = { localAddress: string; keepsOpen: boolean; free: number; turns: (() => void)[]; idle: Idle[] }
-type Idle = { session: SmtpClient; timer: NodeJS.Timeout }
+/** A sender makes at most `connections` attempts at a time. `idle` holds its open sessions between two messages. */
+type Sender = {
+  localAddress: string
+  keepsOpen: boolean
+  freeConnections: number
+  waiters: (() => void)[]
+  idle: IdleSession[]
+}
+type IdleSession = { session: SmtpClient; timer: NodeJS.Timeout }
 
-/** The session is ending, the message was not the reason: real senders try the next host at once. */
+/** A 421 ends the session and says nothing about the message. Real senders try the next host at once. */
 const AFTER_421_MS = 100
 
-/** Real senders wait for minutes; nothing on this machine takes 20 s. */
-const REPLY_MS = 20_000
+/** Real senders wait for minutes. On one machine 20 s is enough. */
+const REPLY_TIMEOUT_MS = 20_000
 
-export function createSenders(options: SendersOptions): Senders {
+export function createSenders(options: SendersOptions): StormSenders {
   const { settings, random, ledger } = options
   const senders = Array.from({ length: settings.count }, (_, index): Sender => {
-    // Loopback is a whole network: each sender has its own client address, as admission sees it.
+    // Every address in 127.0.0.0/8 is local, so the server's admission sees each sender as another client.
     const localAddress = `127.0.1.${(index % 250) + 1}`
     return {
       localAddress,
       keepsOpen: random() < settings.keepOpenShare,
-      free: settings.connections,
-      turns: [],
+      freeConnections: settings.connections,
+      waiters: [],
       idle: [],
     }
   })
@@ -55,14 +60,14 @@ export function createSenders(options: SendersOptions): Senders {
 
   async function deliver(sender: Sender, message: StormMessage): Promise<void> {
     for (let failures = 0; !signal.aborted;) {
-      await turn(sender)
+      await takeConnection(sender)
       const sent = signal.aborted ? undefined : await attempt(sender, message, options)
-      release(sender)
+      returnConnection(sender)
       if (sent === undefined || sent.kind === 'accepted') return
       if (sent.kind === 'refused' && sent.code >= 500) return ledger.rejected()
-      const dismissed = sent.kind === 'refused' && sent.code === 421
-      if (!dismissed) failures += 1
-      const waitMs = dismissed ? AFTER_421_MS : retryMs(failures, settings.retry, random)
+      const sessionEnded = sent.kind === 'refused' && sent.code === 421
+      if (!sessionEnded) failures += 1
+      const waitMs = sessionEnded ? AFTER_421_MS : retryDelayMs(failures, settings.retry, random)
       await sleep(waitMs, undefined, { signal }).catch(() => {})
     }
   }
@@ -78,15 +83,15 @@ export function createSenders(options: SendersOptions): Senders {
     waiting: () => unfinished.size,
     stop: async () => {
       stopping.abort()
-      for (const { turns } of senders) for (const go of turns.splice(0)) go()
+      for (const { waiters } of senders) for (const resume of waiters.splice(0)) resume()
       await Promise.all(unfinished)
       for (const sender of senders) while (sender.idle.length > 0) takeIdle(sender)?.quit()
     },
   }
 }
 
-/** The wait after so many failures: doubling from `firstMs` to `maxMs`, longer or shorter by up to `jitter`. */
-export function retryMs(
+/** Doubles from `firstMs` up to `maxMs`. Up to `jitter` of it is added or subtracted. */
+export function retryDelayMs(
   failures: number,
   { firstMs, maxMs, jitter }: Scenario['senders']['retry'],
   random: Random,
@@ -116,7 +121,7 @@ function openClient(localAddress: string, { host, port, ledger }: SendersOptions
     port,
     localAddress,
     name: 'mta.origin.example',
-    replyMs: REPLY_MS,
+    replyMs: REPLY_TIMEOUT_MS,
     onIdleLoss: ledger.reset,
   })
 }
@@ -129,7 +134,6 @@ function keepIdle(sender: Sender, session: SmtpClient, idleMs: number): void {
   sender.idle.push({ session, timer })
 }
 
-/** An open session that nothing uses. */
 function takeIdle(sender: Sender): SmtpClient | undefined {
   for (let idle = sender.idle.pop(); idle; idle = sender.idle.pop()) {
     clearTimeout(idle.timer)
@@ -138,13 +142,13 @@ function takeIdle(sender: Sender): SmtpClient | undefined {
   return undefined
 }
 
-async function turn(sender: Sender): Promise<void> {
-  if (sender.free === 0) await new Promise<void>((resolve) => sender.turns.push(resolve))
-  else sender.free -= 1
+async function takeConnection(sender: Sender): Promise<void> {
+  if (sender.freeConnections === 0) await new Promise<void>((resolve) => sender.waiters.push(resolve))
+  else sender.freeConnections -= 1
 }
 
-function release(sender: Sender): void {
-  const next = sender.turns.shift()
+function returnConnection(sender: Sender): void {
+  const next = sender.waiters.shift()
   if (next) next()
-  else sender.free += 1
+  else sender.freeConnections += 1
 }

@@ -1,5 +1,5 @@
-// The time line of a storm: the fleet's rows and, for the same period, what the ledger and the processors say.
-// Owns: putting them together, and the most instances that were in service at once.
+// Records the rows of a storm's report: the fleet's row with the ledger's and the processors' figures of that period.
+// Also records the highest number of instances in service. It never fails.
 import type { FleetRow, ScaleEvent } from '../infra/local/fleet-events.ts'
 import type { Fleet } from '../infra/local/fleet.ts'
 import type { TimelineRow } from './report.ts'
@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts'
 
 export type TimelineRecorder = { timeline: TimelineRow[]; maxInstances: () => number; stop: () => void }
 
-/** Listens to `fleet` until stopped; tells each row and each scale event as it happens. */
+/** Listens to `fleet` until stop(). Calls back for each row and each scale event. */
 export function recordTimeline(
   fleet: Fleet,
   ledger: Ledger,

@@ -1,12 +1,12 @@
-// A small storm from source: a real fleet, real senders and a real sink, in a few seconds. The baked root takes the
-// larger one, in fleet.image.test.ts.
+// A small storm in a few seconds, with a real fleet from source, real senders and a real sink.
+// test/infra/local/fleet.image.test.ts runs a larger one on the baked root.
 import assert from 'node:assert/strict'
 import { after, suite, test } from 'node:test'
 import { runStorm } from '../../storm/storm.ts'
 import { shortScenario, type Scenario } from '../../storm/scenario.ts'
 import { scratchDirectories, source } from '../kit/fleet/small-fleet.ts'
 
-/** One instance forwards 2 ÷ 75 ms = 27/s; the burst is 70/s; the target 600 ms ÷ 37.5 ms = 16 messages. */
+/** One instance forwards 2 ÷ 75 ms = 27/s. The burst is 70/s. The target is 600 ms ÷ 37.5 ms = 16 messages. */
 const scenario: Scenario = {
   ...shortScenario,
   phases: [
@@ -42,7 +42,7 @@ const scratch = scratchDirectories()
 after(scratch.remove)
 
 suite('a small storm', () => {
-  test('the fleet grows and shrinks, and every accepted message is accounted for', async () => {
+  test('the fleet scales out and in, and every accepted message arrives once', async () => {
     const lines: string[] = []
     const report = await runStorm({
       directory: scratch.make(),
@@ -69,7 +69,7 @@ suite('a small storm', () => {
     assert.ok(lines.includes('burst'))
   })
 
-  test('aborted, it drains the fleet and rejects with the reason', async () => {
+  test('an aborted storm drains the fleet and rejects with the reason of the signal', async () => {
     const controller = new AbortController()
     const storm = runStorm({
       directory: scratch.make(),

@@ -1,4 +1,4 @@
-// A small fake report of a run, for tests of its page, with text that would break a page without escaping.
+// A small, invented report for the tests of the report page. It has a gap in the data, and HTML in a text.
 import type { StartReport, TimelineRow } from '../../../storm/report.ts'
 
 function row(second: number, changes: Partial<TimelineRow> = {}): TimelineRow {

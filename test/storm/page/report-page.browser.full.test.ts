@@ -1,4 +1,5 @@
-// The report page in a real chromium: it loads nothing, fits a narrow window, and its charts answer mouse and keys.
+// The report page in a real chromium. It loads nothing and fits a narrow window.
+// Its charts show values at the mouse and by the keyboard.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { renderStartPage } from '../../../storm/page/report-page.ts'
