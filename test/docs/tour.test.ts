@@ -39,7 +39,9 @@ test('the tour has two ways of several steps, and each step links a file', () =>
 test('each name in a step is declared in a file that the step links', () => {
   const named = steps.flatMap((step) => namesIn(step).map((name) => ({ step, name })))
   assert.ok(named.length > 40, `${named.length} names`)
-  const wrong = named.filter(({ step, name }) => !filesOf(step).some((file) => declaredIn(file).includes(name)))
+  const wrong = named.filter(
+    ({ step, name }) => !filesOf(step).some((file) => declaredIn(file).includes(name)),
+  )
   assert.deepEqual(
     wrong.map(({ step, name }) => `${name}, in: ${step.split('\n')[0]}`),
     [],
