@@ -17,7 +17,7 @@ import { MailFleet } from './aws/mail-fleet.ts'
 import { MailLoadBalancer } from './aws/mail-load-balancer.ts'
 import { MailQueue } from './aws/mail-queue.ts'
 import { FleetNetwork } from './aws/network.ts'
-import { requireSecrets } from './aws/parameters.ts'
+import { requireSecrets } from './aws/secret-parameters.ts'
 import { providerMessage } from './aws/provider-error.ts'
 import { QueuePulse } from './aws/queue-pulse.ts'
 import { QueueScaling } from './aws/queue-scaling.ts'
@@ -55,7 +55,7 @@ export default async function main(): Promise<Record<string, unknown>> {
   )
   const alarms = new Alarms(fleetName, {
     fleetName,
-    ...(stack.alarmEmail === undefined ? {} : { email: stack.alarmEmail }),
+    email: stack.alarmEmail,
     minInstances: stack.policy.minInstances,
     deadLettersName: queue.deadLetters.name,
     readyName: queue.ready.name,
@@ -131,7 +131,7 @@ function createScaling(stack: StackConfig, fleet: MailFleet, queue: MailQueue, {
     deferred: queue.deferred,
     table: queue.table,
     topicArn,
-    ...(stack.reservePulse ? {} : { reservedConcurrency: -1 }),
+    reservesConcurrency: stack.reservePulse,
   })
   new QueueScaling(`${fleetName}-scaling`, {
     fleetName,

@@ -14,7 +14,7 @@ const WAIT_FOR_GROUP = { warmUpPeriodDurationInMinutes: 20 }
 export type AlarmsArgs = {
   fleetName: string
   /** Receives a mail for each alarm. */
-  email?: string
+  email: string | undefined
   minInstances: number
   deadLettersName: pulumi.Input<string>
   readyName: pulumi.Input<string>

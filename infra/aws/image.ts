@@ -54,7 +54,7 @@ export async function resolveImage(wanted: ImageRequest, region: string): Promis
 
 /**
  * The digest of an image that `mailfleet image publish` registered: that command requires the receipt of a boot test.
- * Another account's tags are not visible. For its images the description must do, and `imageOwner` says to trust it.
+ * Another account's tags are not visible. For its images this reads the description, and `imageOwner` expresses trust.
  */
 function provenDigest(ami: ec2.GetAmiResult, owner: string | undefined): string {
   const tagged = ami.tags[RECEIPT_TAG] === undefined ? undefined : ami.tags[DIGEST_TAG]

@@ -23,11 +23,11 @@ export type QueueResources = {
   bucket: string
 }
 
-/** The configuration of all instances of a stack, in the server's schema. */
+/** The configuration of all instances of a stack, in the server's schema. JSON leaves undefined keys out. */
 export function instanceConfig(stack: StackConfig, places: QueueResources) {
   const { region, ...queue } = places
   const { tlsKeyParameter: keyParameter, tlsCertParameter: certParameter } = stack
-  const { srsAcknowledgeAligned: acknowledgeAligned } = stack
+  const hasTls = keyParameter !== undefined && certParameter !== undefined
   return {
     hostname: stack.hostname,
     postmaster: stack.postmaster,
@@ -37,12 +37,10 @@ export function instanceConfig(stack: StackConfig, places: QueueResources) {
     routes: { bucket: places.bucket, key: ROUTES_KEY, pollMs: 10_000 },
     srs: {
       domain: stack.srsDomain,
-      ...(acknowledgeAligned === undefined ? {} : { acknowledgeAligned }),
+      acknowledgeAligned: stack.srsAcknowledgeAligned,
       secretsParameter: stack.srsSecretsParameter,
     },
-    ...(keyParameter === undefined || certParameter === undefined
-      ? {}
-      : { tls: { keyParameter, certParameter } }),
+    tls: hasTls ? { keyParameter, certParameter } : undefined,
     // The scaling policy assumes this number of concurrent deliveries.
     delivery: { concurrency: stack.policy.concurrency },
     limits: { refusedWindowMs: stack.policy.refusedWindowMs },

@@ -79,7 +79,7 @@ export class MailQueue extends pulumi.ComponentResource {
         visibilityTimeoutSeconds: LEASE_SECONDS,
         receiveWaitTimeSeconds: 20,
         sqsManagedSseEnabled: true,
-        ...(redrivePolicy === undefined ? {} : { redrivePolicy }),
+        redrivePolicy,
       },
       { parent: this },
     )

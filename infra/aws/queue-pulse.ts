@@ -28,11 +28,8 @@ export type QueuePulseArgs = {
   table: { name: pulumi.Input<string>; arn: pulumi.Input<string> }
   /** ARN of the SNS topic that receives the alarms. */
   topicArn: pulumi.Input<string>
-  /**
-   * Concurrent invocations reserved for the pulse, so that no other function starves it. −1 for none, in an account
-   * with too little concurrency to reserve any. Default: {@link INVOCATIONS_AT_ONCE}.
-   */
-  reservedConcurrency?: number
+  /** Whether to reserve concurrency, so that no other function starves the pulse. A new account has too little. */
+  reservesConcurrency: boolean
 }
 
 export class QueuePulse extends ScheduledFunction {
@@ -46,7 +43,7 @@ export class QueuePulse extends ScheduledFunction {
         bundleFile: writeLambdaBundle('pulse', HANDLER_FILE),
         memoryMB: MEMORY_MB,
         timeoutMs: INVOCATION_MS,
-        reservedConcurrency: args.reservedConcurrency ?? INVOCATIONS_AT_ONCE,
+        reservedConcurrency: args.reservesConcurrency ? INVOCATIONS_AT_ONCE : -1,
         environment: {
           FLEET: args.fleetName,
           GROUP: args.groupName,

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { madeUpAccount } from '../kit/aws/fake-aws.ts'
+import { fakeAccount } from '../kit/aws/fake-aws.ts'
 import { PROJECT_FOLDER, type StackName } from '../kit/pulumi/example-stack.ts'
 import { runPulumiHost } from '../kit/pulumi/host.ts'
 import { resourceGraph } from '../kit/pulumi/resource-graph.ts'
@@ -23,7 +23,7 @@ function compareWithGolden(stack: StackName, graph: string): void {
 
 for (const stack of ['dev', 'prod'] as const)
   test(`${stack}: the program registers the resources of the golden file`, async () => {
-    const run = await runPulumiHost(stack, madeUpAccount())
+    const run = await runPulumiHost(stack, fakeAccount())
     assert.deepEqual(run.errors, [], run.output)
     assert.equal(run.exitCode, 0, run.output)
     assert.equal(run.outputs['groupName'], `mailfleet-${stack}`)
@@ -32,7 +32,7 @@ for (const stack of ['dev', 'prod'] as const)
 
 test('a first preview shows the resources that the update creates', async () => {
   const names = async (preview: boolean) => {
-    const { resources, exitCode, output } = await runPulumiHost('dev', madeUpAccount(), { preview })
+    const { resources, exitCode, output } = await runPulumiHost('dev', fakeAccount(), { preview })
     assert.equal(exitCode, 0, output)
     return resources.map(({ urn }) => urn).toSorted()
   }
@@ -40,7 +40,7 @@ test('a first preview shows the resources that the update creates', async () => 
 })
 
 test('the host reports an error as one sentence, and only the stack itself is registered', async () => {
-  const run = await runPulumiHost('dev', { ...madeUpAccount(), images: {} }, { preview: true })
+  const run = await runPulumiHost('dev', { ...fakeAccount(), images: {} }, { preview: true })
   assert.notEqual(run.exitCode, 0)
   assert.equal(run.errors.length, 1)
   assert.match(
@@ -54,7 +54,7 @@ test('the host reports an error as one sentence, and only the stack itself is re
 })
 
 test('the group depends on the network, permissions and routes that its first instance needs', async () => {
-  const { resources } = await runPulumiHost('dev', madeUpAccount())
+  const { resources } = await runPulumiHost('dev', fakeAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   for (const kind of ['RolePolicy', 'NatGateway', 'RouteTableAssociation', 'Listener', 'BucketObjectv2'])
     assert.ok(
@@ -64,13 +64,13 @@ test('the group depends on the network, permissions and routes that its first in
 })
 
 test('the load balancer depends on the internet gateway', async () => {
-  const { resources } = await runPulumiHost('dev', madeUpAccount())
+  const { resources } = await runPulumiHost('dev', fakeAccount())
   const balancer = resources.find(({ type }) => type === 'aws:lb/loadBalancer:LoadBalancer')
   assert.ok(balancer?.dependencies.some((urn) => urn.includes(':InternetGateway::')))
 })
 
 test('the group’s delete timeout covers deregistration and drain of its last instance', async () => {
-  const { resources } = await runPulumiHost('prod', madeUpAccount())
+  const { resources } = await runPulumiHost('prod', fakeAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   const seconds = Number(/^(\d+)s$/.exec(group?.deleteTimeout ?? '')?.[1])
   // The delay of deregistration, the load balancer's own 300 s, and the timeout of a hook.
@@ -79,7 +79,7 @@ test('the group’s delete timeout covers deregistration and drain of its last i
 
 test('under a Node without TypeScript the program fails with one sentence', async () => {
   // Node before 22.18 behaves like this.
-  const run = await runPulumiHost('dev', madeUpAccount(), { nodeOptions: '--no-strip-types' })
+  const run = await runPulumiHost('dev', fakeAccount(), { nodeOptions: '--no-strip-types' })
   assert.notEqual(run.exitCode, 0)
   assert.deepEqual(run.errors, [
     `The Pulumi program needs Node 22.18 or later; Pulumi found ${process.version} at ${process.execPath}. Run \`npx pulumi\`, which uses the pinned Node, or put a newer Node first on the PATH.`,
@@ -91,7 +91,7 @@ test('under a Node without TypeScript the program fails with one sentence', asyn
 })
 
 test('a group is deleted together with its hooks, so that its last instances drain', async () => {
-  const { resources } = await runPulumiHost('dev', madeUpAccount())
+  const { resources } = await runPulumiHost('dev', fakeAccount())
   const group = resources.find(({ type }) => type === 'aws:autoscaling/group:Group')
   const hooks = resources.filter(({ type }) => type === 'aws:autoscaling/lifecycleHook:LifecycleHook')
   assert.deepEqual(
@@ -101,7 +101,7 @@ test('a group is deleted together with its hooks, so that its last instances dra
 })
 
 test('with protect, Pulumi refuses to delete every resource that carries mail', async () => {
-  const prod = await runPulumiHost('prod', madeUpAccount())
+  const prod = await runPulumiHost('prod', fakeAccount())
   const components = new Map(
     prod.resources
       .filter(({ custom, type }) => !custom && type.startsWith('mailfleet:'))
@@ -111,6 +111,6 @@ test('with protect, Pulumi refuses to delete every resource that carries mail', 
   const deletable = ['Alarms', 'QueuePulse', 'QueueScaling'].map((kind) => `mailfleet:aws:${kind}`)
   for (const { custom, parent, protect, urn } of prod.resources.filter(({ custom }) => custom))
     assert.equal(protect, custom && !deletable.includes(components.get(parent) ?? ''), urn)
-  const dev = await runPulumiHost('dev', madeUpAccount())
+  const dev = await runPulumiHost('dev', fakeAccount())
   assert.ok(dev.resources.every(({ protect }) => !protect))
 })

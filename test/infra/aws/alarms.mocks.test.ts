@@ -2,10 +2,10 @@
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runMockedStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
-const prod = await runStack('prod')
-const dev = await runStack('dev')
+const prod = await runMockedStack('prod')
+const dev = await runMockedStack('dev')
 const ALARM = 'cloudwatch/metricAlarm:MetricAlarm'
 const alarm = (name: string) => prod.one(ALARM, `mailfleet-prod-${name}`)
 

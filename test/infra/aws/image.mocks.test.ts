@@ -1,12 +1,12 @@
 // A preview stops before it registers a resource when the image may not run or a secret is missing.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DIGEST, IMAGE_ID, madeUpAccount, type Account } from '../../kit/aws/fake-aws.ts'
-import { previewError, runStack } from '../../kit/pulumi/mocked-stack.ts'
+import { DIGEST, IMAGE_ID, fakeAccount, type Account } from '../../kit/aws/fake-aws.ts'
+import { previewError, runMockedStack } from '../../kit/pulumi/mocked-stack.ts'
 
 /** The fake account after `change`. */
 function account(change: (account: Account) => void): Account {
-  const changed = madeUpAccount()
+  const changed = fakeAccount()
   change(changed)
   return changed
 }
@@ -95,7 +95,7 @@ test('an image of another architecture than the instance types stops the preview
   })
   assert.match(await previewError('prod', { account: arm }), /\n {2}c7i\.large: runs x86_64, not arm64\n/)
   const config = { 'mailfleet:instanceTypes': ['c7g.large'] }
-  assert.equal((await runStack('prod', { account: arm, config })).outputs['imageId'], IMAGE_ID)
+  assert.equal((await runMockedStack('prod', { account: arm, config })).outputs['imageId'], IMAGE_ID)
 })
 
 /** An image that account 210987654321 shares with this one, which cannot see its tags. */
@@ -110,7 +110,7 @@ test('an image that another account shares runs once imageOwner names that accou
     /another account shares the image, set mailfleet:imageOwner\.$/,
   )
   const config = { 'mailfleet:imageOwner': 210987654321 }
-  const run = await runStack('dev', { account: shared(), config })
+  const run = await runMockedStack('dev', { account: shared(), config })
   assert.deepEqual([run.outputs['imageId'], run.outputs['imageDigest']], [IMAGE_ID, DIGEST])
 })
 
@@ -171,7 +171,7 @@ test('imageChannel and imageId choose the image', async () => {
     delete parameters['/mailfleet/dev/image']
   })
   const byChannel = { account: staging, config: { 'mailfleet:imageChannel': 'staging' } }
-  assert.equal((await runStack('dev', byChannel)).outputs['imageId'], IMAGE_ID)
+  assert.equal((await runMockedStack('dev', byChannel)).outputs['imageId'], IMAGE_ID)
   const byId = { account: staging, config: { 'mailfleet:imageId': IMAGE_ID } }
-  assert.equal((await runStack('dev', byId)).outputs['imageId'], IMAGE_ID)
+  assert.equal((await runMockedStack('dev', byId)).outputs['imageId'], IMAGE_ID)
 })

@@ -5,9 +5,9 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { PROJECT_FOLDER } from '../../kit/pulumi/example-stack.ts'
-import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runMockedStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
-const prod = await runStack('prod')
+const prod = await runMockedStack('prod')
 const { Statement: statements } = JSON.parse(
   String(prod.one('iam/rolePolicy:RolePolicy', 'mailfleet-prod')['policy']),
 ) as {

@@ -7,10 +7,10 @@ import { readStackConfig } from '../../../infra/stack-config.ts'
 import { checkConfig } from '../../../server/config/schema.ts'
 import { DIGEST, IMAGE_ID } from '../../kit/aws/fake-aws.ts'
 import { exampleConfig, PROJECT_FOLDER } from '../../kit/pulumi/example-stack.ts'
-import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runMockedStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
-const dev = await runStack('dev')
-const prod = await runStack('prod')
+const dev = await runMockedStack('dev')
+const prod = await runMockedStack('prod')
 const GROUP = 'autoscaling/group:Group'
 const TEMPLATE = 'ec2/launchTemplate:LaunchTemplate'
 const HOOK = 'autoscaling/lifecycleHook:LifecycleHook'
@@ -62,7 +62,7 @@ test('a rollout waits until the load balancer can have registered the new instan
   // 300 s of registration, then two health checks of 10 s.
   assert.ok(warmup(prod) >= 320)
   const slow = { minInstances: 1, maxInstances: 3, warmupMs: 400_000 }
-  assert.equal(warmup(await runStack('dev', { config: { 'mailfleet:policy': slow } })), 400)
+  assert.equal(warmup(await runMockedStack('dev', { config: { 'mailfleet:policy': slow } })), 400)
 })
 
 test('the launch hook exists before the first instance and abandons incomplete launches', () => {
@@ -170,7 +170,7 @@ test('user data names secrets and contains none', () => {
 
 test('the server delivers with the concurrency of the scaling policy', async () => {
   const policy = { minInstances: 1, maxInstances: 3, concurrency: 25 }
-  const run = await runStack('dev', { config: { 'mailfleet:policy': policy } })
+  const run = await runMockedStack('dev', { config: { 'mailfleet:policy': policy } })
   assert.equal(decoded(run)['delivery'].concurrency, 25)
 })
 
@@ -188,7 +188,7 @@ test('a configuration too large for user data is refused', () => {
 })
 
 test('no change of the configuration renames a resource', async () => {
-  const changed = await runStack('prod', {
+  const changed = await runMockedStack('prod', {
     config: {
       'mailfleet:instanceTypes': ['m7i.large'],
       'mailfleet:spot': true,

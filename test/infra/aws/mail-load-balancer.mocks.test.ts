@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runMockedStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
-const prod = await runStack('prod')
+const prod = await runMockedStack('prod')
 const targets = prod.one('lb/targetGroup:TargetGroup')
 
 test('the idle timeout exceeds the 10 minutes that a sender may wait after its final dot', () => {

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type * as pulumi from '@pulumi/pulumi'
-import { runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
+import { runMockedStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
-const prod = await runStack('prod')
-const dev = await runStack('dev')
+const prod = await runMockedStack('prod')
+const dev = await runMockedStack('dev')
 const QUEUE = 'sqs/queue:Queue'
 const queue = (name: string) => prod.one(QUEUE, `mailfleet-prod-${name}`)
 const parsed = (value: unknown) => JSON.parse(String(value)) as ResourceInputs

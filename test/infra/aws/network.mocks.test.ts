@@ -2,11 +2,11 @@
 /* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { madeUpAccount } from '../../kit/aws/fake-aws.ts'
-import { previewError, runStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
+import { fakeAccount } from '../../kit/aws/fake-aws.ts'
+import { previewError, runMockedStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
-const dev = await runStack('dev')
-const prod = await runStack('prod')
+const dev = await runMockedStack('dev')
+const prod = await runMockedStack('prod')
 
 test('mail leaves from fixed addresses, and the stack outputs them for PTR records', () => {
   const gateways = prod.all('ec2/natGateway:NatGateway')
@@ -49,7 +49,7 @@ test('S3 and DynamoDB bypass the NAT gateways in every zone', () => {
 })
 
 test('with sqsEndpoint, SQS bypasses the NAT gateways in every zone under its own name', async () => {
-  const run = await runStack('prod', { config: { 'mailfleet:sqsEndpoint': true } })
+  const run = await runMockedStack('prod', { config: { 'mailfleet:sqsEndpoint': true } })
   const endpoint = run.one('ec2/vpcEndpoint:VpcEndpoint', 'mailfleet-prod-sqs')
   assert.equal(endpoint['serviceName'], 'com.amazonaws.eu-west-1.sqs')
   assert.equal(endpoint['vpcEndpointType'], 'Interface')
@@ -69,15 +69,15 @@ test('zones are used in the order of their names, whatever AWS’s order', () =>
 })
 
 test('an impaired zone stays in the list, so that no other subnet moves', async () => {
-  const account = madeUpAccount()
-  await runStack('dev', { account })
+  const account = fakeAccount()
+  await runMockedStack('dev', { account })
   assert.deepEqual(account.asked['getAvailabilityZones'], {
     filters: [{ name: 'opt-in-status', values: ['opt-in-not-required'] }],
   })
 })
 
 test('asking for more zones than the region has stops the preview', async () => {
-  const account = { ...madeUpAccount(), zones: ['eu-west-1a'] }
+  const account = { ...fakeAccount(), zones: ['eu-west-1a'] }
   assert.equal(
     await previewError('dev', { account }),
     'eu-west-1 has 1 availability zones, not 2: pulumi config set mailfleet:availabilityZones 1',

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import * as pulumi from '@pulumi/pulumi'
 import { QueuePulse } from '../../../infra/aws/queue-pulse.ts'
 import { readPulseSettings } from '../../../infra/pulse/settings.ts'
-import { assertAlarmsPossible, policyOf, registerComponent } from '../../kit/pulumi/queue-resources.ts'
+import { assertAlarmsPossible, policyOf, registerComponent } from '../../kit/pulumi/mocked-component.ts'
 import type { ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const TOPIC = 'arn:aws:sns:eu-west-1:123456789012:alarms'
@@ -17,7 +17,7 @@ const queue = (name: string) => ({
   arn: `arn:aws:sqs:eu-west-1:123456789012:${name}`,
 })
 
-const make = (more: { reservedConcurrency?: number } = {}) =>
+const make = (reservesConcurrency = true) =>
   registerComponent(() => {
     new QueuePulse('p', {
       fleetName: 'mailfleet-prod',
@@ -27,7 +27,7 @@ const make = (more: { reservedConcurrency?: number } = {}) =>
       deferred: queue('deferred'),
       table: { name: 'state', arn: 'arn:aws:dynamodb:eu-west-1:123456789012:table/state' },
       topicArn: TOPIC,
-      ...more,
+      reservesConcurrency,
     })
   })
 
@@ -47,8 +47,8 @@ test('the function runs Node 24 on arm64, until the latest next start, four at o
   assert.equal(made['handler'], 'index.handler')
 })
 
-test('reservedConcurrency −1 reserves none', async () => {
-  const free = await make({ reservedConcurrency: -1 })
+test('the function reserves no concurrency without reservesConcurrency', async () => {
+  const free = await make(false)
   assert.equal(free.one(FUNCTION, 'p')['reservedConcurrentExecutions'], -1)
 })
 

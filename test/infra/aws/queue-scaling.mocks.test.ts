@@ -9,7 +9,7 @@ import {
   policyOf,
   registerComponent,
   type RegisteredComponent,
-} from '../../kit/pulumi/queue-resources.ts'
+} from '../../kit/pulumi/mocked-component.ts'
 import type { ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'
 
 const POLICY = 'autoscaling/policy:Policy'

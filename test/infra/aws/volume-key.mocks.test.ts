@@ -1,14 +1,14 @@
 // The preview's warning about a customer-managed key of the instances' disks, which needs a grant for Auto Scaling.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { madeUpAccount, type Account } from '../../kit/aws/fake-aws.ts'
+import { fakeAccount, type Account } from '../../kit/aws/fake-aws.ts'
 import { runPulumiHost } from '../../kit/pulumi/host.ts'
 
 const OWN_KEY = 'arn:aws:kms:eu-west-1:123456789012:key/mine'
 
 /** The warnings of a preview. */
 async function warnings(changes: Partial<Account>): Promise<string[]> {
-  const run = await runPulumiHost('dev', { ...madeUpAccount(), ...changes }, { preview: true })
+  const run = await runPulumiHost('dev', { ...fakeAccount(), ...changes }, { preview: true })
   assert.equal(run.exitCode, 0, run.output)
   return run.warnings
 }

@@ -9,7 +9,7 @@ import { BUNDLE_FILE, BUNDLE_HANDLER, lambdaBundle } from '../../../infra/lambda
 import { pulseClients } from '../../../infra/pulse/pulse.ts'
 import type { PulseSettings } from '../../../infra/pulse/settings.ts'
 import { startMoto } from '../../kit/aws/moto.ts'
-import { makeFleet, patient, published } from '../../kit/fleet/mail-fleet.ts'
+import { makeFleet, patient, published } from '../../kit/fleet/moto-fleet.ts'
 
 const pulseBundle = () => lambdaBundle(join(import.meta.dirname, '../../../infra/pulse/handler.ts'))
 

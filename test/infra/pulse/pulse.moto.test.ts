@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { pulseClients, workSlot } from '../../../infra/pulse/pulse.ts'
 import { slotOf } from '../../../contract/pulse-slots.ts'
 import { startMoto } from '../../kit/aws/moto.ts'
-import { makeFleet, patient, published, reportLoad } from '../../kit/fleet/mail-fleet.ts'
+import { makeFleet, patient, published, reportLoad } from '../../kit/fleet/moto-fleet.ts'
 
 const moto = await startMoto()
 const { skip } = moto

@@ -14,12 +14,12 @@ import { scalingPolicySchema } from '../../../infra/scaling/policy.ts'
 /** Target: 100 messages per instance; 50 after a scale-in. 10 concurrent deliveries. */
 const policy = v.parse(scalingPolicySchema, { minInstances: 1, maxInstances: 10 })
 
-function owed(ready: number, inFlight = 0, refusedForLoad = 0): Demand {
+function demand(ready: number, inFlight = 0, refusedForLoad = 0): Demand {
   return { ready, inFlight, refusedForLoad }
 }
 
 test('demand is the sum of ready, in flight and refused for load', () => {
-  assert.equal(demandOf(owed(1, 20, 300)), 321)
+  assert.equal(demandOf(demand(1, 20, 300)), 321)
 })
 
 const perInstance: [name: string, demand: number, capacity: number, each: number][] = [
@@ -32,13 +32,13 @@ for (const [name, demand, capacity, each] of perInstance) {
 }
 
 const enough: [name: string, demand: Demand, instances: number][] = [
-  ['no demand: the minimum', owed(0), 1],
-  ['at the fraction of one target', owed(50), 1],
-  ['one above it', owed(51), 2],
-  ['refused mail counts', owed(0, 0, 120), 3],
-  ['mail in flight occupies instances without backlog', owed(0, 37), 4],
-  ['the larger of the two counts', owed(400, 37), 9],
-  ['never above the maximum', owed(1e9), 10],
+  ['no demand: the minimum', demand(0), 1],
+  ['at the fraction of one target', demand(50), 1],
+  ['one above it', demand(51), 2],
+  ['refused mail counts', demand(0, 0, 120), 3],
+  ['mail in flight occupies instances without backlog', demand(0, 37), 4],
+  ['the larger of the two counts', demand(400, 37), 9],
+  ['never above the maximum', demand(1e9), 10],
 ]
 for (const [name, demand, instances] of enough) {
   test(`required instances: ${name}`, () => assert.equal(requiredInstances(demand, policy), instances))
@@ -52,12 +52,12 @@ const group = (inService: number, pending = 0, refusedForFault = 0): Group => ({
 })
 
 const surplus: [name: string, demand: Demand, group: Group, instances: number][] = [
-  ['idle, down to the minimum', owed(0), group(4), 3],
-  ['just enough', owed(100), group(2), 0],
-  ['never negative', owed(900), group(2), 0],
-  ['none while an instance is pending', owed(0), group(4, 1), 0],
-  ['none while mail is refused because something is full or broken', owed(0), group(4, 0, 1), 0],
-  ['none at the minimum', owed(0), group(1), 0],
+  ['idle, down to the minimum', demand(0), group(4), 3],
+  ['just enough', demand(100), group(2), 0],
+  ['never negative', demand(900), group(2), 0],
+  ['none while an instance is pending', demand(0), group(4, 1), 0],
+  ['none while mail is refused because something is full or broken', demand(0), group(4, 0, 1), 0],
+  ['none at the minimum', demand(0), group(1), 0],
 ]
 for (const [name, demand, size, instances] of surplus) {
   test(`surplus: ${name}`, () => {

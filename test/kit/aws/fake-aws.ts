@@ -1,6 +1,5 @@
-// An AWS account that exists on paper: answers the look-ups of the Pulumi program and gives new resources ids.
-// Owns: what a provider would add to a resource's inputs, as far as the program reads it. Shared by the mocks and by
-// the stand-in for Pulumi's engine. Fails like the provider does where the account has not got what was asked for.
+// A fake AWS account in memory: it answers the Pulumi program's look-ups and gives new resources ids and outputs.
+// The mocks and the fake engine share it. A look-up of a missing thing fails with the provider's error.
 
 export const REGION = 'eu-west-1'
 export const ACCOUNT = '123456789012'
@@ -9,48 +8,48 @@ export const DIGEST = 'ab'.repeat(32)
 
 type Properties = Record<string, unknown>
 
-type MadeUpImage = {
+type FakeAccountImage = {
   state: string
   tags: Record<string, string>
   architecture: string
   bootMode: string
   tpmSupport: string
   description: string
-  /** The account that shares it; undefined for this one. */
+  /** The account that shares it; undefined for this account. */
   owner?: string
 }
 
-type MadeUpInstanceType = {
+type FakeInstanceType = {
   supportedArchitectures: string[]
   bootModes: string[]
   nitroTpmSupport: 'supported' | 'unsupported'
 }
 
-const intel: MadeUpInstanceType = {
+const intel: FakeInstanceType = {
   supportedArchitectures: ['x86_64'],
   bootModes: ['legacy-bios', 'uefi'],
   nitroTpmSupport: 'supported',
 }
 
 export type Account = {
-  /** Look-ups that fail, by name, and what they fail with. */
+  /** Errors of look-ups that must fail, by name. */
   failures: Record<string, string>
   /** SSM parameters: name to type and value. */
   parameters: Record<string, { type: string; value: string }>
-  images: Record<string, MadeUpImage>
-  /** What DescribeInstanceTypes says, by type. */
-  instanceTypes: Record<string, MadeUpInstanceType>
-  /** The account's default key for EBS, and who manages it. */
+  images: Record<string, FakeAccountImage>
+  /** Answers of DescribeInstanceTypes, by type. */
+  instanceTypes: Record<string, FakeInstanceType>
+  /** The account's default EBS key, and who manages it. */
   volumeKey: { arn: string; manager: 'AWS' | 'CUSTOMER' }
-  /** The key of an encrypted snapshot; undefined for an image that is not encrypted. */
+  /** The key of the image's snapshot; undefined when it is not encrypted. */
   snapshotKey?: string
   zones: string[]
-  /** The last question of each look-up, by name. */
+  /** The arguments of the last look-up, by name. */
   asked: Record<string, Properties>
 }
 
-/** One with an image promoted to `dev` and `prod` and all the secrets of the example stacks. */
-export function madeUpAccount(): Account {
+/** An account with an image promoted to `dev` and `prod`, and with all secrets of the example stacks. */
+export function fakeAccount(): Account {
   const secret = { type: 'SecureString', value: 'AQICAHh' }
   const image = { type: 'String', value: IMAGE_ID }
   return {
@@ -81,13 +80,13 @@ export function madeUpAccount(): Account {
       'm4.large': { ...intel, bootModes: ['legacy-bios'], nitroTpmSupport: 'unsupported' },
     },
     volumeKey: { arn: arn('kms', 'key/aws'), manager: 'AWS' },
-    // Not in order, as the API makes no promise.
+    // Unsorted: the API promises no order.
     zones: [`${REGION}c`, `${REGION}a`, `${REGION}b`],
     asked: {},
   }
 }
 
-/** A failed look-up as gRPC carries it: the text of a Terraform error, in several lines. */
+/** A failed look-up in gRPC's form: a Terraform error as text of several lines. */
 export class ProviderError extends Error {
   readonly details: string
 
@@ -97,7 +96,7 @@ export class ProviderError extends Error {
   }
 }
 
-/** A provider function's result. @throws what the provider says of something that is not there. */
+/** The result of a provider function. @throws {ProviderError} when the account lacks what it looks up */
 export function answer(account: Account, token: string, inputs: Properties): Properties {
   const name = token.split(':').at(-1) ?? ''
   account.asked[name] = inputs
@@ -149,11 +148,11 @@ export function answer(account: Account, token: string, inputs: Properties): Pro
       return { arn: inputs['keyId'], keyManager: ofAccount ? account.volumeKey.manager : 'CUSTOMER' }
     }
     default:
-      throw new Error(`the made-up account knows no ${token}`)
+      throw new Error(`the fake account has no look-up ${token}`)
   }
 }
 
-/** Id and state of a new resource: its inputs, and what the provider makes of them. */
+/** Id and state of a new resource: its inputs and the outputs of a provider. */
 export function created(type: string, name: string, inputs: Properties): { id: string; state: Properties } {
   const kind = type.split(':').at(-1) ?? ''
   const named = (inputs['name'] ?? inputs['bucket'] ?? name) as string
@@ -184,6 +183,6 @@ export function created(type: string, name: string, inputs: Properties): { id: s
 
 const arn = (service: string, rest: string) => `arn:aws:${service}:${REGION}:${ACCOUNT}:${rest}`
 
-/** Of the documentation's block (RFC 5737), the same one for the same name. */
+/** An address of the documentation block (RFC 5737). Equal names give equal addresses. */
 const address = (name: string) =>
   `203.0.113.${[...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 250, 0) + 1}`

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import type { Account } from '../aws/fake-aws.ts'
-import { startFakeEngine, type FakeEngine } from './engine.ts'
+import { startFakeEngine, type FakeEngine } from './fake-engine.ts'
 import { exampleConfig, PROJECT_FOLDER, type StackName } from './example-stack.ts'
 
 /** A run takes 2 s, and many times that on a loaded machine. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import * as pulumi from '@pulumi/pulumi'
 import main from '../../../infra/main.ts'
-import { answer, created, madeUpAccount, type Account } from '../aws/fake-aws.ts'
+import { answer, created, fakeAccount, type Account } from '../aws/fake-aws.ts'
 import { exampleConfig, type StackName } from './example-stack.ts'
 
 /** A resource's inputs. Tests name what they expect. */
@@ -29,9 +29,9 @@ export type StackRunOptions = {
   seen?: StackResource[]
 }
 
-export async function runStack(
+export async function runMockedStack(
   stack: StackName,
-  { config = {}, account = madeUpAccount(), seen: resources = [] }: StackRunOptions = {},
+  { config = {}, account = fakeAccount(), seen: resources = [] }: StackRunOptions = {},
 ): Promise<StackRun> {
   await pulumi.runtime.setMocks(
     {
@@ -72,7 +72,7 @@ function settled<T>(output: pulumi.Output<T>): Promise<T> {
 export async function previewError(stack: StackName, options: StackRunOptions): Promise<string> {
   const seen: StackResource[] = []
   try {
-    await runStack(stack, { ...options, seen })
+    await runMockedStack(stack, { ...options, seen })
   } catch (error) {
     assert.ok(
       pulumi.RunError.isInstance(error),

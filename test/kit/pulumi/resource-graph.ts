@@ -2,7 +2,7 @@
 // JSON inside texts (policies, user data) is shown as structures. Secrets and files are not shown.
 import { relative } from 'node:path'
 import { stringify } from 'yaml'
-import type { RegisteredResource } from './engine.ts'
+import type { RegisteredResource } from './fake-engine.ts'
 import { PROJECT_FOLDER } from './example-stack.ts'
 
 /** Pulumi's marks of special values (sdk/go/common/resource/sig). */
@@ -32,13 +32,13 @@ function blockOf(
     .toSorted()
   return yaml({
     [labelOf(resource)]: {
-      ...(parent.startsWith('Stack ') ? {} : { parent }),
-      ...(depends.length > 0 ? { depends } : {}),
-      ...(resource.protect ? { protect: true } : {}),
-      ...(resource.ignoreChanges.length > 0 ? { ignoreChanges: resource.ignoreChanges } : {}),
-      ...(resource.deletedWith === '' ? {} : { deletedWith: labels.get(resource.deletedWith) }),
-      ...(resource.deleteTimeout === '' ? {} : { deleteTimeout: resource.deleteTimeout }),
-      ...(Object.keys(resource.inputs).length > 0 ? { inputs: shown(resource.inputs) } : {}),
+      parent: parent.startsWith('Stack ') ? undefined : parent,
+      depends: depends.length > 0 ? depends : undefined,
+      protect: resource.protect ? true : undefined,
+      ignoreChanges: resource.ignoreChanges.length > 0 ? resource.ignoreChanges : undefined,
+      deletedWith: resource.deletedWith === '' ? undefined : labels.get(resource.deletedWith),
+      deleteTimeout: resource.deleteTimeout === '' ? undefined : resource.deleteTimeout,
+      inputs: Object.keys(resource.inputs).length > 0 ? shown(resource.inputs) : undefined,
     },
   })
 }

@@ -53,8 +53,8 @@ export function policyOf(changes: v.InferInput<typeof scalingPolicySchema> = {})
 }
 
 /**
- * Every alarm keeps CloudWatch's rules (PutMetricAlarm): a period of 10, 20 or 30 s or whole minutes, a look back of
- * a day at most, and sub-minute periods only where the data points are that fine.
+ * Checks CloudWatch's rules (PutMetricAlarm). A period is 10, 20 or 30 s or whole minutes. The look-back is a day at most.
+ * A period below a minute needs data points of that resolution.
  */
 export function assertAlarmsPossible(alarms: RegisteredComponent['resources']): void {
   assert.ok(alarms.length > 0)
