@@ -1,4 +1,4 @@
-// An entry as it enters a queue, whatever the engine. Owns: its id and its version. Fails on a due time that is no time.
+// Makes a new entry for either engine. Owns: its id and its version. Throws on an invalid due time.
 import { randomBytes } from 'node:crypto'
 import type { Entry, NewEntry } from './entry.ts'
 import { ENTRY_VERSION } from './version.ts'
@@ -6,10 +6,10 @@ import { ENTRY_VERSION } from './version.ts'
 /** Digits of an id's time: 36^9 ms since the epoch reach past the year 5000. */
 const ID_TIME_DIGITS = 9
 
-/** Random bytes of an id: 2^80, so that two ids of the same millisecond differ. */
+/** Random bytes of an id: 80 bits, so that two ids of the same millisecond differ. */
 const ID_RANDOM_BYTES = 10
 
-/** An entry as it enters the queue, with an id that sorts by time and is unique across processes and restarts. */
+/** Makes the entry. Its id sorts by time and is unique across processes and restarts. */
 export function createEntry(entry: NewEntry, body: Buffer, nowMs: number): Entry {
   assertTime(entry.dueMs)
   const time = Math.floor(nowMs).toString(36).padStart(ID_TIME_DIGITS, '0')
@@ -17,7 +17,7 @@ export function createEntry(entry: NewEntry, body: Buffer, nowMs: number): Entry
   return { ...entry, sizeBytes: body.length, version: ENTRY_VERSION, id, attempts: 0 }
 }
 
-/** A time that is no number would make a key that no lease ever finds. */
+/** An invalid time would give an index key that no lease finds. */
 export function assertTime(timeMs: number): void {
   if (!Number.isFinite(timeMs) || timeMs < 0)
     throw new RangeError(`not a time in ms since the epoch: ${timeMs}`)

@@ -1,5 +1,5 @@
-// Opens the queue that the configuration names. Owns: which engine that is.
-// The engine for AWS, and the SDK with it, is loaded only where it is used.
+// Opens the queue that the configuration names. Owns: the choice of the engine.
+// The module for AWS, and with it the SDK, is loaded only when that engine is configured.
 import type { Config } from '../config/schema.ts'
 import type { CommitTimes } from './embedded/durable.ts'
 import { longestWait } from '../delivery/retry-schedule.ts'
@@ -8,15 +8,15 @@ import { openWhenSpoolUsable } from './embedded/late-spool.ts'
 import type { Queue } from './queue.ts'
 
 export type QueueListener = {
-  /** Told of what goes wrong in the background: `where` names the step. */
+  /** Gets each error that happens in the background; `where` names the step. */
   onError?: (where: string, error: unknown) => void
-  /** Told how long each transaction of the embedded queue took. */
+  /** Gets the duration of each transaction of the embedded queue. */
   onCommit?: (times: CommitTimes) => void
 }
 
 /**
- * @throws {InputError} if the queue cannot be used as configured. That AWS does not answer, or that the disk is full or
- * read-only, is no such thing.
+ * @throws {InputError} if the configuration does not fit the queue. It does not throw when AWS does not answer, or when
+ * the disk is full or read-only.
  */
 export async function openQueue(
   { queue, aws, retry }: Config,

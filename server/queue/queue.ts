@@ -1,18 +1,18 @@
-// The contract of the queue, whatever keeps it: `embedded` (lmdb, one machine) or `aws` (SQS, S3, DynamoDB).
-// Owns: what the SMTP side and the forwarder may rely on. Both engines are at-least-once: the only possible duplicate is
-// a delivery in doubt, one whose holder vanished between the host's reply and the queue's record of it.
+// The contract of the queue for both engines: `embedded` (lmdb, one machine) and `aws` (SQS, S3, DynamoDB).
+// Owns: what the SMTP side and the forwarder may rely on. Both engines are at-least-once. A delivery can repeat only when
+// its holder vanished between the host's reply and the queue's record of it.
 import type { Destination, Lease, NewEntry, QueueStats } from './entry.ts'
 
-/** The queue takes no more: it is at a bound, or the disk is full. Nothing was stored, try later (SMTP 452). */
+/** The queue is at a limit, or the disk is full. Nothing was stored; the sender may retry (SMTP 452). */
 export class QueueFullError extends Error {
   override readonly name = 'QueueFullError'
 }
 
-/** The commit has not come within the time that the caller waits. */
+/** The commit did not finish within the time that the caller waits. */
 export class SlowCommitError extends Error {
   override readonly name = 'SlowCommitError'
 
-  /** @param withdrawn nothing will be stored; else it may still be */
+  /** @param withdrawn true: nothing will be stored. False: the message may still be stored. */
   constructor(withinMs: number, withdrawn: boolean) {
     super(
       `no commit within ${withinMs / 1_000} s; ${withdrawn ? 'nothing was stored' : 'it may still be stored'}`,
@@ -20,76 +20,87 @@ export class SlowCommitError extends Error {
   }
 }
 
-/** `destinations`: where they stand now, stored with the rest; left as they are if not given. */
+/** How a lease ends. `destinations` is their new state; without it they stay as they are. */
 export type Settlement =
   { kind: 'remove' } | { kind: 'reschedule'; dueMs: number; destinations?: Destination[] }
 
-/** A delivery status notification to queue along with an outcome. */
+/** A delivery status notification that the queue takes together with a settlement. */
 export type Dsn = { entry: NewEntry; body: Buffer }
 
 /**
- * What may be wrong with this instance's own storage for a time. `spool-gone`: the open spool is no longer at its path;
- * `spool-full`, `spool-unwritable`: it could not be opened yet; `slow-commit`: a commit takes longer than senders wait.
+ * A passing problem of this instance's own storage:
+ * - `spool-gone`: the path no longer leads to the open spool.
+ * - `spool-full`, `spool-unwritable`: the spool could not be opened yet.
+ * - `slow-commit`: a commit takes longer than senders wait.
  */
 export const QUEUE_PROBLEMS = ['spool-gone', 'spool-full', 'spool-unwritable', 'slow-commit'] as const
 export type QueueProblem = { reason: (typeof QUEUE_PROBLEMS)[number]; text: string }
 
 export type Queue = {
   /**
-   * Stores an envelope and its message; resolves with the entry's id only when both are on stable storage.
-   * @throws {QueueFullError} at a bound. @throws {SlowCommitError} when it takes too long. @throws {Error} when the storage would not take it: nothing is queued, or, if
-   * the storage's answer was lost, it may be.
+   * Stores an envelope and its message. Resolves with the entry's id once both are on stable storage.
+   * @throws {QueueFullError} at a limit.
+   * @throws {SlowCommitError} when the commit takes too long.
+   * @throws {Error} when the storage fails. Nothing is queued then, unless only the storage's answer was lost.
    */
   enqueue: (entry: NewEntry, body: Buffer) => Promise<string>
 
   /**
-   * Takes up to `max` entries that are due and held by nobody, about the longest due first, for `leaseMs`. Entries whose
-   * lease has expired are due again. May take fewer than there are.
+   * Leases up to `max` due entries for `leaseMs`, roughly in the order of their due times. An entry with an expired
+   * lease is due again. The result may hold fewer entries than are due.
    */
   lease: (max: number, leaseMs: number) => Promise<Lease[]>
 
-  /** The stored message. @throws {Error} if the entry is gone (the lease was lost) or the storage does not answer. */
+  /**
+   * The stored message. @throws {Error} if the lease was lost and the entry is gone, or if the storage does not answer.
+   */
   body: (held: Lease) => Buffer | Promise<Buffer>
 
   /**
-   * Whether the lease still runs by this process's monotonic clock. Asks nothing of the storage: a lease that another
-   * process has taken over may still run by this.
+   * Whether the lease is still valid by this process's monotonic clock. Does not ask the storage, so another process
+   * may hold the entry already.
    */
   holds: (held: Lease) => boolean
 
-  /** Holds on for `leaseMs` from now; the expiry times of `held` are updated. False: lost, nothing changed. */
+  /**
+   * Extends the lease to `leaseMs` from now and updates the expiry times in `held`. False: the lease was lost and
+   * nothing changed.
+   */
   extend: (held: Lease, leaseMs: number) => Promise<boolean>
 
-  /** Stores where the destinations stand, durable before it resolves. False: lost, nothing changed. */
+  /** Stores the state of the destinations; durable once it resolves. False: the lease was lost and nothing changed. */
   record: (held: Lease, destinations: Destination[]) => Promise<boolean>
 
   /**
-   * Ends the lease: removes the entry, or makes it due at `dueMs` with one more attempt counted; with `dsn`, queues that
-   * too, once and regardless of the bounds. False: lost, nothing changed, no DSN queued.
+   * Ends the lease. Removes the entry, or makes it due at `dueMs` and counts one attempt. Also queues `dsn`, exactly
+   * once and regardless of the limits. False: the lease was lost, nothing changed, and no DSN was queued.
    */
   settle: (held: Lease, settlement: Settlement, dsn?: Dsn) => Promise<boolean>
 
-  /** Ends the lease with the entry as it stands, due at once, no attempt counted. Nothing if it was lost. */
+  /**
+   * Ends the lease and makes the unchanged entry due at once, without counting an attempt. Does nothing if the lease
+   * was lost.
+   */
   release: (held: Lease) => Promise<void>
 
-  /** What the whole queue holds, as any process sees it; at most {@link statsMs} old. */
+  /** What the whole queue holds, equal for all processes; at most {@link statsMs} old. */
   stats: () => QueueStats | Promise<QueueStats>
 
-  /** How often `stats` is worth asking, in ms. */
+  /** How often a caller should ask for `stats`, in ms. */
   statsMs: number
 
-  /** `lease` waits some seconds for work to come before it answers with nothing: there is no need to pause between. */
+  /** True: `lease` waits some seconds for work before it returns nothing, so the caller needs no pause. */
   waits: boolean
 
   /** Whether the canary with this id (an entry with `canary: true`) has left the queue. */
   settled: (id: string) => boolean | Promise<boolean>
 
-  /** Why nothing can be stored any more until this process is restarted; undefined while all is well. */
+  /** Why the queue can store nothing until this process restarts; undefined while it can. */
   failure: () => Error | undefined
 
-  /** Why this instance takes nothing new at present, or only slowly; null while all is well. */
+  /** Why this instance stores no new mail now, or only slowly; null while it does. */
   problem: () => QueueProblem | null
 
-  /** Waits for what is being stored, then closes. Leases stay until they expire or are released before. */
+  /** Waits for the writes under way, then closes. Leases stay until they expire. */
   close: () => Promise<void>
 }

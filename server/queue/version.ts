@@ -1,10 +1,10 @@
-// Which formats of a stored entry this release knows. Owns: the rule that two releases can share a queue.
-// A format changes in two releases. The first reads old and new and goes on writing the old one; the second writes the
-// new one. So whichever of two neighbouring releases wrote an entry, the other can work on it, forward and back.
-// An entry keeps its version as it is rewritten. One of a version that is not here stays queued, untouched and counted.
+// The entry formats that this release knows. Owns: the rule that two releases can share a queue.
+// A format changes in two releases. The first reads both formats and still writes the old one; the second writes the new
+// one. So two neighbouring releases can work on each other's entries. An entry keeps its version when it is rewritten. An
+// entry of an unknown version stays queued, untouched and counted.
 
-/** Versions this release reads, and writes back, ascending. */
+/** Versions that this release reads and rewrites, ascending. */
 export const KNOWN_VERSIONS: readonly number[] = [1]
 
-/** The version of entries that this release makes. */
+/** The version of entries that this release creates. */
 export const ENTRY_VERSION = 1

@@ -1,11 +1,14 @@
-// Several messages in one call of SQS: what makes up a batch, and what became of each message in it. Pure, but for the call
-// it is given. An error of the whole call is the error of each message.
+// Splits messages into batch calls of SQS and gives each message its result. Pure, apart from the call that it gets. When
+// a whole call fails, each of its messages gets that error.
 import type { BatchResultErrorEntry } from '@aws-sdk/client-sqs'
 
-/** Messages in one call, at most. */
+/** Most messages in one call. */
 const BATCH_COUNT = 10
 
-/** Of all texts in one call. SQS takes 1 MiB, older emulators 256 KiB; attributes are below 1 KiB a message. */
+/**
+ * Most bytes of all texts in one call. SQS takes 1 MiB, older emulators 256 KiB. Attributes take less than 1 KiB a
+ * message.
+ */
 const BATCH_BYTES = 262_144 - BATCH_COUNT * 1_024
 
 export type BatchCall<T> = (
@@ -13,9 +16,9 @@ export type BatchCall<T> = (
 ) => Promise<{ Failed?: BatchResultErrorEntry[] | undefined }>
 
 /**
- * Makes one call after another until each item was in one.
+ * Makes calls, one after another, until each item was in one.
  * @param bytesOf the length of the item's text
- * @returns for each item in turn its error, undefined if it went well
+ * @returns for each item in order its error; undefined if it succeeded
  */
 export async function inBatches<T>(
   items: readonly T[],
@@ -36,7 +39,7 @@ export async function inBatches<T>(
   return errors
 }
 
-/** In order. An item of more than the bound has a batch of its own. */
+/** Keeps the order. An item above the limit gets a batch of its own. */
 export function batchesOf<T>(items: readonly T[], bytesOf: (item: T) => number): T[][] {
   const batches: T[][] = []
   let bytes = 0
@@ -52,7 +55,7 @@ export function batchesOf<T>(items: readonly T[], bytesOf: (item: T) => number):
   return batches
 }
 
-/** As the SDK names it when a call of one message fails. */
+/** Named as the SDK names the error of a call for one message. */
 function errorOf({ Code = 'Error', Message = '' }: BatchResultErrorEntry): Error {
   return Object.assign(new Error(Message === '' ? Code : Message), { name: Code })
 }

@@ -1,10 +1,11 @@
-// What the queue holds, as far as SQS can say. Owns: QueueStats on AWS, how often they are asked for, and the count of
-// entries that the bound is held against. Fails with the SDK's error; the bound then lets everything pass, since a
-// queue that cannot be asked takes nothing either.
+// Counts what the queue holds, from SQS's own counts. Owns: QueueStats on AWS, how often to ask for it, and the count of
+// entries for the limit. Fails with the SDK's error. The limit is then not applied: without SQS, an enqueue fails anyway.
 import type { QueueStats } from '../entry.ts'
 import type { SqsCalls } from './sqs.ts'
 
-/** An entry of an unknown version counts for so long after it was met. It is met every 30 s, by some instance. */
+/**
+ * How long an entry of an unknown version counts after an instance received it. Some instance receives it every 30 s.
+ */
 const UNKNOWN_MS = 60_000
 
 export type QueueCounters = ReturnType<typeof createQueueCounters>
@@ -16,7 +17,7 @@ type CountersOptions = {
 }
 
 export function createQueueCounters({ sqs, config, monotonic }: CountersOptions) {
-  /** When an entry of an unknown version was met last, by the id of the first message it was met in. */
+  /** When an entry of an unknown version was last received, by the id of its first message. */
   const unknown = new Map<string, number>()
   let asked: { atMs: number; counted: Promise<QueueStats> } | undefined
   let addedSince = 0
@@ -29,10 +30,10 @@ export function createQueueCounters({ sqs, config, monotonic }: CountersOptions)
   async function count(): Promise<QueueStats> {
     const [due, later] = await Promise.all([sqs.counts(config.readyUrl), sqs.counts(config.deferredUrl)])
     const unknownVersion = unknownNow()
-    // What is visible in `deferred` is between two hops, not due (post.ts).
+    // A visible message in `deferred` waits for the mover and is not due (sender.ts).
     const ready = due.visible
     const inFlight = due.notVisible
-    // What is delayed in `ready` is due within 15 minutes, or is of an unknown version and aside.
+    // A delayed message in `ready` is due within 15 minutes, or has an unknown version.
     const waiting = Math.max(0, due.delayed - unknownVersion)
     const deferred = later.visible + later.delayed + later.notVisible + waiting
     const entries = ready + inFlight + deferred + unknownVersion
@@ -49,9 +50,9 @@ export function createQueueCounters({ sqs, config, monotonic }: CountersOptions)
   }
 
   return {
-    /** At most `statsMs` old, as is a failure to count. */
+    /** At most `statsMs` old. An error is kept as long. */
     stats,
-    /** All entries, those added here since they were counted included; 0 if they cannot be counted. */
+    /** All entries, including those enqueued here since the last count; 0 if SQS cannot count. */
     entries: (): Promise<number> =>
       stats().then(
         ({ entries }) => entries + addedSince,

@@ -1,16 +1,16 @@
-// Where tracked entries stand, one item of DynamoDB each. Owns: the conditions under which an item changes, so that one
-// holder at most works on an entry and nobody repeats what is done. A write that was made but whose answer was lost can
-// be made again: the holder's token says that it was ours. Fails with the SDK's error; a condition not met is a value.
+// Stores the delivery state of tracked entries in DynamoDB, one item each. Owns: the conditions for a change, so that at
+// most one holder works on an entry and no finished step repeats. A write whose answer was lost can be repeated: the
+// holder's token identifies it. Fails with the SDK's error; an unmet condition is a return value.
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { GetItemCommand, UpdateItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
 import { dynamoClient, type AwsSettings } from '../../aws/clients.ts'
 import type { Destination } from '../entry.ts'
 import type { SqsMessage } from './message.ts'
 
-/** What a settled entry still owes: messages to send before the one it came in is deleted. */
+/** Messages that a settled entry must still send before its own message is deleted. */
 export type PendingSends = { notice?: SqsMessage; copy?: { generation: number; dueMs: number } }
 
-/** How a lease ends. `destinations` undefined: as they are stored. */
+/** The state that ends a lease. Without `destinations` they stay as stored. */
 export type SettledState = {
   generation: number
   done: boolean
@@ -20,51 +20,51 @@ export type SettledState = {
 
 export type ClaimResult =
   | { kind: 'claimed'; destinations: Destination[] }
-  /** Nothing is left to be done but to finish, if that is owed, and to delete the message. */
+  /** Only pending sends, if any, and the deletion of the message are left. */
   | { kind: 'done' | 'moved'; generation: number; unfinished: PendingSends | undefined }
   | { kind: 'held'; untilMs: number }
 
 /**
- * No message of an entry outlives its item: SQS keeps one for 14 days, in `deferred` and then in `ready`, and an item is
- * not touched on the way.
+ * An item outlives every message of its entry. SQS keeps a message for 14 days in `deferred` and then in `ready`, and
+ * the item does not change meanwhile.
  */
 const KEPT_SECONDS = 60 * 86_400
 
 export type DeliveryStates = Awaited<ReturnType<typeof openDeliveryStates>>
 
-/** @param now ms since the epoch, as all instances have it */
+/** @param now ms since the epoch, the same clock on all instances */
 export async function openDeliveryStates(aws: AwsSettings, table: string, now: () => number) {
   const items = await openItems(aws, table, now)
   const { read, change, close } = items
 
   return {
-    /** Whether the entry is done: never again to be worked on. */
+    /** Whether the entry has been removed: no instance may work on it again. */
     isDone: async (id: string): Promise<boolean> => (await read(id))?.['done'] !== undefined,
 
-    /** @throws if DynamoDB does not take a write. */
+    /** @throws if DynamoDB refuses a write. */
     probe: async (): Promise<void> => {
       await change('probe', {}, { condition: 'attribute_not_exists(#holder)', values: {} })
     },
 
-    /** Takes the entry for `token`, if its `generation` is not past and nobody else holds it. Creates the item. */
+    /** Leases the entry to `token`, unless its `generation` is past or another token holds it. Creates the item. */
     claim: (id: string, wanted: Wanted): Promise<ClaimResult> => claim(items, now(), id, wanted),
 
-    /** False: lost. */
+    /** False: the lease was lost. */
     extend: (id: string, token: string, heldUntilMs: number): Promise<boolean> =>
       whileHeld(items, id, token, { heldUntilMs: number(heldUntilMs) }),
 
-    /** False: lost. */
+    /** False: the lease was lost. */
     record: (id: string, token: string, destinations: Destination[]): Promise<boolean> =>
       whileHeld(items, id, token, { destinations: packed(destinations) }),
 
-    /** False: lost. */
+    /** False: the lease was lost. */
     release: (id: string, token: string): Promise<boolean> => whileHeld(items, id, token, {}, HOLDING),
 
-    /** Ends the lease. False: lost. */
+    /** Ends the lease. False: it was lost. */
     settle: (id: string, token: string, settled: SettledState): Promise<boolean> =>
       settle(items, id, token, settled),
 
-    /** What was owed for `generation` has been sent. */
+    /** The pending sends of `generation` are done. */
     clearPendingSends: async (id: string, generation: number): Promise<void> => {
       const condition = '#generation = :generation AND attribute_exists(#unfinished)'
       const sets = { generation: number(generation) }
@@ -77,7 +77,7 @@ export async function openDeliveryStates(aws: AwsSettings, table: string, now: (
 
 type Items = Awaited<ReturnType<typeof openItems>>
 
-/** The items as they are, and changes of them under a condition. */
+/** Reads items, and changes them under a condition. */
 async function openItems(aws: AwsSettings, table: string, now: () => number) {
   const client = await dynamoClient(aws)
   const keyOf = (id: string) => ({ pk: { S: `envelope#${id}` }, sk: { S: 'state' } })
@@ -88,7 +88,7 @@ async function openItems(aws: AwsSettings, table: string, now: () => number) {
       return (await client.send(new GetItemCommand(item))).Item
     },
 
-    /** The item as it is after the change; undefined if the condition was not met. */
+    /** The item after the change; undefined if the condition was not met. */
     change: async (id: string, sets: Item, more: Change): Promise<Item | undefined> => {
       const all = { ...sets, ttl: number(Math.ceil(now() / 1_000) + KEPT_SECONDS) }
       const expression = expressionOf(Object.keys(all), more)
@@ -97,7 +97,7 @@ async function openItems(aws: AwsSettings, table: string, now: () => number) {
         Key: keyOf(id),
         UpdateExpression: expression,
         ConditionExpression: more.condition,
-        // Every name is written with a #: some of them are words of the language.
+        // Every name has a # prefix, because some names are reserved words.
         ExpressionAttributeNames: namesIn(expression, more.condition),
         ExpressionAttributeValues: { ...prefixed(all), ...more.values },
         ReturnValues: 'ALL_NEW',
@@ -146,7 +146,7 @@ async function settle(items: Items, id: string, token: string, settled: SettledS
     ...(unfinished === undefined ? {} : { unfinished: packed(unfinished) }),
   }
   if (await whileHeld(items, id, token, sets, HOLDING)) return true
-  // Our own write, if its answer was lost.
+  // True if our own write succeeded and only its answer was lost.
   return (await items.read(id))?.['settledBy']?.S === token
 }
 
@@ -154,12 +154,12 @@ type Item = Record<string, AttributeValue>
 
 type Wanted = { token: string; generation: number; heldUntilMs: number; destinations: Destination[] }
 
-/** `first`: an attribute that is set to :first unless it is there. */
+/** `first`: an attribute that becomes :first if it does not exist. */
 type Change = { condition: string; values: Item; remove?: string[]; first?: string }
 
 const HOLDING = ['holder', 'heldUntilMs']
 
-/** Not done, not past this generation, and held by nobody, by someone whose time is up, or by us already. */
+/** Not removed, not past this generation, and without a holder, with an expired lease, or with our own lease. */
 const CLAIMABLE = [
   'attribute_not_exists(#done)',
   '(attribute_not_exists(#generation) OR #generation <= :generation)',
@@ -171,7 +171,7 @@ function refusalOf(item: Item | undefined, wanted: number): ClaimResult {
   const unfinished = unpacked<PendingSends>(item?.['unfinished'])
   if (item?.['done'] !== undefined) return { kind: 'done', generation, unfinished }
   if (generation > wanted) return { kind: 'moved', generation, unfinished }
-  // Given back between the two calls: its time is up.
+  // Released between the two calls, so its lease counts as expired.
   return { kind: 'held', untilMs: Number(item?.['heldUntilMs']?.N ?? 0) }
 }
 
@@ -194,7 +194,7 @@ function prefixed(item: Item): Item {
 const number = (value: number): AttributeValue => ({ N: String(value) })
 const text = (value: string): AttributeValue => ({ S: value })
 
-/** An item takes 400 KB: hundreds of destinations, each with the last words of its host, are more than that as text. */
+/** Compressed, because an item takes 400 KB: hundreds of destinations with their last replies need more as text. */
 function packed(value: Destination[] | PendingSends): AttributeValue {
   return { B: gzipSync(JSON.stringify(value)) }
 }

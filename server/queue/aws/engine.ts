@@ -1,7 +1,7 @@
-// The queue on AWS: envelopes are messages of SQS, large bodies are in S3, and where an entry stands is in DynamoDB as
-// soon as that matters (decision 032). Owns: opening and closing, enqueue and its bound, and what the parts share.
-// An entry of one destination that is delivered at once costs three calls of SQS and nothing else.
-// Nothing is asked of AWS when the queue is opened: it may be down. Every call fails with the SDK's error while it is.
+// The queue on AWS. Envelopes are SQS messages, large bodies are in S3, and delivery state goes to DynamoDB only when an
+// envelope needs it (decision 032). Owns: opening, closing, enqueue and its limit. An entry with one destination,
+// delivered at once, costs three SQS calls and nothing else. Opening calls no AWS service, since AWS may be down. While it
+// is, each call fails with the SDK's error.
 import type { Destination, Lease, NewEntry } from '../entry.ts'
 import { createEntry } from '../new-entry.ts'
 import { QueueFullError, type Dsn, type Settlement, type Queue } from '../queue.ts'
@@ -17,7 +17,7 @@ import { settle } from './settling.ts'
 import { openDeliveryStates } from './delivery-state.ts'
 import type { AwsQueueOptions, AwsEngine } from './types.ts'
 
-/** Opens the queue; asks nothing of it. */
+/** Opens the queue without a call to AWS. */
 export async function openAwsQueue(options: AwsQueueOptions) {
   const { queue: config, aws, onError = () => {}, now = Date.now } = options
   const monotonic = options.monotonic ?? options.now ?? (() => performance.now())
@@ -44,7 +44,7 @@ export async function openAwsQueue(options: AwsQueueOptions) {
   const mover = startMover(engine)
   const pending = new Set<Promise<unknown>>()
 
-  /** Closing waits for it. */
+  /** Makes `close` wait for the work. */
   function underWay<T>(work: Promise<T>): Promise<T> {
     pending.add(work)
     const end = () => pending.delete(work)
@@ -83,7 +83,8 @@ async function enqueue(engine: AwsEngine, entry: NewEntry, body: Buffer): Promis
     throw new QueueFullError(`the queue holds about ${entries} entries, its bound is ${config.maxEntries}`)
   const made = createEntry(entry, body, now())
   const { message, inline } = pack(made, body, config.inlineBytes, { tracked: false })
-  // First, so that no message is ever without its body. What a failed send leaves is the bucket's lifecycle's.
+  // The body first, so that no message is without its body. If the send fails, the bucket's lifecycle rule deletes the
+  // orphaned body.
   if (!inline) await bodies.put(made.id, body)
   await sender.send(message, { repeat: false })
   counters.countEnqueued()

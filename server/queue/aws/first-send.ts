@@ -1,20 +1,21 @@
-// The first send of a message: repeated only if it provably did not reach SQS. Owns: which errors prove that, and the
-// pauses. Any other error may be a lost answer: the message may be queued, and the sender of the mail will send it again.
-// Fails with the last error.
+// The first send of a message. Owns: which errors prove that SQS did not take it; only then it is sent again. After any
+// other error SQS may have the message, and the sender of the mail will retry. Fails with the last error.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Times it is sent in all, and the first pause: 0.1 and 0.2 s, while the sender of the mail waits for its answer. */
+/**
+ * Attempts in all, and the first pause. The pauses are 0.1 and 0.2 s, since the sender of the mail waits for its reply.
+ */
 const SENDS = 3
 const FIRST_PAUSE_MS = 100
 
 /** No connection was made. */
 const NOT_CONNECTED = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/
 
-/** The TLS handshake failed: nothing was sent over the connection. */
+/** The TLS handshake failed, so nothing was sent over the connection. */
 const NO_HANDSHAKE =
   /^(ERR_TLS_CERT_ALTNAME_INVALID|ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_\w*HANDSHAKE_FAILURE|CERT_\w+|UNABLE_TO_\w+|(DEPTH_ZERO_)?SELF_SIGNED_CERT\w*)$/
 
-/** Of Node, whose code is ECONNRESET, of OpenSSL, whose code is EPROTO, and of the SDK, whose name is TimeoutError. */
+/** Texts of Node (code ECONNRESET), of OpenSSL (code EPROTO), and of the SDK (name TimeoutError). */
 const SAID =
   /before secure TLS connection was established|wrong version number|handshake failure|did not establish a connection/
 
@@ -27,7 +28,7 @@ export function isUnsent(error: unknown): boolean {
   return NOT_CONNECTED.test(text) || NO_HANDSHAKE.test(text) || SAID.test(error.message)
 }
 
-/** Sends until SQS has, or may have, taken the message, three times at most. */
+/** Sends up to three times, until SQS has, or may have, taken the message. */
 export async function sendFirst(send: () => Promise<unknown>): Promise<void> {
   for (let sends = 1; ; sends++) {
     try {

@@ -1,15 +1,15 @@
-// What the holder of a lease may do while it lasts. Owns: that a lost lease changes nothing: whether it has run out by
-// the monotonic clock is asked before every change, and the item in DynamoDB has the last word once there is one.
-// Fails with the SDK's error; the lease is then as it was, or was extended unbeknown to its holder.
+// What the holder of a lease may do. Owns: a lost lease changes nothing. Every change first checks the lease by the
+// monotonic clock; for a tracked entry the item in DynamoDB decides. Fails with the SDK's error; the lease is then
+// unchanged, or was extended without the holder's knowledge.
 import type { Destination, Lease } from '../entry.ts'
 import type { AwsEngine, LeaseState } from './types.ts'
 
-/** Undefined if the lease was lost, settled or given back. */
+/** Undefined if the lease was lost, settled or released. */
 export function liveState({ leaseStates, monotonic }: AwsEngine, lease: Lease): LeaseState | undefined {
   return lease.monotonicExpiresMs > monotonic() ? leaseStates.get(lease) : undefined
 }
 
-/** Makes the lease one whose state is in DynamoDB. False: lost. */
+/** Moves the lease's state to DynamoDB. False: the lease was lost. */
 export async function track({ states }: AwsEngine, lease: Lease, held: LeaseState): Promise<boolean> {
   if (held.tracked) return true
   const { entry, token, expiresMs: heldUntilMs } = lease
@@ -36,7 +36,7 @@ export async function extend(engine: AwsEngine, lease: Lease, leaseMs: number): 
   const { tracked } = held
   if (tracked && !(await states.extend(lease.entry.id, lease.token, expiresMs))) return false
   const hidden = await sqs.changeVisibility(config.readyUrl, held.receipt, Math.ceil(leaseMs / 1_000))
-  // A message of a tracked entry may be visible again: whoever receives it finds the entry held.
+  // The message of a tracked entry may be visible again. Its receiver finds the entry leased.
   if (!hidden && !tracked) return false
   Object.assign(lease, { expiresMs, monotonicExpiresMs })
   return true

@@ -1,7 +1,9 @@
-// Leasing. Owns: which received message becomes a lease, and what becomes of the others: a copy of what is done or past
-// is finished and deleted, one that another holds waits for that lease to end, one of an unknown version is put aside,
-// one that cannot be read is left to SQS, which makes it a dead letter after its last receive.
-// Fails with the SDK's error when nothing was leased because AWS did not answer.
+// Turns received messages into leases. Fails with the SDK's error when AWS did not answer and nothing was leased. Owns:
+// what happens to the other messages.
+// - A copy of a removed or past entry is finished and deleted.
+// - A message of an entry that another token holds waits for the end of that lease.
+// - A message of an unknown version is sent again with a delay.
+// - An unreadable message stays; SQS moves it to the dead-letter queue after its last receive.
 import { randomBytes } from 'node:crypto'
 import type { Lease } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
@@ -10,14 +12,14 @@ import type { AwsEngine } from './types.ts'
 import { decodeAttributes, unpack, withAttribute, type MessageAttributes } from './message.ts'
 import { finish } from './settling.ts'
 
-/** The longest that SQS holds a message. */
+/** SQS's longest visibility timeout. */
 const MAX_HOLD_SECONDS = 43_200
 
-/** Attribute with the id of the message in which an entry of an unknown version was first met. */
+/** Attribute with the id of the message in which an entry of an unknown version first came. */
 const FIRST_MET = 'firstMet'
 
 export async function lease(engine: AwsEngine, max: number, leaseMs: number): Promise<Lease[]> {
-  // A message that is received and cannot be claimed is a receive nearer to the dead letters.
+  // A message that is received but cannot be claimed comes one receive nearer to the dead-letter queue.
   if (engine.statesUnavailable) {
     await engine.states.probe()
     engine.statesUnavailable = false
@@ -40,7 +42,7 @@ export async function lease(engine: AwsEngine, max: number, leaseMs: number): Pr
   return leases
 }
 
-/** One receive; an entry of the result for each message, or a single failure. */
+/** One receive. Returns a result for each message, or a single failure. */
 async function leaseBatch(engine: AwsEngine, max: number, leaseMs: number, pollSeconds: number) {
   const [answer] = await Promise.allSettled([receiveBatch(engine, max, leaseMs, pollSeconds)])
   if (answer.status === 'rejected') return [answer]
@@ -48,8 +50,8 @@ async function leaseBatch(engine: AwsEngine, max: number, leaseMs: number, pollS
 }
 
 /**
- * SQS holds a message from when it gives it out, which may be any time of a long poll. It is asked to hold it for as
- * long as the poll may take besides, so that the lease can begin when the answer is here.
+ * The visibility timeout starts when SQS returns the message, at any time of a long poll. So the call asks for the
+ * lease time plus the poll time, and the lease can start when the answer arrives.
  */
 async function receiveBatch(
   { sqs, config, now, monotonic }: AwsEngine,
@@ -82,11 +84,13 @@ async function leaseReceived(
   }
 }
 
-/** A message received in vain waits longer each time: an outage in part must not make a dead letter of it in minutes. */
+/**
+ * Hides a message longer after each failed receive, so that a partial outage does not make it a dead letter in minutes.
+ */
 async function delayRedelivery({ sqs, config, monotonic }: AwsEngine, received: ReceivedMessage, ends: Ends) {
   const seconds = retrySeconds(received.receiveCount)
   if (monotonic() + 1_000 * seconds <= ends.monotonicExpiresMs) return
-  // If this fails too, it comes back when its time is up.
+  // If this fails too, the message returns when its visibility timeout ends.
   await sqs.changeVisibility(config.readyUrl, received.receipt, seconds).catch(() => {})
 }
 
@@ -115,7 +119,7 @@ function readEntry(
 ) {
   try {
     if (attributes === null) throw new Error('its attributes are none of an entry')
-    // Received before: someone may have begun with it, and have stored how far they came.
+    // Received before: another holder may have started and stored its progress.
     return { ...unpack(message, attributes), tracked: attributes.tracked || receiveCount > 1 }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
@@ -124,7 +128,7 @@ function readEntry(
   }
 }
 
-/** Where the destinations stand, if the entry is ours now; else whatever the message still needs is done. */
+/** Claims the entry and returns its destinations. If the claim fails, does what the message still needs. */
 async function claim(engine: AwsEngine, received: ReceivedMessage, wanted: Lease, inBucket: boolean) {
   const { states, sqs, config, now } = engine
   const { entry, token, expiresMs } = wanted
@@ -132,14 +136,14 @@ async function claim(engine: AwsEngine, received: ReceivedMessage, wanted: Lease
   const claimed = await states
     .claim(id, { token, generation, heldUntilMs: expiresMs, destinations })
     .catch((error: unknown) => {
-      // The message stays held: given back, every instance would receive it once in vain.
+      // The message stays hidden. If it were released, every instance would receive it once without use.
       engine.statesUnavailable = true
       throw error
     })
   if (claimed.kind === 'claimed') return claimed.destinations
   if (claimed.kind === 'held') {
     const restSeconds = Math.max(0, Math.ceil((claimed.untilMs - now()) / 1_000))
-    // The holder may extend its lease for half an hour, in which a copy would be received too often.
+    // The holder may extend its lease for half an hour. Without the longer pause, a copy would be received too often.
     const holdSeconds = Math.max(restSeconds + 1, retrySeconds(received.receiveCount))
     await sqs.changeVisibility(config.readyUrl, received.receipt, Math.min(MAX_HOLD_SECONDS, holdSeconds))
   } else await finish(engine, id, { ...received, inBucket }, { ...claimed, done: claimed.kind === 'done' })
@@ -147,8 +151,8 @@ async function claim(engine: AwsEngine, received: ReceivedMessage, wanted: Lease
 }
 
 /**
- * Sends the message again as it is, to be met again a little later, and deletes this one: a message that is only left
- * alone comes nearer to the dead letters each time it is received.
+ * Sends the message again unchanged and with a delay, then deletes the received one. A message left alone would come
+ * nearer to the dead-letter queue with each receive.
  */
 async function requeueUnknown(
   { sqs, config, counters, unknownDelaySeconds }: AwsEngine,
@@ -157,7 +161,7 @@ async function requeueUnknown(
   const { messageId, receipt, message } = received
   const firstMet = message.attributes[FIRST_MET]?.StringValue ?? messageId
   counters.sawUnknownVersion(firstMet)
-  // Two may come of this: whoever knows the version finds them tracked, and works on one.
+  // Two copies may result. A release that knows the version finds them tracked and works on one.
   const marked = withAttribute(withAttribute(message, FIRST_MET, firstMet), 'tracked', '1')
   await sqs.send(config.readyUrl, marked, unknownDelaySeconds, { repeat: true })
   await sqs.remove(config.readyUrl, receipt)

@@ -1,29 +1,29 @@
-// An envelope as an SQS message. Pure. Owns: what is in the message and what is in its attributes. The text is never
-// rewritten: a later attempt is the same text with other attributes, so that an entry keeps the version it was written
-// in, and one of a version that is not known here can be passed on. Fails on a text that is no entry.
+// Packs an envelope as an SQS message. Pure. Owns: the message's text and attributes. The text never changes: a later
+// attempt sends the same text with other attributes. So an entry keeps its version, and a release can pass on an unknown
+// one. Throws on a text that is no entry.
 import type { MessageAttributeValue } from '@aws-sdk/client-sqs'
 import * as v from 'valibot'
 import type { Entry } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 
-/** A message to send: its text, and the attributes that can be read without understanding the text. */
+/** A message: its text, and attributes that can be read without understanding the text. */
 export type SqsMessage = { text: string; attributes: Record<string, MessageAttributeValue> }
 
-/** What the attributes say. */
+/** The decoded attributes. */
 export type MessageAttributes = {
   version: number
-  /** Not to be leased before (ms since the epoch). */
+  /** No lease before this time (ms since the epoch). */
   dueMs: number
-  /** Attempts made before this message was sent. Of one generation, at most one message is ever worked on. */
+  /** Attempts before this message was sent. At most one message of each generation is worked on. */
   generation: number
-  /** Where the entry stands is in DynamoDB, or has to be before anyone works on it. */
+  /** The delivery state is in DynamoDB, or must be there before work starts. */
   tracked: boolean
 }
 
-/** SQS takes 1 MiB, attributes included, if the queue allows it; those are below 1 KiB. */
+/** SQS takes 1 MiB with attributes, if the queue allows it. Attributes take less than 1 KiB. */
 const TEXT_BYTES = 1_048_576 - 1_024
 
-/** With its body. What queues take that were made before there was more, or by tools that know no more: 256 KiB. */
+/** Limit on a text with its body. Older queues and tools take 256 KiB. */
 const INLINE_TEXT_BYTES = 262_144 - 1_024
 
 const DestinationText = v.object({
@@ -55,8 +55,8 @@ const EntryMessage = v.object({ entry: EntryText, body: v.exactOptional(v.string
 export type PackedEntry = { message: SqsMessage; inline: boolean }
 
 /**
- * Packs an entry. Its body goes along if it has at most `inlineBytes` and the message takes it; `inline` says whether.
- * @throws {RangeError} if the entry alone is more than SQS takes: several thousand destinations.
+ * Packs an entry. The body is included if it has at most `inlineBytes` and fits the message; `inline` says whether.
+ * @throws {RangeError} if the entry alone is too large for SQS: several thousand destinations.
  */
 export function pack(
   entry: Entry,
@@ -70,7 +70,7 @@ export function pack(
   if (text.length > TEXT_BYTES)
     throw new RangeError(`an entry of ${text.length} bytes is more than a queue message takes: ${TEXT_BYTES}`)
   const { version, dueMs, attempts } = entry
-  // To deliver one of these twice, or to lose count of it, costs more than the two writes that tracking does.
+  // A repeated delivery or a lost count costs more for these than the two writes of tracking.
   const tracked = always.tracked || !inline || entry.destinations.length > 1 || entry.canary === true
   return {
     message: { text, attributes: encodeAttributes({ version, dueMs, generation: attempts, tracked }) },
@@ -78,7 +78,7 @@ export function pack(
   }
 }
 
-/** The entry as it stood when it was queued, with its due time and attempts of now; `body` null: it is in the bucket. */
+/** The entry as it was enqueued, with its present due time and attempts. `body` null: it is in the bucket. */
 export function unpack(
   message: SqsMessage,
   { dueMs, generation }: MessageAttributes,
@@ -90,7 +90,9 @@ export function unpack(
   }
 }
 
-/** What the attributes say; null if they are none of ours. One of an unknown version may lack all but the version. */
+/**
+ * The decoded attributes; null if they are not an entry's. An unknown version needs no attribute except the version.
+ */
 export function decodeAttributes({ attributes }: SqsMessage): MessageAttributes | null {
   const number = (name: string) => {
     const value = Number(attributes[name]?.StringValue)
@@ -115,7 +117,7 @@ export function laterCopy(
   return withAttributes(message, { generation, dueMs, tracked: text('1') })
 }
 
-/** The same message with an attribute added. */
+/** The same message with one more attribute. */
 export function withAttribute(message: SqsMessage, name: string, value: string): SqsMessage {
   return withAttributes(message, { [name]: text(value) })
 }
@@ -147,7 +149,7 @@ function encodeAttributes({
 const number = (value: number) => ({ DataType: 'Number', StringValue: String(value) })
 const text = (value: string) => ({ DataType: 'String', StringValue: value })
 
-/** JSON in ASCII: SQS refuses some characters, and counts bytes. */
+/** JSON in ASCII, because SQS refuses some characters and counts bytes. */
 function textOf(value: { entry: Entry; body?: string }): string {
   return JSON.stringify(value).replace(
     /[\u007f-\uffff]/g,

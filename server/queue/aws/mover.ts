@@ -1,13 +1,12 @@
-// The mover: sends on what has waited in `deferred` as long as SQS delays a message: to `ready` what is due soon, to
-// `deferred` once more what is not. Owns: its loop, which runs in every instance. A message is sent before the one it came
-// in is deleted: at worst there are two of one generation, of which one is worked on. After an error it waits, longer
-// each time; it never ends by one.
+// The mover forwards messages whose SQS delay in `deferred` has ended: to `ready` when due soon, else to `deferred` again.
+// Owns: its loop, which every instance runs. It sends before it deletes, so at worst a generation has two messages, of
+// which one is worked on. After an error it waits, longer each time; the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RECEIVE_BATCH, retrySeconds, type ReceivedMessage } from './sqs.ts'
 import type { AwsEngine } from './types.ts'
 import { withAttribute } from './message.ts'
 
-/** Time to send on what was received: 3 tries of 10 s. */
+/** Time to forward the received messages: 3 tries of 10 s. */
 const HOLD_SECONDS = 30
 
 const FIRST_PAUSE_MS = 1_000
@@ -33,7 +32,7 @@ export function startMover(engine: AwsEngine) {
 
   const ended = loop()
   return {
-    /** Resolves when the poll that is open has ended: a message given to a closed connection would be held for nobody. */
+    /** Resolves when the open poll has ended. Otherwise SQS would hide a message for a closed connection. */
     stop: async (): Promise<void> => {
       stopping.abort()
       await ended
@@ -45,7 +44,7 @@ async function moveSome({ sqs, config, sender }: AwsEngine): Promise<void> {
   const pollSeconds = Math.max(1, config.waitSeconds)
   const come = await sqs.receive(config.deferredUrl, RECEIVE_BATCH, HOLD_SECONDS, pollSeconds)
   if (come.length === 0) return
-  // Two may come of this: tracked, one of them is worked on.
+  // Two copies may result. Since both are tracked, one of them is worked on.
   const sent = await sender.sendAll(come.map(({ message }) => withAttribute(message, 'tracked', '1')))
   const gone = come.filter((_message, index) => sent[index] === undefined)
   const removed = await sqs.removeAll(
@@ -56,7 +55,7 @@ async function moveSome({ sqs, config, sender }: AwsEngine): Promise<void> {
     ...come.filter((_message, index) => sent[index] !== undefined),
     ...gone.filter((_message, index) => removed[index] !== undefined),
   ]
-  // If this fails too, they come back when their time is up.
+  // If this fails too, the messages return when their visibility timeout ends.
   const hold = ({ receipt, receiveCount }: ReceivedMessage) =>
     sqs.changeVisibility(config.deferredUrl, receipt, retrySeconds(receiveCount)).catch(() => {})
   await Promise.all(stayed.map(hold))

@@ -1,10 +1,12 @@
-// Where a message goes: what is due within the longest delay of SQS to `ready`, delayed until it is due; what is due later
-// to `deferred`, for a hop. So all that is visible in `ready` is due, and nothing that is visible in `deferred` is, but
-// for the moment until a mover sends it on. Owns: the length of hops. Fails with the SDK's error.
+// Chooses the queue and delay of a message. A message due within SQS's longest delay goes to `ready`, delayed until it is
+// due. A later one goes to `deferred` with the longest delay. So every visible message in `ready` is due, and none in
+// `deferred` is. Fails with the SDK's error.
 import type { SqsCalls, OutgoingMessage } from './sqs.ts'
 import { decodeAttributes, type SqsMessage } from './message.ts'
 
-/** Hops are shorter by up to this share: what was put off together does not become visible together. */
+/**
+ * The delay in `deferred` is shorter by up to this share, so that messages deferred together do not return together.
+ */
 const DELAY_JITTER = 0.25
 
 export type MessageSender = ReturnType<typeof createMessageSender>
@@ -17,7 +19,10 @@ type MessageSenderOptions = {
   longestWaitMs: (attempts: number) => number
 }
 
-/** How long until a message is due. One that is due later than it can be was written by a clock that was ahead. */
+/**
+ * How long until a message is due. If that is longer than any wait, a clock that was ahead wrote it, and the message is
+ * due.
+ */
 function waitOf(
   message: SqsMessage,
   { now, longestWaitMs }: Pick<MessageSenderOptions, 'now' | 'longestWaitMs'>,
@@ -38,13 +43,16 @@ export function createMessageSender(options: MessageSenderOptions) {
   }
 
   return {
-    /** `repeat`: two of this message would do no harm. */
+    /** `repeat`: a second copy of this message does no harm. */
     send: (message: SqsMessage, sending: { repeat: boolean }): Promise<void> => {
       const { url, delaySeconds } = routed(message)
       return sqs.send(url, message, delaySeconds, sending)
     },
 
-    /** Sends messages of which two would do no harm. @returns for each in turn its error, undefined if it was sent. */
+    /**
+     * Sends messages whose copies do no harm.
+     * @returns for each in order its error; undefined if it was sent
+     */
     sendAll: async (messages: SqsMessage[]): Promise<(Error | undefined)[]> => {
       const all = messages.map(routed)
       const errors = new Map<OutgoingMessage, Error | undefined>()

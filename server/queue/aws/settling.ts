@@ -1,8 +1,8 @@
-// How a lease ends. Owns: the order of the steps, so that whoever is cut between two of them leaves something that the
-// next receiver of the message finishes: the outcome, and what it owes, is one write to DynamoDB; then the DSN and the
-// copy for a later attempt are sent; then the message is deleted. Each step can be repeated without harm: a second DSN has
-// the same id, a second copy the same generation, and of those only one is worked on.
-// Fails with the SDK's error as long as the outcome is not stored. What fails after that is reported, not thrown.
+// Ends leases. Owns: the order of the steps, so that the next receiver can finish after a crash between any two.
+// First one write to DynamoDB stores the settlement and its pending sends. Then the DSN and the copy for a later attempt
+// are sent. Then the message is deleted. Each step can repeat without harm: a second DSN has the same id, and of two
+// copies of a generation one is worked on.
+// Fails with the SDK's error until the settlement is stored. Later errors go to `onError`.
 import type { Lease } from '../entry.ts'
 import { assertTime, createEntry } from '../new-entry.ts'
 import type { Dsn, Settlement } from '../queue.ts'
@@ -11,10 +11,10 @@ import { liveState, track } from './lease-state.ts'
 import { laterCopy, pack, type SqsMessage } from './message.ts'
 import type { SettledState, PendingSends } from './delivery-state.ts'
 
-/** A DSN waits in the item of its entry, which takes 400 KB with everything in it. */
+/** Most bytes of a DSN in its entry's item, which takes 400 KB in all. */
 const NOTICE_INLINE_BYTES = 65_536
 
-/** The message that an entry came in, and whether its body is in the bucket. */
+/** The message that carried an entry, and whether its body is in the bucket. */
 export type SourceMessage = { receipt: string; message: SqsMessage; inBucket: boolean }
 
 /** See {@link Queue.settle}. */
@@ -34,7 +34,7 @@ export async function settle(
   return settleTracked(engine, lease, held, settledBy(lease, settlement, notice))
 }
 
-/** Nothing was ever stored about this entry, and nothing needs to be. */
+/** Nothing about this entry is stored in DynamoDB, and nothing needs to be. */
 async function removeAtOnce(engine: AwsEngine, lease: Lease, held: LeaseState): Promise<boolean> {
   const { sqs, config, onError } = engine
   try {
@@ -42,7 +42,7 @@ async function removeAtOnce(engine: AwsEngine, lease: Lease, held: LeaseState): 
     engine.leaseStates.delete(lease)
     return removed
   } catch (error) {
-    // It will be received again: by then it has to be known that there is nothing left to do.
+    // SQS will deliver the message again. DynamoDB must say by then that nothing is left to do.
     if (!(await track(engine, lease, held))) return false
     onError('remove', error)
     return settleTracked(engine, lease, held, settledBy(lease, { kind: 'remove' }, undefined))
@@ -78,7 +78,7 @@ async function settleTracked(
   return true
 }
 
-/** The DSN as a message, its body in the bucket if it is large. The same one each time it is asked for. */
+/** The DSN as a message, its body in the bucket if it is large. Every call returns the same one. */
 async function noticeOf({ bodies, config, now }: AwsEngine, held: LeaseState, dsn: Dsn): Promise<SqsMessage> {
   if (held.notice !== undefined) return held.notice
   const entry = createEntry(dsn.entry, dsn.body, now())
@@ -91,7 +91,7 @@ async function noticeOf({ bodies, config, now }: AwsEngine, held: LeaseState, ds
 
 type Owing = { generation: number; done: boolean; unfinished?: PendingSends | undefined }
 
-/** Sends what a settled entry owes and deletes the message it came in. Anyone who has received that message may. */
+/** Does the pending sends of a settled entry and deletes its message. Every receiver of that message may do this. */
 export async function finish(
   engine: AwsEngine,
   id: string,
@@ -108,6 +108,6 @@ export async function finish(
   }
   await sqs.remove(config.readyUrl, carrier.receipt)
   if (!done || !carrier.inBucket) return
-  // The bucket's lifecycle takes what stays.
+  // The bucket's lifecycle rule deletes a body that stays.
   await bodies.remove(id).catch((error: unknown) => onError('remove-body', error))
 }

@@ -1,7 +1,7 @@
-// The two queues of SQS. Owns: every call to it, and which of them may be repeated. A receive is not: what an answer
-// that was lost had leased stays out of reach, and asking again would take more. The first send of a message is repeated
-// only if it did not reach SQS: if its answer is lost, the sender of the mail is told 4xx and there must not be two already.
-// Fails with the SDK's error. A receipt that has run out is no error but `false`.
+// Every call to the two SQS queues. Owns: which calls may be repeated.
+// A receive is not repeated: the messages of a lost answer stay hidden, and a second receive would hide more. The first
+// send of a message is repeated only if it did not reach SQS. If its answer is lost, the sender of the mail gets a 4xx and
+// retries, so there must not be two messages already. Fails with the SDK's error; an expired receipt handle gives `false`.
 import {
   ChangeMessageVisibilityCommand,
   DeleteMessageBatchCommand,
@@ -19,13 +19,13 @@ import { inBatches } from './batch.ts'
 import { sendFirst } from './first-send.ts'
 import type { SqsMessage } from './message.ts'
 
-/** What SQS gives out at once. */
+/** Most messages in one receive of SQS. */
 export const RECEIVE_BATCH = 10
 
-/** What is received in vain comes back after 2, 4 … 512, 900 s: its 12 receives last for three quarters of an hour. */
+/** The pauses before a message returns are 2, 4 … 512, 900 s. Its 12 receives last for three quarters of an hour. */
 export const retrySeconds = (receiveCount: number) => Math.min(900, 2 ** receiveCount)
 
-/** Of one receive. `receiveCount`: how often this message has been received, this time included. */
+/** A received message. `receiveCount`: how often it has been received, this time included. */
 export type ReceivedMessage = {
   messageId: string
   receipt: string
@@ -33,7 +33,7 @@ export type ReceivedMessage = {
   message: SqsMessage
 }
 
-/** A message to send with others. */
+/** A message to send in a batch. */
 export type OutgoingMessage = { message: SqsMessage; delaySeconds: number }
 
 /** Approximate, and up to a minute late. */
@@ -47,7 +47,7 @@ const COUNTS: Record<keyof SqsCounts, QueueAttributeName> = {
 
 export type SqsCalls = Awaited<ReturnType<typeof openSqs>>
 
-/** @param waitSeconds the longest poll that will be asked for */
+/** @param waitSeconds the longest poll that a caller will ask for */
 export async function openSqs(aws: AwsSettings, waitSeconds: number) {
   const polling = await sqsClient(aws, { maxAttempts: 1, waitSeconds })
   const once = await sqsClient(aws, { maxAttempts: 1 })
@@ -56,7 +56,7 @@ export async function openSqs(aws: AwsSettings, waitSeconds: number) {
   return {
     ...batches(retrying),
 
-    /** `repeat`: two of this message would do no harm. */
+    /** `repeat`: a second copy of this message does no harm. */
     send: async (url: string, message: SqsMessage, delaySeconds: number, { repeat }: { repeat: boolean }) => {
       const input = { QueueUrl: url, ...sendInputOf({ message, delaySeconds }) }
       if (repeat) await retrying.send(new SendMessageCommand(input))
@@ -86,7 +86,7 @@ export async function openSqs(aws: AwsSettings, waitSeconds: number) {
         retrying.send(new DeleteMessageCommand({ QueueUrl: url, ReceiptHandle: receipt })),
       ),
 
-    /** Keeps the message from others for `seconds` from now; 0 gives it back. */
+    /** Hides the message from other receivers for `seconds` from now; 0 makes it visible. */
     changeVisibility: (url: string, receipt: string, seconds: number): Promise<boolean> => {
       const held = { QueueUrl: url, ReceiptHandle: receipt, VisibilityTimeout: seconds }
       return unlessReceiptExpired(retrying.send(new ChangeMessageVisibilityCommand(held)))
@@ -106,7 +106,10 @@ export async function openSqs(aws: AwsSettings, waitSeconds: number) {
 /** Calls about several messages. */
 function batches(client: SQSClient) {
   return {
-    /** Sends messages of which two would do no harm. @returns for each in turn its error, undefined if it was sent. */
+    /**
+     * Sends messages whose copies do no harm.
+     * @returns for each in order its error; undefined if it was sent
+     */
     sendAll: (url: string, messages: readonly OutgoingMessage[]) =>
       inBatches(
         messages,
@@ -117,7 +120,7 @@ function batches(client: SQSClient) {
         },
       ),
 
-    /** @returns for each receipt in turn its error; undefined if it was good, or had run out. */
+    /** @returns for each receipt in order its error; undefined if it was deleted, or the receipt had expired */
     removeAll: async (url: string, receipts: readonly string[]): Promise<(Error | undefined)[]> => {
       const errors = await inBatches(
         receipts,
@@ -162,9 +165,9 @@ async function unlessReceiptExpired(call: Promise<unknown>): Promise<boolean> {
 }
 
 /**
- * SQS has two names of its own for a receipt that is no longer good, and one that it shares with every other parameter:
- * its text is then "Value … for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", or "…
- * Reason: Message does not exist or is not available for visibility timeout change."
+ * Whether the receipt handle has expired. SQS has two names for this error, and a third that it uses for every
+ * parameter. The third one's text is "Value … for parameter ReceiptHandle is invalid. Reason: The receipt handle has
+ * expired.", or "… Reason: Message does not exist or is not available for visibility timeout change."
  */
 function isReceiptExpired(error: unknown): boolean {
   if (!(error instanceof Error)) return false

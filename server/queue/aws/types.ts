@@ -11,7 +11,7 @@ import type { SqsCalls } from './sqs.ts'
 
 export type AwsQueueConfig = Extract<Config['queue'], { engine: 'aws' }>
 
-/** Told of what goes wrong where no caller waits for an answer: `where` names the step. */
+/** Gets each error that no caller waits for; `where` names the step. */
 export type OnError = (where: string, error: unknown) => void
 
 export type AwsQueueOptions = {
@@ -22,23 +22,23 @@ export type AwsQueueOptions = {
   now?: () => number
   /** The monotonic clock in ms. Default: `now` if that is given, else performance.now. */
   monotonic?: () => number
-  /** The longest wait that an entry is given after so many attempts. Default: any. */
+  /** The longest wait that the retry schedule gives after so many attempts. Default: no limit. */
   longestWaitMs?: (attempts: number) => number
-  /** The longest delay that is asked of SQS. Default 900, the longest it takes. */
+  /** The longest delay of an SQS message. Default 900, SQS's maximum. */
   maxDelaySeconds?: number
-  /** How long an entry of an unknown version is out of the way each time it is met. Default 30. */
+  /** How long an entry of an unknown version is delayed after each receive. Default 30. */
   unknownDelaySeconds?: number
 }
 
-/** What is known of a lease here beside what its holder sees. */
+/** What the engine knows of a lease beyond what its holder sees. */
 export type LeaseState = {
   receipt: string
   message: SqsMessage
-  /** null: it is in the bucket. */
+  /** null: the body is in the bucket. */
   body: Buffer | null
-  /** Its state is in DynamoDB, held by the lease's token. */
+  /** The entry's state is in DynamoDB, held by the lease's token. */
   tracked: boolean
-  /** The DSN that goes with the outcome, once it is packed: a second try must not make another. */
+  /** The packed DSN of the settlement. A repeated call must not make a second one. */
   notice?: SqsMessage
 }
 
@@ -54,8 +54,8 @@ export type AwsEngine = {
   counters: QueueCounters
   onError: OnError
   unknownDelaySeconds: number
-  /** By the lease given out; one that is not here was settled or given back. */
+  /** By lease. A lease that is not in here was settled or released. */
   leaseStates: WeakMap<Lease, LeaseState>
-  /** DynamoDB did not answer: nothing is received before it does. */
+  /** DynamoDB did not answer. The engine receives nothing until it does. */
   statesUnavailable: boolean
 }

@@ -1,25 +1,25 @@
-// Due times that only a wrong clock can have written. Owns: moving them to where they can be, in small transactions, so
-// that a clock that was set back leaves no mail waiting until time catches up. Fails with what a commit fails with.
+// Caps due times that only a wrong clock can have written, so that a clock set back delays no mail.
+// Owns: the caps, applied in small transactions. Fails with CommitError.
 import type { GroupCommit } from './durable.ts'
 import type { Entry } from '../entry.ts'
 import type { IndexKey, Layout } from './layout.ts'
 import { makeDue, readEntry } from './rows.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 
-/** Rows looked at in one turn of the event loop, and changed in one transaction. */
+/** Rows read in one turn of the event loop and changed in one transaction. */
 const ROWS_AT_ONCE = 200
 
 export type DueTimes = {
   layout: Layout
   commits: Pick<GroupCommit, 'run'>
   now: () => number
-  /** The longest wait that an entry can have been given after so many attempts. */
+  /** The longest wait that the retry schedule gives after so many attempts. */
   longestWaitMs: (attempts: number) => number
 }
 
 /**
- * Caps all due times that are later than they can be.
- * @param backMs by how much the clock was just set back: what was ready before is ready again
+ * Caps all due times that are too late.
+ * @param backMs how far the clock was just set back; mail that was ready before is ready again
  */
 export async function capDueTimes(times: DueTimes, backMs: number): Promise<void> {
   for (const version of KNOWN_VERSIONS) {
@@ -44,7 +44,7 @@ function capOne(times: DueTimes, row: IndexKey, backMs: number): void {
   makeDue(layout, capped)
 }
 
-/** The entry with the due time that it should have; undefined if it has that, or cannot be read. */
+/** The entry with its capped due time; undefined if the due time is valid, or the entry cannot be read. */
 function cappedAt(
   { layout, now, longestWaitMs }: DueTimes,
   row: IndexKey,
@@ -56,7 +56,7 @@ function cappedAt(
   return dueMs < entry.dueMs ? { ...entry, dueMs } : undefined
 }
 
-/** When the entry is due at the latest, if the clock reads `nowMs` now. */
+/** The latest valid due time of the entry, when the clock reads `nowMs`. */
 export function latestDue(
   { dueMs, acceptedMs, attempts }: Pick<Entry, 'dueMs' | 'acceptedMs' | 'attempts'>,
   nowMs: number,

@@ -1,28 +1,27 @@
-// The one place that decides when something counts as stored. Owns: how the lmdb environment is opened (flags), and
-// the group commit: operations that arrive while a commit is on its way share the next one, and a caller hears of its
-// result only after that commit's fdatasync has returned. Fails by rejecting: when a commit fails (disk full, I/O
-// error) every operation in it rejects and none of it is stored. After an error that leaves lmdb unable to write
-// (its root page could not be written) every later operation rejects as well, until the process is restarted.
+// Decides when an operation counts as stored. Owns: the flags of the lmdb environment, and the group commit.
+// Operations that arrive during a commit share the next one. A caller gets its result only after fdatasync has returned.
+// If a commit fails (disk full, I/O error), all its operations reject and none is stored. If lmdb cannot write its root
+// page, all later operations reject until the process restarts.
 import { open, type RootDatabase } from 'lmdb'
 import { writeFromNewestState } from './newest-state.ts'
 import { SlowCommitError } from '../queue.ts'
 
-/** Most operations in one commit: bounds how long one process may hold the lock that all processes write under. */
+/** Most operations in one commit. Limits how long one process holds the write lock of all processes. */
 const BATCH_OPERATIONS = 500
 
-/** Slots for reading processes in the lock file: a process uses one or two, lmdb's default of 126 allows about 60. */
+/** Reader slots in the lock file. A process uses one or two; lmdb's default of 126 allows about 60 processes. */
 const MAX_READERS = 252
 
-/** Names of the databases inside the environment that lmdb must make room for. */
+/** Most named databases in the environment; lmdb reserves room for them. */
 const MAX_DATABASES = 12
 
-/** How often a writer looks for reader slots left by killed processes; one of those keeps freed pages from reuse. */
+/** How often a writer clears the reader slots of killed processes. Such a slot keeps freed pages from reuse. */
 const READER_CHECK_MS = 10_000
 
-/** The commit failed: nothing of the operation is stored. `cause` is lmdb's error. */
+/** The commit failed and nothing of the operation is stored. `cause` is lmdb's error. */
 export class CommitError extends Error {
   override readonly name = 'CommitError'
-  /** The system's error number (28 = ENOSPC), or lmdb's own, which are negative; 0 if there is none. */
+  /** The system's error number (28 = ENOSPC), or lmdb's own, which is negative; 0 if there is none. */
   readonly errno: number
 
   constructor(cause: unknown) {
@@ -33,16 +32,15 @@ export class CommitError extends Error {
   }
 }
 
-/** How long one transaction took, and how much of that it waited for the lock that all processes write under. */
+/** How long one transaction took, and how long of that it waited for the write lock. */
 export type CommitTimes = { tookMs: number; lockWaitMs: number }
 
 /**
- * Opens (creates) the environment in the directory `path`.
- *
- * overlappingSync is off: with it lmdb-js reports a transaction as done when it is visible, before it is flushed.
- * Off, mdb_txn_commit itself returns only after fdatasync of the data and an O_DSYNC write of the root page.
- * `flush: false` (noSync) skips both; a power cut then loses or corrupts the queue.
- * The map is address space, not memory or disk. lmdb-js grows it by itself when it is too small.
+ * Opens the environment in the directory `path`, creating it if needed.
+ * overlappingSync is off. With it, lmdb-js reports a transaction as done before it is flushed. Without it,
+ * mdb_txn_commit returns only after fdatasync of the data and an O_DSYNC write of the root page.
+ * `flush: false` (noSync) skips both, so a power cut can lose or corrupt the queue.
+ * The map is address space, not memory or disk. lmdb-js grows it when it is too small.
  */
 export function openEnvironment(path: string, flush: boolean, mapBytes: number): RootDatabase {
   return open({
@@ -50,13 +48,13 @@ export function openEnvironment(path: string, flush: boolean, mapBytes: number):
     noSubdir: false,
     overlappingSync: false,
     noSync: !flush,
-    // One transaction at a time is all that is asked of lmdb-js here. Its own batching adds a write of which nobody
-    // holds the promise, so that a failing commit would end the process with an unhandled rejection.
+    // This module gives lmdb-js one transaction at a time. Batching of lmdb-js adds a write whose promise no caller
+    // holds, so a failing commit would end the process with an unhandled rejection.
     eventTurnBatching: false,
     mapSize: mapBytes,
     maxReaders: MAX_READERS,
     maxDbs: MAX_DATABASES,
-    // The queue holds mail: no one else on the machine may read it.
+    // The queue holds mail, so no other user of the machine may read it.
     ...{ permissionsMode: 0o600 },
   })
 }
@@ -64,35 +62,35 @@ export function openEnvironment(path: string, flush: boolean, mapBytes: number):
 /** Runs operations durably. Made by {@link groupCommit}. */
 export type GroupCommit = {
   /**
-   * Runs `operation` inside a write transaction that sees everything committed before, by any process, and resolves
-   * with its result once that transaction is on stable storage. It runs once more, alone, if it was not stored. If it
-   * throws, it rejects with what was thrown; the rest of the transaction goes on, so an operation must not throw
-   * after its first write (a failing write of lmdb's own spoils the whole transaction, which is what one wants).
+   * Runs `operation` in a write transaction that sees every earlier commit of every process. Resolves with its result
+   * once the transaction is on stable storage. Runs it once more, alone, if it was not stored. If the operation throws,
+   * `run` rejects with that error and the rest of the transaction goes on. So an operation must not throw after its
+   * first write. A failing write of lmdb itself spoils the whole transaction, as it should.
    * @param withinMs how long to wait. An operation whose transaction has not begun by then is withdrawn.
    * @throws {CommitError} if the transaction could not be stored. @throws {SlowCommitError} after `withinMs`.
    */
   run<T>(operation: () => T, withinMs?: number): Promise<T>
-  /** Resolves when nothing is waiting or being committed. */
+  /** Resolves when no operation waits or is being committed. */
   idle(): Promise<void>
-  /** Why no commit can succeed any more in this process, if so. */
+  /** Why no commit of this process can succeed any more; undefined while commits can. */
   failure(): CommitError | undefined
-  /** For how long the present transaction has been under way; 0 if there is none. */
+  /** How long the present transaction has been under way; 0 if there is none. */
   underWayMs(): number
 }
 
 type Member = {
-  /** Runs the operation and keeps what it returned or threw; returns an error of lmdb's that it threw, if any. */
+  /** Runs the operation and keeps its result or error. Returns the error if it is one of lmdb's. */
   attempt(): unknown
   committed(): void
   failed(error: CommitError): void
 }
 
-/** What became of one transaction: which operations were in it, and why it was not stored, if so. */
+/** The result of one transaction: its operations, and the error if it was not stored. */
 type Attempt = { members: Member[]; error: CommitError | undefined }
 
 /**
  * @param monotonic the clock in ms that no step moves
- * @param onCommit hears of every transaction, stored or not
+ * @param onCommit gets the times of every transaction, stored or not
  */
 export function groupCommit(
   environment: RootDatabase,
@@ -108,8 +106,8 @@ export function groupCommit(
     while (waiting.length > 0) {
       const { members, error } = await attempt(takeWaiting)
       if (error === undefined) for (const member of members) member.committed()
-      // On a full disk what needs least may still fit: each alone, so that a large message fails no small change. Who
-      // was alone already is tried again too: a failed transaction makes lmdb read its list of free pages anew.
+      // On a full disk small changes may still fit, so each operation runs alone once more. An operation that already
+      // ran alone runs again too: after a failed transaction lmdb reads its list of free pages anew.
       else if (members.length > 0) for (const member of members) await commitAlone(member)
       else for (const member of takeWaiting()) member.failed(error)
     }
@@ -155,7 +153,7 @@ export function groupCommit(
   }
 }
 
-/** Runs transactions and takes their time. */
+/** Runs transactions and measures their time. */
 function createTransactions(
   environment: RootDatabase,
   monotonic: () => number,
@@ -188,13 +186,13 @@ function createTransactions(
   }
 }
 
-/** A member whose caller hears within `withinMs` that there is no commit yet. */
+/** A member whose caller gets a SlowCommitError after `withinMs`. */
 function withDeadline(
   member: Member,
   withinMs: number,
   { withdraw, reject }: { withdraw: (member: Member) => boolean; reject: (error: Error) => void },
 ): Member {
-  // After the poll for events: when the process itself stood still, the commit may be there by now.
+  // Runs after the poll for events: if the process itself was stopped, the commit may be done by now.
   const giveUp = () => reject(new SlowCommitError(withinMs, withdraw(timed)))
   const late = setTimeout(() => setImmediate(giveUp), withinMs)
   const timed: Member = {
@@ -211,7 +209,10 @@ function withDeadline(
   return timed
 }
 
-/** One transaction. Its operations are taken when the lock is ours: who came while we waited comes along. */
+/**
+ * One transaction. It takes its operations once it holds the write lock, so operations that arrived meanwhile are
+ * included.
+ */
 async function transact(
   environment: RootDatabase,
   prepare: () => void,
@@ -225,13 +226,13 @@ async function transact(
       members = take()
       for (const member of members) {
         const error = member.attempt()
-        // The first tells why; those after it only say that the transaction is spoilt.
+        // The first error is the cause; later ones only say that the transaction is spoilt.
         writeError ??= error
       }
     })
     return { members, error: undefined }
   } catch (thrown) {
-    // Asked for even when an operation has said why: that promise rejects, and if nobody holds it the process ends.
+    // Awaited even when an operation has given the cause: an unhandled rejection would end the process.
     const reason = await reasonOf(thrown)
     return { members, error: new CommitError(writeError ?? reason) }
   }
@@ -259,7 +260,7 @@ function memberOf<T>(
   }
 }
 
-/** lmdb-js rejects with a general error whose `commitError` is a promise that rejects with the real one. */
+/** lmdb-js rejects with a general error. Its `commitError` is a promise that rejects with the cause. */
 async function reasonOf(thrown: unknown): Promise<unknown> {
   const later = (thrown as { commitError?: Promise<never> } | undefined)?.commitError
   if (later === undefined) return thrown
@@ -269,7 +270,7 @@ async function reasonOf(thrown: unknown): Promise<unknown> {
   )
 }
 
-/** Whether even an empty transaction fails: lmdb then needs the process to be restarted. */
+/** Whether even an empty transaction fails. lmdb then needs a restart of the process. */
 function isUnusable(environment: RootDatabase): boolean {
   try {
     environment.transactionSync(() => undefined)

@@ -1,7 +1,6 @@
-// The embedded queue: one lmdb environment on this machine, shared by many processes. Owns: entries, their bodies, who
-// holds which entry until when, and the bounds. Every change is one transaction, durable before its promise resolves.
-// Fails with QueueFullError at a bound or on a full disk, with CommitError if the disk would not take the change.
-// The processes must share a PID namespace and a clock.
+// The embedded queue: one lmdb environment on this machine, shared by many processes. Owns: entries, bodies, leases and
+// limits. Every change is one durable transaction. Throws QueueFullError at a limit or on a full disk, and CommitError
+// when the disk fails. The processes must share a PID namespace and a clock.
 import { randomBytes } from 'node:crypto'
 import { createClockStepDetector } from '../../clock.ts'
 import { countQueue } from './statistics.ts'
@@ -41,21 +40,21 @@ export type EmbeddedQueueOptions = {
   /** Directory of the queue; created if missing. */
   path: string
   maxEntries: number
-  /** Bound on the stored bytes of all bodies. */
+  /** Limit on the stored bytes of all bodies. */
   maxBytes: number
-  /** The queue may be lost at power-off: allows tmpfs, and `flush: false`. */
+  /** Allows a queue that is lost at power-off: tmpfs, and `flush: false`. */
   volatile: boolean
-  /** false: never flush to disk. Only for the test that must fail without flushing. Default true. */
+  /** False: never flush to disk. Only the test that must fail without flushing sets it. Default true. */
   flush?: boolean
   /** The wall clock, ms since the epoch. Default Date.now. */
   now?: () => number
-  /** The monotonic clock in ms. Default: `now` if that is given, else performance.now. */
+  /** The monotonic clock in ms. Default: `now` if given, else performance.now. */
   monotonic?: () => number
-  /** Hears how long each transaction took. */
+  /** Gets the duration of each transaction. */
   onCommit?: (times: CommitTimes) => void
-  /** The longest wait that an entry is given after so many attempts. Default: any. */
+  /** The longest wait that the retry schedule gives after so many attempts. Default: no limit. */
   longestWaitMs?: (attempts: number) => number
-  /** Told of what goes wrong in the background. */
+  /** Gets each error that happens in the background. */
   onError?: (where: string, error: unknown) => void
 }
 
@@ -97,15 +96,15 @@ export async function openEmbeddedQueue(options: EmbeddedQueueOptions) {
   return {
     enqueue: (entry: NewEntry, body: Buffer) => enqueue(engine, entry, body),
     lease: (max: number, leaseMs: number) => lease(engine, max, leaseMs),
-    /** A copy. */
+    /** Returns a copy. */
     body: (held: Lease) => body(engine, held),
     holds: (held: Lease) => held.monotonicExpiresMs > monotonic(),
     extend: (held: Lease, leaseMs: number) => extend(engine, held, leaseMs),
     record: (held: Lease, destinations: Destination[]) => record(engine, held, destinations),
-    /** The outcome and its DSN are one transaction. */
+    /** Stores the settlement and its DSN in one transaction. */
     settle: (held: Lease, settlement: Settlement, dsn?: Dsn) => settle(engine, held, settlement, dsn),
     release: (held: Lease) => release(engine, held),
-    /** Equal from every process. Milliseconds even with 100,000 entries. */
+    /** Every process gets the same counts. Takes milliseconds even with 100,000 entries. */
     stats: (): QueueStats => countQueue(layout, now()),
     statsMs: STATS_MS,
     waits: false,
@@ -120,7 +119,7 @@ export async function openEmbeddedQueue(options: EmbeddedQueueOptions) {
   } satisfies Queue
 }
 
-/** At 2,000 messages/s, 500 of them can come in on one snapshot. */
+/** At 2,000 messages/s, 500 messages can arrive within this time. */
 const STATS_MS = 250
 
 type EmbeddedEngine = {
@@ -131,19 +130,22 @@ type EmbeddedEngine = {
   monotonic: () => number
   maxEntries: number
   maxBytes: number
-  /** Throws when the open data file is no longer at its path. */
+  /** Throws when the path no longer leads to the open data file. */
   checkSpool: () => void
-  /** By how much the wall clock was stepped since this was asked last. */
+  /** How far the wall clock was stepped since the last call. */
   stepped: () => number
-  /** Caps due times that cannot be, in the background. */
+  /** Caps invalid due times, in the background. */
   capDue: (backMs: number) => void
-  /** No lease of another is ended before this time of the monotonic clock: its holder may have to extend it first. */
+  /**
+   * No lease of another process expires before this time of the monotonic clock: its holder may have to extend it
+   * first.
+   */
   expireAfterMs: number
-  /** No enqueue is tried before this time of the monotonic clock: the disk was full a moment ago. */
+  /** No enqueue is tried before this time of the monotonic clock, because the disk was full just now. */
   fullUntilMs: number
 }
 
-/** How long a sender waits for the commit of its message before it is told to come back. */
+/** How long a sender waits for the commit of its message before the server replies 4xx. */
 const COMMIT_MS = 5_000
 
 function problemOf({ checkSpool, commits }: EmbeddedEngine): QueueProblem | null {
@@ -160,7 +162,7 @@ function problemOf({ checkSpool, commits }: EmbeddedEngine): QueueProblem | null
   }
 }
 
-/** Runs `operation` in a durable transaction; a disk without room is a full queue to whoever asked. */
+/** Runs `operation` in a durable transaction. Throws QueueFullError when the disk is full. */
 async function commit<T>(
   { path, commits }: EmbeddedEngine,
   operation: () => T,
@@ -179,7 +181,7 @@ async function enqueue(engine: EmbeddedEngine, entry: NewEntry, body: Buffer): P
   if (monotonic() < engine.fullUntilMs) throw new QueueFullError(DISK_FULL)
   if (engine.commits.underWayMs() > COMMIT_MS) throw new SlowCommitError(COMMIT_MS, true)
   const made = createEntry(entry, body, now())
-  // Before, so that nothing is stored in vain; and after, so that no message is acknowledged whose spool is gone.
+  // Checked before, to store nothing in vain, and after, to acknowledge no message whose spool is gone.
   engine.checkSpool()
   try {
     const stored = () => {
@@ -208,7 +210,7 @@ function assertRoom({ layout, maxEntries, maxBytes }: EmbeddedEngine, bodyBytes:
 async function lease(engine: EmbeddedEngine, max: number, leaseMs: number): Promise<Lease[]> {
   const { layout } = engine
   noteClockStep(engine, leaseMs)
-  // Looking costs no transaction, and most looks find nothing.
+  // The check needs no transaction, and most checks find nothing.
   if (!hasDue(layout, engine.now())) return []
   return commit(engine, () => {
     const monotonicExpiresMs = engine.monotonic() + leaseMs
@@ -223,7 +225,7 @@ async function lease(engine: EmbeddedEngine, max: number, leaseMs: number): Prom
   })
 }
 
-/** After a step of the clock expiry is held for one lease: by then every holder that lives has extended its own. */
+/** After a step of the clock no lease expires for one lease time. By then every live holder has extended its lease. */
 function noteClockStep(engine: EmbeddedEngine, leaseMs: number): void {
   const stepMs = engine.stepped()
   if (stepMs === 0) return
@@ -279,7 +281,7 @@ async function release(engine: EmbeddedEngine, held: Lease): Promise<void> {
   })
 }
 
-/** Runs `change` on the entry as it is stored, in a transaction, if `held` is still ours by then. */
+/** Runs `change` on the stored entry in a transaction, if `held` is still valid then. */
 async function whileHeld(
   engine: EmbeddedEngine,
   held: Lease,
@@ -287,7 +289,7 @@ async function whileHeld(
 ): Promise<boolean> {
   const { layout, monotonic } = engine
   return commit(engine, () => {
-    // The wall clock may have been set: that nobody else has taken the entry is what counts, and the time that passed.
+    // The wall clock may have been set. What counts is the monotonic time and that no other process has taken the entry.
     if (held.monotonicExpiresMs <= monotonic()) return false
     const holder = layout.holders.get(held.entry.id)
     if (holder === undefined || holder.token !== held.token) return false

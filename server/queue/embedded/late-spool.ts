@@ -1,16 +1,16 @@
-// A queue whose spool cannot be opened yet. Owns: a stand-in that refuses new mail and gives no work until the spool can
-// be opened, then the queue itself. A full or read-only disk at boot is answered 4xx; it does not end the process.
-// Fails with what opening fails with, if that is bad input.
+// Stands in for a queue whose spool cannot be opened yet, then becomes that queue. Until then it refuses new mail with 4xx
+// and leases nothing, so a full or read-only disk at boot does not end the process. Fails only when opening fails with
+// another error, such as InputError.
 import { DISK_FULL } from './disk-full.ts'
 import { QueueFullError, type Queue, type QueueProblem } from '../queue.ts'
 import { SpoolUnusableError } from './spool.ts'
 
-/** Between two tries: short beside the minutes after which senders come back. */
+/** Pause between two tries; short compared to the minutes after which senders retry. */
 const RETRY_MS = 1_000
 
 /**
  * Opens a queue, now or as soon as its spool can be opened.
- * @param onError told of the first failure, and of each that differs from the one before
+ * @param onError gets the first error, and each error that differs from the one before
  */
 export async function openWhenSpoolUsable(
   open: () => Promise<Queue>,

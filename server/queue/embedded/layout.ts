@@ -1,7 +1,6 @@
-// How the embedded queue lies in lmdb: which databases there are, what their keys and values are.
-// Owns: opening them, the stored form of an entry (JSON, so that another release can read it), and which versions this
-// release may touch. An entry's version leads the key of both indexes: what a release does not know it never sees,
-// however much of it is queued in front.
+// The databases of the embedded queue in lmdb, their keys and values. Owns: the stored form of an entry (JSON, so that
+// another release can read it) and the versions that this release may touch. The keys of both indexes begin with the
+// entry's version, so a release never reads entries that it does not know.
 import type { Database, RootDatabase } from 'lmdb'
 import type { Entry } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
@@ -12,7 +11,7 @@ export const LAYOUT_VERSION = 1
 /** Key of an index row: entry version, time (ms since the epoch), entry id. */
 export type IndexKey = [version: number, timeMs: number, id: string]
 
-/** Who holds an entry, and until when (ms since the epoch). */
+/** The lease of an entry: the holder's token, and when it expires (ms since the epoch). */
 export type Holder = { token: string; expiresMs: number }
 
 export type Layout = {
@@ -22,11 +21,11 @@ export type Layout = {
   entries: Database<string, string>
   /** id → the message. */
   bodies: Database<Buffer, string>
-  /** Entries nobody holds, by when they are due. The values mean nothing. */
+  /** Entries without a lease, by due time. The values are unused. */
   due: Database<number, IndexKey>
   /** id → its holder. */
   holders: Database<Holder, string>
-  /** Held entries by when the lease expires; the value is the entry's dueMs. */
+  /** Leased entries by expiry of the lease; the value is the entry's dueMs. */
   expiries: Database<number, IndexKey>
 }
 
@@ -41,12 +40,12 @@ export function openLayout(environment: RootDatabase): Layout {
   }
 }
 
-/** Index rows of `version` whose time is at most `nowMs`. */
+/** Index rows of `version` with a time of at most `nowMs`. */
 export function rangeUpTo(version: number, nowMs: number): { start: IndexKey; end: IndexKey } {
   return { start: [version, 0, ''], end: [version, nowMs, '\uffff'] }
 }
 
-/** Entry versions that occur in an index and are not known, ascending; steps over each, however many rows it has. */
+/** Unknown entry versions in an index, ascending. Skips from version to version, whatever the number of rows. */
 export function unknownVersions(index: Database<number, IndexKey>): number[] {
   const found: number[] = []
   for (let version = -1; ;) {
@@ -61,7 +60,7 @@ export function encodeEntry(entry: Entry): string {
   return JSON.stringify(entry)
 }
 
-/** The stored entry; undefined if it is missing, damaged or of a version this release does not know. */
+/** The stored entry; undefined if it is missing, damaged or of an unknown version. */
 export function decodeEntry(stored: string | undefined): Entry | undefined {
   if (stored === undefined) return undefined
   try {

@@ -1,24 +1,33 @@
-// Write transactions that start from the newest state. Owns: the check every one of ours passes before it writes.
-// Whoever opens an lmdb environment overwrites, without the lock, the number of the newest transaction in the lock
-// file with what it read from the data file a moment before (mdb_env_open2). When another process commits in between,
-// the next transaction starts from before that commit and replaces it: what was acknowledged is lost, and its pages
-// are handed out twice. Fails by throwing if the lock file cannot be written, or does not hold what was written.
+// Makes write transactions start from the newest state. Owns: the check that every write of the queue passes first.
+// A process that opens an lmdb environment overwrites the newest transaction's number in the lock file, without the lock,
+// with the number that it read from the data file before (mdb_env_open2). If another process commits in between, the next
+// transaction starts from before that commit and replaces it. Acknowledged mail would be lost, and its pages used twice.
+// Throws if the lock file cannot be written, or does not hold what was written.
 import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 
-/** Where the lock file has that number, a 64-bit integer of this machine: after magic and format, 4 bytes each. */
+/**
+ * Offset of that number in the lock file: a 64-bit integer in native byte order, after magic and format of 4 bytes
+ * each.
+ */
 const NEWEST_OFFSET = 8
 
-/** Each correction that fails to hold needs another process that opens the queue just then: a few are rare already. */
+/**
+ * A correction fails only when another process opens the queue at that moment. A few failures in a row are rare
+ * already.
+ */
 const TRIES = 100
 
-/** Never closed: to close any descriptor of its lock file takes away a process's own locks on it (POSIX). */
+/** Never closed: closing any descriptor of the lock file drops the process's own locks on it (POSIX). */
 const lockFiles = new WeakMap<RootDatabase, number>()
 
 const NEVER_NEWEST = `no write transaction starts from the newest state, in ${TRIES} tries: is lock.mdb damaged?`
 
-/** Runs `write` in a transaction; resolves when that is committed. One that starts wrong is left empty: no harm done. */
+/**
+ * Runs `write` in a transaction and resolves once that is committed. A transaction that starts from an old state stays
+ * empty, which does no harm.
+ */
 export async function writeFromNewestState(environment: RootDatabase, write: () => void): Promise<void> {
   let started = false
   const check = () => {
@@ -31,7 +40,7 @@ export async function writeFromNewestState(environment: RootDatabase, write: () 
   }
 }
 
-/** The same at once, on this thread, with the result of `write`: for what has to be done before anything else. */
+/** Does the same synchronously and returns the result of `write`. */
 export function writeFromNewestStateSync<T>(environment: RootDatabase, write: () => T): T {
   for (let tries = 0; tries < TRIES; tries++) {
     const done = environment.transactionSync(() =>
@@ -42,9 +51,9 @@ export function writeFromNewestStateSync<T>(environment: RootDatabase, write: ()
   throw new Error(NEVER_NEWEST)
 }
 
-/** Whether the running write transaction starts from the newest state; if not, sees to it that the next one does. */
+/** Whether the running write transaction starts from the newest state. If not, corrects the number for the next one. */
 function startsFromNewest(environment: RootDatabase): boolean {
-  // From the root pages themselves, which only the holder of the write lock changes: that is us.
+  // Read from the root pages, which only the holder of the write lock changes: this process.
   const newest = (environment.getStats() as { lastTxnId: number }).lastTxnId
   if (environment.getWriteTxnId() === newest + 1) return true
   writeSync(lockFileOf(environment), new BigUint64Array([BigInt(newest)]), 0, 8, NEWEST_OFFSET)

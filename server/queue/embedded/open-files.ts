@@ -1,14 +1,14 @@
-// The files of the embedded queue as they are opened. Owns: the size of the map, and that a queue of another layout is
-// left alone. Fails with InputError.
+// Opens the files of the embedded queue. Owns: the size of the map, and the refusal of a queue of another layout. Throws
+// InputError.
 import { InputError } from '../../../input/problems.ts'
 import { openEnvironment, type GroupCommit } from './durable.ts'
 import { LAYOUT_VERSION, openLayout, type Layout } from './layout.ts'
 import { writeFromNewestStateSync } from './newest-state.ts'
 
 /**
- * Address space for the map: bodies a little over a page take two (the worst case, factor 2), an entry with its index
- * rows a page or two, and 64 MiB for what lmdb keeps for readers of older states. At most 1 TiB of the 128 TiB that
- * a process has; beyond that lmdb-js moves the map as the file grows.
+ * Address space for the map. In the worst case a body takes two pages for a little over one (factor 2), and an entry
+ * with its index rows takes two. lmdb gets 64 MiB for readers of older states. The limit is 1 TiB of a process's 128
+ * TiB; beyond it lmdb-js moves the map as the file grows.
  */
 const mapBytesFor = ({ maxEntries, maxBytes }: { maxEntries: number; maxBytes: number }) =>
   Math.min(2 * maxBytes + maxEntries * 8192 + 64 * 1024 ** 2, 1024 ** 4)
@@ -28,7 +28,7 @@ export function openQueueFiles(
   }
 }
 
-/** Marks a new queue with its layout. @throws {InputError} if it has another one. */
+/** Writes the layout's version into a new queue. @throws {InputError} if the queue has another version. */
 export async function checkLayout(path: string, { meta }: Layout, commits: GroupCommit): Promise<void> {
   const found =
     meta.get('layout') ??

@@ -1,12 +1,12 @@
-// The changes a transaction is made of. Owns: that an entry, its body, its index rows and the byte count change together.
-// Every function runs inside a transaction of durable.ts and writes only after it has read and decided.
-// An entry is in exactly one index: `due` if nobody holds it, else `expiries`, with its holder beside.
+// The row changes that make up a transaction. Owns: an entry, its body, its index rows and the byte count change together.
+// Each function that writes runs inside a transaction of durable.ts and writes only after it has read and decided. An
+// entry is in exactly one index: in `due` without a lease, else in `expiries`, with a row in `holders`.
 import type { Database } from 'lmdb'
 import type { Entry } from '../entry.ts'
 import { decodeEntry, encodeEntry, rangeUpTo, type Holder, type IndexKey, type Layout } from './layout.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
 
-/** Most expired leases made due again in one transaction; the next takes the rest. */
+/** Most expired leases ended in one transaction; the next transaction takes more. */
 const EXPIRED_PER_TRANSACTION = 1000
 
 export function insertEntry(layout: Layout, entry: Entry, body: Buffer): void {
@@ -15,7 +15,7 @@ export function insertEntry(layout: Layout, entry: Entry, body: Buffer): void {
   makeDue(layout, entry)
 }
 
-/** Removes an entry that is in neither index any more. */
+/** Removes an entry that is in no index any more. */
 export function removeEntry(layout: Layout, entry: Entry): void {
   addBytes(layout, -entry.sizeBytes)
   void layout.entries.remove(entry.id)
@@ -42,16 +42,16 @@ export function addLease(layout: Layout, entry: Entry, holder: Holder): void {
   void layout.expiries.put(indexKey(entry, holder.expiresMs), entry.dueMs)
 }
 
-/** Ends a lease; whoever calls this puts the entry into an index again, or removes it. */
+/** Ends a lease. The caller must then index the entry again, or remove it. */
 export function removeLease(layout: Layout, entry: Entry, holder: Holder): void {
   void layout.holders.remove(entry.id)
   void layout.expiries.remove(indexKey(entry, holder.expiresMs))
 }
 
-/** No lease is longer (delivery.leaseMs): one that ends later was written by a clock that was ahead. */
+/** The longest lease (delivery.leaseMs). A clock that was ahead wrote any lease that ends later. */
 const LONGEST_LEASE_MS = 600_000
 
-/** Makes entries due again whose lease has expired by `nowMs`, or ends later than any lease can. */
+/** Makes the entries due again whose lease has expired by `nowMs`, or ends later than any lease can. */
 export function expireLeases(layout: Layout, nowMs: number): void {
   const expired = KNOWN_VERSIONS.flatMap((version) => [
     ...layout.expiries.getRange({ ...rangeUpTo(version, nowMs), limit: EXPIRED_PER_TRANSACTION }),
@@ -83,7 +83,7 @@ export function hasEntry(layout: Layout, id: string): boolean {
   return layout.entries.doesExist(id)
 }
 
-/** Whether a lease ends later than any can. */
+/** Whether a lease ends later than any lease can. */
 function hasImpossibleLease(layout: Layout, nowMs: number): boolean {
   return KNOWN_VERSIONS.some(
     (version) => layout.expiries.getKeysCount({ ...impossibleExpiries(version, nowMs), limit: 1 }) > 0,
@@ -94,13 +94,13 @@ function impossibleExpiries(version: number, nowMs: number): { start: IndexKey; 
   return { start: [version, nowMs + LONGEST_LEASE_MS + 1, ''], end: [version + 1, 0, ''] }
 }
 
-/** The entries to work on next: at most `max`, due by `nowMs`, the longest due first. */
+/** Up to `max` entries that are due by `nowMs`, the longest due first. */
 export function longestDue(layout: Layout, nowMs: number, max: number): Entry[] {
   const found = KNOWN_VERSIONS.flatMap((version) => readable(layout, version, nowMs, max))
   return found.sort((a, b) => a.dueMs - b.dueMs).slice(0, max)
 }
 
-/** Walks past what cannot be read: it stays queued, and does not stand in the way. */
+/** Skips entries that cannot be read. They stay queued and do not block the others. */
 function readable(layout: Layout, version: number, nowMs: number, max: number): Entry[] {
   const found: Entry[] = []
   if (max <= 0) return found
@@ -112,7 +112,7 @@ function readable(layout: Layout, version: number, nowMs: number, max: number): 
   return found
 }
 
-/** Rows of a database, from the total that lmdb keeps. */
+/** The number of rows, from lmdb's own count. */
 export function rowCount(database: Pick<Database, 'getStats'>): number {
   return (database.getStats() as { entryCount: number }).entryCount
 }

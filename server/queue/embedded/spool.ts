@@ -1,16 +1,15 @@
-// The directory the embedded queue lives in. Owns: whether it may be used at all (writable, on stable storage, holding
-// either nothing yet or a queue), and that its files exist and are found again after a power cut. Everything that would
-// make lmdb's open fail is found here first: lmdb-js 3.5.6 crashes the process when that call fails.
-// Fails with InputError, all problems at once; with SpoolUnusableError for what may pass: no room, a read-only disk.
+// The directory of the embedded queue. Owns: the checks that it is writable, on stable storage, and empty or a queue; and
+// that its files survive a power cut. These checks come first because lmdb-js 3.5.6 crashes the process when lmdb's open
+// fails. Throws InputError with all problems, or SpoolUnusableError for a full or read-only disk, which may pass.
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { InputError, type Problem } from '../../../input/problems.ts'
 import { createFileAtomic, makeFolder } from '../../../platform/atomic-file.ts'
 
-/** ENOSPC and EDQUOT: there is no room. */
+/** ENOSPC and EDQUOT: the disk has no room. */
 const NO_ROOM = ['ENOSPC', 'EDQUOT']
 
-/** What ends without a change of the configuration: room is made, the disk is mounted again or replaced. */
+/** Errors that can end without a new configuration: room is made, or the disk is remounted or replaced. */
 const PASSING = [...NO_ROOM, 'EROFS', 'EIO']
 
 /** The spool cannot be opened now, but may be later. */
@@ -23,18 +22,18 @@ export class SpoolUnusableError extends Error {
     this.code = code
   }
 
-  /** The disk has no room; else it cannot be written at all. */
+  /** True: the disk has no room. False: it cannot be written at all. */
   get full(): boolean {
     return NO_ROOM.includes(this.code)
   }
 }
 
-/** The data file that is open is no longer the one at its path. */
+/** The path no longer leads to the open data file. */
 export class SpoolGoneError extends Error {
   override readonly name = 'SpoolGoneError'
 }
 
-/** File systems that forget everything at power-off, by statfs's type (include/uapi/linux/magic.h). */
+/** File systems that lose everything at power-off, by statfs's type (include/uapi/linux/magic.h). */
 const VOLATILE_FILE_SYSTEMS = new Map([
   [0x01021994, 'tmpfs'],
   [0x858458f6, 'ramfs'],
@@ -51,9 +50,10 @@ const LMDB_MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe, 2, 0, 0, 0])
 const LMDB_MAGIC_OFFSET = 24
 
 /**
- * Makes sure that `path` is a directory the queue may use; creates it if it is missing.
- * @throws {InputError} if it cannot be created or written; if it is on tmpfs or ramfs and not `volatile`; if flushing
- * is off and not `volatile`; if its data file is not a queue's. @throws {SpoolUnusableError} if that may pass.
+ * Checks that the queue may use the directory `path`; creates it if it is missing.
+ * @throws {InputError} if it cannot be created or written; if it is on tmpfs or ramfs without `volatile`; if flushing
+ * is off without `volatile`; if its data file is not a queue's.
+ * @throws {SpoolUnusableError} if the problem may pass.
  */
 export function prepareSpool(o: { path: string; volatile: boolean; flush: boolean }): void {
   const problems: Problem[] = []
@@ -80,8 +80,8 @@ export function prepareSpool(o: { path: string; volatile: boolean; flush: boolea
 }
 
 /**
- * Remembers which file the data file in `path` is. Call once it is open.
- * @returns what throws SpoolGoneError when another file, or none, is there: removed, moved, or mounted over
+ * Remembers the identity of the open data file in `path`. Call it once the file is open.
+ * @returns a check that throws SpoolGoneError when the file was removed, moved, or mounted over
  */
 export function watchDataFile(path: string): () => void {
   const file = join(path, 'data.mdb')
@@ -129,8 +129,8 @@ function writeAndRemove(file: string, bytes: number): void {
 }
 
 /**
- * lmdb maps its lock file and writes through the map: on a full disk a hole in that file kills the process (SIGBUS).
- * So the file is written out before lmdb sees it, and put in place in one step, since another process may be opening.
+ * lmdb writes its lock file through a memory map. On a full disk, a hole in that file would kill the process (SIGBUS).
+ * So this writes the whole file first, and atomically, since another process may be opening it.
  */
 function reserveLockFile(path: string): void {
   const lock = join(path, 'lock.mdb')

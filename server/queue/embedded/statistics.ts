@@ -1,5 +1,5 @@
-// What the shared queue holds, counted. Owns: QueueStats. Walks only what is ready, what is expired and what is
-// unknown; everything else comes from the totals lmdb keeps. Fails only if the queue is closed.
+// Counts what the shared queue holds. Owns: QueueStats. Reads only the ready, expired and unknown rows; lmdb keeps the
+// other totals. Fails only if the queue is closed.
 import type { Database } from 'lmdb'
 import type { QueueStats } from '../entry.ts'
 import { type IndexKey, type Layout, unknownVersions, rangeUpTo } from './layout.ts'
@@ -34,7 +34,7 @@ function oldestReady(layout: Layout, nowMs: number): number {
   return Math.min(...firsts.map(([, dueMs]) => dueMs))
 }
 
-/** Rows of expired leases carry the dueMs of their entry. There are few: the next lease() puts them back. */
+/** A row of an expired lease carries the dueMs of its entry. Such rows are few: the next lease() removes them. */
 function oldestExpired(layout: Layout, nowMs: number): number {
   const expired = KNOWN_VERSIONS.flatMap((version) => [
     ...layout.expiries.getRange({ ...rangeUpTo(version, nowMs) }),
@@ -42,7 +42,7 @@ function oldestExpired(layout: Layout, nowMs: number): number {
   return Math.min(...expired.map(({ value }) => value))
 }
 
-/** How many rows of these versions there are up to `timeMs`. */
+/** The number of rows of these versions up to `timeMs`. */
 function rows(index: Database<number, IndexKey>, versions: readonly number[], timeMs: number): number {
   return versions.reduce((sum, version) => sum + index.getKeysCount(rangeUpTo(version, timeMs)), 0)
 }
