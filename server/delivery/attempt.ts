@@ -1,6 +1,6 @@
-// One attempt at one leased entry, from its pending destinations to what the queue is told.
-// Owns: the order of things. What a host has acknowledged is stored before the next host is talked to; the end of the
-// attempt (removal, next attempt, DSN) is one commit. A lost lease ends the attempt: another process has the entry now.
+// One attempt at one leased entry, from its pending destinations to the settlement. Owns: the order of the steps.
+// The queue stores what a host acknowledged before the next host is contacted. The end of the attempt (removal, next
+// attempt, DSN) is one commit. A lost lease ends the attempt, since another process has the entry.
 import type { Destination, Entry, Lease, NewEntry } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
 import { parseAddress } from '../address.ts'
@@ -14,14 +14,17 @@ import { rewriteSrs, type SrsConfig } from './srs.ts'
 export type AttemptContext = {
   queue: Pick<Queue, 'body' | 'record' | 'settle'>
   hold: LeaseGuard
-  /** Sends to recipients of one domain (or by the relay). @throws {LeaseLostError} if nothing can have been delivered. */
+  /**
+   * Sends to recipients of one domain, or through the relay. @throws {LeaseLostError} if nothing can have been
+   * delivered.
+   */
   deliver: Deliver
-  /** Where a DSN for this sender goes: the sender, or the mailboxes behind it when it is one of our aliases. */
+  /** Where a DSN for this sender goes: to the sender, or to the mailboxes behind it if it is one of our aliases. */
   sendersMailboxes: (sender: string) => string[]
   srs: SrsConfig
   hostname: string
   retry: RetrySchedule & { lifetimeMs: number }
-  /** Everything goes through one relay, so that recipients need not be told apart by domain. */
+  /** All mail goes through one relay, so recipients are not grouped by domain. */
   relayed: boolean
   now: () => number
   random: () => number
@@ -35,18 +38,18 @@ export type Deliver = (
 ) => Promise<DeliveryResults>
 
 export type AttemptReport = {
-  /** The queue knows of it. False: the lease was lost. */
+  /** Whether the queue stored the settlement. False: the lease was lost. */
   settled: boolean
   results: { destination: Destination; result: DeliveryResult }[]
-  /** When it is tried again; null when the entry has left the queue. */
+  /** When the next attempt is due; null when the entry has left the queue. */
   nextMs: number | null
   dsn: 'none' | 'queued' | 'no-return-path'
 }
 
-/** Most recipients in one transaction: RFC 5321 section 4.5.3.1.8 has every server take 100; some take fewer. */
+/** Most recipients in one transaction. RFC 5321 section 4.5.3.1.8 requires servers to take 100; some take fewer. */
 const RECIPIENTS_AT_ONCE = 50
 
-/** Tries every pending destination once and settles the entry. Throws only what the queue or a bug throws. */
+/** Tries every pending destination once and settles the entry. Throws only an error of the queue, or a bug. */
 export async function attempt(lease: Lease, context: AttemptContext): Promise<AttemptReport> {
   const { entry } = lease
   const body = await context.queue.body(lease)
@@ -67,7 +70,7 @@ export async function attempt(lease: Lease, context: AttemptContext): Promise<At
     })
     const acknowledged = [...groupResults.values()].some(({ kind }) => kind === 'delivered')
     if (acknowledged && index < groups.length - 1) {
-      // Failed ones stay pending in here: 'failed' is stored in the commit that queues their DSN.
+      // Failed destinations stay pending here. The commit that queues their DSN stores 'failed'.
       const held = await context.queue.record(lease, destinations.map(asPending))
       if (!held) return { settled: false, results, nextMs: null, dsn: 'none' }
     }
@@ -77,7 +80,7 @@ export async function attempt(lease: Lease, context: AttemptContext): Promise<At
 
 type Group = { domain: string; alias: string; destinations: Destination[] }
 
-/** Pending destinations that can share a transaction: the same next host and, for Delivered-To, the same alias. */
+/** Groups pending destinations that can share a transaction: same next host and, for Delivered-To, same alias. */
 function groupDestinations(destinations: readonly Destination[], relayed: boolean): Group[] {
   const groups: Group[] = []
   for (const destination of destinations) {
@@ -103,7 +106,7 @@ async function deliverGroup(
   body: Buffer,
   context: AttemptContext,
 ): Promise<DeliveryResults | 'lost'> {
-  // The process, or all of the machine, may have stood still: another process may be sending to this group by now.
+  // The process or the machine may have been stopped, and another process may be sending to this group by now.
   if (context.hold.isLost()) return 'lost'
   const recipients = group.destinations.map(({ address }) => address)
   if (!context.relayed && group.domain === '') {
@@ -116,8 +119,8 @@ async function deliverGroup(
     recipients,
     eightBit: entry.eightBit,
   }
-  // Marks where the message has been, for loop detection. Not on what goes to the very address it was sent to (a
-  // DSN to its sender): there the next host would take it for a loop of its own.
+  // Delivered-To marks where the message has been, for loop detection. Mail to the original address itself (a DSN to its
+  // sender) gets none: the next host would take it for a loop of its own.
   const marked = !recipients.some((recipient) => recipient.toLowerCase() === group.alias.toLowerCase())
   const mark = marked ? [Buffer.from(`Delivered-To: ${group.alias}\r\n`)] : []
   try {
@@ -159,7 +162,7 @@ async function settle(
   )
   const destinations =
     due === null ? attempted.map((destination) => expire(destination, entry, nowMs)) : attempted
-  // Those that had failed before this attempt have been reported then.
+  // Destinations that failed before this attempt have been reported already.
   const before = new Map(
     entry.destinations.map(({ address, originalRecipient, state }) => [
       `${originalRecipient} ${address}`,
@@ -181,7 +184,7 @@ async function settle(
   return { settled, results, nextMs, dsn }
 }
 
-/** Its time is up. RFC 3463: 4.4.7, delivery time expired. */
+/** Fails a destination whose lifetime is over. RFC 3463: 4.4.7, delivery time expired. */
 function expire(destination: Destination, entry: Entry, nowMs: number): Destination {
   if (destination.state !== 'pending') return destination
   const hours = Math.round((nowMs - entry.acceptedMs) / 3_600_000)
@@ -194,7 +197,7 @@ function expire(destination: Destination, entry: Entry, nowMs: number): Destinat
   }
 }
 
-/** The DSN as a queue entry, or null when there is nobody to tell (RFC 5321 section 4.5.5). */
+/** The DSN as a queue entry; null without a return path (RFC 5321 section 4.5.5). */
 async function composeDsn(
   entry: Entry,
   body: Buffer,
@@ -228,7 +231,7 @@ async function composeDsn(
   }
 }
 
-/** An entry whose attempt threw: tried again after a pause that grows, for as long as the entry lives and beyond. */
+/** Reschedules an entry whose attempt threw. The pause grows, and retries go on even after the entry's lifetime. */
 export async function reschedule(
   lease: Lease,
   context: Pick<AttemptContext, 'queue' | 'retry' | 'now' | 'random'>,

@@ -1,6 +1,6 @@
-// Outgoing SMTP connections, kept open for a moment so that one message does not cost one connection.
-// Owns: opening (with STARTTLS when offered), keeping idle ones within bounds, and closing. An idle connection that
-// the other side closes is forgotten; one that had any error is never used again.
+// A pool of outgoing SMTP connections, so that a message does not cost a connection. Owns: opening (with STARTTLS when
+// offered), the limits on idle connections, and closing. The pool drops an idle connection that the host closes, and
+// reuses no connection that had an error.
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import type { MxHost } from './mx-hosts.ts'
 import type { SendError } from './delivery-result.ts'
@@ -11,15 +11,15 @@ export type ConnectionOptions = {
   connectMs: number
   greetingMs: number
   socketMs: number
-  /** How long an unused connection is kept. */
+  /** How long an idle connection is kept. */
   idleMs: number
-  /** Messages sent over one connection; many hosts allow no more than 100. */
+  /** Most messages over one connection; many hosts allow no more than 100. */
   messagesPerConnection: number
-  /** Idle connections kept altogether. */
+  /** Most idle connections in all. */
   maxIdle: number
 }
 
-/** Largest reply of a remote host, all its lines: an EHLO reply is the longest, below 1 KB. */
+/** Largest reply of a remote host with all its lines. The longest is an EHLO reply, below 1 KB. */
 const RESPONSE_BYTES = 16_384
 
 /** Greeting, EHLO, STARTTLS, the handshake, EHLO again: each may take as long as the greeting. */
@@ -45,24 +45,24 @@ export function createConnections(options: ConnectionOptions) {
   }
 
   return {
-    /** An idle connection to `hop`, or null. */
+    /** An idle connection to `host`, or null. */
     take: (host: MxHost): Connection | null => idle.take(host),
 
     /**
      * Opens a connection that is ready for MAIL.
-     * @throws {SendError} when the host cannot be reached, its greeting or EHLO is no welcome, or `signal` is aborted.
+     * @throws {SendError} when the host is unreachable, its greeting or EHLO refuses us, or `signal` is aborted
      */
     open: async (host: MxHost, signal?: AbortSignal): Promise<Connection> => {
       try {
         return await opened(host, false, signal)
       } catch (error) {
-        // RFC 7435: opportunistic security. A host whose TLS does not work gets the mail as one without TLS does.
+        // RFC 7435: opportunistic security. A host with broken TLS gets the mail like a host without TLS.
         if ((error as SendError).code !== 'ETLS') throw error
         return await opened(host, true, signal)
       }
     },
 
-    /** Puts a connection back after a message that went well. */
+    /** Returns a connection to the pool after a successful message. */
     keep: (connection: Connection): void => {
       connection.messages++
       const spent = connection.messages >= options.messagesPerConnection
@@ -70,7 +70,7 @@ export function createConnections(options: ConnectionOptions) {
       else idle.put(connection)
     },
 
-    /** Says QUIT on every idle connection; those in use follow when they are put back. */
+    /** Sends QUIT on every idle connection. Connections in use follow when they are returned. */
     close: (): void => {
       closed = true
       idle.clear()
@@ -78,7 +78,7 @@ export function createConnections(options: ConnectionOptions) {
   }
 }
 
-/** Connections nobody uses, the longest idle first; each leaves after `idleMs`, or when there are more than `most`. */
+/** Idle connections, the longest idle first. Each is closed after `idleMs`, or when there are more than `most`. */
 function createIdle(idleMs: number, most: number) {
   const timers = new Map<Connection, NodeJS.Timeout>()
 
@@ -102,7 +102,7 @@ function createIdle(idleMs: number, most: number) {
       if (timers.size > most && oldest !== undefined) retire(oldest)
     },
     take: ({ address, port }: MxHost): Connection | null => {
-      // The last one put back, so that in calmer times the others reach their end.
+      // The last returned connection first, so that with less mail the others reach their idle timeout.
       const found = [...timers.keys()].findLast(({ host }) => host.address === address && host.port === port)
       if (found !== undefined) forget(found)
       return found ?? null
@@ -113,7 +113,7 @@ function createIdle(idleMs: number, most: number) {
   }
 }
 
-/** What became of a command when nothing was heard but the end of its connection. */
+/** The error of a command when its connection ended without a reply. */
 export function connectionEnded(): Error & SendError {
   return Object.assign(new Error('connection results'), { code: 'ECONNECTION' })
 }
@@ -130,7 +130,7 @@ function connect(
     ...(host.name === host.address ? {} : { servername: host.name }),
     ignoreTLS: options.ignoreTLS,
     opportunisticTLS: true,
-    // Without DANE or MTA-STS there is nothing to hold a certificate against; encryption still stops listeners.
+    // Without DANE or MTA-STS there is nothing to verify a certificate against. Encryption still stops eavesdroppers.
     tls: { rejectUnauthorized: false },
     connectionTimeout: options.connectMs,
     greetingTimeout: options.greetingMs,
@@ -138,16 +138,16 @@ function connect(
     maxResponseSize: RESPONSE_BYTES,
     logger: false,
   })
-  // Every step in time, and yet for ever: a reply may come byte by byte.
+  // Limits the whole set-up: a host that replies byte by byte stays within the time of each step.
   const overdue = setTimeout(() => smtp.close(), options.connectMs + SETUP_STEPS * options.greetingMs)
   const abort = () => smtp.close()
   signal?.addEventListener('abort', abort)
   return new Promise<SMTPConnection>((resolve, reject) => {
-    // Without any other event when the host closes at an unlucky moment.
+    // If the host closes at an unlucky moment, this is the only event.
     smtp.once('end', () => reject(connectionEnded()))
-    // Stays for good: an error on a connection that is idle, or already given up, must not end the process.
+    // Never removed: an error on an idle or abandoned connection must not end the process.
     smtp.on('error', (error: Error & SendError) => {
-      // The library says ETLS of some failures of the handshake, of others only that the socket failed.
+      // The library reports some handshake failures as ETLS, and others only as a failed socket.
       reject(smtp.upgrading === true ? Object.assign(error, { code: 'ETLS' }) : error)
     })
     smtp.connect((error) => {

@@ -1,6 +1,5 @@
-// Work on one leased entry, whatever happens: the attempt, its report, and the reschedule when it threw.
-// Owns: that nothing thrown in here reaches the forwarder, and that what hosts have acknowledged is offered to the
-// queue again when its disk would not take it, since otherwise it would be sent twice.
+// Works on one leased entry: the attempt, its log lines, and the reschedule when it threw. Owns: no error reaches the
+// forwarder. When the queue's disk fails, the result is offered again, since a lost result would send the message twice.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Metrics } from '../metrics.ts'
 import { errorFields, type Log } from '../log.ts'
@@ -16,12 +15,12 @@ export type DeliverLeaseOptions = {
   log: Log
 }
 
-/** Waits between offers to a queue that does not take what an attempt found out: 3.75 s, a third of an extension. */
+/** Pauses between tries to store a result: 3.75 s in all, a third of the time between lease extensions. */
 const STORAGE_RETRY_MS = [250, 500, 1_000, 2_000]
 
 /**
- * Attempts `lease`'s entry once. A canary is taken off the queue instead: that it got here is what it was sent for.
- * Never rejects. @returns whether the queue knows the outcome.
+ * Attempts `lease`'s entry once. A canary is removed instead: reaching the forwarder was its purpose.
+ * Never rejects. @returns whether the queue stored the settlement
  */
 export async function deliverLease(
   lease: Lease,
@@ -42,7 +41,7 @@ export async function deliverLease(
     try {
       await reschedule(lease, { ...context, queue })
     } catch (unstored) {
-      // The lease runs out and the entry is due again: sooner than it should be, but nothing is lost.
+      // The lease will expire and make the entry due again. That is too early, but nothing is lost.
       log('reschedule-failed', { id, ...errorFields(unstored) })
     }
     return false

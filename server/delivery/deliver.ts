@@ -1,5 +1,5 @@
-// Delivery to a domain or by the relay: finds the hops and sends.
-// Owns: the outgoing connections, the DNS resolver, and a short memory of what DNS said. Fails only by outcomes.
+// Delivers to a domain or through the relay: looks up the hosts and sends. Owns: the connection pool, the DNS resolver,
+// and a short cache of its answers. Every failure is a delivery result.
 import type { Config } from '../config/schema.ts'
 import type { AttemptContext } from './attempt.ts'
 import { createConnections } from './connection-pool.ts'
@@ -9,19 +9,19 @@ import { createHostBackOff } from './host-back-off.ts'
 
 export type Deliverer = { deliver: AttemptContext['deliver']; close: () => void }
 
-/** How long an answer of DNS is used. node:dns tells no TTL of MX records; those of large providers are 5 minutes up. */
+/** How long an answer of DNS is used. node:dns gives no TTL of MX records; large providers use 5 minutes and more. */
 const LOOKUP_CACHE_MS = 30_000
 
-/** Most domains remembered, some 500 bytes each. */
+/** Most domains in the cache, some 500 bytes each. */
 const CACHED_DOMAINS = 5_000
 
-/** Delivers as `config` says. `resolver` is the DNS to ask; the configured servers, or the system's, by default. */
+/** Delivers as `config` says. The default `resolver` asks the configured DNS servers, or the system's. */
 export function createDeliverer(
   { hostname, delivery }: Pick<Config, 'hostname' | 'delivery'>,
   resolver: DnsResolver = createResolver(delivery.dnsMs, delivery.dnsServers),
 ): Deliverer {
   const { relay, mxPort, allowLocalAddresses, transactionMs } = delivery
-  // Every slot may have had a connection of its own, and a burst to one host leaves them all idle.
+  // Every slot may use a connection of its own, and a burst to one host leaves them all idle.
   const connections = createConnections({ ...delivery, hostname, maxIdle: delivery.concurrency })
   const transport = { connections, hostBackOff: createHostBackOff(), transactionMs }
   const hostsFor = cacheLookups((domain) =>
@@ -40,8 +40,8 @@ export function createDeliverer(
 }
 
 /**
- * Remembers hops for {@link LOOKUP_CACHE_MS}, and lets everyone who asks at the same time wait for one look-up: a resolver
- * that hangs then holds one thread of the pool, not all, which the queue's commits need too. Trouble is not remembered.
+ * Caches look-ups for {@link LOOKUP_CACHE_MS}. Callers that ask at the same time share one look-up, so a resolver that
+ * hangs holds one thread of the pool. The queue's commits need the other threads. Failed look-ups are not cached.
  */
 function cacheLookups(find: (domain: string) => Promise<MxLookup>): (domain: string) => Promise<MxLookup> {
   const known = new Map<string, { hosts: Promise<MxLookup>; untilMs: number }>()

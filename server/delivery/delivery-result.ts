@@ -1,9 +1,9 @@
-// How an attempt at one destination ended, as a value.
-// Owns: reading SMTP replies and connection errors into outcomes. Pure. Only a 5yz reply of the remote host, or an
-// answer of DNS that says there is no such place, is a failure; everything else may go better later.
+// The result of an attempt at one destination, as a value. Pure. Owns: the mapping from SMTP replies and connection errors
+// to results. Permanent failures are 5yz replies, DNS answers that a name does not exist, and messages that the host
+// announced it would refuse. Every other error is retried.
 import { truncated } from '../address.ts'
 
-/** Why a destination is to be tried again. */
+/** Why a destination is deferred. */
 export type Cause = 'dns' | 'connect' | 'remote' | 'local'
 
 export type DeliveryResult =
@@ -11,10 +11,10 @@ export type DeliveryResult =
   | { kind: 'deferred'; why: Cause; reply: string; status: string; remoteHost: string }
   | { kind: 'failed'; reply: string; status: string; remoteHost: string }
 
-/** Longest reply kept: the queue, the DSN and the log hold it. A reply line has at most 512 octets (RFC 5321). */
+/** Longest reply that the queue, the DSN and the log keep. A reply line has at most 512 octets (RFC 5321). */
 const REPLY_CHARS = 500
 
-/** What nodemailer's errors carry, as far as it is looked at. */
+/** The fields of nodemailer's errors that this code reads. */
 export type SendError = {
   message: string
   code?: string | undefined
@@ -35,10 +35,12 @@ export function failed(reply: string, status: string, remoteHost = ''): Delivery
   return { kind: 'failed', reply: shortReply(reply), status, remoteHost }
 }
 
-/** 503 is about the session, not the message: that may go better. What is no reply at all says nothing for good. */
+/**
+ * 503 is about the session, not the message, so a retry may succeed. A text that is no SMTP reply is never permanent.
+ */
 const PERMANENT = /^5(?!03)\d\d(?!\d)/
 
-/** The outcome that an error while sending means. */
+/** The result of a send that failed with `error`. */
 export function resultOfError(error: SendError, remoteHost: string): DeliveryResult {
   const { response } = error
   if (typeof response === 'string') {
@@ -46,14 +48,14 @@ export function resultOfError(error: SendError, remoteHost: string): DeliveryRes
     if (PERMANENT.test(response)) return failed(response, status ?? '5.0.0', remoteHost)
     return deferred('remote', response, status?.startsWith('4') === true ? status : '4.0.0', remoteHost)
   }
-  // No reply: nodemailer refused by itself what the remote host announced it would refuse, or cannot take.
+  // Without a reply: nodemailer itself refused what the host announced it would refuse, or cannot take.
   if (error.code === 'EMESSAGE') return failed(error.message, '5.3.4', remoteHost)
   if (error.code === 'EENVELOPE') return failed(error.message, '5.1.3', remoteHost)
   // RFC 3463: 4.4.1 no answer from host, 4.4.2 bad connection.
   return deferred('connect', error.message, remoteHost === '' ? '4.4.1' : '4.4.2', remoteHost)
 }
 
-/** The enhanced status code (RFC 3463) at the start of a reply's text, if its class fits the reply. */
+/** The enhanced status code (RFC 3463) at the start of a reply's text, if its class matches the reply. */
 export function statusOf(reply: string): string | null {
   const [, code, status] = /^([245])\d\d[ -](?:([245]\.\d{1,3}\.\d{1,3})(?![\d.]))?/.exec(reply) ?? []
   return status !== undefined && status[0] === code ? status : null

@@ -1,11 +1,11 @@
-// The delivery status notification: what a sender is told when a destination has failed for good.
-// Owns: its text, its machine-readable part (RFC 3464) and how much of the original goes back. It names the alias the
-// sender wrote, never the mailbox behind it: that is the recipient's secret (RFC 3464 section 4.2).
+// Builds the delivery status notification for a sender whose message failed permanently. Owns: its text, its
+// machine-readable part (RFC 3464), and how much of the original it returns. It names the alias that the sender wrote and
+// never the mailbox behind it, which is private (RFC 3464 section 4.2).
 import MimeNode from 'nodemailer/lib/mime-node'
 import { headerLength, mailDate } from '../message.ts'
 import type { Destination, Entry } from '../queue/entry.ts'
 
-/** Header bytes returned: a long header section of today, DKIM and ARC included, has about 15 KB. */
+/** Most header bytes returned. A long header section with DKIM and ARC has about 15 KB. */
 const RETURNED_HEADER_BYTES = 16_384
 
 /** RFC 5322 section 2.1.1. */
@@ -15,13 +15,13 @@ export type DsnInput = {
   entry: Entry
   /** The stored message. */
   body: Buffer
-  /** Destinations that failed, each with its reply. */
+  /** The failed destinations, each with its reply. */
   failed: readonly Destination[]
   hostname: string
   nowMs: number
 }
 
-/** Builds the notification as message bytes, to be sent with the null reverse path. */
+/** Builds the message, which is sent with the null reverse path. */
 export async function buildDsn({ entry, body, failed, hostname, nowMs }: DsnInput): Promise<Buffer> {
   const root = new MimeNode('multipart/report; report-type=delivery-status', { baseBoundary: entry.id })
   root.setHeader({
@@ -30,7 +30,7 @@ export async function buildDsn({ entry, body, failed, hostname, nowMs }: DsnInpu
     Subject: 'Undelivered Mail Returned to Sender',
     Date: mailDate(nowMs),
     'Message-ID': `<dsn-${entry.id}-${nowMs}@${hostname}>`,
-    // RFC 3834 section 5: no vacation message may answer this.
+    // RFC 3834 section 5: stops automatic replies such as vacation messages.
     'Auto-Submitted': 'auto-replied',
   })
   const original = messageId(body)
@@ -71,17 +71,19 @@ function statusFields(entry: Entry, failed: readonly Destination[], hostname: st
   return [perMessage, ...perRecipient].map((block) => `${block.join('\r\n')}\r\n`).join('\r\n')
 }
 
-/** Action "failed" goes with a class 5 status; what expired after 4yz replies keeps their detail (RFC 3463). */
+/**
+ * Action "failed" needs a class 5 status. A destination that expired after 4yz replies keeps their detail (RFC 3463).
+ */
 function permanent(status: string): string {
   return /^[45]\.\d+\.\d+$/.test(status) ? `5${status.slice(1)}` : '5.0.0'
 }
 
-/** "smtp" is for what a remote host said (RFC 3464 section 2.3.6). */
+/** "smtp" marks a reply of a remote host (RFC 3464 section 2.3.6). */
 function diagnosticType({ reply }: Destination): string {
   return /^[245]\d\d[ -]/.test(reply) ? 'smtp' : 'x-mailfleet'
 }
 
-/** As it is where it can be: encoded, programs that look for a Message-ID in it find none. */
+/** Unencoded where possible: programs that search it for a Message-ID find none in encoded text. */
 function appendHeader(root: MimeNode, header: Buffer): void {
   const text = header.toString('latin1')
   // eslint-disable-next-line no-control-regex
@@ -90,13 +92,13 @@ function appendHeader(root: MimeNode, header: Buffer): void {
   else root.createChild('text/rfc822-headers').setContent(header)
 }
 
-/** The Message-ID of the original, which the sender's program files the notification under. */
+/** The Message-ID of the original. The sender's program files the notification with that message. */
 function messageId(body: Buffer): string | null {
   const header = body.toString('latin1', 0, Math.min(headerLength(body), RETURNED_HEADER_BYTES))
   return /^Message-ID:(?:[ \t]|\r\n[ \t])*(<[\x21-\x7e]{1,250}>)[ \t]*\r\n/im.exec(header)?.[1] ?? null
 }
 
-/** A shorter local part is also a word of the reply's own, and tells next to nothing. */
+/** A shorter local part often occurs in a reply as a common word, and reveals little. */
 const TELLING_CHARS = 5
 
 /** The reply with every mention of the mailbox replaced by the alias. */
@@ -104,7 +106,7 @@ function publicReply(destination: Destination): string {
   return hideHost(hideMailbox(destination), destination)
 }
 
-/** The mailbox's domain and its host tell where it is. */
+/** The mailbox's domain and host would reveal where it is. */
 function hideHost(text: string, { address, originalRecipient, remoteHost }: Destination): string {
   const domain = address.slice(address.lastIndexOf('@') + 1)
   const own = originalRecipient.toLowerCase().endsWith(`@${domain.toLowerCase()}`)
@@ -123,7 +125,7 @@ function hideMailbox({ reply, address, originalRecipient }: Destination): string
   const escaped = names.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))
   return reply.replace(
     new RegExp(`(?<![\\w.+-])(?:${escaped.join('|')})(?![\\w+-])`, 'gi'),
-    // As a function: in a string, '$&' stands for what is to be hidden.
+    // A function, because '$&' in a replacement string stands for the match.
     () => originalRecipient,
   )
 }
@@ -132,7 +134,7 @@ function ascii(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?')
 }
 
-/** The header section of the original, cut after a whole line. */
+/** The header section of the original, cut at the end of a line. */
 function returnedHeader(body: Buffer): Buffer {
   const length = headerLength(body)
   if (length <= RETURNED_HEADER_BYTES) return body.subarray(0, length)

@@ -1,5 +1,6 @@
-// The forwarder: takes due entries off the shared queue and has them delivered, a bounded number at a time.
-// Owns: slots, polling, and stopping. Leases no more than it has slots for, so that work spreads over instances. Trouble with the queue makes it wait; the loop never ends by an error.
+// The forwarder leases due entries from the shared queue and delivers a limited number at a time. Owns: slots, polling,
+// and stopping. It leases no more than its free slots, so that work spreads over instances. When the queue fails it waits;
+// the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { awsErrorFields } from '../aws/errors.ts'
 import { errorFields } from '../log.ts'
@@ -9,27 +10,27 @@ import { keepLease } from './lease-keeper.ts'
 import { deliverLease, type DeliverLeaseOptions } from './deliver-lease.ts'
 
 export type Forwarder = {
-  /** There is new work: look at once. */
+  /** New work: ends the wait for the next poll. */
   wake: () => void
-  /** Whether any entry has been taken off the queue and its outcome stored since the start. */
+  /** Whether the queue has stored any settlement since the start. */
   hasSettled: () => boolean
-  /** Takes no more work and resolves when what is in progress has ended, at the latest after `timeoutMs`. */
+  /** Leases nothing more. Resolves when the running deliveries have ended, or after `timeoutMs`. */
   stop: (timeoutMs: number) => Promise<void>
 }
 
 export type ForwarderOptions = DeliverLeaseOptions & {
   queue: Queue
-  /** Entries being delivered at once. */
+  /** Most entries delivered at once. */
   concurrency: number
   leaseMs: number
-  /** How often the queue is looked at when it was empty; other instances may have put something in. */
+  /** How often to poll an empty queue; other instances may have enqueued mail. */
   pollMs: number
 }
 
-/** All slots are taken: the bell rings when one comes free, this is only in case. */
+/** Poll interval while all slots are taken. A free slot wakes the loop, so this is only a safety net. */
 const SLOTS_MS = 1_000
 
-/** Pause after the queue would not answer: long enough not to fill the log, short beside any retry. */
+/** Pause after a failed call to the queue: long enough to spare the log, short compared to any retry. */
 const LEASE_RETRY_MS = 1_000
 
 export function startForwarder(options: ForwarderOptions): Forwarder {
@@ -48,9 +49,9 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
       else if (leases === null) await sleep(LEASE_RETRY_MS)
       else {
         for (const lease of leases) begin(lease)
-        // Whoever queues something, or a slot that comes free, rings the bell.
+        // An enqueue or a free slot wakes the loop.
         if (free === 0) await wakeUp.wait(SLOTS_MS)
-        // A full batch: there may be more. A queue that waits for work by itself has said that there is none.
+        // After a full batch there may be more entries. A queue with long polling has already waited for work.
         else if (leases.length < free && !queue.waits) await wakeUp.wait(pollMs)
       }
     }
@@ -78,13 +79,13 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
       wakeUp.ring()
       const all = ended.then(() => Promise.all(working.values()))
       await Promise.race([all, sleep(timeoutMs, null, { ref: false })])
-      // Whoever is cut may have handed over its message already: the lease runs out before anyone tries again.
+      // The host may have taken the message of a delivery that is cut. Its lease must expire before another attempt.
       if (working.size > 0) log('deliveries-cut', { count: working.size })
     },
   }
 }
 
-/** A wait that can be cut short; a ring while nobody waits is kept for the next wait. */
+/** A wait that can be cut short. A wake-up without a waiter is kept for the next wait. */
 function createWakeUp() {
   let rung = false
   let wake = () => {}
@@ -108,7 +109,7 @@ function createWakeUp() {
   }
 }
 
-/** Up to `max` leases; null when the queue could not be asked. */
+/** Up to `max` leases; null when the queue failed. */
 async function leaseUpTo(
   max: number,
   { queue, leaseMs, metrics, log }: ForwarderOptions,
@@ -122,7 +123,7 @@ async function leaseUpTo(
   }
 }
 
-/** Leases that came while stopping: due again at once, for the others. */
+/** Releases leases that arrived during the stop, so that other instances get them at once. */
 async function releaseAll(leases: readonly Lease[], { queue, log }: ForwarderOptions): Promise<void> {
   try {
     await Promise.all(leases.map((lease) => queue.release(lease)))

@@ -1,20 +1,20 @@
-// Hosts that let us wait: tried by one attempt at a time, so that one dead host does not hold every delivery slot.
-// Owns: which hosts those are. A host that refuses at once costs nothing and is not among them.
+// Back-off for hosts that do not answer: one attempt at a time, so that a dead host does not hold every delivery slot.
+// Owns: which hosts those are. A host that refuses at once costs no time and is not among them.
 import type { MxHost } from './mx-hosts.ts'
 
-/** A wait that counts: ten times a slow transcontinental connect. */
+/** A failed connect that took this long starts the back-off: ten times a slow transcontinental connect. */
 const SLOW_CONNECT_MS = 3_000
 
-/** One attempt in this time: at the default connect time-out of 30 s, a dead host holds one slot. */
+/** One attempt in this time. With the default connect timeout of 30 s, a dead host holds one slot. */
 const PAUSE_MS = 30_000
 
-/** Most hosts remembered; the oldest goes first. */
+/** Most hosts remembered; the oldest is dropped first. */
 const MAX_HOSTS = 1_000
 
 export type HostBackOff = ReturnType<typeof createHostBackOff>
 
 export function createHostBackOff(now: () => number = () => performance.now()) {
-  /** When each may be tried again. */
+  /** When each host may be tried again. */
   const untilMs = new Map<string, number>()
 
   function pause(host: MxHost): void {
@@ -25,7 +25,7 @@ export function createHostBackOff(now: () => number = () => performance.now()) {
   }
 
   return {
-    /** May `hop` be tried now? Of a host that let us wait, only the first to ask after its pause may. */
+    /** Whether `host` may be tried now. After its pause, only the first caller may try it. */
     mayTry: (host: MxHost): boolean => {
       const until = untilMs.get(keyOf(host))
       if (until === undefined) return true
@@ -34,12 +34,12 @@ export function createHostBackOff(now: () => number = () => performance.now()) {
       return true
     },
 
-    /** `hop` has welcomed us. */
+    /** `host` greeted us. */
     answered: (host: MxHost): void => {
       untilMs.delete(keyOf(host))
     },
 
-    /** Connecting to `hop`, begun at `startedMs`, has failed. */
+    /** A connect to `host` that began at `startedMs` failed. */
     failed: (host: MxHost, startedMs: number): void => {
       if (now() - startedMs >= SLOW_CONNECT_MS) pause(host)
       else untilMs.delete(keyOf(host))

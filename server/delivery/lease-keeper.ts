@@ -1,21 +1,21 @@
-// The hold on one leased entry while it is being delivered. Owns: extending the lease, noticing that it is lost, and
-// saying so once. Whether the lease still runs is read from the queue's monotonic clock, so a process that stood still
-// knows before it asks the storage. Fails by `isLost`, never by throwing.
+// Keeps the lease of an entry during its delivery. Owns: extending it, and reporting once that it is lost. It checks the
+// lease by the queue's monotonic clock, so a process that was stopped knows before it asks the storage. Never throws; a
+// lost lease shows in `isLost`.
 import type { Metrics } from '../metrics.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
 import type { Queue } from '../queue/queue.ts'
 
-/** The right to go on sending. */
+/** Tells a delivery whether it may go on. */
 export type LeaseGuard = {
-  /** Aborted when the lease is found to be lost. */
+  /** Aborted when the lease is lost. */
   signal: AbortSignal
-  /** Whether the lease is lost, or has run out by the monotonic clock. */
+  /** Whether the lease is lost, or has expired by the monotonic clock. */
   isLost: () => boolean
 }
 
 export type LeaseKeeper = LeaseGuard & {
-  /** The queue has refused a change: the lease is lost. Logged the first time only. */
+  /** Call when the queue refused a change, because the lease is lost. Logs the first call only. */
   lose: () => void
   /** Stops extending. */
   end: () => void
@@ -28,7 +28,7 @@ export type LeaseKeeperOptions = {
   log: Log
 }
 
-/** Extends `lease` every third of `leaseMs` until it is ended or lost. */
+/** Extends `lease` every third of `leaseMs`, until `end` is called or the lease is lost. */
 export function keepLease(lease: Lease, { queue, leaseMs, metrics, log }: LeaseKeeperOptions): LeaseKeeper {
   const aborting = new AbortController()
   const { signal } = aborting
@@ -43,7 +43,7 @@ export function keepLease(lease: Lease, { queue, leaseMs, metrics, log }: LeaseK
   }
 
   async function extend(): Promise<void> {
-    // A commit that takes longer than a tick is not asked for twice.
+    // While one extension is under way, no second one is sent.
     if (extending) return void (queue.holds(lease) || lose())
     extending = true
     try {

@@ -1,35 +1,35 @@
-// Which hosts take mail for a domain, in the order to try them, and at which addresses.
-// Owns: MX rules (RFC 5321 section 5.1, RFC 7505), the refusal to send to ourselves or into local networks.
-// DNS that does not answer defers; DNS that answers "no such thing" fails. Nothing throws but a bug.
+// Looks up the hosts that take mail for a domain, in the order to try them, with their addresses. Owns: the MX rules (RFC
+// 5321 section 5.1, RFC 7505), and the refusal to send to ourselves or into local networks. Without an answer of DNS the
+// result is deferred; when DNS says that the name does not exist, it is failed. Throws only on a bug.
 import { lookup, Resolver } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
 import { literalAddress, parseDomain } from '../address.ts'
 import { deferred, failed, type DeliveryResult } from './delivery-result.ts'
 
-/** What is asked of DNS; node:dns's Resolver does it, and so does a table in a test. */
+/** The DNS queries needed here. node:dns's Resolver has this type, and so has a table in a test. */
 export type DnsResolver = {
   resolveMx: (domain: string) => Promise<{ exchange: string; priority: number }[]>
   resolve4: (host: string) => Promise<string[]>
   resolve6: (host: string) => Promise<string[]>
 }
 
-/** One place to connect to. `name` is the host as DNS calls it, for TLS and the log. */
+/** One address to connect to. `name` is the host's DNS name, for TLS and the log. */
 export type MxHost = { name: string; address: string; port: number }
 
 export type MxLookup = { kind: 'hosts'; hosts: MxHost[] } | { kind: 'none'; result: DeliveryResult }
 
-/** Hosts tried for one message. RFC 5321 section 5.1 asks for at least two addresses. */
+/** Most addresses tried for one message. RFC 5321 section 5.1 asks for at least two. */
 const MAX_HOSTS = 6
 
-/** Names looked up for one message: with a DNS server of theirs that never answers, each costs the whole time there is. */
+/** Most names looked up for one message. Each can cost the whole DNS timeout if the domain's server never answers. */
 const MAX_EXCHANGES = 10
 
 const NO_SUCH_NAME = 'ENOTFOUND'
 const NO_SUCH_RECORD = 'ENODATA'
 
-/** Makes the resolver that `servers` (`address` or `address:port`) answer; the system's when there are none. */
+/** Makes a resolver that asks `servers` (`address` or `address:port`), or the system's servers. */
 export function createResolver(dnsMs: number, servers?: readonly string[]): DnsResolver {
-  // Two tries within the time there is.
+  // Two tries within the timeout.
   const resolver = new Resolver({ timeout: Math.ceil(dnsMs / 2), tries: 2 })
   if (servers !== undefined) resolver.setServers(servers)
   return resolver
@@ -37,14 +37,14 @@ export function createResolver(dnsMs: number, servers?: readonly string[]): DnsR
 
 type MxOptions = {
   resolver: DnsResolver
-  /** Our own name: an MX of that name, and every less preferred one, would send the message back to us. */
+  /** Our own name. An MX of this name, and every less preferred one, would send the message back to us. */
   hostname: string
   port: number
   allowLocalAddresses: boolean
   random?: () => number
 }
 
-/** The hops for mail to `domain`, best first. */
+/** The hosts for mail to `domain`, best first. */
 export async function lookUpMxHosts(domain: string, options: MxOptions): Promise<MxLookup> {
   const literal = literalAddress(domain)
   if (literal !== null) return literalHost(domain, literal, options)
@@ -68,14 +68,14 @@ export async function lookUpMxHosts(domain: string, options: MxOptions): Promise
   return { kind: 'none', result: dnsError ?? noAddress(domain, blocked) }
 }
 
-/** RFC 5321 section 5.1: no MX of an address literal is looked up. */
+/** RFC 5321 section 5.1: an address literal has no MX. */
 function literalHost(domain: string, address: string, { port, allowLocalAddresses }: MxOptions): MxLookup {
   if (!allowLocalAddresses && isLocal(address)) return { kind: 'none', result: noAddress(domain, 1) }
   return { kind: 'hosts', hosts: [{ name: address, address, port }] }
 }
 
 function noAddress(domain: string, blocked: number): DeliveryResult {
-  // A mistake in their zone that can be put right within the days a message is kept.
+  // Deferred, because the domain's owner can fix this within the days that a message is kept.
   if (blocked > 0) return deferred('dns', `the hosts of ${domain} have local addresses only`, '4.4.4')
   return failed(`no host of ${domain} has an address`, '5.4.4')
 }
@@ -94,7 +94,7 @@ async function findExchanges(domain: string, options: MxOptions): Promise<string
     else return deferred('dns', `looking up the MX of ${domain}: ${code}`, '4.4.3')
   }
   if (records.length === 0) records = [{ exchange: domain, priority: 0 }]
-  // RFC 7505: the null MX, a single record with an empty name, says the domain takes no mail.
+  // RFC 7505: a null MX is a single record with an empty name. The domain takes no mail.
   if (records.every(({ exchange }) => exchange === '' || exchange === '.')) {
     return failed(`${domain} takes no mail (null MX)`, '5.1.10')
   }
@@ -113,7 +113,7 @@ async function findExchanges(domain: string, options: MxOptions): Promise<string
     .map(({ name }) => name)
 }
 
-/** IPv4 first: reputation of outbound mail is better established there. Empty when the name has no address. */
+/** IPv4 first, where the reputation of outbound mail is better established. Empty when the name has no address. */
 async function findAddresses(name: string, resolver: DnsResolver): Promise<string[] | DeliveryResult> {
   const [v4, v6] = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
   const addresses = [v4, v6].flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
@@ -127,7 +127,7 @@ async function findAddresses(name: string, resolver: DnsResolver): Promise<strin
     : deferred('dns', `looking up the address of ${name}: ${dnsError}`, '4.4.3')
 }
 
-/** The hop to a relay: a host name is looked up as the system does, /etc/hosts included. */
+/** The addresses of the relay. The system looks up a host name, with /etc/hosts included. */
 export async function lookUpRelay(relay: { host: string; port: number }): Promise<MxLookup> {
   if (isIP(relay.host) !== 0) {
     return { kind: 'hosts', hosts: [{ name: relay.host, address: relay.host, port: relay.port }] }

@@ -1,23 +1,22 @@
-// When a deferred envelope is tried again.
-// Owns: the schedule. Pure: time and chance are given.
+// When a deferred envelope is tried again. Owns: the schedule. Pure: time and random number are parameters.
 
 export type RetrySchedule = {
   /** Wait after the first attempt. */
   firstMs: number
   /** Longest wait. */
   maxMs: number
-  /** Share of a wait by which it may be longer or shorter, 0 to 0.9. */
+  /** Random share of a wait, added or subtracted; 0 to 0.9. */
   jitter: number
 }
 
 type Progress = { attempts: number; expiresMs: number; nowMs: number; leastAttempts?: number }
 
 /**
- * When the next attempt is due (ms since the epoch), or null when the envelope's time is up.
- * Waits double from `firstMs` up to `maxMs`. The last attempt is made when the envelope expires, not before.
- * An envelope whose time is up by the wall clock after fewer than `leastAttempts` is tried on: the clock was wrong.
- * @param attempts how many have been made, the one just ended included; at least 1.
- * @param chance a random number, 0 to 1, both ends of the jitter.
+ * When the next attempt is due (ms since the epoch), or null when the envelope has expired.
+ * Waits double from `firstMs` up to `maxMs`. The last attempt is at the expiry, not before. An envelope that expired
+ * after fewer than `leastAttempts` is tried again, because the clock was wrong.
+ * @param attempts made so far, with the one that just ended; at least 1
+ * @param chance a random number, 0 to 1, both ends of the jitter
  */
 export function nextAttempt(
   schedule: RetrySchedule,
@@ -38,8 +37,8 @@ export function longestWait(schedule: RetrySchedule, attempts: number): number {
 }
 
 /**
- * How many attempts an envelope gets at least: those that half of its lifetime has room for. A clock that is ahead
- * cannot make them pass. One that was held up for days by an outage of ours is tried for longer than its lifetime.
+ * The fewest attempts of an envelope: as many as fit into half of its lifetime. A clock that is ahead does not reduce
+ * them. An envelope that our own outage delayed for days is tried for longer than its lifetime.
  */
 export function leastAttempts(schedule: RetrySchedule, lifetimeMs: number): number {
   const longest = longestWait(schedule, Infinity)
@@ -51,7 +50,9 @@ export function leastAttempts(schedule: RetrySchedule, lifetimeMs: number): numb
   }
 }
 
-/** Without jitter. 2^30 x 10 ms is 124 days: capping the exponent keeps it a safe integer and changes nothing. */
+/**
+ * Without jitter. 2^30 x 10 ms is 124 days: the capped exponent keeps the number a safe integer and changes no wait.
+ */
 function waitMs({ firstMs, maxMs }: RetrySchedule, attempts: number): number {
   return Math.min(maxMs, firstMs * 2 ** Math.min(attempts - 1, 30))
 }

@@ -1,7 +1,7 @@
-// One message handed to the next host: the hops tried in turn, one SMTP transaction, an outcome for each recipient.
-// Owns: when another hop, or a fresh connection, is worth a try. That is so only while nothing of the message has
-// been sent; from the first byte on there is one attempt, since a second could deliver twice. A lost lease ends the
-// transaction before DATA and before the dot; after the dot the reply is waited for.
+// Sends one message to its hosts in turn, in one SMTP transaction, with a result for each recipient. Owns: when to try
+// another host or a new connection. That is allowed only before any byte of the message was sent, since a later retry
+// could deliver twice. A lost lease ends the transaction before DATA and before the final dot. After the dot the reply is
+// awaited.
 import { Readable } from 'node:stream'
 import type SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { connectionEnded, type Connection, type Connections } from './connection-pool.ts'
@@ -16,32 +16,32 @@ export type OutgoingEnvelope = {
   eightBit: boolean
 }
 
-/** Outcome by recipient. */
+/** Result by recipient. */
 export type DeliveryResults = Map<string, DeliveryResult>
 
-/** The lease of the entry was lost before the dot was sent: the host cannot have taken the message. */
+/** The lease was lost before the final dot was sent, so the host cannot have taken the message. */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError'
 }
 
-/** What is sent: `message` in its pieces, as long as `hold` is not lost. */
+/** What to send: the pieces of `message`, as long as the lease is not lost. */
 export type Delivery = { envelope: OutgoingEnvelope; message: readonly Buffer[]; hold: LeaseGuard }
 
 type Sent = { results: DeliveryResults; connectionUsable: boolean } | { notStarted: SendError } | 'lost'
 
-/** Most bytes handed to the connection at once: the hold is looked at before each. */
+/** Most bytes handed to the connection at once. The lease is checked before each chunk. */
 const CHUNK_BYTES = 65_536
 
 export type Transport = {
   connections: Connections
   hostBackOff: HostBackOff
-  /** Longest time for one message, MAIL to the reply to its last dot. */
+  /** Longest time for one message, from MAIL to the reply to the final dot. */
   transactionMs: number
 }
 
 /**
- * Sends a message to every recipient of its envelope by the first of `hops` that will talk.
- * @throws {LeaseLostError} if the lease is lost before the dot is sent.
+ * Sends a message to every recipient of its envelope through the first of `hosts` that starts a session.
+ * @throws {LeaseLostError} if the lease is lost before the final dot is sent
  */
 export async function send(
   transport: Transport,
@@ -58,7 +58,7 @@ export async function send(
   return new Map(envelope.recipients.map((recipient) => [recipient, last]))
 }
 
-/** Outcomes, or why this hop would not even begin: unreachable, unwelcoming, or gone before the message began. */
+/** Results, or why this host started no transaction: unreachable, refused the session, or closed it too early. */
 async function sendTo(
   { connections, hostBackOff, transactionMs }: Transport,
   host: MxHost,
@@ -68,7 +68,7 @@ async function sendTo(
   if (idle !== null) {
     const sent = await transact(idle, delivery, transactionMs)
     if (sent === 'lost') throw new LeaseLostError()
-    // The host may have closed it at the same moment: that says nothing about the message.
+    // The host may have closed the connection at that moment, which says nothing about the message.
     if (!('notStarted' in sent)) return finish(connections, idle, sent)
     idle.smtp.close()
   }
@@ -100,7 +100,7 @@ function finish(
   return sent.results
 }
 
-/** Even a 5yz greeting speaks for this host, at this time, not for the message (RFC 5321 section 3.1). */
+/** Even a 5yz greeting is about this host at this time, not about the message (RFC 5321 section 3.1). */
 function notWelcome(error: SendError, host: MxHost): DeliveryResult {
   const result = resultOfError(error, host.name)
   return deferred('connect', result.reply, '4.4.1', host.name)
@@ -130,13 +130,13 @@ async function transact(
           connectionUsable: error === null,
         })
     }
-    // The library closes first and tells why in the same turn, or, at an unlucky moment, never.
+    // The library closes the connection and calls back with the cause in the same turn, or in rare cases never.
     const gone = () => void setImmediate(() => done(connectionEnded()))
     const lost = () => text.complete() || smtp.close()
     smtp.once('end', gone)
     const overdue = setTimeout(() => smtp.close(), transactionMs)
     hold.signal.addEventListener('abort', lost)
-    // With PIPELINING, DATA goes out together with MAIL.
+    // With PIPELINING, DATA is sent together with MAIL.
     if (hold.isLost()) return done(null)
     smtp.send(
       { from: envelope.reversePath, to: [...envelope.recipients], size, use8BitMime: envelope.eightBit },
@@ -147,8 +147,8 @@ async function transact(
 }
 
 /**
- * The message as a stream that fails once the hold is lost. The library reads it for the first time when the host has
- * said 354, and sends the dot when it has read the end.
+ * The message as a stream that fails once the lease is lost. The library starts to read it after the host's 354, and
+ * sends the final dot at its end.
  */
 function textOf(message: readonly Buffer[], hold: LeaseGuard) {
   const chunks = chunksOf(message)

@@ -1,20 +1,22 @@
-// The Sender Rewriting Scheme: a reverse path at our own domain that SPF passes, and the way back for bounces.
-// Owns: the format of these addresses, their signature and their age. Pure. An address that was not signed with one
-// of our secrets, or is too old, reverses to null: nobody gets mail through here by making one up.
+// The Sender Rewriting Scheme: a reverse path at our own domain that passes SPF, and the way back for bounces. Pure. Owns:
+// the format of these addresses, their signature and their age. An address without our signature, or too old, reverses to
+// null, so that a forged address gets no mail through this server.
 // Format after Shevek, "The Sender Rewriting Scheme" (2004): SRS0=HASH=TT=domain=local and SRS1=HASH=first-hop=rest.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { addressKey, formatAddress, parseAddress, type Address } from '../address.ts'
 
 export type SrsConfig = {
   domain: string
-  /** The first signs; all are accepted, so that a new one can be put in front and the old one retired later. */
+  /** The first secret signs and all are accepted. To rotate, put a new one first and remove the old one later. */
   secrets: readonly string[]
 }
 
 /** RFC 4648 section 6, lower case: survives mailers that change the case of a local part. */
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 
-/** 8 x 5 = 40 bits: at 1,000 guesses a second, 2^39 / 1,000 s is 17 years for an even chance, for one sender's address. */
+/**
+ * 8 x 5 = 40 bits. At 1,000 guesses a second, 2^39 / 1,000 s is 17 years for an even chance, for one sender's address.
+ */
 const HASH_CHARS = 8
 
 const DAY_MS = 86_400_000
@@ -22,20 +24,20 @@ const DAY_MS = 86_400_000
 /** Two base32 characters: days modulo 1,024. */
 const DAY_CYCLE = 32 * 32
 
-/** 5 days in the next server's queue, twice over, and a weekend each: later bounces are of no use to anyone. */
+/** 5 days in the next server's queue, twice, and a weekend for each. Later bounces are useless. */
 const MAX_AGE_DAYS = 14
 
 /** RFC 5321 section 4.5.3.1.1. */
 const LOCAL_CHARS = 64
 
-/** First label of the local part of an opaque reverse path, which leads nowhere. */
+/** First label of the local part of an opaque reverse path, which cannot be reversed. */
 const OPAQUE = 'opaque'
 
 /**
  * The reverse path to send with in place of `sender`.
- * The null reverse path stays null, and an address at our SRS domain stays as it is. A sender whose rewritten local
- * part would be longer than 64 octets gets an opaque one: it passes SPF like the others, but carries no way back.
- * @param nowMs ms since the epoch; the address can be reversed for {@link MAX_AGE_DAYS} days.
+ * The null reverse path and addresses at our SRS domain stay unchanged. A rewritten local part above 64 octets becomes
+ * an opaque one, which passes SPF but cannot be reversed.
+ * @param nowMs ms since the epoch; the address can be reversed for {@link MAX_AGE_DAYS} days
  */
 export function rewriteSrs(srs: SrsConfig, sender: string, nowMs: number): string {
   if (sender === '') return ''
@@ -49,7 +51,7 @@ export function rewriteSrs(srs: SrsConfig, sender: string, nowMs: number): strin
 }
 
 function rewrittenLocal(srs: SrsConfig, { local, domain }: Address, nowMs: number): string {
-  // Another forwarder's address: we answer for the first hop only, which knows the way from there.
+  // The address of another forwarder. We point only to the first forwarder, which knows the way back.
   const first = /^srs0([=+-].+)$/i.exec(local)
   if (first) return `SRS1=${sign(srs.secrets[0]!, [domain, first[1]!])}=${domain}=${first[1]}`
   const later = /^srs1[=+-][^=]*=([^=]+)=([=+-].+)$/i.exec(local)
@@ -58,7 +60,7 @@ function rewrittenLocal(srs: SrsConfig, { local, domain }: Address, nowMs: numbe
   return `SRS0=${sign(srs.secrets[0]!, [`${day}`, domain, local])}=${dayCode(day)}=${encoded(domain)}=${encoded(local)}`
 }
 
-/** Characters that a local part holds only in quotes, each as its code in braces, which are encoded too. */
+/** Encodes the characters that need quotes in a local part: each becomes its code in braces. Braces are encoded too. */
 function encoded(text: string): string {
   return text.replace(
     /[^\w!#$%&'*+\-/=?^`|~.]|\.(?=\.|$)/g,
@@ -70,14 +72,14 @@ function decoded(text: string): string {
   return text.replace(/\{([0-9a-f]{2})\}/gi, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
 }
 
-/** Its last part tells senders apart without naming them. */
+/** The last part distinguishes senders without naming them. */
 function opaque(srs: SrsConfig, sender: string, nowMs: number): string {
   const day = dayOf(nowMs)
   const id = sign(srs.secrets[0]!, ['id', sender])
   return `${OPAQUE}=${sign(srs.secrets[0]!, [OPAQUE, `${day}`, id])}=${dayCode(day)}=${id}@${srs.domain}`
 }
 
-/** Whether we made this local part at our SRS domain, lately: one that leads back, or an opaque one. */
+/** Whether we made this local part at our SRS domain within its age limit, reversible or opaque. */
 export function isOwnAddress(srs: SrsConfig, local: string, nowMs: number): boolean {
   const [, hash, code, id] = /^opaque=([^=]+)=([a-z2-7]{2})=([^=]+)$/i.exec(local) ?? []
   if (hash === undefined || code === undefined || id === undefined)
@@ -87,8 +89,8 @@ export function isOwnAddress(srs: SrsConfig, local: string, nowMs: number): bool
 }
 
 /**
- * The sender that a local part at our SRS domain was made of; null unless we signed it, lately.
- * An SRS1 address leads to the SRS0 address at the first hop.
+ * The sender behind a local part at our SRS domain; null unless we signed it and it is not too old. An SRS1 address
+ * reverses to the SRS0 address at the first forwarder.
  */
 export function reverseSrs(srs: SrsConfig, local: string, nowMs: number): Address | null {
   const direct = /^srs0[=+-]([^=]+)=([a-z2-7]{2})=([^=]+)=(.+)$/i.exec(local)
@@ -137,8 +139,8 @@ function dayCode(day: number): string {
 }
 
 /**
- * The day that a code stands for: at most {@link MAX_AGE_DAYS} ago, or one ahead, for clocks that disagree; else null.
- * The signature is over the day, not over its code, so that no address is valid again when the codes repeat.
+ * The day of a code: at most {@link MAX_AGE_DAYS} ago, or one ahead, for clocks that differ; else null. The signature
+ * covers the day and not its code, so no address is valid again when the codes repeat.
  */
 function dayOfCode(code: string, nowMs: number): number | null {
   const [high = 0, low = 0] = [...code.toLowerCase()].map((character) => BASE32.indexOf(character))

@@ -1,6 +1,6 @@
-// The admin endpoint: /metrics, /healthz and /readyz over HTTP, on a port or a Unix socket.
-// Owns: what "healthy" and "ready" mean. Healthy looks only at this instance (its event loop answers, its spool can be
-// written), since a shared outage must replace nobody. Ready adds whether it takes mail now.
+// The admin endpoint: /metrics, /healthz and /readyz over HTTP, on a port or a Unix socket. Owns: what "healthy" and
+// "ready" mean. Healthy looks only at this instance (its event loop answers, its spool is writable), since a shared outage
+// must replace no instance. Ready also means that the instance takes mail now.
 import { HEALTH_PATH, METRICS_PATH, READY_PATH } from '../../contract/admin-paths.ts'
 import { constants } from 'node:fs'
 import { access, unlink } from 'node:fs/promises'
@@ -8,13 +8,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Config } from '../config/schema.ts'
 import { errorFields, type Log } from '../log.ts'
 
-/** Scrapers and the control loop are a handful; more is a mistake or an attack on a port nobody should reach. */
+/** Scrapers and the control loop need a handful. More connections are a mistake or an attack. */
 const MAX_CONNECTIONS = 64
 
 /** A request here is one line and a few headers. */
 const REQUEST_MS = 5_000
 
-/** Why not, in words; null when all is well. */
+/** Why the check fails; null when it passes. */
 export type Check = () => string | null | Promise<string | null>
 
 export type AdminOptions = {
@@ -27,7 +27,7 @@ export type AdminOptions = {
 
 export type Admin = { address: { host: string; port: number } | { socket: string }; close: () => void }
 
-/** Starts serving. @throws when the address is in use or not ours to bind. */
+/** Starts serving. @throws when the address is in use, or binding to it is not allowed. */
 export async function startAdmin({ listen, scrape, healthy, ready, log }: AdminOptions): Promise<Admin> {
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = new URL(request.url ?? '/', 'http://admin').pathname
@@ -51,7 +51,7 @@ export async function startAdmin({ listen, scrape, healthy, ready, log }: AdminO
     },
   )
   server.maxConnections = MAX_CONNECTIONS
-  // The socket file of an instance that was killed is in the way of the next one.
+  // Removes the socket file that a killed instance left behind.
   if (listen.socket !== undefined) await unlink(listen.socket).catch(() => {})
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -83,7 +83,7 @@ function reply(
   response.end(text.endsWith('\n') ? text : `${text}\n`)
 }
 
-/** The check that the spool directory can still be written: a file system gone read-only after an error cannot. */
+/** Checks that the spool directory is writable. A file system that went read-only after an error is not. */
 export async function spoolWritable(path: string): Promise<string | null> {
   try {
     await access(path, constants.W_OK)

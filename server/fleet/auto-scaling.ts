@@ -1,21 +1,21 @@
-// What an instance says to its Auto Scaling group, and asks it. Owns: the calls, and which of their errors are answers.
-// Everything else that goes wrong is an Error: the caller tries again.
+// The calls of an instance to its Auto Scaling group. Owns: which errors of these calls are answers. All other errors are
+// thrown, and the caller retries.
 // Source: Amazon EC2 Auto Scaling user guide, "Amazon EC2 Auto Scaling lifecycle hooks", and its API reference.
 import { autoScalingClient, type AwsSettings } from '../aws/clients.ts'
 
-/** Where the group has this instance, such as `Pending:Wait` or `InService`. */
+/** The group's name and its state of this instance, such as `Pending:Wait` or `InService`. */
 export type Membership = { group: string; state: string }
 
 export type AutoScaling = {
-  /** null: in no group. */
+  /** null: the instance is in no group. */
   membership: () => Promise<Membership | null>
-  /** Lets the group go on. False: there is nothing it waits for, not yet or no more. */
+  /** Completes the lifecycle action. False: the group waits for no action, not yet or no longer. */
   complete: (hook: string) => Promise<boolean>
-  /** Has the group wait on, by the hook's time-out from now. False: as for `complete`. */
+  /** Restarts the hook's timeout. False: as for `complete`. */
   heartbeat: (hook: string) => Promise<boolean>
 }
 
-/** @param instanceId of this instance. */
+/** @param instanceId of this instance */
 export async function connectAutoScaling(aws: AwsSettings, instanceId: string): Promise<AutoScaling> {
   const sdk = await import('@aws-sdk/client-auto-scaling')
   const client = await autoScalingClient(aws)
@@ -27,7 +27,7 @@ export async function connectAutoScaling(aws: AwsSettings, instanceId: string): 
     return { group: found.AutoScalingGroupName ?? '', state: found.LifecycleState ?? '' }
   }
 
-  /** Instances stay in their group, but may be attached to one while they run. */
+  /** An instance stays in its group, but can be attached to one while it runs. */
   let known: string | undefined
   const group = async () => (known ??= (await membership())?.group)
 
@@ -57,7 +57,7 @@ export async function connectAutoScaling(aws: AwsSettings, instanceId: string): 
 
 type Action = { AutoScalingGroupName: string; LifecycleHookName: string; InstanceId: string }
 
-/** "No active Lifecycle Action found with instance ID …", which has no code of its own. */
+/** "No active Lifecycle Action found with instance ID …", an error without a code of its own. */
 function isInactive(error: unknown): boolean {
   return (
     error instanceof Error &&

@@ -1,7 +1,7 @@
-// The canary's round trip: a real SMTP session with the own listener, a message into the shared queue, and out of it
-// again. Owns: sending until one has come back. It never fails: what goes wrong is said in the log, and by `problem`.
-// A new instance in a storm must not wait behind the backlog. So the way out counts as proved, too, once the own
-// forwarder has taken any entry off the queue; and a queue that is full has at least been asked.
+// The canary's round trip: an SMTP session with the own listener, a message into the shared queue, and out of it again.
+// Owns: sending until one canary has come back. It never throws; `problem` and the log name each failure.
+// A new instance must not wait behind the backlog of a storm. So the way out also counts as proven once the own forwarder
+// has taken any entry off the queue. A full queue counts as an answer.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnections } from '../delivery/connection-pool.ts'
 import { awsErrorFields } from '../aws/errors.ts'
@@ -25,23 +25,23 @@ type CanaryOptions = {
 }
 
 export type Canary = {
-  /** Why it is not back yet; null once it is. */
+  /** Why no canary has come back yet; null once one has. */
   problem: () => string | null
-  /** Resolves when it is; never, if the process is told to stop first. */
+  /** Resolves when a canary is back; never if the process is told to stop first. */
   back: Promise<void>
 }
 
-/** For each step of the session, over loopback. */
+/** Timeout of each step of the session, over loopback. */
 const STEP_MS = 10_000
 
-/** From the queue's yes to having been taken off it. Then another is sent: the first may have been lost with a lease. */
+/** Timeout from enqueue to removal. Then another canary is sent, since the first may have been lost with a lease. */
 const ROUND_TRIP_MS = 60_000
 
-/** Doubling, between two looks and between two canaries. */
+/** Pauses between two checks and between two canaries; each doubles. */
 const FIRST_PAUSE_MS = 50
 const MOST_PAUSE_MS = 2_000
 
-/** RFC 3463, 4.3.1 with 452: the queue takes no more. */
+/** 452 with 4.3.1 (RFC 3463): the queue is full. */
 const FULL = 452
 
 export function startCanary(options: CanaryOptions): Canary {
@@ -55,7 +55,7 @@ export function startCanary(options: CanaryOptions): Canary {
       try {
         const id = await send(options)
         problem = 'canary not back yet'
-        await comeBack(id, options)
+        await waitForReturn(id, options)
         problem = null
         log('canary-back', { id, tookMs: Math.round(performance.now() - startedMs) })
         return back.resolve()
@@ -74,8 +74,8 @@ export function startCanary(options: CanaryOptions): Canary {
   return { problem: () => problem, back: back.promise }
 }
 
-/** Waits until the canary, or anything else, has been taken off the queue. @throws if that takes too long. */
-async function comeBack(id: string | null, { queue, hasSettled, signal }: CanaryOptions): Promise<void> {
+/** Waits until the canary, or any entry, has left the queue. @throws if that takes too long. */
+async function waitForReturn(id: string | null, { queue, hasSettled, signal }: CanaryOptions): Promise<void> {
   const deadlineMs = performance.now() + ROUND_TRIP_MS
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MOST_PAUSE_MS)) {
     if (hasSettled() || (id !== null && (await queue.settled(id)))) return
@@ -86,7 +86,10 @@ async function comeBack(id: string | null, { queue, hasSettled, signal }: Canary
   }
 }
 
-/** @returns the queue's id of the canary; null when the queue is full. @throws {Error} when it was not taken. */
+/**
+ * @returns the queue's id of the canary; null when the queue is full
+ * @throws {Error} when the canary was not accepted
+ */
 async function send({ hostname, listener, gate }: CanaryOptions): Promise<string | null> {
   const connections = createConnections({
     hostname,
@@ -97,7 +100,7 @@ async function send({ hostname, listener, gate }: CanaryOptions): Promise<string
     messagesPerConnection: 1,
     maxIdle: 0,
   })
-  const { smtp } = await connections.open(ownHop(listener.address))
+  const { smtp } = await connections.open(ownAddress(listener.address))
   const address = gate.issue()
   const message = `From: <${address}>\r\nTo: <${address}>\r\nSubject: canary\r\n\r\nAre you ready?\r\n`
   try {
@@ -119,8 +122,8 @@ async function send({ hostname, listener, gate }: CanaryOptions): Promise<string
   }
 }
 
-/** How this host reaches its own listener: any address stands for loopback. */
-function ownHop(address: Listener['address']) {
+/** The address for connecting to the own listener; a wildcard address becomes loopback. */
+function ownAddress(address: Listener['address']) {
   if (!('port' in address)) throw new Error('the inherited socket has no port to connect to')
   const { host, port } = address
   const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host

@@ -1,44 +1,44 @@
-// Draining: the way an instance leaves the fleet without losing or resetting anything.
-// Owns: the order and the time bounds. Sessions and deliveries end side by side; then the queue is closed; then the
-// instance answers 421 until its group lets it go. A bound that is reached is logged, and the next step begins.
+// Drains the instance, so that it leaves the fleet without a lost message or a reset connection. Owns: the order and the
+// time limits. Sessions and deliveries end at the same time. Then the queue closes, and the instance answers 421 until its
+// group releases it. When a limit is reached, the drain logs that and takes the next step.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFields, type Log } from '../log.ts'
 
-/** Kept back from the time bound for closing: one commit of the queue and the QUITs. */
+/** Share of the limit kept for closing: one commit of the queue and the QUITs. */
 const CLOSING_SHARE = 0.1
 
-/** Why a member of a group leaves it: the group ends it, or EC2 takes a spot instance back. */
+/** Why a member of a group leaves it: the group terminates it, or EC2 reclaims a spot instance. */
 export type LeaveReason = 'terminating' | 'spot-interruption'
 
-/** Why an instance stops: a signal, its group, or an error that nothing caught. */
+/** Why an instance stops: a signal, its group, or an uncaught error. */
 export type StopReason = NodeJS.Signals | LeaveReason | 'error'
 
 /**
- * A spot notice comes two minutes ahead (Amazon EC2 user guide, "Spot Instance interruption notices"). Up to a poll of
- * it may be gone, and the rest is for closing.
+ * A spot notice comes two minutes ahead (Amazon EC2 user guide, "Spot Instance interruption notices"). One metadata
+ * poll may already have passed, and the rest is for closing.
  */
 const SPOT_MS = 100_000
 
 export type DrainOptions = {
-  /** From the reason to stop to the end of the process. */
+  /** From the stop reason to the end of the process. */
   timeoutMs: number
   log: Log
-  /** Takes no more sessions and ends those there are. */
+  /** Accepts no new sessions and ends the open ones. */
   sessions: (timeoutMs: number) => Promise<void>
-  /** Takes no more work and ends what is in progress. */
+  /** Starts no new deliveries and ends the running ones. */
   deliveries: (timeoutMs: number) => Promise<void>
   close: () => Promise<void>
-  /** Waits until the group lets the instance go, or `signal` is aborted. */
+  /** Waits until the group releases the instance, or `signal` is aborted. */
   released: (signal: AbortSignal) => Promise<void>
-  /** How long the group may keep the instance that it terminates, from the reason to stop on. */
+  /** How long the group may keep an instance that it terminates, from the stop reason on. */
   releaseMs: number
-  /** Aborted when the machine goes down: nothing is left to wait for. */
+  /** Aborted when the machine shuts down, so the wait for the group ends. */
   hurry: AbortSignal
 }
 
 /**
- * Ends what is in progress, then closes.
- * @returns the exit code: 1 after an error, else 0.
+ * Ends the work in progress, then closes.
+ * @returns the exit code: 1 after an error, else 0
  */
 export async function drain(reason: StopReason, options: DrainOptions): Promise<number> {
   const { log, sessions, deliveries, close } = options
@@ -51,14 +51,14 @@ export async function drain(reason: StopReason, options: DrainOptions): Promise<
   const leftMs = Math.max(timeoutMs - elapsedMs(), timeoutMs * CLOSING_SHARE)
   const closed = await closedWithin(leftMs, close, log)
   log('drained', { closed, tookMs: Math.round(elapsedMs()) })
-  // A machine that goes down has no more time than the drain.
+  // A machine that shuts down has no more time than the drain.
   const releaseMs = reason === 'terminating' ? Math.max(timeoutMs, options.releaseMs) : timeoutMs
   const boundedMs = Math.max(releaseMs - elapsedMs(), timeoutMs * CLOSING_SHARE)
   await options.released(AbortSignal.any([options.hurry, AbortSignal.timeout(Math.ceil(boundedMs))]))
   return reason === 'error' ? 1 : 0
 }
 
-/** @returns whether closing succeeded in time. */
+/** @returns whether closing succeeded in time */
 async function closedWithin(boundMs: number, close: () => Promise<void>, log: Log): Promise<boolean> {
   const over = new AbortController()
   const closed = await Promise.race([
@@ -76,20 +76,19 @@ async function closedWithin(boundMs: number, close: () => Promise<void>, log: Lo
 }
 
 export type Stop = {
-  /** Resolves with the first reason. Further ones are noted and change nothing: hurry is what loses mail. */
+  /**
+   * Resolves with the first reason. Later ones are logged and change nothing, since a hurried drain would lose mail.
+   */
   reason: Promise<StopReason>
-  /** Aborted by then: what only waits for something to come up ends at once. */
+  /** Aborted with the first reason. Ends every wait for something to start. */
   signal: AbortSignal
-  /** Aborted by a signal that comes after the first reason. It ends no drain, only the wait for the group. */
+  /** Aborted by a signal after the first reason. It shortens no drain, only the wait for the group. */
   hurry: AbortSignal
-  /** Gives a reason. */
+  /** Gives a reason to stop. */
   stop: (reason: StopReason) => void
 }
 
-/**
- * Watches for SIGTERM and SIGINT, and for an error that nothing caught: after it the process cannot be trusted with new
- * work.
- */
+/** Watches for SIGTERM, SIGINT and uncaught errors. After an uncaught error the process takes no new work. */
 export function watchStop(log: Log): Stop {
   const first = Promise.withResolvers<StopReason>()
   const controller = new AbortController()

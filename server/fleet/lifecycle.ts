@@ -1,9 +1,9 @@
-// A member's life in its Auto Scaling group: says when it may be put into service, keeps the group waiting for that while
-// an outage is the reason, notices that it has to go, keeps the group waiting while it drains, says when it is done.
-// Owns: the watch on the instance's metadata, and that nothing the group's API does holds up serving or leaving: its
-// failures are logged, counted and tried again.
-// Source: Amazon EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata"; Amazon
-// EC2 user guide, "Spot Instance interruption notices".
+// An instance's lifecycle in its Auto Scaling group. It reports when the launch is complete and watches for the end. It
+// keeps the group waiting during an outage or a drain, and reports when the drain is complete.
+// Owns: the watch on the instance's metadata. Failures of the group's API delay neither serving nor the drain; they are
+// logged, counted and retried.
+// Source: Amazon EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata"; Amazon EC2
+// user guide, "Spot Instance interruption notices".
 import { setTimeout as sleep } from 'node:timers/promises'
 import { awsErrorFields } from '../aws/errors.ts'
 import type { Config } from '../config/schema.ts'
@@ -14,9 +14,9 @@ import type { Metadata } from './metadata.ts'
 import type { Metrics } from '../metrics.ts'
 
 export type Lifecycle = {
-  /** Looks now: the instance has become ready. */
+  /** The instance is ready: checks the metadata now. */
   ready: () => void
-  /** The instance drains: the group, if it waits for that, is kept waiting. */
+  /** The instance drains. If the group waits for the terminate hook, heartbeats keep it waiting. */
   draining: () => void
   /**
    * The instance has drained. Waits until the group has begun its terminate hook, and completes it. Resolves when that
@@ -28,49 +28,49 @@ export type Lifecycle = {
 export type LifecycleOptions = {
   fleet: NonNullable<Config['fleet']>
   metadata: Metadata
-  /** Known once the metadata service has told the instance's id. */
+  /** Available once the metadata service has given the instance's id. */
   autoScaling: () => Promise<AutoScaling>
-  /** What does not answer any instance, while this one is not ready; null: then it is this one that is not well. */
+  /** Which shared service is down while this instance is not ready; null when the cause is this instance. */
   sharedOutage: () => Promise<string | null>
-  /** Told once that the instance has to go. */
+  /** Called once, when the instance must go. */
   leave: (reason: LeaveReason) => void
   metrics: Pick<Metrics, 'errors'>
   log: Log
 }
 
-/** While the group is to be told something, it is tried this often. */
+/** Pause between tries while the group waits for a report. */
 const RETRY_MS = 1_000
 
 const TARGET = 'meta-data/autoscaling/target-lifecycle-state'
 const SPOT = 'meta-data/spot/instance-action'
 
-/** Target states of an instance that goes. In a warm pool, it may also only be stopped, which is none of our business. */
-const isGoing = (target: string | null) => target === 'Terminated' || target === 'Warmed:Terminated'
+/** Target states of an instance that terminates. In a warm pool it may also be stopped only, which needs no drain. */
+const isTerminating = (target: string | null) => target === 'Terminated' || target === 'Warmed:Terminated'
 
-/** States of an instance that the group no longer waits for: another has completed the hook, or it has run out. */
+/** States in which the group no longer waits: the hook was completed elsewhere, or has timed out. */
 const isOver = (state: string) => /^(Warmed:)?Terminat(ing:Proceed|ed)$/.test(state)
 
-/** Target states behind a launch hook: service, or waiting for it in a warm pool, out of which there is another. */
-const isComing = (target: string | null): target is string =>
+/** Target states after a launch hook: in service, or in a warm pool, which has a launch hook of its own. */
+const isLaunching = (target: string | null): target is string =>
   target === 'InService' || /^Warmed:(?!Terminated)/.test(target ?? '')
 
 export function startLifecycle(options: LifecycleOptions): Lifecycle {
   const { fleet, metadata, log } = options
-  /** The last target whose launch action is over. */
-  let arrivedAt: string | null = null
+  /** The last target whose launch action is complete. */
+  let completedTarget: string | null = null
   let isReady = false
   let leaving = false
   let wake = () => {}
-  const trouble = troubleOf(options)
+  const runStep = stepRunner(options)
 
-  /** @returns whether the group still has to be told that the launch is done. */
+  /** @returns whether the group must still be told that the launch is complete */
   async function look(): Promise<boolean> {
     const target = await metadata.get(TARGET)
-    if (isGoing(target)) leave('terminating')
+    if (isTerminating(target)) leave('terminating')
     else if ((await metadata.get(SPOT)) !== null) leave('spot-interruption')
-    if (leaving || !isReady || !isComing(target) || target === arrivedAt) return false
-    if (!(await hasArrived(options))) return true
-    arrivedAt = target
+    if (leaving || !isReady || !isLaunching(target) || target === completedTarget) return false
+    if (!(await completeLaunch(options))) return true
+    completedTarget = target
     log('launch-completed', { target })
     return false
   }
@@ -83,7 +83,7 @@ export function startLifecycle(options: LifecycleOptions): Lifecycle {
   async function watch(): Promise<void> {
     while (!leaving) {
       let soon = true
-      await trouble('lifecycle', async () => {
+      await runStep('lifecycle', async () => {
         soon = await look()
       })
       if (leaving) return
@@ -94,9 +94,9 @@ export function startLifecycle(options: LifecycleOptions): Lifecycle {
     }
   }
 
-  const ending = createEnding(options, trouble)
+  const termination = createTermination(options, runStep)
   void watch()
-  void awaitOutage(options, trouble, () => isReady || leaving)
+  void awaitOutage(options, runStep, () => isReady || leaving)
   return {
     ready: () => {
       isReady = true
@@ -105,14 +105,14 @@ export function startLifecycle(options: LifecycleOptions): Lifecycle {
     draining: () => {
       leaving = true
       wake()
-      ending.draining()
+      termination.draining()
     },
-    drained: ending.drained,
+    drained: termination.drained,
   }
 }
 
-/** Runs a step; what it throws is counted and logged. @returns whether it went well. */
-function troubleOf({ metrics, log }: LifecycleOptions) {
+/** Runs a step. Logs and counts its error. @returns whether it succeeded. */
+function stepRunner({ metrics, log }: LifecycleOptions) {
   return async (where: string, step: () => Promise<void>): Promise<boolean> => {
     try {
       await step()
@@ -126,25 +126,25 @@ function troubleOf({ metrics, log }: LifecycleOptions) {
 }
 
 /**
- * Has the group go on with the launch. An instance that boots in seconds may be ready before the group waits for it, so
- * "no such action" is no answer until the group has it past Pending.
+ * Completes the launch action. An instance that boots in seconds may be ready before the group waits for it. So "no
+ * such action" counts as complete only once the group's state is past Pending.
  */
-async function hasArrived({ fleet, autoScaling }: LifecycleOptions): Promise<boolean> {
+async function completeLaunch({ fleet, autoScaling }: LifecycleOptions): Promise<boolean> {
   const group = await autoScaling()
   const membership = await group.membership()
-  // The metadata knows of a group, so its API will.
+  // The metadata already names a group, so its API will too.
   if (membership === null) return false
   if (!/^(Warmed:)?Pending/.test(membership.state)) return true
   return group.complete(fleet.launchHook)
 }
 
 /**
- * Has the group wait while an outage keeps the instance from being ready: another in its place would be no better off,
- * and a rollout would take the outage for a fault of its image. Not for ever.
+ * Keeps the group waiting while a shared outage keeps the instance from being ready. A replacement would not be ready
+ * either, and a rollout would blame its image. Ends after `launchWaitMs`.
  */
 async function awaitOutage(
   { fleet, metadata, autoScaling, sharedOutage, log }: LifecycleOptions,
-  trouble: ReturnType<typeof troubleOf>,
+  runStep: ReturnType<typeof stepRunner>,
   isOver: () => boolean,
 ): Promise<void> {
   const startedMs = performance.now()
@@ -152,8 +152,8 @@ async function awaitOutage(
     await sleep(fleet.heartbeatMs, undefined, { ref: false })
     if (isOver()) return
     if (performance.now() - startedMs > fleet.launchWaitMs) return log('launch-overdue')
-    await trouble('heartbeat', async () => {
-      if (!isComing(await metadata.get(TARGET))) return
+    await runStep('heartbeat', async () => {
+      if (!isLaunching(await metadata.get(TARGET))) return
       const outage = await sharedOutage()
       if (outage === null || isOver()) return
       const group = await autoScaling()
@@ -162,16 +162,16 @@ async function awaitOutage(
   }
 }
 
-function createEnding(options: LifecycleOptions, trouble: ReturnType<typeof troubleOf>) {
+function createTermination(options: LifecycleOptions, runStep: ReturnType<typeof stepRunner>) {
   const { fleet, metadata, autoScaling, log } = options
   let done = false
 
-  async function beat(): Promise<void> {
+  async function sendHeartbeats(): Promise<void> {
     while (!done) {
       await sleep(fleet.heartbeatMs, undefined, { ref: false })
       if (done) return
-      await trouble('heartbeat', async () => {
-        if (!isGoing(await metadata.get(TARGET))) return
+      await runStep('heartbeat', async () => {
+        if (!isTerminating(await metadata.get(TARGET))) return
         const group = await autoScaling()
         log('heartbeat', { waiting: await group.heartbeat(fleet.terminateHook) })
       })
@@ -179,12 +179,13 @@ function createEnding(options: LifecycleOptions, trouble: ReturnType<typeof trou
   }
 
   /**
-   * AWS first deregisters the instance from the load balancer, which takes minutes, and only then begins the hook: until
-   * then there is no action to complete (Amazon EC2 Auto Scaling user guide, "How lifecycle hooks work").
-   * @returns whether there is nothing more to wait for.
+   * Completes the terminate hook. AWS first deregisters the instance from the load balancer, which takes minutes, and
+   * only then begins the hook. Until then there is no action to complete (Amazon EC2 Auto Scaling user guide, "How
+   * lifecycle hooks work").
+   * @returns whether there is nothing more to wait for
    */
-  async function letGo(): Promise<boolean> {
-    if (!isGoing(await metadata.get(TARGET))) return true
+  async function completeTermination(): Promise<boolean> {
+    if (!isTerminating(await metadata.get(TARGET))) return true
     const group = await autoScaling()
     if (await group.complete(fleet.terminateHook)) {
       log('termination-completed')
@@ -197,12 +198,12 @@ function createEnding(options: LifecycleOptions, trouble: ReturnType<typeof trou
   }
 
   return {
-    draining: () => void beat(),
+    draining: () => void sendHeartbeats(),
     drained: async (signal: AbortSignal) => {
       while (!signal.aborted) {
         let over = false
-        const answered = await trouble('termination', async () => {
-          over = await letGo()
+        const answered = await runStep('termination', async () => {
+          over = await completeTermination()
         })
         done ||= over
         if (over) return

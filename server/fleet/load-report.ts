@@ -1,7 +1,6 @@
-// What only an instance knows and the queue pulse needs: refusals that are demand, refusals that are faults, and entries
-// of unknown versions.
-// Owns: one item in the fleet's table for each instance, written only while there is something to tell, and once more
-// when that is over. A report that cannot be stored is counted and logged, never more: the next one says the same.
+// Reports to the queue pulse what only an instance knows: refusals that are demand, refusals that are faults, and entries
+// of unknown versions. Owns: one item per instance in the fleet's table, written only while there is something to report,
+// and once more when that ends. A failed write is counted and logged; the next report has the same content.
 import { LOAD_PARTITION, type LoadReportAttribute } from '../../contract/load-report.ts'
 import type { AttributeValue, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamoClient, type AwsSettings } from '../aws/clients.ts'
@@ -9,13 +8,13 @@ import { awsErrorFields } from '../aws/errors.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 
-/** A report that nobody renews is old after a minute, and of no use to anyone after an hour. */
+/** A report is stale after a minute. After an hour DynamoDB may delete it. */
 const KEPT_SECONDS = 3_600
 
 export type LoadReportOptions = {
   aws: AwsSettings
   table: string
-  /** How often there may be a report. */
+  /** Interval of the reports. */
   reportMs: number
   instanceId: () => Promise<string>
   /** How long a refusal counts. */
@@ -26,12 +25,12 @@ export type LoadReportOptions = {
   log: Log
 }
 
-/** @returns what stops it. */
+/** @returns a function that stops the reports */
 export function startLoadReport(options: LoadReportOptions): () => void {
   const { metrics, reportMs, unknownVersion, log } = options
   const refused = countWithin(metrics.refusedDemand, options.windowMs)
   const faults = countWithin(metrics.refusedFaults, options.windowMs)
-  let told = false
+  let wasReported = false
   let busy = false
   const client = dynamoClient(options.aws)
 
@@ -43,9 +42,9 @@ export function startLoadReport(options: LoadReportOptions): () => void {
       unknownVersion: unknownVersion(),
     }
     const loaded = load.refused > 0 || load.faults > 0 || load.unknownVersion > 0
-    if (!loaded && !told) return
+    if (!loaded && !wasReported) return
     await store(await client, options.table, { ...load, nowMs, instanceId: await options.instanceId() })
-    told = loaded
+    wasReported = loaded
   }
 
   const timer = setInterval(() => {
@@ -67,8 +66,8 @@ export function startLoadReport(options: LoadReportOptions): () => void {
 type Count = { atMs: number; total: number }
 
 /**
- * How far a counter has grown within the window. `counts`: what it showed before, oldest first; the newest that is as
- * old as the window is what it has grown from, or the start, when it was 0.
+ * How far a counter has grown within the window. `counts` holds earlier readings, oldest first. The growth starts from
+ * the newest reading as old as the window, or from the start, when the counter was 0.
  */
 export function refusedWithin(counts: Count[], now: Count, windowMs: number): number {
   counts.push(now)
@@ -78,7 +77,7 @@ export function refusedWithin(counts: Count[], now: Count, windowMs: number): nu
   return now.total - before
 }
 
-/** @returns how far `counter` has grown within the window, each time it is asked. */
+/** @returns a function that reads how far `counter` has grown within the window */
 function countWithin(
   counter: Metrics['refusedDemand'],
   windowMs: number,

@@ -1,5 +1,5 @@
-// An instance as a member of a fleet: what it does beside its mail. Owns: which of these parts there are. Without
-// `fleet` in the configuration there are none, and it is ready once it has routes. None of them fails.
+// Runs the parts of an instance that belong to a fleet. Owns: which parts run. Without `fleet` in the configuration there
+// are none, and the instance is ready once it has routes. None of them throws.
 import { awsErrorFields } from '../aws/errors.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../log.ts'
@@ -35,7 +35,7 @@ export type Member = {
   readiness: Readiness
   /** The instance drains. */
   draining: () => void
-  /** It has drained: waits for its group, and lets that go on. At the latest until `signal` is aborted. */
+  /** The instance has drained: waits for its group and completes the hook, until `signal` is aborted. */
   drained: (signal: AbortSignal) => Promise<void>
 }
 
@@ -73,12 +73,12 @@ export function joinFleet(options: MemberOptions): Member {
   }
 }
 
-/** What all instances have in common and does not answer; null if all of it does. */
+/** The shared service that does not answer; null if all answer. */
 async function sharedOutage({ routes, queue }: MemberOptions): Promise<string | null> {
   if (routes.current() === null) return 'routes not loaded'
   try {
     await queue.stats()
-    // Any id: it is asked for where entries stand.
+    // Any id: the call only checks that DynamoDB answers.
     await queue.settled('none')
     return null
   } catch (error) {
@@ -86,7 +86,7 @@ async function sharedOutage({ routes, queue }: MemberOptions): Promise<string | 
   }
 }
 
-/** Who this instance is. Asked until the metadata service has told it once. */
+/** The identity of this instance. Asks the metadata service until it has answered once. */
 function identify(config: Config) {
   const metadata = createMetadata(config.aws.endpoints.metadata)
   let id: string | null = null
@@ -105,7 +105,7 @@ function identify(config: Config) {
   }
 }
 
-/** Only a queue on AWS has a table to report in. @returns what stops it. */
+/** Starts the load reports. Only a queue on AWS has a table for them. @returns a function that stops them. */
 function reportLoad(
   { config, watch, metrics, log }: MemberOptions,
   reportMs: number,

@@ -1,29 +1,29 @@
-// The EC2 instance metadata service, version 2. Owns: the session token, without which nothing is asked, and the bounds
-// on time and size. What is not there is null; anything else that goes wrong is an Error, and the next call tries anew.
-// Not the SDK's client: that one, once refused a token or kept waiting for it, never asks for one again.
+// A client of the EC2 instance metadata service, version 2. Owns: the session token that every request needs, and the
+// limits on time and size. A missing path gives null; any other failure throws, and the next call tries again. The SDK's
+// client does not fit: after one refused or slow token request it never asks for a token again.
 // Source: Amazon EC2 user guide, "Use the Instance Metadata Service to access instance metadata".
 import { request } from 'node:http'
 
 export type Metadata = {
-  /** The text at `path`, below /latest/; null if there is none (404). @throws {Error} when it cannot be had now. */
+  /** The text at `path`, below /latest/; null if there is none (404). @throws {Error} when the service fails. */
   get: (path: string) => Promise<string | null>
 }
 
-/** The variable by which the SDK is told of another address, too. */
+/** The environment variable that also gives the SDK another address. */
 export const ENDPOINT_VARIABLE = 'AWS_EC2_METADATA_SERVICE_ENDPOINT'
 
 const ENDPOINT = 'http://169.254.169.254'
 
-/** The longest there is. A token is renewed after half of it. */
+/** The longest lifetime of a token. It is renewed after half of it. */
 const TOKEN_SECONDS = 21_600
 
 /** The service is on the same machine: it answers within milliseconds, or is not there yet. */
 const ANSWER_MS = 2_000
 
-/** User data is the longest text there is: 16 KiB. */
+/** User data is the longest text: 16 KiB. */
 const MOST_BYTES = 65_536
 
-/** @param endpoint by default what the environment says, else the address that EC2 has it at. */
+/** @param endpoint by default from the environment, else EC2's address */
 export function createMetadata(endpoint = process.env[ENDPOINT_VARIABLE] ?? ENDPOINT): Metadata {
   let token: { text: string; renewMs: number } | null = null
 
@@ -42,7 +42,7 @@ export function createMetadata(endpoint = process.env[ENDPOINT_VARIABLE] ?? ENDP
     if (status === 200) return text
     if (status === 404) return null
     token = null
-    // A token ends with the instance's stop, whatever its time.
+    // A token ends when the instance stops, whatever its lifetime.
     if (status === 401 && again) return get(path, false)
     throw new Error(`the metadata service does not tell ${path} (HTTP ${status})`)
   }

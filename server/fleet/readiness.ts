@@ -1,29 +1,29 @@
-// Whether an instance takes mail: the gate of the load balancer and of the launch hook. Owns: that it opens once, when
-// there are routes and the canary is back. It closes for a drain, and while the own spool takes nothing. A queue, S3 or DNS that is down later on is down
-// for every instance of the fleet: a gate that closed for it would take all of them out, and senders would meet no
-// server at all instead of a 4xx. Cannot fail.
+// Whether an instance takes mail: the gate of the load balancer and of the launch hook. Owns: it opens once, when there
+// are routes and the canary is back. It closes for a drain, and while the own spool stores nothing. A later outage of the
+// queue, S3 or DNS does not close it, since that would take every instance out of service, and senders would find no
+// server instead of a 4xx. Never throws.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RouteSource } from '../routing/file-source.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Canary } from './canary.ts'
 
 export type Readiness = {
-  /** Why it takes no mail; null when it does. */
+  /** Why the instance takes no mail; null when it does. */
   problem: () => string | null
-  /** Resolves when it takes mail for the first time. */
+  /** Resolves when the instance takes mail for the first time. */
   reached: Promise<void>
 }
 
 type ReadinessOptions = {
-  /** Not draining. */
+  /** False while the instance drains. */
   isOpen: () => boolean
   routes: Pick<RouteSource, 'current'>
   queue: Pick<Queue, 'problem'>
-  /** null for an instance that is in no fleet: it sends none. */
+  /** null for an instance outside a fleet, which sends no canary. */
   canary: Canary | null
 }
 
-const LOOK_MS = 50
+const POLL_MS = 50
 
 export function watchReadiness({ isOpen, routes, queue, canary }: ReadinessOptions): Readiness {
   let latched = false
@@ -31,11 +31,11 @@ export function watchReadiness({ isOpen, routes, queue, canary }: ReadinessOptio
   async function reach(): Promise<void> {
     await canary?.back
     while (routes.current() === null || spoolProblem() !== null)
-      await sleep(LOOK_MS, undefined, { ref: false })
+      await sleep(POLL_MS, undefined, { ref: false })
     latched = true
   }
 
-  /** A slow commit is no reason: the next one may be fast. */
+  /** A slow commit does not count, since the next one may be fast. */
   function spoolProblem(): string | null {
     const problem = queue.problem()
     return problem === null || problem.reason === 'slow-commit' ? null : problem.text

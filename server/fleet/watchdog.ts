@@ -1,7 +1,7 @@
-// The watchdog of systemd (WatchdogSec= of the unit): reports that this process works, so that one which hangs is
-// started again. Owns: what "works" means here, and the helper that carries the reports. Node has no Unix datagram
-// socket, so a shell passes each report to systemd-notify (docs/decisions/049-watchdog.md). Never fails: a report that
-// cannot be sent is logged, and systemd acts when none arrives.
+// Reports to systemd's watchdog (WatchdogSec= of the unit) that this process works, so that systemd restarts a hung one.
+// Owns: what "works" means, and the helper that sends the reports. Node has no Unix datagram socket, so a shell passes
+// each report to systemd-notify (docs/decisions/049-watchdog.md). Never throws: a failed report is logged, and systemd
+// acts when none arrives.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import { errorFields, type Log } from '../log.ts'
@@ -9,10 +9,10 @@ import { errorFields, type Log } from '../log.ts'
 /** Three reports may be late or lost before systemd acts. */
 const REPORTS_PER_TIMEOUT = 4
 
-/** Ends when its standard input does, so with this process, however that ends. */
+/** Ends with its standard input, and so with this process. */
 const HELPER = 'while read -r state; do systemd-notify "$state"; done'
 
-/** Starts reporting, if systemd asks this process for it. It ends with the process. */
+/** Starts reporting if systemd watches this process. Reporting ends with the process. */
 export function startWatchdog(env: NodeJS.ProcessEnv, log: Log): void {
   const everyMs = intervalMs(env, process.pid)
   if (everyMs === null) return
@@ -24,13 +24,13 @@ export function startWatchdog(env: NodeJS.ProcessEnv, log: Log): void {
     await threadPoolAnswers()
     isChecking = false
     helper ??= startHelper(log, () => (helper = null))
-    // Reports that the helper has not taken are not piled up.
+    // A report is dropped while the helper has not read the last one.
     if (helper.stdin!.writableLength === 0) helper.stdin!.write('WATCHDOG=1\n')
   }
   setInterval(() => void report(), everyMs).unref()
 }
 
-/** How often to report, in milliseconds; null when systemd does not watch the process `pid` (sd_watchdog_enabled(3)). */
+/** The report interval in milliseconds; null when systemd does not watch the process `pid` (sd_watchdog_enabled(3)). */
 export function intervalMs(env: NodeJS.ProcessEnv, pid: number): number | null {
   const { NOTIFY_SOCKET, WATCHDOG_PID, WATCHDOG_USEC } = env
   const timeoutMs = Number(WATCHDOG_USEC) / 1_000
@@ -39,9 +39,9 @@ export function intervalMs(env: NodeJS.ProcessEnv, pid: number): number | null {
   return timeoutMs / REPORTS_PER_TIMEOUT
 }
 
-/** That this runs shows that the event loop turns. Files and names are read by Node's thread pool: it must turn too. */
+/** Checks Node's thread pool, which reads files and names. The call itself shows that the event loop runs. */
 async function threadPoolAnswers(): Promise<void> {
-  // An error is an answer.
+  // An error is an answer too.
   await stat('.').catch(() => {})
 }
 

@@ -37,7 +37,6 @@ import { prepareSpool, watchDataFile } from './spool.ts'
 import { flushFolder } from '../../../platform/atomic-file.ts'
 
 export type EmbeddedQueueOptions = {
-  /** Directory of the queue; created if missing. */
   path: string
   maxEntries: number
   /** Limit on the stored bytes of all bodies. */
