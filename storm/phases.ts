@@ -13,7 +13,7 @@ import type { StormSenders } from './senders.ts'
 const SETTLED_PERIODS = 3
 const TICK_MS = 20
 
-type RunOptions = {
+type PhasesOptions = {
   fleet: Fleet
   scenario: Scenario
   senders: StormSenders
@@ -23,7 +23,7 @@ type RunOptions = {
 }
 
 /** The last phase lasts until the fleet is at its minimum again, at most `settleSeconds` longer. */
-export async function runPhases(options: RunOptions): Promise<PhaseTime[]> {
+export async function runPhases(options: PhasesOptions): Promise<PhaseTime[]> {
   const { fleet, scenario, senders, random } = options
   const startMs = fleet.nowMs()
   const phasesEndMs = phasesMs(scenario)
@@ -54,7 +54,7 @@ export async function runPhases(options: RunOptions): Promise<PhaseTime[]> {
 
 /** Waits until each message has a final result and each accepted message has arrived. */
 export async function waitUntilDelivered(
-  options: Pick<RunOptions, 'fleet' | 'scenario' | 'senders' | 'signal'> & { ledger: Ledger },
+  options: Pick<PhasesOptions, 'fleet' | 'scenario' | 'senders' | 'signal'> & { ledger: Ledger },
 ): Promise<void> {
   const { fleet, scenario, senders, ledger } = options
   const { retry } = scenario.senders
@@ -77,7 +77,7 @@ function gapMs(perSecond: number, random: Random): number {
   return (-Math.log(1 - random()) * 1000) / perSecond
 }
 
-function isSettled({ fleet, scenario }: RunOptions): boolean {
+function isSettled({ fleet, scenario }: PhasesOptions): boolean {
   const { minInstances } = scenario.policy
   return fleet.timeline
     .slice(-SETTLED_PERIODS)
@@ -87,6 +87,6 @@ function isSettled({ fleet, scenario }: RunOptions): boolean {
     )
 }
 
-async function tick({ signal }: Pick<RunOptions, 'signal'>): Promise<void> {
+async function tick({ signal }: Pick<PhasesOptions, 'signal'>): Promise<void> {
   await sleep(TICK_MS, undefined, signal && { signal })
 }

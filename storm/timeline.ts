@@ -12,7 +12,7 @@ export type TimelineRecorder = { timeline: TimelineRow[]; maxInstances: () => nu
 export function recordTimeline(
   fleet: Fleet,
   ledger: Ledger,
-  tell: { progress: (line: string) => void; onRow: (row: TimelineRow) => void },
+  callbacks: { progress: (line: string) => void; onRow: (row: TimelineRow) => void },
 ): TimelineRecorder {
   const timeline: TimelineRow[] = []
   let ticks = readCpuTicks()
@@ -36,9 +36,10 @@ export function recordTimeline(
     ticks = now
     lastMs = seen.tMs
     timeline.push(full)
-    tell.onRow(full)
+    callbacks.onRow(full)
   }
-  const scale = ({ from, to, reason }: ScaleEvent) => tell.progress(`${from} → ${to} instances: ${reason}`)
+  const scale = ({ from, to, reason }: ScaleEvent) =>
+    callbacks.progress(`${from} → ${to} instances: ${reason}`)
   const instance = () => (most = Math.max(most, inService()))
   fleet.events.on('row', row).on('scale', scale).on('instance', instance)
   return {
