@@ -2,8 +2,9 @@
 // A parser throws InvalidArgumentError, which commander reports as a usage error.
 import { InvalidArgumentError, Option } from 'commander'
 import { parseArchiveTarget } from '../images/archive/archive.ts'
+import type { Architecture } from '../images/boot/qemu/arguments.ts'
 import { isRegionName } from '../images/publish/aws/region-name.ts'
-import { ARCHITECTURES, forArchitecture, type Architecture, type Project } from './project.ts'
+import { ARCHITECTURES, forArchitecture, type Project } from './project.ts'
 
 /** What every command gets. `signal` is aborted when the command is told to stop. */
 export type CommandContext = { project: Project; signal: AbortSignal }

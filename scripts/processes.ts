@@ -1,5 +1,5 @@
-// Ends the processes that a test run leaves behind. Owns: finding them by a folder that their environment names, which
-// works for orphans too. A process of another user, or with an environment of its own, is not found.
+// Ends the processes that a test run leaves behind. It finds them by a folder that their environment names, also orphans.
+// It does not find a process of another user, or one with an environment of its own.
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 

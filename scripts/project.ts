@@ -1,10 +1,11 @@
-// Where things are in a checkout: the files between the parts, named in one place.
+// The paths of a checkout: the files that the parts hand to each other.
 import { join } from 'node:path'
+import type { Architecture } from '../images/boot/qemu/arguments.ts'
 import { defaultCacheDir } from '../images/cache.ts'
 
 export type Project = ReturnType<typeof projectAt>
 
-/** The paths of the checkout at `root`; the cache lies outside of it, so that a fresh clone need not fetch again. */
+/** The paths of the checkout at `root`. The cache is outside of it, so a fresh clone fetches nothing again. */
 export function projectAt(root: string) {
   return {
     root,
@@ -12,7 +13,7 @@ export function projectAt(root: string) {
     latest: 'latest',
     specFile: join(root, 'images/image.yaml'),
     lockFile: join(root, 'images/image.lock.json'),
-    /** Stands in for the lock when one of its packages can no longer be had; never committed. */
+    /** Replaces the lock when one of its packages is gone from the mirror; never committed. */
     localLockFile: join(root, 'build/image.lock.local.json'),
     packageLockFile: join(root, 'package-lock.json'),
     serverEntry: join(root, 'server/main.ts'),
@@ -23,8 +24,7 @@ export function projectAt(root: string) {
   }
 }
 
-export const ARCHITECTURES = ['amd64', 'arm64'] as const
-export type Architecture = (typeof ARCHITECTURES)[number]
+export const ARCHITECTURES: readonly Architecture[] = ['amd64', 'arm64']
 
 /** The project whose image is for this architecture. */
 export function forArchitecture(project: Project, architecture: Architecture): Project {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Runs the command line (mailfleet.ts) on the pinned Node, whatever Node this file was started with.
-// Owns: finding that Node, passing signals and the exit code through, and noticing that whoever started us
-// is gone (even by SIGKILL, even through npm's shell), upon which the command is told to stop.
+// Finds that Node and passes signals and the exit code through. When the process that started this one is gone,
+// also by SIGKILL or behind npm's shell, it tells the command to stop.
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'

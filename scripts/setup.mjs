@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// Makes a fresh Debian 12 or 13 machine able to run the project: Debian packages, then npm packages, and for the
-// tests a Python environment of the project's own with moto, without which the tests that talk to it are skipped.
-// Plain JavaScript on Node's built-ins, since it runs before anything is installed and on any Node >= 20.
-// Idempotent; when nothing is missing it says nothing and takes well under a second. Says everything on
-// standard error, so that a command's --json output stays clean. Exit 2: something only a person can mend.
+// Installs what the project needs on Debian 12 or 13: Debian packages, then npm packages. For the tests it also makes
+// a Python environment with moto; without it, the tests that need moto are skipped.
+// Plain JavaScript on Node's built-ins: it runs before anything is installed, on any Node >= 20.
+// Prints on standard error only, so that a command's --json output stays clean. Prints nothing when nothing is missing.
+// Exit 2: something only the operator can mend.
 //   node scripts/setup.mjs [--test | --full]     also what `npm test`, or `npm run test:full`, needs
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -22,14 +22,14 @@ const stop = (line) => {
   process.exit(2)
 }
 
-/** The environment of Python packages, and in it the hash of the requirements that it was made for. */
+/** The Python environment. It holds the hash of the requirements that it was made from. */
 const venv = join(root, 'build/venv')
 const venvStamp = join(venv, 'requirements.sha256')
 const requirements = join(root, 'test/kit/aws/requirements.txt')
 const requirementsHash = createHash('sha256').update(readFileSync(requirements)).digest('hex')
 const lacksVenv = forTests && !hasVenv()
 
-/** Debian package → why it is needed. Everything else that bakes an image comes from the locked tools tree. */
+/** Debian package → what it does. All other programs of a bake come from the locked tools tree. */
 const debianPackages = {
   mmdebstrap: 'installs the locked packages into the image’s root file system',
   bubblewrap: 'runs the image tools and the fleet’s instances in sandboxes that end with their parent',
@@ -37,7 +37,7 @@ const debianPackages = {
   ovmf: 'is the UEFI firmware that the image boots with',
   'debian-archive-keyring': 'verifies Debian’s signature when packages are locked',
   e2fsprogs: 'makes the spool disk of the boot test',
-  // As root the tests bake once as an ordinary user.
+  // When root runs the tests, one of them bakes as an ordinary user.
   ...(isRoot && !forTests ? {} : { uidmap: 'lets mmdebstrap build a root file system without being root' }),
   ...(forTests ? { strace: 'shows the tests that a message is flushed to disk before it is accepted' } : {}),
   ...(forFullTests ? packagesOfFullTests() : {}),
@@ -61,7 +61,7 @@ function packagesOfFullTests() {
   }
 }
 
-/** In a container Debian's package leaves it to whoever starts services. Without it the tests for arm64 say what is missing. */
+/** In a container no service does this. Without it the tests for arm64 print what is missing. */
 function enableArm64Programs() {
   if (existsSync('/proc/sys/fs/binfmt_misc/qemu-aarch64') || !isRoot) return
   spawnSync('update-binfmts', ['--enable', 'qemu-aarch64'], { stdio: 'ignore' })
@@ -78,7 +78,7 @@ function checkPlatform() {
   }
 }
 
-/** @returns what a person has to do; null when all of them are installed. */
+/** @returns what the operator has to do; null when all packages are installed */
 async function installDebianPackages(packages) {
   const missing = missingPackages(Object.keys(packages))
   if (missing.length === 0) return null
@@ -104,7 +104,7 @@ async function installDebianPackages(packages) {
       encoding: 'utf8',
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
     })
-    // An update may fail for a third party's repository and still bring what we need: the install decides.
+    // An update can fail for one repository and still bring what is needed, so only the install counts.
     if (ended.status !== 0 && step === install) {
       return `${ended.stdout}\nThat failed (${ended.status ?? ended.signal}). Mend it, or run it by hand:\n  sudo ${install.join(' ')}`
     }
@@ -131,7 +131,7 @@ function missingPackages(names) {
   return names.filter((name) => !installed.has(name))
 }
 
-/** The words to put before a command to run it as root; null when nobody allows us to. */
+/** The words that run a command as root; null when this user may not. */
 async function howToBecomeRoot() {
   if (isRoot) return []
   if (spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0)
@@ -157,8 +157,8 @@ function installNpmPackages() {
 }
 
 /**
- * Whether the environment is whole: stamped last, and its interpreter, a link to the system's, finds moto. After an
- * upgrade of the system's Python it looks for its packages elsewhere.
+ * Whether the environment is complete: it has its stamp, and its interpreter finds moto. The interpreter is a link to
+ * the system's Python, and after an upgrade of that it looks for packages elsewhere.
  */
 function hasVenv() {
   if (!existsSync(venvStamp) || readFileSync(venvStamp, 'utf8') !== requirementsHash) return false
@@ -171,7 +171,7 @@ function canMakeVenv() {
   return spawnSync('python3', ['-c', 'import venv, ensurepip'], { stdio: 'ignore' }).status === 0
 }
 
-/** Without it the tests that need moto are skipped, aloud; the others run. */
+/** When this fails, the tests that need moto are skipped, with a message; the others run. */
 async function installPythonPackages() {
   const without = (why) =>
     say(`moto could not be installed, so the tests that need it will be skipped: ${why}`)

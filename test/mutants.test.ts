@@ -1,5 +1,4 @@
-// The mutants that `npm run mutate` tries: that they still fit the sources, so that they cannot rot unseen, and that no
-// invariant and no limit is without one.
+// The mutants of `npm run mutate` fit the sources, and every invariant and every limit has one.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,16 +10,16 @@ const root = join(import.meta.dirname, '..')
 const mutants = readMutants(root)
 const guarded = new Set(mutants.map(({ guards }) => guards))
 
-test('every mutant fits: its text occurs once, the result parses, its tests exist', () => {
+test('every mutant fits: its text occurs once, the result parses, and its tests exist', () => {
   assert.ok(mutants.length >= 60, `${mutants.length} mutants`)
 })
 
-test('what a mutant guards is an invariant, a limit or a rule', () => {
+test('a mutant guards an invariant, a limit or a rule', () => {
   const others = [...guarded].filter((guards) => !/^(invariant [1-8]|(limit|rule) \S.*)$/.test(guards))
   assert.deepEqual(others, [])
 })
 
-test('every invariant has a mutant, and a test file that exists', () => {
+test('every invariant has a mutant and an existing test file', () => {
   const text = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split('## Invariants')[1] ?? ''
   const invariants = text.split(/^(?=\d+\. )/m).slice(1)
   assert.equal(invariants.length, 8)

@@ -1,4 +1,4 @@
-// Style is a failing test: what the design promises about the tree, checked on the tree.
+// The rules of style and size, checked on the whole tree.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -37,7 +37,7 @@ test(`functions have at most ${MAX_FUNCTION_LINES} lines`, () => {
   assert.deepEqual(long, [])
 })
 
-test('every source file says at its head what it owns', () => {
+test('every source file starts with a comment that says what it owns', () => {
   const silent = sourceFiles.filter((file) => {
     const text = (parsedSources.get(file)?.text ?? '').replace(/^#!.*\n/, '')
     return !/^(\/\/|\/\*)/.test(text)
@@ -45,7 +45,7 @@ test('every source file says at its head what it owns', () => {
   assert.deepEqual(silent, [])
 })
 
-test('nothing is left open, and no test is kept from running', () => {
+test('no open marks, and no test that keeps others from running', () => {
   const marks = new RegExp(
     ['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX\\b', 'not ' + 'implemented', '\\.on' + 'ly\\('].join('|'),
   )
@@ -70,7 +70,7 @@ test('no dependency is on a range, and the lock names no host', () => {
   }
 })
 
-test('npm’s lock is whole: it holds every package that another one names, for every platform', () => {
+test('package-lock.json has every package that another one needs, on every platform', () => {
   type Locked = { dependencies?: object; optionalDependencies?: object }
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, Locked>
@@ -88,12 +88,12 @@ test('npm’s lock is whole: it holds every package that another one names, for 
   assert.deepEqual(missing, [])
 })
 
-test('types hold (tsc)', () => {
+test('types are correct (tsc)', () => {
   runTool('typescript/bin/tsc', ['--noEmit'])
   runTool('typescript/bin/tsc', ['--noEmit', '--project', 'storm/page/browser'])
 })
-test('lint is clean (eslint, type-aware)', () => runTool('eslint/bin/eslint.js', ['.']))
-test('formatting is prettier’s', () =>
+test('lint is clean (eslint)', () => runTool('eslint/bin/eslint.js', ['.']))
+test('formatting is clean (prettier)', () =>
   runTool('prettier/bin/prettier.cjs', ['--check', '--log-level=warn', '.']))
 
 function runTool(bin: string, args: string[]): void {

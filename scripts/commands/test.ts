@@ -103,12 +103,12 @@ async function* runPhases({ root, phases, report, signal }: Phases): AsyncGenera
       if (!isPhaseSummary(event as TestEvent)) yield event as TestEvent
     }
   }
-  for (const message of figures(report, Date.now() - started))
+  for (const message of summaryFigures(report, Date.now() - started))
     yield { type: 'test:diagnostic', data: { message, nesting: 0, level: 'info' } }
 }
 
 /** The lines of the summary. Tests that want moto are most of those of AWS: a run without them says so. */
-export function figures({ passed, failed, skipped }: Report, tookMs: number): string[] {
+export function summaryFigures({ passed, failed, skipped }: Report, tookMs: number): string[] {
   const withoutMoto = skipped.filter(({ why }) => why.startsWith('moto is not installed')).length
   const because = withoutMoto === 0 ? '' : `, ${withoutMoto} of them because moto is not installed`
   return [

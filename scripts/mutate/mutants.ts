@@ -1,5 +1,5 @@
 // The mutants: deliberate defects, each with the tests that must fail because of it. They are data in test/mutants/.
-// Owns: their schema, and that they fit the sources: each text occurs exactly once, and the changed file still parses.
+// Owns: their schema, and the check that they fit the sources. Each text occurs once, and the changed file parses.
 // Fails with one InputError that names every mutant that does not fit.
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'

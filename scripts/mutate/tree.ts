@@ -1,5 +1,5 @@
-// Copies of the working tree in which mutants live, so that the working tree itself is never changed.
-// Owns: what a copy holds. What is installed is shared by links. Fails with the disk's error.
+// Copies of the working tree for mutants. The working tree itself is never changed.
+// Installed packages are shared by links. Fails with the file system's error.
 import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join, relative } from 'node:path'
 

@@ -1,5 +1,5 @@
-// One run of test files in a copy of the tree. Owns: what passed, what failed, and whether a failure is an assertion's:
-// a test that fails because the changed program crashes has shown little. Leaves no process behind.
+// One run of test files in a copy of the tree. Owns: what passed, what failed, and whether an assertion failed.
+// A test that fails because the changed program crashes proves little. Leaves no process behind.
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from 'node:test'
@@ -57,7 +57,7 @@ export async function runTrial(o: TrialOptions): Promise<Trial> {
   return { ...trial, timedOut: overdue.aborted }
 }
 
-/** Waits for the work or the signal, whichever comes first: a test in an endless loop hears no signal. */
+/** Waits for the work or the signal. A test in an endless loop hears no signal. */
 async function untilStopped(work: Promise<void>, signal: AbortSignal): Promise<void> {
   const stopped = Promise.withResolvers<void>()
   if (signal.aborted) stopped.resolve()
@@ -85,7 +85,7 @@ function note({ type, data }: TestEvent, { passed, failures }: Trial): void {
     details?: { type?: string; error?: { cause?: unknown; message?: string } }
   }
   if (type === 'test:pass') {
-    // A file that holds no test, or none of the title asked for, passes as a test of its own name.
+    // node:test reports a file without a test of this title as one passed test with the file's name.
     if (skip === undefined && details?.type !== 'suite' && !file.endsWith(name))
       passed.push({ file, test: name })
     return

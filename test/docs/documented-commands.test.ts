@@ -1,5 +1,4 @@
-// What the documents and the workflow tell a person to run exists: each command, and each of its options; and what the
-// workflow runs of others is pinned.
+// Every command and option in the documents and the workflow exists. Every action that the workflow uses is pinned.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
@@ -52,7 +51,7 @@ test('every documented command and option exists', () => {
   assert.deepEqual(wrong, [])
 })
 
-test('the workflow and the action run nothing of others that can change under them', () => {
+test('the workflow and the action use only pinned actions of others', () => {
   const uses = globSync('.github/**/*.yml', { cwd: root }).flatMap((file) => {
     const text = readFileSync(join(root, file), 'utf8')
     parse(text)

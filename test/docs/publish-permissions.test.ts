@@ -1,4 +1,4 @@
-// The roles that docs/publish.md gives to CI, and the workflow that takes them: none can do another's work.
+// The roles that docs/publish.md gives to CI, and the workflow that uses them: no role can do the work of another.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -31,7 +31,7 @@ test('there are four roles', () => {
   assert.deepEqual([...roles.keys()], ['publish', 'promote-staging', 'promote-prod', 'prune'])
 })
 
-test('a channel is written by its own role, and by no other', () => {
+test('only its own role writes a channel', () => {
   const channel = (name: string) => [`arn:aws:ssm:*:ACCOUNT:parameter/mailfleet/${name}/image`]
   for (const action of ['ssm:PutParameter', 'ssm:DeleteParameter'])
     assert.deepEqual(
@@ -66,7 +66,7 @@ const workflow = parse(readFileSync(join(root, '.github/workflows/golden-image.y
   jobs: Record<string, Job>
 }
 
-test('each job that takes a role has an environment and a lock of its own', () => {
+test('each job with a role has its own environment and its own lock', () => {
   const jobs = Object.entries(workflow.jobs).filter(
     ([, { permissions }]) => permissions?.['id-token'] === 'write',
   )
@@ -80,7 +80,7 @@ test('each job that takes a role has an environment and a lock of its own', () =
   )
 })
 
-test('the soak holds no lock: neither its job nor its run', () => {
+test('the soak holds no lock, neither of its job nor of its run', () => {
   const soak = workflow.jobs['soak']
   assert.equal(soak?.environment, 'image-soak')
   assert.equal(soak.concurrency, undefined)

@@ -1,4 +1,4 @@
-// The checks of `mailfleet doctor`: each problem is found, and comes with what mends it.
+// The checks of `mailfleet doctor`: each problem is found, and comes with its mend.
 import assert from 'node:assert/strict'
 import { chmodSync, mkdtempDisposableSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -34,11 +34,11 @@ test('missing programs are named, with the command that installs them', () => {
   assert.equal(mend, 'node scripts/setup.mjs')
 })
 
-test('without KVM boots are emulated: a warning, no problem', () => {
+test('a machine without KVM gets a warning, not a problem', () => {
   assert.equal(checkKvmDevice('/nonexistent').status, 'warning')
 })
 
-test('a KVM device that this user may not open comes with the group to join', (t) => {
+test('the group to join is named when this user may not open the KVM device', (t) => {
   if (process.getuid?.() === 0) return t.skip('root may open every device')
   using folder = mkdtempDisposableSync(join(tmpdir(), 'doctor-'))
   const device = join(folder.path, 'kvm')
@@ -47,7 +47,7 @@ test('a KVM device that this user may not open comes with the group to join', (t
   assert.match(checkKvmDevice(device).mend ?? '', /--groups kvm/)
 })
 
-test('too little memory or space is a problem; a folder that does not exist yet is looked for above', () => {
+test('too little memory or space is a problem, also for a folder that does not exist yet', () => {
   assert.equal(checkMemory(1024 ** 3).status, 'problem')
   assert.equal(checkMemory(4 * 1024 ** 3).status, 'ok')
   const path = join(tmpdir(), 'not', 'made', 'yet')

@@ -1,4 +1,4 @@
-// The exit status of the real command line: bad input of any kind is 2 in every command, whichever finds it.
+// The exit status of the real command line: bad input is 2 in every command.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -121,7 +121,7 @@ const MISTAKES: Record<string, [string, RegExp][]> = {
 }
 
 for (const [what, lines] of Object.entries(MISTAKES)) {
-  test(`${what} is exit status 2 in every command, and nothing is printed as a result`, async () => {
+  test(`${what} is exit status 2 in every command, and no result is printed`, async () => {
     for (const [line, says] of lines) {
       const { status, stdout, stderr } = await mailfleet(line.split(' '))
       assert.equal(status, 2, `${line}: ${stderr}`)
@@ -131,7 +131,7 @@ for (const [what, lines] of Object.entries(MISTAKES)) {
   })
 }
 
-test('a region of the environment that is no name is refused with and without --dry-run', async () => {
+test('an invalid region in the environment is refused, with and without --dry-run', async () => {
   for (const args of [
     ['image', 'publish', 'no-such', '--dry-run'],
     ['image', 'history', '--channel', 'prod'],
@@ -142,7 +142,7 @@ test('a region of the environment that is no name is refused with and without --
   }
 })
 
-test('lock --check exits 3 when it cannot tell: a mirror that is down, and one whose answer is unreadable', async (t) => {
+test('lock --check exits 3 when the mirror is down or its answer cannot be read', async (t) => {
   const down = await mailfleet(['image', 'lock', '--check'])
   assert.equal(down.status, 3, down.stderr)
   assert.equal(down.stdout, '')

@@ -1,4 +1,4 @@
-// The command line as a person meets it: help everywhere, exit codes, errors that say what to do.
+// The command line as the operator uses it: help, exit codes, and errors that say what to do.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
@@ -33,7 +33,7 @@ test('every command has help', () => {
   }
 })
 
-test('an unknown command or option is a usage error: exit 2, and the help', () => {
+test('an unknown command or option is a usage error: exit 2 and the help', () => {
   for (const args of [
     ['strat'],
     ['start', '--jsn'],
@@ -53,7 +53,7 @@ test('an unknown command or option is a usage error: exit 2, and the help', () =
   }
 })
 
-test('bad input is exit 2, all problems at once, in the words of the file, and nothing is written', (t) => {
+test('bad input is exit 2, names all problems of the file at once, and writes nothing', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'command-line-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const file = join(folder, 'fleet.yaml')
@@ -103,13 +103,13 @@ async function heldUp(
   return { child, connection: (await asked.promise).resume() }
 }
 
-test('when the launcher is killed, the command behind it ends, and so does what that command had begun', async (t) => {
+test('when the launcher is killed, its command and that command’s programs end', async (t) => {
   const { child, connection } = await heldUp(t)
   child.kill('SIGKILL')
   await once(connection, 'close')
 })
 
-test('a command that is told to stop says that it was, and exits with 128 + the signal', async (t) => {
+test('a command that is told to stop prints that, and exits with 128 + the signal', async (t) => {
   const { child } = await heldUp(t)
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))

@@ -1,10 +1,10 @@
-// The steps of a command: what each took is known, also of one that failed, and the slowest is named.
+// The steps of a command: each is timed, also a failed one, and the slowest is named.
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import { runSteps, slowestStep, type StepTime } from '../../scripts/steps.ts'
 
-test('every step that was begun has its time, the one that failed too', async () => {
+test('every step that started has its time, also a failed one', async () => {
   const took: StepTime[] = []
   const steps = [
     { title: 'Bake', run: () => Promise.resolve('baked') },
@@ -19,7 +19,7 @@ test('every step that was begun has its time, the one that failed too', async ()
   )
 })
 
-test('the slowest step is named, with its time and the sum', () => {
+test('the slowest step is named, with its time and the total', () => {
   const took = [
     { title: 'Bake', seconds: 12.2 },
     { title: 'Boot test', seconds: 120.4 },

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { greets, submitUntilAccepted } from '../../mailkit/smtp-client.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
 import { startSmtpSink } from '../../mailkit/smtp-sink.ts'
 import { bootInstance, startRegion } from './aws-instance.ts'
@@ -31,7 +31,7 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   const sink = await startSmtpSink({ data: async () => (holding && (await released), null) })
   t.after(() => sink.close())
   const region = await startRegion(t, { routes: ROUTES, sinkPort: sink.port })
-  const guest = await bootInstance(t, region, await bakedImage(), folderFor(t))
+  const guest = await bootInstance(t, region, await newestImage(), folderFor(t))
 
   await guest.until('it completes its launch', () => region.autoScaling.state.state === 'InService')
   t.diagnostic(`in service after ${guest.seconds()} s`)

@@ -9,10 +9,10 @@ import { bootTest } from '../../images/boot/boot-test.ts'
 import { receiptSigningKey, trustedReceiptKeys } from '../../images/boot/receipt-key.ts'
 import { CHECKS, readSignedReceipt } from '../../images/boot/receipt.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 
 test('the image forwards mail with its network cut off, survives a power cut, drains, and altered refuses', async (t) => {
-  const image = await bakedImage()
+  const image = await newestImage()
   const cacheDir = folderFor(t)
   const receiptKey = receiptSigningKey(process.env)
   const receipt = await bootTest(image, { receiptKey, cacheDir, onProgress: (line) => t.diagnostic(line) })

@@ -6,7 +6,7 @@ import { chooseAccel, probeKvm } from '../../images/boot/qemu/acceleration.ts'
 import { benchFolder, prepareBoots } from '../../images/bench/boot/bench.ts'
 import { measureBoot } from '../../images/bench/boot/measure.ts'
 import { startMirror } from '../../images/bench/boot/mirror.ts'
-import { bakedImage, project } from '../kit/images/baked.ts'
+import { newestImage, project } from '../kit/images/baked.ts'
 
 /** Emulated on an idle machine it takes a minute and more. */
 const TIMEOUT_MS = 900_000
@@ -16,7 +16,7 @@ test('the conventional image forwards a message, and asks no mirror for it', asy
   const localLockFile = join(project.root, 'build/conventional.lock.local.json')
   const options = { specFile, serverEntry, packageLockFile, cacheDir, localLockFile, signal: t.signal }
   await using folder = benchFolder(cacheDir)
-  const image = await bakedImage()
+  const image = await newestImage()
   const onProgress = (line: string) => t.diagnostic(line)
   const { preinstalled, mirror: files } = await prepareBoots(image, folder.path, { ...options, onProgress })
   const mirror = await startMirror(files.whole)

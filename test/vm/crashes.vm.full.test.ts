@@ -7,11 +7,11 @@ import { startMachine } from '../../images/boot/qemu/machine.ts'
 import { describeMachine, prepareHost } from '../../images/boot/test-host.ts'
 import { whileItRuns } from '../../images/boot/watch.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 
 /** Boots the image with a unit of the test's own that runs `script`, and waits for `line` on the console. */
 async function bootWith(t: TestContext, script: string, more: Record<string, string> = {}) {
-  const image = await bakedImage()
+  const image = await newestImage()
   const workDir = folderFor(t)
   const host = await prepareHost(workDir)
   t.after(() => host[Symbol.asyncDispose]())

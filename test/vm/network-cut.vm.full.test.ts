@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { bootTest } from '../../images/boot/boot-test.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 
 test('with its network open, the guest reaches the listener, and gets no receipt', async (t) => {
-  const { digest, disk, folder: baked } = await bakedImage()
+  const { digest, disk, folder: baked } = await newestImage()
   const folder = folderFor(t)
   cpSync(join(baked, 'manifest.json'), join(folder, 'manifest.json'))
   const options = {

@@ -13,7 +13,7 @@ import { startMachine, TAIL_LINES } from '../../images/boot/qemu/machine.ts'
 import { SMTP_PORT } from '../../contract/ports.ts'
 import { serverCredentials } from '../../images/boot/server-credentials.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 
 /** A boot emulated beside much other work. */
 const LISTENING_MS = 240_000
@@ -21,7 +21,7 @@ const SILENCE_MS = 20_000
 const SOCKET = 'systemd.extra-unit.boot-test.socket'
 
 test('port 25 is let in, and a listener whose port is not among the services is not', async (t) => {
-  const image = await bakedImage()
+  const image = await newestImage()
   const accel = await chooseAccel('auto', () => probeKvm(join(folderFor(t), 'kvm')))
   const credentials = { ...serverCredentials({ queue: { volatile: true } }), ...factsCredentials() }
   const opened = credentials[SOCKET] ?? ''

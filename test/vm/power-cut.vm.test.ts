@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { chooseAccel, probeKvm } from '../../images/boot/qemu/acceleration.ts'
 import { makeSpoolDisk } from '../../images/boot/spool-disk.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
 import { bootGuest, startGate, type Guest } from './power-cut-guest.ts'
 import { startMailboxes, startCrashSenders } from '../kit/crash/mail.ts'
@@ -31,7 +31,7 @@ const QUIET_MS = 60_000
 const LOAD_MS = 120_000
 
 test('the power is cut under load', { concurrency: 3 }, async (t) => {
-  const image = await bakedImage()
+  const image = await newestImage()
   const accel = await chooseAccel('auto', () => probeKvm(folderFor(t)))
   t.diagnostic(`${image.digest.slice(0, 12)}, ${accel}`)
   const flushing = SPOOLS.map((cuts, index) =>

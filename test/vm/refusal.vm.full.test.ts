@@ -11,7 +11,7 @@ import { startMachine } from '../../images/boot/qemu/machine.ts'
 import { serverCredentials } from '../../images/boot/server-credentials.ts'
 import { readManifest } from '../../images/describe/manifest.ts'
 import { runTool } from '../../platform/sandbox.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 
 /** A boot to the point where these end takes 15 s emulated and alone. */
 const END_TIMEOUT_MS = 180_000
@@ -34,7 +34,7 @@ async function bootToTheEnd(disk: string, credentials: Record<string, string>): 
 }
 
 test('a root that differs in one byte of the server’s own file does not serve', async () => {
-  const image = await bakedImage()
+  const image = await newestImage()
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-altered-'))
   const root = readManifest(image.folder).partitions.find(({ name }) => name.startsWith('root-'))
   const { startBytes = 0, sizeBytes = 0 } = root ?? {}
@@ -52,7 +52,7 @@ test('a root that differs in one byte of the server’s own file does not serve'
 })
 
 test('a configuration that the server refuses is named, and the instance turns itself off', async () => {
-  const image = await bakedImage()
+  const image = await newestImage()
   const said = await bootToTheEnd(image.disk, {
     'mailfleet.config': '{"hostname": 7}',
     'mailfleet.routes': '{}',

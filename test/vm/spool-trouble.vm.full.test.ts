@@ -14,13 +14,13 @@ import { describeMachine, prepareHost } from '../../images/boot/test-host.ts'
 import { ALIAS, SENDER, testMessage } from '../../images/boot/test-message.ts'
 import { whileItRuns } from '../../images/boot/watch.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
-import { bakedImage } from '../kit/images/baked.ts'
+import { newestImage } from '../kit/images/baked.ts'
 
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
 
 /** Boots the image with a spool disk made anew, then changed by a command of debugfs. */
 async function bootWith(t: TestContext, change: string) {
-  const image = await bakedImage()
+  const image = await newestImage()
   const workDir = folderFor(t)
   const host = await prepareHost(workDir)
   t.after(() => host[Symbol.asyncDispose]())

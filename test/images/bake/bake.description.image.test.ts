@@ -21,7 +21,7 @@ import { readLock } from '../../../images/lock-file.ts'
 import { readDescription, type Description } from '../../../images/describe/manifest.ts'
 import { provenanceProblems } from '../../../images/describe/provenance.ts'
 import { extractRoot } from '../../../images/bake/extract-root.ts'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 
 /** Without following links, as a recursive readdir does. */
 function pathsBelow(folder: string): string[] {
@@ -40,7 +40,7 @@ function readUnreadable(root: string, path: string): Buffer {
 let image: BuiltImage
 let description: Description
 before(async () => {
-  image = await bakedImage()
+  image = await newestImage()
   description = readDescription(image.folder)
 })
 

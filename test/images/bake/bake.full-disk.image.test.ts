@@ -4,11 +4,11 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 import { bakeOn, noSmallDisks } from '../../kit/images/small-disk.ts'
 
 async function newBuild(t: TestContext) {
-  const { folder: image } = await bakedImage()
+  const { folder: image } = await newestImage()
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-full-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const [cacheDir, outDir] = [join(folder, 'cache'), join(folder, 'images')]

@@ -11,12 +11,12 @@ import { readLock, writeLock } from '../../../images/lock-file.ts'
 import { readManifest } from '../../../images/describe/manifest.ts'
 import { extractRoot } from '../../../images/bake/extract-root.ts'
 import { runTool } from '../../../platform/sandbox.ts'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 import { debOf } from '../../kit/images/fake-locks.ts'
 
 let image: BuiltImage
 before(async () => {
-  image = await bakedImage()
+  image = await newestImage()
 })
 
 test('the disk is named by its digest, and latest points at it', async () => {

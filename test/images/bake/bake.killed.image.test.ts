@@ -9,10 +9,10 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pruneCache } from '../../../images/bake/prune-cache.ts'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 
 test('SIGKILL while packages are being installed', async () => {
-  const { folder: image } = await bakedImage()
+  const { folder: image } = await newestImage()
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-killed-'))
   const cacheDir = join(folder, 'cache')
   cpSync(join(project.cacheDir, 'objects'), join(cacheDir, 'objects'), { recursive: true })

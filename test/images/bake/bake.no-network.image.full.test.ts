@@ -9,13 +9,13 @@ import { test } from 'node:test'
 import { openArchive } from '../../../images/archive/archive.ts'
 import { pullLocked, pushLocked } from '../../../images/archive/transfer.ts'
 import { readLock } from '../../../images/lock-file.ts'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 
 const build = join(import.meta.dirname, '../../../images/bake/bake.ts')
 const NAMESPACE = ['--net', ...(process.getuid?.() === 0 ? [] : ['--map-current-user'])]
 
 test('what was pushed to an archive and pulled from it bakes without a network to the same digest', async (t) => {
-  const image = await bakedImage()
+  const image = await newestImage()
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-no-network-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const lockFile = join(image.folder, 'image.lock.json')

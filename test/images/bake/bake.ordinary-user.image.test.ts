@@ -6,7 +6,7 @@ import { chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, st
 import { join, relative } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 
 /** Mounts the clone $2 and the files of the cache $3 in the folder $1, hides /etc/subuid if $4 says so, and runs $6… as $5. */
 const SETUP = `mount --bind "$2" "$1/clone" && mount -o remount,bind,ro "$1/clone" &&
@@ -79,7 +79,7 @@ const unable = !isRoot
 
 test('an ordinary user bakes an image with the digest of root’s', async (t) => {
   if (unable !== undefined) return t.skip(unable)
-  const image = await bakedImage()
+  const image = await newestImage()
   const user = ordinaryUser(t)
   const folder = workFolder(t, user, join(image.folder, 'image.lock.json'))
 

@@ -9,7 +9,7 @@ import { readManifest } from '../../../images/describe/manifest.ts'
 import { readSecureBootKey } from '../../../images/bake/secure-boot.ts'
 import { runTool } from '../../../platform/sandbox.ts'
 import { folderFor } from '../../kit/queue/embedded-harness.ts'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 
 const fixtures = join(import.meta.dirname, '../../fixtures/secure-boot')
 const file = (name: string) => join(fixtures, `${name}.pem`)
@@ -20,7 +20,7 @@ test('the kernel image is signed by the key that was given', async (t) => {
   const outDir = folderFor(t)
   const options = { specFile, lockFile, relockInto, cacheDir, serverEntry, outDir, secureBoot: own }
   const signed = await buildImage(options)
-  const plain = await bakedImage()
+  const plain = await newestImage()
   assert.notEqual(signed.digest, plain.digest)
   assert.equal(await verdict(t, signed, 'own'), 'OK')
   assert.equal(await verdict(t, signed, 'other'), 'refused')

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { extractRoot } from '../../../images/bake/extract-root.ts'
 import { readManifest } from '../../../images/describe/manifest.ts'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 
 let root: string
 before(async () => {
-  root = await extractRoot(await bakedImage(), { cacheDir: project.cacheDir })
+  root = await extractRoot(await newestImage(), { cacheDir: project.cacheDir })
 })
 
 function inside(...argv: string[]) {
@@ -37,7 +37,7 @@ test('no package manager or downloader, no interpreter but Node and one shell, n
 })
 
 test('the clock never starts before the date of the lock', async () => {
-  const { folder } = await bakedImage()
+  const { folder } = await newestImage()
   const { sourceDateEpoch } = readManifest(folder)
   // systemd takes the time of this file when the machine's own clock is behind it.
   assert.equal(statSync(join(root, 'usr/lib/clock-epoch')).mtimeMs, sourceDateEpoch * 1000)

@@ -9,14 +9,14 @@ import { startFleet } from '../../../infra/local/fleet.ts'
 import { renderStartPage } from '../../../storm/page/report-page.ts'
 import { shortScenario } from '../../../storm/scenario.ts'
 import { runStorm } from '../../../storm/storm.ts'
-import { bakedImage, project } from '../../kit/images/baked.ts'
+import { newestImage, project } from '../../kit/images/baked.ts'
 import { scratchDirectories, smallFleet } from '../../kit/fleet/small-fleet.ts'
 
 const scratch = scratchDirectories()
 after(scratch.remove)
 
 const { cacheDir } = project
-const root = await extractRoot(await bakedImage(), { cacheDir })
+const root = await extractRoot(await newestImage(), { cacheDir })
 
 /** A link of the process in /proc: a namespace, the root, … */
 function of(pid: number, what: string): string {

@@ -8,7 +8,7 @@ export const project = projectAt(join(import.meta.dirname, '../../..'))
 let baking: Promise<BuiltImage> | undefined
 
 /** Locked packages that can no longer be had are replaced, as `npm start` does. */
-export function bakedImage(): Promise<BuiltImage> {
+export function newestImage(): Promise<BuiltImage> {
   const { specFile, lockFile, localLockFile: relockInto, cacheDir, serverEntry, imagesDir: outDir } = project
   return (baking ??= buildImage({ specFile, lockFile, relockInto, cacheDir, serverEntry, outDir }))
 }

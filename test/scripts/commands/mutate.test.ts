@@ -1,4 +1,4 @@
-// `mailfleet mutate` on a tree of two small files: what counts as killed, what does not fit, and what a stop leaves.
+// `mailfleet mutate` on a tree of two small files: killed mutants, mutants that do not fit, and a stop half-way.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -58,7 +58,7 @@ function treeWith(t: TestContext, mutants: Mutant[], testText = TEST) {
 
 const KILLED = { breaks: 'one too many', replace: 'count >= bound', with: 'count > bound' }
 
-test('all killed: exit 0, a report, and neither the tree nor the temporary folder is changed', (t) => {
+test('when all mutants are killed it exits 0, writes a report, and changes neither tree nor temporary folder', (t) => {
   const tree = treeWith(t, [KILLED, { ...KILLED, breaks: 'by name', fails: 'full at the bound' }])
   const { status, stdout, stderr } = tree.run()
   assert.equal(status, 0, stdout + stderr)
@@ -69,7 +69,7 @@ test('all killed: exit 0, a report, and neither the tree nor the temporary folde
   assert.deepEqual(tree.left(), [])
 })
 
-test('survivors: exit 1, with the reason; only a failed assertion kills', (t) => {
+test('a survivor is exit 1, with the reason; only a failed assertion kills a mutant', (t) => {
   const tree = treeWith(t, [
     KILLED,
     { breaks: 'nothing', replace: 'count >= bound', with: 'bound <= count' },
@@ -94,7 +94,7 @@ test('survivors: exit 1, with the reason; only a failed assertion kills', (t) =>
   assert.match(stdout, /^survived: nothing \(bound\.ts\): all its tests pass$/m)
 })
 
-test('mutants that do not fit the sources: exit 2, every problem named, nothing tried', (t) => {
+test('mutants that do not fit the sources are exit 2: every problem is named and nothing runs', (t) => {
   const { status, stderr, stdout } = treeWith(t, [
     KILLED,
     KILLED,
@@ -120,7 +120,7 @@ test('mutants that do not fit the sources: exit 2, every problem named, nothing 
   )
 })
 
-test('tests that fail without any mutant, or are not there: exit 2, each named', (t) => {
+test('tests that fail without a mutant, or are missing, are exit 2, each named', (t) => {
   const failing = treeWith(t, [KILLED], TEST.replace('isFull(1, 2), false', 'isFull(1, 2), true')).run()
   assert.equal(failing.status, 2)
   assert.match(failing.stderr, /test\/bound\.test\.ts: room below it: expected a test that passes without/)
@@ -129,13 +129,13 @@ test('tests that fail without any mutant, or are not there: exit 2, each named',
   assert.match(misnamed.stderr, /one too many: fails: .*found "full above the bound"/)
 })
 
-test('a part that no mutant has: exit 2', (t) => {
+test('a part that no mutant has is exit 2', (t) => {
   const { status, stderr } = treeWith(t, [KILLED]).run('another')
   assert.equal(status, 2)
   assert.match(stderr, /part: expected part of a list, file, rule or description/)
 })
 
-test('told to stop in an endless loop: ends, and leaves neither a process nor a copy', async (t) => {
+test('when told to stop in an endless loop, it ends and leaves neither a process nor a copy', async (t) => {
   const tree = treeWith(t, [{ breaks: 'the end', replace: 'count >= bound', with: '{ for (;;) {} }' }])
   const child = tree.start()
   let said = ''

@@ -1,4 +1,4 @@
-// What counts as a sentence and as a word, and the averages that this repository holds itself to.
+// What counts as a sentence and as a word, and the averages that this repository keeps to.
 import assert from 'node:assert/strict'
 import { globSync, mkdtempDisposableSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -42,7 +42,7 @@ test('in a document headings, tables and code are not prose', () => {
   assert.equal(words, 3 + 8 + 2 + 6 + 4)
 })
 
-test('of a source the comments count, and nothing else', () => {
+test('in a source only the comments are prose', () => {
   const text = [
     '// The head of a file.',
     '// It goes on here.',

@@ -1,5 +1,5 @@
-// `mailfleet test` itself: it ends promptly when told to, with every process that a test began, and its summary says
-// what was left out for want of moto.
+// `mailfleet test` itself: a stop ends it promptly with every process that a test started, and its summary counts
+// the tests that were skipped because moto is missing.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { figures } from '../../../scripts/commands/test.ts'
+import { summaryFigures } from '../../../scripts/commands/test.ts'
 
 /** A test that starts a process which ignores signals, writes down its id, and never ends. */
 const ENDLESS = `
@@ -39,7 +39,7 @@ function commandLine(pid: string): string {
   return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
-test('told to stop, it ends the file under way and all that it began, even what ignores signals', async (t) => {
+test('a stop ends the running file and everything that it started, also what ignores signals', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'test-command-'))
   t.after(() => rmSync(folder, { recursive: true }))
   mkdirSync(join(folder, 'test'))
@@ -58,12 +58,12 @@ test('told to stop, it ends the file under way and all that it began, even what 
   assert.equal(commandLine(readFileSync(pidFile, 'utf8')), '')
 })
 
-test('the summary counts the tests that were left out because moto is not installed', () => {
+test('the summary counts the tests that were skipped because moto is not installed', () => {
   const skipped = [
     { name: 'a', why: 'moto is not installed: node scripts/setup.mjs --test' },
     { name: 'b', why: 'strace cannot trace here' },
   ]
   const report = { passed: 3, failed: 0, skipped, groups: {} }
-  assert.ok(figures(report, 1).includes('skipped 2, 1 of them because moto is not installed'))
-  assert.ok(figures({ ...report, skipped: [] }, 1).includes('skipped 0'))
+  assert.ok(summaryFigures(report, 1).includes('skipped 2, 1 of them because moto is not installed'))
+  assert.ok(summaryFigures({ ...report, skipped: [] }, 1).includes('skipped 0'))
 })

@@ -1,4 +1,4 @@
-// `mailfleet image archive` and `image lock` as commands: what is wrong with their words, and dry runs.
+// `mailfleet image archive` and `image lock` as commands: wrong arguments, and dry runs.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs'
@@ -22,7 +22,7 @@ const env = {
 const image = (...args: string[]) =>
   spawnSync(process.execPath, [join(root, 'scripts/run.mjs'), 'image', ...args], { encoding: 'utf8', env })
 
-test('without a target, or with one that is none, exit 2 says what is expected', () => {
+test('a missing or invalid target is exit 2, and the message says what is expected', () => {
   const none = image('archive', 'push')
   assert.equal(none.status, 2)
   assert.match(none.stderr, /target: expected .*MAILFLEET_ARCHIVE, found nothing/)
@@ -32,7 +32,7 @@ test('without a target, or with one that is none, exit 2 says what is expected',
   assert.equal(image('archive', 'push', 'http://127.0.0.1:1/x').status, 2)
 })
 
-test('dry runs count every file of the lock, and write nothing', () => {
+test('dry runs count every file of the lock and write nothing', () => {
   const archive = join(folder, 'archive')
   const push = image('archive', 'push', archive, '--dry-run', '--json')
   assert.equal(push.status, 0, push.stderr)
@@ -45,13 +45,13 @@ test('dry runs count every file of the lock, and write nothing', () => {
   assert.deepEqual(readdirSync(archive), [])
 })
 
-test('a lock is checked or updated, not both', () => {
+test('--check and --update exclude each other', () => {
   const both = image('lock', '--check', '--update')
   assert.equal(both.status, 2)
   assert.match(both.stderr, /'--check'|'--update'/)
 })
 
-test('a mirror of which a suite cannot be read is an error, not a lock without its updates', () => {
+test('a mirror with an unreadable suite is an error, not a lock without its updates', () => {
   const { status, stdout, stderr } = image('lock', '--update')
   assert.equal(status, 1)
   assert.equal(stdout, '')

@@ -1,4 +1,4 @@
-// `mailfleet image publish` and `image promote` as a person runs them, against moto: what they print, where they stop.
+// `mailfleet image publish` and `image promote` as the operator runs them, against moto.
 import { DescribeSnapshotsCommand } from '@aws-sdk/client-ec2'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -51,7 +51,7 @@ test(
   },
 )
 
-test('Ctrl-C in the middle leaves what the next run finishes', { skip }, async (t) => {
+test('after Ctrl-C half-way the next run finishes the work', { skip }, async (t) => {
   const proxy = await startEbsProxy(moto.client.endpoint)
   t.after(proxy.close)
   const { folder } = madeUpImage('ctrl-c')
@@ -76,7 +76,7 @@ test('Ctrl-C in the middle leaves what the next run finishes', { skip }, async (
   assert.match(readFileSync(join(folder, 'published.json'), 'utf8'), /"imageId": "ami-/)
 })
 
-test('what AWS refuses is one sentence and exit 1, without a stack', { skip }, async (t) => {
+test('a refusal of AWS is one sentence and exit 1, without a stack trace', { skip }, async (t) => {
   const proxy = await startEbsProxy(moto.client.endpoint)
   t.after(proxy.close)
   proxy.faults.push({ operation: 'StartSnapshot', times: 9, status: 403, code: 'AccessDeniedException' })
@@ -98,7 +98,7 @@ const STAGES = [
   ['ModifyImageAttribute', 1],
 ] as const
 
-test('killed at any stage, the next run finishes it, and nothing is there twice', { skip }, async (t) => {
+test('after a kill at any stage the next run finishes, and nothing exists twice', { skip }, async (t) => {
   const proxy = await startEbsProxy(moto.client.endpoint)
   t.after(proxy.close)
   const env = { AWS_ENDPOINT_URL: proxy.endpoint }
@@ -129,7 +129,7 @@ test('killed at any stage, the next run finishes it, and nothing is there twice'
   assert.ok(blocks >= STORED.length)
 })
 
-test('promote, history, revert, prune: as a person runs them', { skip }, async (t) => {
+test('promote, history, revert and prune print what they changed', { skip }, async (t) => {
   const proxy = await startEbsProxy(moto.client.endpoint)
   t.after(proxy.close)
   // A region of its own: a prune is about all that is there.

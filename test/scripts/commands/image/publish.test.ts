@@ -1,5 +1,5 @@
-// `mailfleet image publish` and `image promote` without AWS: what is missing is said in a sentence, before anything is
-// begun, with exit 2 and no stack.
+// `mailfleet image publish` and `image promote` without AWS: one sentence names what is missing, before any work starts,
+// with exit 2 and no stack trace.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ const KEYS = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }
 const image = (args: string[], env: NodeJS.ProcessEnv = {}) =>
   spawnSync(process.execPath, [launcher, 'image', ...args], { encoding: 'utf8', env: { ...BARE, ...env } })
 
-test('without a region', () => {
+test('a missing region is exit 2', () => {
   for (const args of [
     ['publish', folder],
     ['revert', '--channel', 'prod'],
@@ -35,20 +35,20 @@ test('without a region', () => {
   }
 })
 
-test('without credentials', () => {
+test('missing credentials are exit 2', () => {
   const { status, stderr } = image(['publish', folder, '--region', 'eu-west-1'])
   assert.equal(status, 2)
   assert.match(stderr, /^the environment: 1 problem\n {2}AWS credentials: expected .*AWS_PROFILE.* none\n$/)
 })
 
-test('without a receipt for what it tells, AWS is not asked', () => {
+test('without a valid receipt no request goes to AWS', () => {
   const unlocked = madeUpImage('gate', { locked: false })
   const { status, stderr } = image(['publish', unlocked.folder, '--region', 'eu-west-1'], KEYS)
   assert.equal(status, 2)
   assert.match(stderr, /receipt\.json: 1 problem\n {2}locked: .*--allow-unlocked.* found false\n$/)
 })
 
-test('a key is named by its ARN, as EBS takes no other name', () => {
+test('a KMS key must be an ARN, because EBS takes no other name', () => {
   for (const key of ['alias/mail', 'arn:aws:kms:eu-west-1:123456789012:alias/mail', 'abcd-1234']) {
     const { status, stderr } = image(['publish', folder, '--region', 'eu-west-1', '--kms-key', key], KEYS)
     assert.equal(status, 2, key)
@@ -56,13 +56,13 @@ test('a key is named by its ARN, as EBS takes no other name', () => {
   }
 })
 
-test('an AWS that cannot be reached is one sentence and exit 1', () => {
+test('an unreachable AWS is one sentence and exit 1', () => {
   const { status, stderr } = image(['publish', folder, '--region', 'eu-west-1'], KEYS)
   assert.equal(status, 1)
   assert.match(stderr, /^AWS cannot be reached \(.*\)\.\n$/)
 })
 
-test('a channel is a name, and required', () => {
+test('the channel is required, and must be a valid name', () => {
   for (const args of [
     ['promote', folder],
     ['promote', folder, '--channel', 'a/b'],
@@ -73,7 +73,7 @@ test('a channel is a name, and required', () => {
   }
 })
 
-test('an option’s value that will not do is told with what will', () => {
+test('an invalid option value is named with what is expected', () => {
   for (const [args, expected] of [
     [['promote', '--channel', 'prod', '--after', 'dev', '--soak', '5x'], /minutes, hours or days, as in 90m/],
     [['promote', '--channel', 'prod', '--soak', '1d'], /--soak needs --after CHANNEL/],
