@@ -5,6 +5,7 @@ import * as dynamodb from '@pulumi/aws/dynamodb/index.js'
 import * as s3 from '@pulumi/aws/s3/index.js'
 import * as sqs from '@pulumi/aws/sqs/index.js'
 import * as pulumi from '@pulumi/pulumi'
+import { DEFAULT_LEASE_MS, MAX_RETRY_LIFETIME_DAYS } from '../../contract/queue-times.ts'
 import { BODIES_PREFIX, ROUTES_KEY } from '../../contract/storage-names.ts'
 
 const DAY_SECONDS = 86_400
@@ -14,11 +15,9 @@ const RETENTION_DAYS = 14
  * For bodies that no instance removed. A forwarded SQS message starts its retention anew. So a body may be needed after
  * the longest retry lifetime (30 days) plus 14 days in each of the two queues.
  */
-const BODY_DAYS = 30 + 2 * RETENTION_DAYS + 2
+const BODY_DAYS = MAX_RETRY_LIFETIME_DAYS + 2 * RETENTION_DAYS + 2
 /** A message that kills its instance returns by timeout. After so many receives it goes to the dead letters. */
 const MAX_RECEIVES = 12
-/** The server's default lease. The server extends it while it delivers. */
-const LEASE_SECONDS = 30
 
 export type MailQueueArgs = {
   /** Path of the file that becomes the routes object. */
@@ -76,7 +75,7 @@ export class MailQueue extends pulumi.ComponentResource {
       name,
       {
         messageRetentionSeconds: RETENTION_DAYS * DAY_SECONDS,
-        visibilityTimeoutSeconds: LEASE_SECONDS,
+        visibilityTimeoutSeconds: DEFAULT_LEASE_MS / 1000,
         receiveWaitTimeSeconds: 20,
         sqsManagedSseEnabled: true,
         redrivePolicy,

@@ -1,6 +1,7 @@
 // The schema of the server's configuration file. Owns: names, units and bounds of the keys, and their defaults;
 // reference.ts says why. Fails with InputError, which lists every problem, before the server opens or writes anything.
 import * as v from 'valibot'
+import { DEFAULT_LEASE_MS, MAX_RETRY_LIFETIME_DAYS } from '../../contract/queue-times.ts'
 import { checkInput } from '../../input/problems.ts'
 import { parseAddress } from '../address.ts'
 import {
@@ -147,7 +148,7 @@ const deliverySchema = v.strictObject({
   transactionMs: v.optional(milliseconds(100, 6 * HOUR_MS), 30 * MINUTE_MS),
   idleMs: v.optional(milliseconds(0, 5 * MINUTE_MS), 5 * SECOND_MS),
   messagesPerConnection: v.optional(countOf('messages', 1, 10_000), 100),
-  leaseMs: v.optional(milliseconds(1_000, 10 * MINUTE_MS), 30 * SECOND_MS),
+  leaseMs: v.optional(milliseconds(1_000, 10 * MINUTE_MS), DEFAULT_LEASE_MS),
   pollMs: v.optional(milliseconds(10, MINUTE_MS), 200),
 })
 
@@ -159,7 +160,7 @@ const retrySchema = v.strictObject({
     v.pipe(v.number(), v.minValue(0, 'a share, 0 to 0.9'), v.maxValue(0.9, 'a share, 0 to 0.9')),
     0.2,
   ),
-  lifetimeMs: v.optional(milliseconds(100, 30 * DAY_MS), 5 * DAY_MS),
+  lifetimeMs: v.optional(milliseconds(100, MAX_RETRY_LIFETIME_DAYS * DAY_MS), 5 * DAY_MS),
 })
 
 const tlsSchema = v.pipe(
