@@ -92,7 +92,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
       metrics.lockWait.observe(lockWaitMs / 1_000)
     },
   })
-  const watch = await watchQueue(queue, metrics, log)
+  const loadMonitor = await monitorQueue(queue, metrics, log)
   const stopWatchingSteps = watchClockSteps((stepMs) => {
     metrics.clockSteps.inc({ direction: stepMs < 0 ? 'back' : 'forward' })
     log('clock-step', { stepMs: Math.round(stepMs) })
@@ -105,7 +105,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
     config,
     queue,
     routes,
-    watch,
+    loadMonitor,
     metrics,
     log,
     canary: gate,
@@ -113,7 +113,18 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
   })
   const listener = await startListener({ config, tls, transactions, metrics, log })
   const { hasSettled } = forwarder
-  const member = joinFleet({ config, listener, routes, queue, hasSettled, gate, watch, metrics, log, stop })
+  const member = joinFleet({
+    config,
+    listener,
+    routes,
+    queue,
+    hasSettled,
+    gate,
+    watch: loadMonitor,
+    metrics,
+    log,
+    stop,
+  })
   let closed = false
   return {
     listener,
@@ -123,7 +134,7 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
     isClosed: () => closed,
     close: async () => {
       closed = true
-      watch.stop()
+      loadMonitor.stop()
       stopWatchingSteps()
       routes.close()
       deliverer.close()
@@ -168,7 +179,7 @@ async function leave(
   return code
 }
 
-function watchQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadMonitor> {
+function monitorQueue(queue: Queue, metrics: Metrics, log: Log): Promise<LoadMonitor> {
   let logged = { text: '', atMs: -Infinity }
   return startLoadMonitor(queue, (error) => {
     metrics.errors.inc({ where: 'queue-stats' })

@@ -63,7 +63,7 @@ function followSecrets(settings: Followed, read: Read, { log, signal }: StopCont
   const { secretsParameter, secretsPollMs = POLL_MS } = settings
   let { secrets } = settings
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     try {
       const found = secretLines(secretsParameter, await read(secretsParameter))
       if (found.join('\n') === secrets.join('\n')) return
@@ -78,7 +78,7 @@ function followSecrets(settings: Followed, read: Read, { log, signal }: StopCont
   async function follow(): Promise<void> {
     while (!signal.aborted) {
       await sleep(secretsPollMs, undefined, { signal, ref: false }).catch(() => {})
-      if (!signal.aborted) await look()
+      if (!signal.aborted) await poll()
     }
   }
 

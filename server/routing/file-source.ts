@@ -48,7 +48,7 @@ export async function openFileSource({
   let routes = await readRoutes()
   let seenMark = loadedMark
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     const mark = await markOf(file)
     const settled = mark === seenMark
     seenMark = mark
@@ -66,7 +66,7 @@ export async function openFileSource({
   let timer: NodeJS.Timeout
   const schedule = () => {
     timer = setTimeout(() => {
-      void look().finally(() => {
+      void poll().finally(() => {
         if (!closing.signal.aborted) schedule()
       })
     }, pollMs)

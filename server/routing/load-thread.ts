@@ -36,8 +36,8 @@ export async function loadRoutesOnThread(
   const routes = new Map<string, Map<string, readonly Address[]>>()
   const abort = () => reject(signal.reason as Error)
   signal.addEventListener('abort', abort)
-  worker.on('error', (error: Error) => reject(died(name, error)))
-  worker.on('exit', (code) => reject(died(name, new Error(`exit code ${code}`))))
+  worker.on('error', (error: Error) => reject(workerError(name, error)))
+  worker.on('exit', (code) => reject(workerError(name, new Error(`exit code ${code}`))))
   worker.on('message', (answer: WorkerMessage) => {
     if ('problems' in answer) reject(new InputError(name, answer.problems))
     else if ('done' in answer) resolve(routes)
@@ -54,7 +54,7 @@ export async function loadRoutesOnThread(
   }
 }
 
-function died(name: string, error: Error): InputError {
+function workerError(name: string, error: Error): InputError {
   const { code } = error as NodeJS.ErrnoException
   const found =
     code === 'ERR_WORKER_OUT_OF_MEMORY'

@@ -35,7 +35,7 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
   /** ETag of the last table read. A broken table is reported once. */
   let etag: string | undefined
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     const command = new GetObjectCommand({
       Bucket: bucket,
       Key: key,
@@ -55,11 +55,11 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
   let timer: NodeJS.Timeout
   const follow = async () => {
     try {
-      await look()
+      await poll()
     } catch (error) {
       if (closing.signal.aborted) return
       if (error instanceof InputError) onReload({ result: 'broken', error: error.message })
-      else onReload({ result: 'unavailable', error: `${name}: ${saidOf(error)}` })
+      else onReload({ result: 'unavailable', error: `${name}: ${errorText(error)}` })
     }
     if (closing.signal.aborted) return
     timer = setTimeout(() => void follow(), routes === null ? Math.min(pollMs, FIRST_POLL_MS) : pollMs)
@@ -77,9 +77,9 @@ export async function openS3Source(options: S3SourceOptions): Promise<RouteSourc
 }
 
 /** Without the permission to list the bucket, GetObject answers 403 for a missing object as well. */
-function saidOf(error: unknown): string {
-  const said = String(awsErrorFields(error)['error'])
-  return error instanceof Error && error.name === 'AccessDenied' ? `${said} (or it is not there)` : said
+function errorText(error: unknown): string {
+  const text = String(awsErrorFields(error)['error'])
+  return error instanceof Error && error.name === 'AccessDenied' ? `${text} (or it is not there)` : text
 }
 
 /** The SDK reports 304 as an error. */

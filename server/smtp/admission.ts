@@ -77,11 +77,11 @@ export async function startLoadMonitor(
   onError: (error: unknown) => void,
 ): Promise<LoadMonitor> {
   const load: ServerLoad = { stats: null, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 }
-  let looking = false
+  let polling = false
 
-  async function look(): Promise<void> {
-    if (looking) return
-    looking = true
+  async function poll(): Promise<void> {
+    if (polling) return
+    polling = true
     const { acceptedSince, acceptedBytesSince } = load
     try {
       load.stats = await queue.stats()
@@ -91,12 +91,12 @@ export async function startLoadMonitor(
     }
     load.acceptedSince -= acceptedSince
     load.acceptedBytesSince -= acceptedBytesSince
-    looking = false
+    polling = false
   }
 
-  const first = look()
+  const first = poll()
   await Promise.race([first, sleep(FIRST_POLL_MS, undefined, { ref: false })])
-  const timer = setInterval(() => void look(), queue.statsMs)
+  const timer = setInterval(() => void poll(), queue.statsMs)
   timer.unref()
   return {
     load,

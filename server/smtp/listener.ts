@@ -64,7 +64,7 @@ export async function startListener(options: SmtpHandlerOptions): Promise<Listen
     metrics.smtpConnections.set(state.connections)
     metrics.smtpTransactions.set(transactionsOf(server))
   })
-  watchTable(server, state, config.limits, log)
+  watchConnectionTable(server, state, config.limits, log)
   return {
     address: boundAddress(server.server, config.listen.smtp),
     isOpen: () => server.server.listening && !state.draining,
@@ -100,7 +100,7 @@ function transactionsOf(server: SMTPServer): number {
  * Shortens timeouts while the connection table is full, as Postfix's stress mode does. Idle clients then make room for
  * clients with mail (http://www.postfix.org/STRESS_README.html).
  */
-function watchTable(server: SMTPServer, state: State, limits: Config['limits'], log: Log): void {
+function watchConnectionTable(server: SMTPServer, state: State, limits: Config['limits'], log: Log): void {
   const { connections, fullIdleMs: idleMs, fullCommandsMs: commandsMs } = limits
   let full = false
   const timer = setInterval(

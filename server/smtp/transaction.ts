@@ -32,7 +32,7 @@ export type TransactionContext = {
   config: Config
   queue: Pick<Queue, 'enqueue'>
   routes: RouteSource
-  watch: LoadMonitor
+  loadMonitor: LoadMonitor
   metrics: Metrics
   log: Log
   canary: Pick<CanaryGate, 'admits'>
@@ -74,7 +74,7 @@ export function createTransactions(context: TransactionContext): Transactions {
     data: async (stream, session) => {
       const recipients = recipientsOf.get(session.envelope)
       const canary = isCanary(session, context)
-      const { load } = context.watch
+      const { load } = context.loadMonitor
       const blocks = createMessageBuffer(load)
       try {
         const received = await receiveMessage(stream, blocks, load, context.config.limits)
@@ -96,7 +96,7 @@ function isCanary(session: SMTPServerSession, { canary }: TransactionContext): b
 }
 
 /** Decides on MAIL: its parameters, the sender address, and the room in the queue. */
-function decideMail(address: SMTPServerAddress, { config, watch }: TransactionContext): Decision {
+function decideMail(address: SMTPServerAddress, { config, loadMonitor }: TransactionContext): Decision {
   const args = address.args === false ? {} : address.args
   if (args['SMTPUTF8'] !== undefined) return refusals.noSmtpUtf8
   if (args['REQUIRETLS'] !== undefined) return refusals.noRequireTls
@@ -113,7 +113,7 @@ function decideMail(address: SMTPServerAddress, { config, watch }: TransactionCo
     maxEntries: queue.maxEntries,
     maxBytes: queue.engine === 'embedded' ? queue.maxBytes : Infinity,
   }
-  return admitMessage(watch.load, Number(args['SIZE'] ?? 0), config.limits, bounds)
+  return admitMessage(loadMonitor.load, Number(args['SIZE'] ?? 0), config.limits, bounds)
 }
 
 /** The parameters of 8BITMIME (RFC 6152) and SIZE (RFC 1870). */
@@ -186,7 +186,7 @@ async function queueMessage(
   context: TransactionContext,
   { blocks, eightBit, session, recipients }: Accepted,
 ): Promise<{ id: string } | SmtpRefusal> {
-  const { config, watch, metrics, log, onQueued } = context
+  const { config, loadMonitor, metrics, log, onQueued } = context
   const { mailFrom, bodyType } = session.envelope
   const aliases = [...recipients.byAlias.keys()]
   const atMs = Date.now()
@@ -209,7 +209,7 @@ async function queueMessage(
   }
   const id = await store(context, entry, body, { traceId })
   if (typeof id !== 'string') return id
-  watch.accepted(body.length)
+  loadMonitor.accepted(body.length)
   metrics.accepted.inc()
   log('accepted', {
     id,

@@ -34,7 +34,9 @@ after(async () => {
   }
 })
 
-for (const file of readdirSync(folder).sort()) {
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.txt'))
+  .sort()) {
   test(file.replace('.txt', '').replaceAll('-', ' '), async () => {
     const lines = readFileSync(join(folder, file), 'utf8').split('\n')
     const config = lines[0]?.startsWith('config: ') ? (lines.shift()?.slice(8) ?? '{}') : '{}'

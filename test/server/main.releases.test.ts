@@ -5,7 +5,7 @@ import { after, before, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startAwsQueue, type AwsQueue } from '../kit/aws/aws-queue.ts'
 import { startServer, testFolder, type ServerProcess } from '../kit/server/server-process.ts'
-import { bundleServer, linkPackages } from '../kit/server/release.ts'
+import { bundleOtherRelease, linkNodeModules } from '../kit/server/release.ts'
 import { startSmtpSink, type SmtpReply, type ReceivedMessage } from '../../mailkit/smtp-sink.ts'
 import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
@@ -19,10 +19,10 @@ const releases = { today: '', reader: '', writer: '' }
 before(async () => {
   aws = await startAwsQueue()
   const folder = testFolder()
-  linkPackages(folder)
-  releases.today = await bundleServer(folder, 'today', { known: [1], makes: 1 })
-  releases.reader = await bundleServer(folder, 'reader', { known: [1, 2], makes: 1 })
-  releases.writer = await bundleServer(folder, 'writer', { known: [1, 2], makes: 2 })
+  linkNodeModules(folder)
+  releases.today = await bundleOtherRelease(folder, 'today', { known: [1], makes: 1 })
+  releases.reader = await bundleOtherRelease(folder, 'reader', { known: [1, 2], makes: 1 })
+  releases.writer = await bundleOtherRelease(folder, 'writer', { known: [1, 2], makes: 2 })
 })
 after(() => aws.stop())
 

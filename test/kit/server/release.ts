@@ -14,7 +14,11 @@ export type EntryVersions = {
 }
 
 /** Bundles the server into `folder`. @returns the program's path. */
-export async function bundleServer(folder: string, name: string, release: EntryVersions): Promise<string> {
+export async function bundleOtherRelease(
+  folder: string,
+  name: string,
+  release: EntryVersions,
+): Promise<string> {
   const outfile = join(folder, `${name}.mjs`)
   const contents = [
     `export const KNOWN_VERSIONS = ${JSON.stringify(release.known)}`,
@@ -50,6 +54,6 @@ export async function bundleServer(folder: string, name: string, release: EntryV
 }
 
 /** Links a folder to the packages that a bundle leaves out. */
-export function linkPackages(folder: string): void {
+export function linkNodeModules(folder: string): void {
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
 }

@@ -40,7 +40,7 @@ function messageGiven(stored: Promise<string>) {
     metrics,
     queue: { enqueue: () => stored },
     routes: { current: () => routes } as Parameters<typeof createTransactions>[0]['routes'],
-    watch: {
+    loadMonitor: {
       load: { stats: STATS, acceptedSince: 0, acceptedBytesSince: 0, bufferedBytes: 0 },
       accepted: () => events.push('counted'),
       stop: () => {},
