@@ -82,16 +82,7 @@ type Parts = { config: Config; tls: TlsFiles | null; metrics: Metrics; log: Log;
 /** Starts all parts; each part starts after the parts that it uses. */
 async function startServing({ config, tls, metrics, log, stop }: Parts): Promise<Serving> {
   const routes = await openRoutes(config, metrics, log)
-  const queue = await openQueue(config, {
-    onError: (where, error) => {
-      metrics.errors.inc({ where })
-      log('queue-failed', { where, ...awsErrorFields(error) })
-    },
-    onCommit: ({ tookMs, lockWaitMs }) => {
-      metrics.commitTime.observe(tookMs / 1_000)
-      metrics.lockWait.observe(lockWaitMs / 1_000)
-    },
-  })
+  const queue = await openObservedQueue(config, metrics, log)
   const loadMonitor = await monitorQueue(queue, metrics, log)
   const stopWatchingSteps = watchClockSteps((stepMs) => {
     metrics.clockSteps.inc({ direction: stepMs < 0 ? 'back' : 'forward' })
@@ -141,6 +132,20 @@ async function startServing({ config, tls, metrics, log, stop }: Parts): Promise
       await queue.close()
     },
   }
+}
+
+/** Opens the queue; its errors and commit times go to the metrics and the log. */
+function openObservedQueue(config: Config, metrics: Metrics, log: Log): Promise<Queue> {
+  return openQueue(config, {
+    onError: (where, error) => {
+      metrics.errors.inc({ where })
+      log('queue-failed', { where, ...awsErrorFields(error) })
+    },
+    onCommit: ({ tookMs, lockWaitMs }) => {
+      metrics.commitTime.observe(tookMs / 1_000)
+      metrics.lockWait.observe(lockWaitMs / 1_000)
+    },
+  })
 }
 
 function logListening({ listener }: Serving, admin: Admin, { fleet }: Config, log: Log): void {

@@ -1,4 +1,4 @@
-// Reads the SRS secrets, the TLS key and its certificate from SSM, and polls the SRS secrets so that they can be rotated.
+// Reads the SRS secrets, the TLS key and its certificate from SSM. Polls the SRS secrets, so that they can be rotated.
 // At start, a failed read is retried; an unusable value is an InputError that does not print it.
 // Later, both are logged and the last good secrets stay.
 import { setTimeout as sleep } from 'node:timers/promises'

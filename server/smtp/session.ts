@@ -1,6 +1,6 @@
 // One SMTP session: extends smtp-server's connection. It overrides members that are typed but undocumented: recheck it
-// at every update of smtp-server. Owns: the timeouts of a message and of a session, the drain of one session, replies
-// to a half-closed client, and the greeting without the library's wait of 100 ms.
+// at every update of smtp-server. Owns: the timeouts of a message and of a session, and the drain of one session.
+// It also replies to a half-closed client, and greets without the library's wait of 100 ms.
 import type { SMTPServer } from 'smtp-server'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection'
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream'
@@ -56,8 +56,8 @@ class ExactConnection extends SMTPConnection {
   }
 
   /**
-   * Replaces the library's method, which sends nothing to a half-closed client. Adds an enhanced code (RFC 2034) to
-   * every reply but 354, the greeting and those to HELO and EHLO: the text's own code, or the library's.
+   * Replaces the library's method, which sends nothing to a half-closed client. Each reply gets an enhanced code
+   * (RFC 2034), the text's own or the library's. The greeting, 354 and the replies to HELO and EHLO have none.
    */
   override send(code: number, data: string | string[], context?: string | false): void {
     const usual = this._getEnhancedStatusCode(code, code >= 400 && isGreeting(context) ? undefined : context)

@@ -1,5 +1,5 @@
-// One mail transaction, from MAIL to the reply after the final dot. Owns: a 250 is sent only after the queue has the
-// message on stable storage; every other end is a refusal from refusal.ts.
+// One mail transaction, from MAIL to the reply after the final dot. Owns: the promise of the 250, which is sent only
+// after the queue has the message on stable storage. Every other end is a refusal from refusal.ts.
 // An unexpected error is counted and answered 451, so that the client retries.
 import type {
   SMTPServerAddress,

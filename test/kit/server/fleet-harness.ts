@@ -1,5 +1,5 @@
-// A fake Auto Scaling group for tests: a fake metadata service, a fake group API, and the configuration that points a
-// real server process at them. Owns: both fakes, closed when the test ends.
+// A fake Auto Scaling group for tests: a fake metadata service and a fake group API. Makes the configuration that points
+// a real server process at them. Owns: both fakes, closed when the test ends.
 import type { TestContext } from 'node:test'
 import { EMULATOR_ENV } from '../aws/aws-queue.ts'
 import { startAutoScaling, type GroupState } from '../aws/auto-scaling.ts'
