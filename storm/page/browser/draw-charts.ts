@@ -64,7 +64,10 @@ function drawChart(spec: ChartSpec): uPlot {
 }
 
 function seriesOptions(series: ChartSeries): uPlot.Series {
-  const { label, line, area, dashed, stepped, texts } = series
+  const { label, line, area, dashed, stepped, values, texts } = series
+  const isGap = (index: number) => (values[index] ?? null) === null
+  // A value between two gaps has no line, so it gets a dot.
+  const single = [...values.keys()].filter((at) => !isGap(at) && isGap(at - 1) && isGap(at + 1))
   const stepPaths = stepped ? uPlot.paths.stepped?.({ align: 1 }) : undefined
   return {
     label,
@@ -74,7 +77,7 @@ function seriesOptions(series: ChartSeries): uPlot.Series {
     ...(area === undefined ? {} : { fill: colorOf(area) }),
     ...(dashed ? { dash: [6, 3] } : {}),
     ...(stepPaths ? { paths: stepPaths } : {}),
-    points: { show: false },
+    points: { show: false, size: 5, filter: () => (line === undefined ? null : single) },
     value: (_plot, _value, _series, index) => (index === null ? '–' : (texts[index] ?? '–')),
   }
 }

@@ -97,6 +97,21 @@ test('a gap in the data is a gap in the chart', async () => {
   assert.ok(gap <= 6, `${gap} pixels painted in the gap, where the grid alone may be`)
 })
 
+test('a value between two gaps is a dot', async () => {
+  const timeline = sampleReport.timeline.map((row, index) => ({
+    ...row,
+    cpuIdle: index === 2 ? 0.5 : null,
+  }))
+  const sparse = await openInChromium(renderStartPage({ ...sampleReport, timeline }))
+  try {
+    const pixels = await sparse.evaluate<string[]>(column('processors', 3))
+    // --idle of the light scheme.
+    assert.ok(pixels.includes('107,122,31,255'), [...new Set(pixels)].join(' '))
+  } finally {
+    await sparse.close()
+  }
+})
+
 test('the mouse over one chart shows the values of that moment in all charts', async () => {
   const [x = 0, y = 0] = await page.evaluate<number[]>(`(() => {
     const over = document.querySelector('#load-chart .u-over')
