@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'
 import { findEvent } from './qemu/console.ts'
 import { startMachine } from './qemu/machine.ts'
-import type { Machine } from './qemu/arguments.ts'
+import type { QemuMachine } from './qemu/arguments.ts'
 import { failure } from './watch.ts'
 
 /** dm-verity names the block, and the kernel ends (Documentation/admin-guide/device-mapper/verity.rst, panic_on_corruption). */
@@ -31,7 +31,7 @@ export function alteredCopy(disk: string, folder: string, offset: number): strin
  * @throws {Error} unless it ended by itself, said what it noticed, and never listened.
  */
 export async function refusesToBoot(
-  machine: Machine,
+  machine: QemuMachine,
   o: BootBounds & { workDir: string; signal?: AbortSignal | undefined },
 ): Promise<void> {
   const running = await startMachine(machine, { workDir: o.workDir })

@@ -12,19 +12,19 @@ import type { OnProgress } from '../../platform/progress.ts'
 import { chooseAccel, probeKvm } from './qemu/acceleration.ts'
 import { alteredCopy, refusesToBoot } from './altered.ts'
 import { DEFAULT_BOUNDS } from './boot-bound.ts'
-import { destinationProblems } from './expected.ts'
+import { unexpectedDestinations } from './expected.ts'
 import { examine, type Seen } from './first-boot.ts'
 import { destinations } from './qemu/pcap.ts'
 import { startMachine } from './qemu/machine.ts'
-import type { Accel, Architecture, Machine } from './qemu/arguments.ts'
+import type { Accel, Architecture, QemuMachine } from './qemu/arguments.ts'
 import { budgetProblems, CHECKS, writeReceipt, type Receipt } from './receipt.ts'
 import { describeMachine, prepareHost, type TestHost } from './test-host.ts'
-import { refuse, turnedItselfOff, whileItRuns, type Limits } from './watch.ts'
+import { throwProblems, turnedItselfOff, whileItRuns, type GuestWatchOptions } from './watch.ts'
 
 /** The superblock of erofs lies at byte 1024 of the root; its last bytes are reserved and without a meaning. */
 const RESERVED_BYTE = 1024 + 127
 
-export type Image = {
+export type BootImage = {
   /** SHA-256 of the disk. */
   digest: string
   /** Where manifest.json is, and where the receipt and its signature go. */
@@ -49,11 +49,11 @@ export type BootTestOptions = {
 }
 
 type Test = {
-  image: Image
+  image: BootImage
   manifest: Manifest
-  machine: Machine
+  machine: QemuMachine
   host: TestHost
-  limits: Limits
+  limits: GuestWatchOptions
   onProgress: OnProgress
 }
 
@@ -61,7 +61,7 @@ type Test = {
  * Boots the image, forwards messages through it, and writes `receipt.json` into its folder.
  * @throws {Error} with what failed and the last console lines; then there is no new receipt.
  */
-export async function bootTest(image: Image, options: BootTestOptions): Promise<Receipt> {
+export async function bootTest(image: BootImage, options: BootTestOptions): Promise<Receipt> {
   const { cacheDir, signal } = options
   let lastStep = ''
   const onProgress = (line: string) => {
@@ -91,16 +91,23 @@ export async function bootTest(image: Image, options: BootTestOptions): Promise<
   await alteredBoot(test)
   onProgress('it refused')
   const receipt: Receipt = {
-    ...{ version: 2, digest: image.digest, createdAt: new Date().toISOString(), accel },
-    ...{ locked: manifest.locked, checks: [...CHECKS], ...facts },
-    ...{ networkCut: true, volatileSpool: false, cleanShutdown: true },
+    version: 2,
+    digest: image.digest,
+    createdAt: new Date().toISOString(),
+    accel,
+    locked: manifest.locked,
+    checks: [...CHECKS],
+    ...facts,
+    networkCut: true,
+    volatileSpool: false,
+    cleanShutdown: true,
   }
   writeReceipt(image.folder, receipt, options.receiptKey)
   return receipt
 }
 
 /** A receipt is of bytes: so they are looked at, not believed. */
-async function demandBytes({ disk, digest }: Image): Promise<void> {
+async function demandBytes({ disk, digest }: BootImage): Promise<void> {
   const found = await hashFile(disk, 'sha256')
   if (found !== digest)
     throw new Error(`${disk} is not the image ${digest}: its SHA-256 is ${found}. Bake it again.`)
@@ -113,7 +120,7 @@ async function firstBoot(test: Test): Promise<Seen & { outgoing: string[] }> {
   try {
     const seen = await whileItRuns(running, limits, async (signal) => {
       const found = await examine({ running, host, signal, onProgress })
-      refuse(
+      throwProblems(
         budgetProblems(manifest.budget, {
           blocksRead: found.blocksRead,
           bytes: statSync(image.disk).size,
@@ -124,7 +131,7 @@ async function firstBoot(test: Test): Promise<Seen & { outgoing: string[] }> {
     await running.kill()
     const spokenTo = destinations(host.capture)
     const attempted = `${host.live.address.host}:${host.live.address.port}`
-    const problems = destinationProblems(spokenTo, attempted)
+    const problems = unexpectedDestinations(spokenTo, attempted)
     if (problems.length > 0) throw new Error(`boot test failed: ${problems.join('\n')}`)
     return { ...seen, outgoing: spokenTo.filter((destination) => destination !== `tcp ${attempted}`) }
   } finally {
@@ -138,7 +145,9 @@ async function secondBoot(
   held: readonly string[],
 ): Promise<void> {
   // Nothing would be shown of the queue by a message that had arrived before.
-  refuse(held.filter(host.mailbox.hasArrived).map((id) => `message ${id} arrived while it was refused`))
+  throwProblems(
+    held.filter(host.mailbox.hasArrived).map((id) => `message ${id} arrived while it was refused`),
+  )
   host.mailbox.refuse(false)
   const running = await startMachine(machine, { workDir: host.folder })
   try {

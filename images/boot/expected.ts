@@ -49,7 +49,7 @@ function isExpected({ protocol, address, port }: GuestFacts['listening'][number]
 }
 
 /** What is wrong with whom a guest spoke to, as pcap.ts names them. `attempted` is what the test had it try. */
-export function destinationProblems(destinations: readonly string[], attempted: string): string[] {
+export function unexpectedDestinations(destinations: readonly string[], attempted: string): string[] {
   const { host, port } = RELAY_FROM_GUEST
   const allowed = [`tcp ${host}:${port}`, `tcp ${attempted}`, NTP, ...DHCP]
   return destinations

@@ -18,7 +18,7 @@ import { RELAY_FROM_GUEST } from './server-credentials.ts'
 import { submitUntilAccepted } from '../../mailkit/smtp-client.ts'
 import type { TestHost } from './test-host.ts'
 import { ALIAS, forwardProblems, SENDER, testMessage } from './test-message.ts'
-import { refuse } from './watch.ts'
+import { throwProblems } from './watch.ts'
 
 /** An answer means starting Node and systemctl five times: emulated 10 s, on a machine under load many times that. */
 const FACTS_MS = 300_000
@@ -45,7 +45,7 @@ export async function examine({ running, host, signal, onProgress }: Examination
   const port = (guest: number) => running.ports.get(guest) ?? 0
   const { mailbox, live } = host
   const first = await firstForward(running, host, signal, onProgress)
-  refuse(await adminProblems(port(ADMIN_PORT), signal))
+  throwProblems(await adminProblems(port(ADMIN_PORT), signal))
   const through = { port: port(SMTP_PORT), mailbox, signal }
   onProgress(`forwarded ${(await forwardsEveryKind(through)).join(', ')}`)
   const messages = await forwardsUnderLoad(through)
@@ -54,7 +54,7 @@ export async function examine({ running, host, signal, onProgress }: Examination
   const askedAt = running.seconds()
   const verdict = { allowed: RELAY_FROM_GUEST, forbidden: live.address, reached: live.reached() }
   const uncut = cutProblem(facts, verdict)
-  refuse([...(uncut === null ? [] : [uncut]), ...factProblems(facts)])
+  throwProblems([...(uncut === null ? [] : [uncut]), ...factProblems(facts)])
   onProgress('it listens, runs and reaches what it should, and no more')
   await servesAgain(running, through)
   onProgress('its server was killed, and served again')
@@ -78,7 +78,9 @@ async function firstForward(
   onProgress(`forwarded it after ${secondsToFirstForward} s`)
   const { readBytes } = await running.qmp.blockStatistics('image')
   const blocksRead = countBlocksRead(readTrace)
-  refuse(forwardProblems(message, received).map((problem) => `the forwarded message is wrong: ${problem}`))
+  throwProblems(
+    forwardProblems(message, received).map((problem) => `the forwarded message is wrong: ${problem}`),
+  )
   return { secondsToFirstForward, bytesRead: readBytes, blocksRead }
 }
 
@@ -91,7 +93,7 @@ async function servesAgain(running: RunningMachine, { port, mailbox, signal }: T
   await mailbox.arrival(id, signal)
   // The count of accepted messages is a process's own: one shows that this is another process.
   const problems = await adminProblems(guestPort(ADMIN_PORT), signal)
-  refuse(problems.map((problem) => `after its server was killed: ${problem}`))
+  throwProblems(problems.map((problem) => `after its server was killed: ${problem}`))
 }
 
 function described(facts: GuestFacts) {
@@ -103,7 +105,10 @@ function described(facts: GuestFacts) {
     listening: [
       ...new Set(sockets.map(({ protocol, address, port }) => `${protocol} ${address}:${port}`)),
     ].sort(),
-    ...{ units: unitsOfImage(facts), programs: running, nodeVersion, kernel },
+    units: unitsOfImage(facts),
+    programs: running,
+    nodeVersion,
+    kernel,
   }
 }
 

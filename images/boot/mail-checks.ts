@@ -5,7 +5,7 @@ import type { Mailbox } from '../../mailkit/mailbox.ts'
 import { acceptedReply, createSmtpClient, GUEST_REPLY_MS, sendOnce } from '../../mailkit/smtp-client.ts'
 import { ALIAS, eightBitMessage, forwardProblems, largeMessage, SENDER, testMessage } from './test-message.ts'
 import { TLS_CERTIFICATE, TLS_NAME } from './test-tls.ts'
-import { refuse } from './watch.ts'
+import { throwProblems } from './watch.ts'
 
 /** Emulated, a handshake takes a second or two; on a machine under load many times that. */
 const GREETING_MS = 120_000
@@ -34,7 +34,7 @@ export async function forwardsEveryKind({ port, mailbox, signal }: Through): Pro
       await sendOnce({ port, greetingMs: GREETING_MS, replyMs: GUEST_REPLY_MS, tls: secured }, mail),
     )
     const received = await mailbox.arrival(id, signal)
-    refuse(forwardProblems(raw, received).map((problem) => `the ${name} message: ${problem}`))
+    throwProblems(forwardProblems(raw, received).map((problem) => `the ${name} message: ${problem}`))
   }
   return kinds.map(({ name }) => name)
 }
@@ -44,7 +44,7 @@ export async function forwardsUnderLoad(through: Through): Promise<number> {
   const sent = await send(through, MESSAGES_EACH)
   for (const { id, raw } of sent) {
     const received = await through.mailbox.arrival(id, through.signal)
-    refuse(forwardProblems(raw, received).map((problem) => `a message under load: ${problem}`))
+    throwProblems(forwardProblems(raw, received).map((problem) => `a message under load: ${problem}`))
   }
   return sent.length
 }

@@ -11,7 +11,7 @@ export async function makeSpoolDisk(file: string, sizeBytes: number): Promise<vo
   const descriptor = openSync(file, 'wx', 0o600)
   ftruncateSync(descriptor, sizeBytes)
   closeSync(descriptor)
-  const argv = ['-q', ...['-t', 'ext4'], ...['-L', LABEL], file]
+  const argv = ['-q', ['-t', 'ext4'], ['-L', LABEL], file].flat()
   // A person's PATH often lacks the folder of administration tools.
   await execa('mke2fs', argv, { env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` } })
 }

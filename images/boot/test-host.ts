@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { factsCredentials, FACTS_PORT } from './guest-facts.ts'
 import { openMailbox, type Mailbox } from '../../mailkit/mailbox.ts'
 import { openLiveListener, type LiveListener } from './network-cut.ts'
-import type { Accel, Architecture, Machine } from './qemu/arguments.ts'
+import type { Accel, Architecture, QemuMachine } from './qemu/arguments.ts'
 import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
 import { RELAY_FROM_GUEST, serverCredentials } from './server-credentials.ts'
 import { makeSpoolDisk } from './spool-disk.ts'
@@ -39,7 +39,11 @@ export async function prepareHost(boots: string): Promise<TestHost & AsyncDispos
   const cleanUp = stack.move()
   const files = { readTrace: join(folder, 'reads.log'), capture: join(folder, 'frames.pcap') }
   return {
-    ...{ folder, spool, ...files, live, mailbox },
+    folder,
+    spool,
+    ...files,
+    live,
+    mailbox,
     [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
   }
 }
@@ -50,7 +54,7 @@ export function describeMachine(
   accel: Accel,
   host: TestHost,
   restrict: boolean,
-): Machine {
+): QemuMachine {
   return {
     architecture: image.architecture,
     accel,

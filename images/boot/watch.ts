@@ -8,7 +8,7 @@ const POWER_DOWN_MS = 300_000
 /** A press is lost on a guest that has only just come up: the one that watches its button is the last to start. */
 const PRESS_AGAIN_MS = 15_000
 
-export type Limits = BootBounds & {
+export type GuestWatchOptions = BootBounds & {
   /** Where the guest's frames are written: a sign of life. */
   capture?: string
   signal?: AbortSignal | undefined
@@ -19,7 +19,7 @@ export type Limits = BootBounds & {
 /** Runs `work` while the guest runs. @throws {Error} with what was wrong and the last console lines. */
 export async function whileItRuns<T>(
   running: RunningMachine,
-  { signal: given, capture, lastStep, ...bounds }: Limits,
+  { signal: given, capture, lastStep, ...bounds }: GuestWatchOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const over = new AbortController()
@@ -71,6 +71,6 @@ export function failure(what: string, { console }: RunningMachine, cause?: unkno
 }
 
 /** @throws {Error} with all of the problems, if there are any. */
-export function refuse(problems: readonly string[]): void {
+export function throwProblems(problems: readonly string[]): void {
   if (problems.length > 0) throw new Error(problems.join('\n'))
 }

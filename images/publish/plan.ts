@@ -68,9 +68,16 @@ export function planPublish(
   const storedBytes = (writes.length - zeroed) * BLOCK_BYTES
   const storageUsdPerMonth = (storedBytes / 1024 ** 3) * STORAGE_USD_PER_GIB_MONTH
   return {
-    ...{ format: 1, digest, diskBytes, volumeGiB: volumeGiB(diskBytes), blocks: blocks.length, bytes },
+    format: 1,
+    digest,
+    diskBytes,
+    volumeGiB: volumeGiB(diskBytes),
+    blocks: blocks.length,
+    bytes,
     upload: {
-      ...{ parent: o.parent?.digest ?? null, blocks: writes.length, zeroed },
+      parent: o.parent?.digest ?? null,
+      blocks: writes.length,
+      zeroed,
       bytes: writes.length * BLOCK_BYTES,
     },
     requests: Object.values(requestsByName).reduce((sum, count) => sum + count, 0),

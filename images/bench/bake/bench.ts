@@ -54,7 +54,9 @@ export async function benchBake(o: BakeBenchOptions): Promise<BakeBench> {
   cpSync(join(image.folder, IMAGE_LOCK), lockFile)
   const { specFile, serverEntry } = project
   const bakeIn = (folder: string): BuildOptions => ({
-    ...{ specFile, serverEntry, lockFile },
+    specFile,
+    serverEntry,
+    lockFile,
     cacheDir: objectsOnly(project.cacheDir, join(work.path, folder)),
     outDir: join(work.path, folder, 'images'),
   })
@@ -81,9 +83,13 @@ export async function benchBake(o: BakeBenchOptions): Promise<BakeBench> {
     fullCachedSeconds: full.seconds,
   }
   return {
-    ...{ format: 1, createdAt: new Date().toISOString(), cpus: cpus().length, ...seconds },
+    format: 1,
+    createdAt: new Date().toISOString(),
+    cpus: cpus().length,
+    ...seconds,
     ...(await delta(full.image, app.image, signal)),
-    ...{ digests, digestsEqual: digests[0] === digests[1] && digests[0] === image.digest },
+    digests,
+    digestsEqual: digests[0] === digests[1] && digests[0] === image.digest,
   }
 }
 
@@ -119,7 +125,9 @@ function changedServer(entry: string, to: string): string {
 /** @returns the digest. */
 async function bakeElsewhere(o: BuildOptions, cancelSignal: AbortSignal): Promise<string> {
   const { stdout } = await execa(process.execPath, [BAKE_ELSEWHERE, JSON.stringify(o)], {
-    ...{ cwd: '/', cancelSignal, env: { ...ELSEWHERE.env, BAKE_UMASK: String(ELSEWHERE.umask) } },
+    cwd: '/',
+    cancelSignal,
+    env: { ...ELSEWHERE.env, BAKE_UMASK: String(ELSEWHERE.umask) },
     stderr: 'pipe',
   })
   return stdout.trim()

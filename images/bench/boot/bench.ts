@@ -63,8 +63,12 @@ export async function prepareBoots(
   const spec = readSpec(o.specFile)
   const tree = await runtimeTree({ spec, serverEntry, packageLockFile, tarballs: TARBALLS })
   const packages = await conventionalPackages(conventionalSpec(spec), {
-    ...{ cacheDir, packageLockFile, localLockFile, onProgress },
-    ...{ lockFile: CONVENTIONAL_LOCK, npm: [...tree.packages, NPM] },
+    cacheDir,
+    packageLockFile,
+    localLockFile,
+    onProgress,
+    lockFile: CONVENTIONAL_LOCK,
+    npm: [...tree.packages, NPM],
   })
   const tools = await toolsTree({
     lock: packages.lock,
@@ -97,9 +101,16 @@ export async function bootBench(
   const accel = await chooseAccel('auto', () => probeKvm(workDir))
   const { conventionalLocked } = prepared
   const found: Findings = {
-    ...{ accel, cpus: cpus().length, digest, conventionalLocked },
-    ...{ golden: [], preinstalled: [], installAtBoot: [] },
-    ...{ broken: { served: true }, goldenServed: false, goldenRequests: 0 },
+    accel,
+    cpus: cpus().length,
+    digest,
+    conventionalLocked,
+    golden: [],
+    preinstalled: [],
+    installAtBoot: [],
+    broken: { served: true },
+    goldenServed: false,
+    goldenRequests: 0,
   }
   const options = { accel, workDir, signal }
   return {

@@ -43,7 +43,9 @@ export async function conventionalDisk(o: DiskInputs): Promise<StageResult> {
       await using work = temporaryFolder(cacheDir, 'conventional')
       const { sourceDateEpoch } = lock
       const sandbox: Sandbox = {
-        ...{ tools: tools.path, sourceDateEpoch, cwd: '/stage' },
+        tools: tools.path,
+        sourceDateEpoch,
+        cwd: '/stage',
         writable: { '/stage': work.path },
       }
       const kernel = await kernelRelease(join(root.path, 'root.tar'))
@@ -61,7 +63,11 @@ export async function conventionalDisk(o: DiskInputs): Promise<StageResult> {
       await makeRoot(sandbox, work.path)
       await makeEsp(sandbox, work.path)
       const partition = (file: string, type: string, uuid: string) => ({
-        ...{ file: join(work.path, `${file}.img`), name: file, type, uuid, readOnly: false },
+        file: join(work.path, `${file}.img`),
+        name: file,
+        type,
+        uuid,
+        readOnly: false,
       })
       const partitions = [
         partition('esp', ESP_TYPE, ESP_UUID),
@@ -84,16 +90,19 @@ async function kernelRelease(tar: string): Promise<string> {
 async function makeRoot(sandbox: Sandbox, work: string): Promise<void> {
   writeFileSync(join(work, 'root.img'), '')
   truncateSync(join(work, 'root.img'), ROOT_BYTES)
-  await runTool(sandbox, [
-    'mke2fs',
-    '-q',
-    ...['-t', 'ext4'],
-    ...['-U', ROOT_UUID],
-    // All tables written now, so that a fresh instance's kernel has nothing left to do in the background.
-    ...['-E', 'lazy_itable_init=0,lazy_journal_init=0'],
-    ...['-d', 'all.tar'],
-    'root.img',
-  ])
+  await runTool(
+    sandbox,
+    [
+      'mke2fs',
+      '-q',
+      ['-t', 'ext4'],
+      ['-U', ROOT_UUID],
+      // All tables written now, so that a fresh instance's kernel has nothing left to do in the background.
+      ['-E', 'lazy_itable_init=0,lazy_journal_init=0'],
+      ['-d', 'all.tar'],
+      'root.img',
+    ].flat(),
+  )
 }
 
 async function makeEsp(sandbox: Sandbox, work: string): Promise<void> {

@@ -53,19 +53,19 @@ function mmdebstrapArguments(
 ): string[] {
   return [
     'mmdebstrap',
-    ...['--mode', 'root'],
-    ...['--variant', 'essential'],
-    ...['--format', 'tar'],
-    ...['--architectures', architecture],
-    ...['--include', packages.join(',')],
-    ...['--aptopt', 'APT::Install-Recommends "false"'],
-    ...['--dpkgopt', 'force-unsafe-io'],
-    ...['--skip', 'output/dev'],
+    ['--mode', 'root'],
+    ['--variant', 'essential'],
+    ['--format', 'tar'],
+    ['--architectures', architecture],
+    ['--include', packages.join(',')],
+    ['--aptopt', 'APT::Install-Recommends "false"'],
+    ['--dpkgopt', 'force-unsafe-io'],
+    ['--skip', 'output/dev'],
     ...hooks(user).flatMap((hook) => ['--customize-hook', hook]),
     suite,
     tar,
     `deb [trusted=yes] copy:${encodeURI(repository)} ./`,
-  ]
+  ].flat()
 }
 
 /** Shell commands; `$1` is the root. */

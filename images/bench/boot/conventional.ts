@@ -11,25 +11,23 @@ import { lockedPartDigest, type Spec } from '../../spec.ts'
 
 /** Without recommended packages, unattended upgrades and a cloud's agent: less than such images start. */
 const PACKAGES = [
-  ...['apparmor', 'apt', 'ca-certificates', 'cron', 'curl', 'dbus', 'e2fsprogs', 'iproute2', 'iputils-ping'],
-  ...['less', 'libatomic1', 'libpam-systemd', 'libstdc++6', 'logrotate', 'procps', 'python3', 'sudo', 'udev'],
-  ...['cloud-guest-utils', 'cloud-init', 'netplan.io', 'openssh-server'],
-  ...['grub-efi-amd64-bin', 'grub2-common', 'initramfs-tools', 'zstd'],
-  ...['systemd-resolved', 'systemd-sysv', 'systemd-timesyncd'],
-]
+  ['apparmor', 'apt', 'ca-certificates', 'cron', 'curl', 'dbus', 'e2fsprogs', 'iproute2', 'iputils-ping'],
+  ['less', 'libatomic1', 'libpam-systemd', 'libstdc++6', 'logrotate', 'procps', 'python3', 'sudo', 'udev'],
+  ['cloud-guest-utils', 'cloud-init', 'netplan.io', 'openssh-server'],
+  ['grub-efi-amd64-bin', 'grub2-common', 'initramfs-tools', 'zstd'],
+  ['systemd-resolved', 'systemd-sysv', 'systemd-timesyncd'],
+].flat()
 
 /** What puts its disk together. libarchive, with a locale of libc-bin, lets mke2fs read a tar (mke2fs(8), `-d`). */
 const TOOLS = [
-  ...[
-    'base-files',
-    'dosfstools',
-    'e2fsprogs',
-    'fdisk',
-    'grub-efi-amd64-bin',
-    'libarchive13t64',
-    'libc-bin',
-    'mtools',
-  ],
+  'base-files',
+  'dosfstools',
+  'e2fsprogs',
+  'fdisk',
+  'grub-efi-amd64-bin',
+  'libarchive13t64',
+  'libc-bin',
+  'mtools',
 ]
 
 /** npm, as Debian's package of Node would bring it: one tarball with all that it needs. */

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startMachine, TAIL_LINES, type RunningMachine } from '../../boot/qemu/machine.ts'
-import type { Accel, Disk, Machine } from '../../boot/qemu/arguments.ts'
+import type { Accel, QemuDisk, QemuMachine } from '../../boot/qemu/arguments.ts'
 import { countBlocksRead } from '../../boot/qemu/read-trace.ts'
 import { SMTP_PORT } from '../../../contract/ports.ts'
 import { RELAY_FROM_GUEST } from '../../boot/server-credentials.ts'
@@ -20,7 +20,7 @@ export type Subject = {
   /** A disk image that is booted from; what the guest writes to it is forgotten. */
   image: string
   /** Makes the machine's other disks in a folder of its own. */
-  otherDisks: (folder: string) => Promise<Disk[]>
+  otherDisks: (folder: string) => Promise<QemuDisk[]>
   credentials?: Readonly<Record<string, string>>
 }
 
@@ -140,9 +140,9 @@ async function withMachine<T>(
 }
 
 function describe(
-  disks: readonly Disk[],
+  disks: readonly QemuDisk[],
   o: MeasureOptions & Pick<Subject, 'credentials'> & { sinkPort: number; readTrace: string },
-): Machine {
+): QemuMachine {
   return {
     accel: o.accel,
     disks,

@@ -37,8 +37,12 @@ export async function writeNodeRepository(
   symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(tree, 'usr/bin/npm'))
   chmodSync(join(modules, 'npm/bin/npm-cli.js'), 0o755)
   const control = {
-    ...{ Package: NODE_PACKAGE, Version: version, Architecture: 'amd64', Depends: depends },
-    ...{ Maintainer: 'mailfleet', Description: 'Node.js and npm' },
+    Package: NODE_PACKAGE,
+    Version: version,
+    Architecture: 'amd64',
+    Depends: depends,
+    Maintainer: 'mailfleet',
+    Description: 'Node.js and npm',
   }
   const stanza = Object.entries(control).map(([key, value]) => `${key}: ${value}\n`)
   writeFileSync(join(tree, 'DEBIAN/control'), stanza.join(''))
@@ -56,9 +60,9 @@ export async function writeNodeRepository(
 function writeIndex(folder: string, packages: string): void {
   writeFileSync(join(folder, 'Packages'), packages)
   const release = [
-    ...['Suite: bench', 'Codename: bench', `Date: ${new Date().toUTCString().replace('GMT', 'UTC')}`],
-    ...['SHA256:', ` ${sha256(packages)} ${Buffer.byteLength(packages)} Packages`, ''],
-  ]
+    ['Suite: bench', 'Codename: bench', `Date: ${new Date().toUTCString().replace('GMT', 'UTC')}`],
+    ['SHA256:', ` ${sha256(packages)} ${Buffer.byteLength(packages)} Packages`, ''],
+  ].flat()
   writeFileSync(join(folder, 'Release'), release.join('\n'))
 }
 

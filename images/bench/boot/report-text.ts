@@ -25,10 +25,11 @@ const verb = (served: boolean) => (served ? 'served' : 'never served')
 
 /** The section of the document. */
 export function bootMarkdown(b: BootBench): string {
-  const row = (name: string, f: Figures, ratio: string) => [
-    ...[name, `${f.secondsToFirstForward.toFixed(1)} s`, `${f.spreadSeconds.toFixed(1)} s`],
-    ...[String(f.allSeconds.length), String(f.blocksRead), `${(f.bytesRead / 1e6).toFixed(0)} MB`, ratio],
-  ]
+  const row = (name: string, f: Figures, ratio: string) =>
+    [
+      [name, `${f.secondsToFirstForward.toFixed(1)} s`, `${f.spreadSeconds.toFixed(1)} s`],
+      [String(f.allSeconds.length), String(f.blocksRead), `${(f.bytesRead / 1e6).toFixed(0)} MB`, ratio],
+    ].flat()
   return [
     `Measured on ${b.createdAt.slice(0, 10)} with ${b.accel === 'kvm' ? 'hardware virtualization (KVM)' : 'software emulation (TCG)'} on ${b.cpus} processors. The time runs from the start of QEMU until the server has forwarded the first message. Time, blocks and bytes are medians; the spread is the slowest boot less the fastest.`,
     '',

@@ -89,8 +89,15 @@ export function bootReport(o: Findings): BootBench {
   ]
   const slower = (other: Figures) => round(other.secondsToFirstForward / golden.secondsToFirstForward)
   return {
-    ...{ format: 1, createdAt: new Date().toISOString(), accel, cpus, digest, conventionalLocked },
-    ...{ golden, preinstalled, installAtBoot },
+    format: 1,
+    createdAt: new Date().toISOString(),
+    accel,
+    cpus,
+    digest,
+    conventionalLocked,
+    golden,
+    preinstalled,
+    installAtBoot,
     ratios: {
       preinstalled: slower(preinstalled),
       installAtBoot: slower(installAtBoot),
@@ -98,7 +105,8 @@ export function bootReport(o: Findings): BootBench {
     },
     brokenPackage: {
       installAtBootServed: o.broken.served,
-      ...{ goldenServed: o.goldenServed, goldenRequests: o.goldenRequests },
+      goldenServed: o.goldenServed,
+      goldenRequests: o.goldenRequests,
       reasons: o.broken.served ? [] : o.broken.reasons,
     },
     guestInstructionsReason: NOT_COUNTED,

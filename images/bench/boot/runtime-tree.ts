@@ -39,7 +39,10 @@ export async function runtimeTree(o: RuntimeTreeOptions): Promise<RuntimeTree> {
   )
   const manifest = { name: 'mailfleet', version: '1.0.0', private: true, dependencies }
   const lock = {
-    ...{ name: manifest.name, version: manifest.version, lockfileVersion: 3, requires: true },
+    name: manifest.name,
+    version: manifest.version,
+    lockfileVersion: 3,
+    requires: true,
     packages: { '': manifest, ...lockedEntries(packages, imports, o.tarballs) },
   }
   return {
@@ -59,9 +62,18 @@ async function serverWithoutPackages(entry: string) {
   const result = await build({
     absWorkingDir: join(dirname(entry), '..'),
     entryPoints: [entry],
-    ...{ bundle: true, write: false, splitting: true, metafile: true, packages: 'external' },
-    ...{ outdir: '/', entryNames: 'server', chunkNames: 'part-[hash]', outExtension: { '.js': '.mjs' } },
-    ...{ platform: 'node', format: 'esm', logLevel: 'silent' },
+    bundle: true,
+    write: false,
+    splitting: true,
+    metafile: true,
+    packages: 'external',
+    outdir: '/',
+    entryNames: 'server',
+    chunkNames: 'part-[hash]',
+    outExtension: { '.js': '.mjs' },
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'silent',
   })
   const external = Object.values(result.metafile.outputs).flatMap(({ imports }) =>
     imports.filter((item) => item.external && !item.path.startsWith('node:')),

@@ -6,7 +6,7 @@ import { CAPTURE_BYTES } from './pcap.ts'
 
 export type Accel = 'kvm' | 'tcg'
 
-export type Disk = {
+export type QemuDisk = {
   /** Name in block statistics, and the serial number the guest sees. */
   name: string
   file: string
@@ -14,7 +14,7 @@ export type Disk = {
   writable: boolean
 }
 
-export type Network = {
+export type QemuNetwork = {
   /** The guest's network, which every address of `guestToHost` must be in; QEMU's own by default, 10.0.2.0/24. */
   subnet?: string
   /** true: the guest reaches nothing but `guestToHost`. */
@@ -30,13 +30,13 @@ export type Network = {
 /** Debian's names of architectures. */
 export type Architecture = 'amd64' | 'arm64'
 
-export type Machine = {
+export type QemuMachine = {
   /** amd64 by default. */
   architecture?: Architecture
   accel: Accel
   /** In the order in which the firmware looks for something to boot. Each is an NVMe disk, as on EC2. */
-  disks: readonly Disk[]
-  network?: Network
+  disks: readonly QemuDisk[]
+  network?: QemuNetwork
   /** systemd credentials: name → content. */
   credentials?: Readonly<Record<string, string>>
   memoryMiB?: number
@@ -97,49 +97,55 @@ const CONSOLE_ARGUMENTS = [
 ]
 
 /** @param folder where the machine's private copy of the firmware variables is. */
-export function qemuArguments(machine: Machine, folder: string): string[] {
+export function qemuArguments(machine: QemuMachine, folder: string): string[] {
   const { accel, disks, network, credentials = {}, memoryMiB = MEMORY_MIB, readTraceFile } = machine
   const hardware = HARDWARE[machine.architecture ?? 'amd64']
   return [
     '-nodefaults',
     '-no-user-config',
     '-no-reboot',
-    ...['-display', 'none'],
-    ...['-machine', hardware.machine],
-    ...['-accel', ACCELERATORS[accel]],
-    ...['-cpu', accel === 'kvm' ? 'host' : hardware.processor],
-    ...['-smp', String(VCPUS)],
-    ...['-m', String(memoryMiB)],
-    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${hardware.firmware.code}`],
-    ...['-drive', `if=pflash,unit=1,format=raw,file=${quoted(join(folder, VARS_NAME))}`],
+    ['-display', 'none'],
+    ['-machine', hardware.machine],
+    ['-accel', ACCELERATORS[accel]],
+    ['-cpu', accel === 'kvm' ? 'host' : hardware.processor],
+    ['-smp', String(VCPUS)],
+    ['-m', String(memoryMiB)],
+    ['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${hardware.firmware.code}`],
+    ['-drive', `if=pflash,unit=1,format=raw,file=${quoted(join(folder, VARS_NAME))}`],
     ...disks.flatMap(diskArguments),
     ...(network ? networkArguments(network) : []),
-    ...['-device', 'virtio-rng-pci'],
+    ['-device', 'virtio-rng-pci'],
     ...(machine.maker === undefined ? [] : ['-smbios', `type=1,manufacturer=${quoted(machine.maker)}`]),
     ...Object.entries(credentials).flatMap(([name, content]) => credentialArguments(name, content)),
     ...(machine.maker === undefined ? CONSOLE_ARGUMENTS : []),
-    ...['-chardev', `socket,id=control,fd=${QMP_FD}`],
-    ...['-mon', 'chardev=control,mode=control'],
-    ...['-chardev', 'stdio,id=console,signal=off'],
-    ...['-serial', 'chardev:console'],
+    ['-chardev', `socket,id=control,fd=${QMP_FD}`],
+    ['-mon', 'chardev=control,mode=control'],
+    ['-chardev', 'stdio,id=console,signal=off'],
+    ['-serial', 'chardev:console'],
     ...(readTraceFile === undefined ? [] : ['-trace', `enable=pci_nvme_read,file=${quoted(readTraceFile)}`]),
-  ]
+  ].flat()
 }
 
 /**
  * The namespace's number is the disk's place in the list, counted from 1: it tells disks apart in the read trace.
  * Write-back caching, so a guest's flush reaches the host's file and nothing else has to.
  */
-function diskArguments({ name, file, writable }: Disk, index: number): string[] {
+function diskArguments({ name, file, writable }: QemuDisk, index: number): string[] {
   const kept = writable ? 'cache=writeback' : 'snapshot=on'
   return [
-    ...['-drive', `if=none,id=${name},format=raw,${kept},file=${quoted(file)}`],
-    ...['-device', `nvme,id=${name}-controller,serial=${name},bootindex=${index}`],
-    ...['-device', `nvme-ns,drive=${name},bus=${name}-controller,nsid=${index + 1}`],
-  ]
+    ['-drive', `if=none,id=${name},format=raw,${kept},file=${quoted(file)}`],
+    ['-device', `nvme,id=${name}-controller,serial=${name},bootindex=${index}`],
+    ['-device', `nvme-ns,drive=${name},bus=${name}-controller,nsid=${index + 1}`],
+  ].flat()
 }
 
-function networkArguments({ subnet, restrict, hostToGuest, guestToHost, captureFile }: Network): string[] {
+function networkArguments({
+  subnet,
+  restrict,
+  hostToGuest,
+  guestToHost,
+  captureFile,
+}: QemuNetwork): string[] {
   const options = [
     'user',
     'id=net',
@@ -153,13 +159,13 @@ function networkArguments({ subnet, restrict, hostToGuest, guestToHost, captureF
     ),
   ]
   return [
-    ...['-netdev', options.join(',')],
+    ['-netdev', options.join(',')],
     // Without a ROM the firmware does not try to boot from the network.
-    ...['-device', 'virtio-net-pci,netdev=net,romfile='],
+    ['-device', 'virtio-net-pci,netdev=net,romfile='],
     ...(captureFile === undefined
       ? []
       : ['-object', `filter-dump,id=capture,netdev=net,maxlen=${CAPTURE_BYTES},file=${quoted(captureFile)}`]),
-  ]
+  ].flat()
 }
 
 /** QEMU's own forwarding would lead every connection into one and the same: so a process for each. */

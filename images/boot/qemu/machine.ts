@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { execa } from 'execa'
 import { createConsole, type Console, type ConsoleLine } from './console.ts'
-import { HARDWARE, qemuArguments, VARS_NAME, type Machine } from './arguments.ts'
+import { HARDWARE, qemuArguments, VARS_NAME, type QemuMachine } from './arguments.ts'
 import { openQmp, type Qmp } from './qmp.ts'
 import { makeWorkFolder, removeWorkFolder } from '../work-folder.ts'
 
@@ -42,7 +42,7 @@ export type RunningMachine = {
  * Starts a machine; resolves when QEMU runs and the forwarded ports are known, long before the guest is up.
  * @throws {Error} with QEMU's words if it cannot be started so.
  */
-export async function startMachine(machine: Machine, options: RunOptions): Promise<RunningMachine> {
+export async function startMachine(machine: QemuMachine, options: RunOptions): Promise<RunningMachine> {
   const folder = makeWorkFolder(options.workDir)
   const { program, firmware } = HARDWARE[machine.architecture ?? 'amd64']
   copyFileSync(firmware.vars, join(folder, VARS_NAME))
@@ -97,7 +97,7 @@ export async function powerDown(running: RunningMachine, timeoutMs: number): Pro
 const SANDBOX = [
   '--die-with-parent',
   '--unshare-pid',
-  ...['--dev-bind', '/', '/'],
-  ...['--proc', '/proc'],
+  ['--dev-bind', '/', '/'],
+  ['--proc', '/proc'],
   '--',
-]
+].flat()

@@ -6,7 +6,7 @@ import type { OnProgress } from '../../../platform/progress.ts'
 import { clientsOfRun, type AwsClients } from '../aws/clients.ts'
 import { AWS_LIMITS } from '../aws/retry.ts'
 import { takeInventory } from './inventory.ts'
-import { retentionVerdicts, type RetentionOptions, type Verdict } from './retention.ts'
+import { retentionVerdicts, type RetentionOptions, type RetentionVerdict } from './retention.ts'
 import { deleteSnapshot } from '../snapshot/snapshots.ts'
 
 export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
@@ -18,7 +18,7 @@ export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
   onProgress: OnProgress
 }
 
-export type PruneResult = Verdict & {
+export type PruneResult = RetentionVerdict & {
   /** Whether AWS did what was decided; `problem` says why not. */
   done: boolean
   problem?: string
@@ -50,7 +50,10 @@ export async function pruneImages(options: PruneOptions): Promise<PruneResult[]>
   return pruned
 }
 
-async function carryOut(o: PruneOptions, { kind, id, action, snapshotId }: Verdict): Promise<boolean> {
+async function carryOut(
+  o: PruneOptions,
+  { kind, id, action, snapshotId }: RetentionVerdict,
+): Promise<boolean> {
   const { ec2 } = o.aws
   const { onProgress } = o
   if (kind === 'snapshot') return deleteSnapshot({ ec2, onProgress }, id)

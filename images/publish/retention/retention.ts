@@ -10,7 +10,7 @@ export type RetentionOptions = {
   nowMs: number
 }
 
-export type Verdict = {
+export type RetentionVerdict = {
   kind: 'image' | 'snapshot'
   id: string
   digest: string
@@ -27,9 +27,9 @@ const DAY_MS = 86_400_000
 const REFERENCES_SHOWN = 3
 
 /** Decides about all images, and snapshots without an image, of a region. */
-export function retentionVerdicts(inventory: Inventory, o: RetentionOptions): Verdict[] {
+export function retentionVerdicts(inventory: Inventory, o: RetentionOptions): RetentionVerdict[] {
   const newest = new Set(newestOfEach(inventory.images).map(({ imageId }) => imageId))
-  const images = inventory.images.map((image): Verdict => {
+  const images = inventory.images.map((image): RetentionVerdict => {
     const { imageId, digest, snapshotId } = image
     const known = {
       kind: 'image' as const,
@@ -68,7 +68,7 @@ function useReasons({ references, sharedWith, state }: KnownImage): string[] {
 function aged(
   { createdMs, deprecatedMs }: KnownImage,
   { graceMs, nowMs }: RetentionOptions,
-): Pick<Verdict, 'action' | 'reasons'> {
+): Pick<RetentionVerdict, 'action' | 'reasons'> {
   const day = (ms: number) => (Number.isNaN(ms) ? 'an unknown day' : new Date(ms).toISOString().slice(0, 10))
   const youngUntilMs = createdMs + graceMs
   // Written so that a time that is no number keeps the image.
@@ -84,7 +84,7 @@ function aged(
   return { action: 'delete', reasons: [`deprecated since ${day(deprecatedMs)}, and used by nothing`] }
 }
 
-function orphans({ images, snapshots }: Inventory, { nowMs }: RetentionOptions): Verdict[] {
+function orphans({ images, snapshots }: Inventory, { nowMs }: RetentionOptions): RetentionVerdict[] {
   const rooted = new Set(images.map(({ snapshotId }) => snapshotId))
   return snapshots
     .filter(({ snapshotId }) => !rooted.has(snapshotId))

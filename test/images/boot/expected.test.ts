@@ -1,7 +1,7 @@
 // A guest that does more than an image should is found out, in everything at once.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { destinationProblems, factProblems, listeningOfImage } from '../../../images/boot/expected.ts'
+import { unexpectedDestinations, factProblems, listeningOfImage } from '../../../images/boot/expected.ts'
 import type { GuestFacts } from '../../../images/boot/guest-facts.ts'
 
 const good: GuestFacts = {
@@ -70,8 +70,8 @@ test('whom it may speak to: the relay, the probe’s address, DHCP and the time'
     'udp 255.255.255.255:67',
     'udp 169.254.169.123:123',
   ]
-  assert.deepEqual(destinationProblems(allowed, attempted), [])
-  assert.deepEqual(destinationProblems(['tcp 169.254.169.254:80', 'udp 10.0.2.3:53'], attempted), [
+  assert.deepEqual(unexpectedDestinations(allowed, attempted), [])
+  assert.deepEqual(unexpectedDestinations(['tcp 169.254.169.254:80', 'udp 10.0.2.3:53'], attempted), [
     'it began to speak to tcp 169.254.169.254:80',
     'it began to speak to udp 10.0.2.3:53',
   ])

@@ -136,7 +136,9 @@ test('except lets a named key through, and no other that it is a part of', () =>
   const rule = { in: 'setuid' as const, change: ['added' as const], why: 'x', except: ['/usr/bin/a.b'] }
   const diff = compareImages(side({}, booted), side({ setuid: ['/usr/bin/a.b', '/usr/bin/aab'] }, booted))
   const found = violations(diff, {
-    ...{ format: 2, growthPercent: {}, forbid: [rule] },
+    format: 2,
+    growthPercent: {},
+    forbid: [rule],
     allow: [{ in: 'setuid', keys: ['/usr/bin/a*'], why: 'x' }],
   })
   assert.deepEqual(found, ['setuid: /usr/bin/aab added: x'])

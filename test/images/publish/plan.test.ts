@@ -11,7 +11,9 @@ import { imagePublishPlan } from '../../../scripts/commands/image/publish.ts'
 import { BLOCK, madeUpImage, RECEIPT_KEYS, STORED } from '../../kit/images/fake-image.ts'
 
 const STRICT = {
-  ...{ allowUnlocked: false, allowVolatile: false, verify: 'none' as const },
+  allowUnlocked: false,
+  allowVolatile: false,
+  verify: 'none' as const,
   receiptKeys: RECEIPT_KEYS,
 }
 

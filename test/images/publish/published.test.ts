@@ -8,7 +8,9 @@ import { madeUpImage } from '../../kit/images/fake-image.ts'
 
 const receipt = 'd'.repeat(64)
 const entry = (region: string, number: number) => ({
-  ...{ region, snapshotId: `snap-${number}`, imageId: `ami-${number}` },
+  region,
+  snapshotId: `snap-${number}`,
+  imageId: `ami-${number}`,
   verified: 'sample' as const,
   publishedAt: '2026-01-31T12:00:00.000Z',
 })
@@ -19,7 +21,9 @@ test('an image is added to those of other regions, and replaces its own regionâ€
   for (const image of [entry('eu-west-1', 1), entry('us-east-1', 2), entry('eu-west-1', 3)])
     recordPublished(folder, { digest, receipt, image })
   assert.deepEqual(readPublished(folder, digest), {
-    ...{ format: 2, digest, receipt },
+    format: 2,
+    digest,
+    receipt,
     images: [entry('eu-west-1', 3), entry('us-east-1', 2)],
   })
   const files = ['disk.raw', 'manifest.json', 'published.json', 'receipt.dsse.json', 'receipt.json']

@@ -30,7 +30,9 @@ export type EbsRules = ReturnType<typeof ebsRules>
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data)
 const invalid = (message: string): Refusal => ({ status: 400, code: 'ValidationException', message })
 const missing: Refusal = {
-  ...{ status: 404, code: 'ResourceNotFoundException', message: 'The snapshot does not exist.' },
+  status: 404,
+  code: 'ResourceNotFoundException',
+  message: 'The snapshot does not exist.',
 }
 
 export function ebsRules() {

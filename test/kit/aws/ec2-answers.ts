@@ -102,7 +102,8 @@ function deprecate({ images }: State, form: URLSearchParams, at: string | undefi
 }
 
 const xml = (body: string): Answer => ({
-  ...{ status: 200, headers: { 'content-type': 'text/xml' } },
+  status: 200,
+  headers: { 'content-type': 'text/xml' },
   body: Buffer.from(body),
 })
 

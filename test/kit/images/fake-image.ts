@@ -10,8 +10,13 @@ import type { AwsLimits } from '../../../images/publish/aws/retry.ts'
 export const BLOCK = 512 * 1024
 /** Waits of a test: as many tries as the real one, without its pauses. */
 export const SHORT_LIMITS: AwsLimits = {
-  ...{ attempts: 11, firstPauseMs: 1, maxPauseMs: 4 },
-  ...{ appearMs: 60_000, pollMs: 10, settleMs: 60_000, sealedMs: 60_000 },
+  attempts: 11,
+  firstPauseMs: 1,
+  maxPauseMs: 4,
+  appearMs: 60_000,
+  pollMs: 10,
+  settleMs: 60_000,
+  sealedMs: 60_000,
 }
 
 export type MadeUpImage = { folder: string; disk: string; digest: string; bytes: Buffer; receipt: Receipt }

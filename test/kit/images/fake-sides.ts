@@ -15,7 +15,10 @@ export function side(
       sizes: { disk: 100, root: 1, verity: 1, uki: 1, initrd: 1, server: 1 },
       ...manifest,
     }),
-    ...{ files: [], texts: {}, kernelConfig: '', receipt: undefined },
+    files: [],
+    texts: {},
+    kernelConfig: '',
+    receipt: undefined,
     ...rest,
   }
 }

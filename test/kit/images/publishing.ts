@@ -14,10 +14,21 @@ export async function publishing(moto: Moto, t: TestContext, image: MadeUpImage)
   const clientsOf = (region: string) => connectAws({ ...moto.client, endpoint: proxy.endpoint, region })
   const said: string[] = []
   const options: PublishOptions = {
-    ...{ folder: image.folder, aws, commit: 'abc123', copyTo: [], share: [], limits: SHORT_LIMITS },
-    ...{ allowUnlocked: false, allowVolatile: false, encrypt: false, verify: 'sample', parent: 'none' },
+    folder: image.folder,
+    aws,
+    commit: 'abc123',
+    copyTo: [],
+    share: [],
+    limits: SHORT_LIMITS,
+    allowUnlocked: false,
+    allowVolatile: false,
+    encrypt: false,
+    verify: 'sample',
+    parent: 'none',
     receiptKeys: RECEIPT_KEYS,
-    ...{ signal: new AbortController().signal, onProgress: (line) => said.push(line), onBytes: () => {} },
+    signal: new AbortController().signal,
+    onProgress: (line) => said.push(line),
+    onBytes: () => {},
   }
   /** Those in AWS with the image's digest. */
   const snapshots = async (): Promise<Snapshot[]> => {

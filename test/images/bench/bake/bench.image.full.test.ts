@@ -9,8 +9,14 @@ import { project } from '../../../kit/images/baked.ts'
 test('bakes agree on every byte, and a change of the server changes few of them', async () => {
   const { specFile, lockFile, localLockFile: relockInto, cacheDir, serverEntry, imagesDir: outDir } = project
   const found = await benchBake({
-    ...{ specFile, lockFile, relockInto, cacheDir, serverEntry, outDir },
-    ...{ onProgress: () => {}, signal: new AbortController().signal },
+    specFile,
+    lockFile,
+    relockInto,
+    cacheDir,
+    serverEntry,
+    outDir,
+    onProgress: () => {},
+    signal: new AbortController().signal,
   })
   assert.equal(found.digests[0], found.digests[1])
   assert.equal(found.digestsEqual, true)

@@ -28,6 +28,6 @@ test('seconds, the share that changes, and whether two bakes agree', () => {
   ])
     assert.ok(lines.includes(words), words)
   assert.match(bakeMarkdown(found), /\| nothing changed +\| 0\.6 s +\|/)
-  assert.match(bakeMarkdown(found), /7 of 166 blocks.* gave different bytes/)
+  assert.match(bakeMarkdown(found), /7 of 166 blocks[^]* gave different bytes/)
   assert.match(bakeMarkdown({ ...found, digestsEqual: true }), /gave the same bytes/)
 })

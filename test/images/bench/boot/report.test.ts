@@ -12,16 +12,21 @@ import {
 import { bootMarkdown, bootText } from '../../../../images/bench/boot/report-text.ts'
 
 const boot = (secondsToFirstForward: number, blocksRead: number) => ({
-  ...{ secondsToFirstForward, blocksRead },
+  secondsToFirstForward,
+  blocksRead,
   bytesRead: blocksRead * 400_000,
 })
 const findings: Findings = {
-  ...{ accel: 'tcg', cpus: 2, digest: 'd'.repeat(64), conventionalLocked: true },
+  accel: 'tcg',
+  cpus: 2,
+  digest: 'd'.repeat(64),
+  conventionalLocked: true,
   golden: [boot(25, 100), boot(20, 101), boot(40, 102)],
   preinstalled: [boot(80, 400), boot(75, 404), boot(70, 404)],
   installAtBoot: [boot(500, 900)],
   broken: { served: false, secondsToGiveUp: 90, reasons: ['Depends: libc6 (>= 99)'] },
-  ...{ goldenServed: true, goldenRequests: 0 },
+  goldenServed: true,
+  goldenRequests: 0,
 }
 
 test('a figure is the median of what was seen, with its spread', () => {
@@ -39,7 +44,9 @@ test('seconds compare as other ÷ golden, blocks as golden ÷ pre-installed', ()
   const report = bootReport(findings)
   assert.deepEqual(report.ratios, { preinstalled: 3, installAtBoot: 20, blocks: 0.25 })
   assert.deepEqual(report.brokenPackage, {
-    ...{ installAtBootServed: false, goldenServed: true, goldenRequests: 0 },
+    installAtBootServed: false,
+    goldenServed: true,
+    goldenRequests: 0,
     reasons: ['Depends: libc6 (>= 99)'],
   })
   assert.deepEqual(shortfalls(report), [])
@@ -50,7 +57,8 @@ test('each goal that is missed is named', () => {
     ...findings,
     golden: [boot(40, 200)],
     broken: { served: true },
-    ...{ goldenServed: false, goldenRequests: 2 },
+    goldenServed: false,
+    goldenRequests: 2,
   })
   assert.deepEqual(
     shortfalls(missed).map((line) => line.split(' ').slice(0, 3).join(' ')),

@@ -1,9 +1,9 @@
 // The machine as QEMU is told it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { qemuArguments, type Machine } from '../../../../images/boot/qemu/arguments.ts'
+import { qemuArguments, type QemuMachine } from '../../../../images/boot/qemu/arguments.ts'
 
-const machine: Machine = {
+const machine: QemuMachine = {
   accel: 'tcg',
   disks: [
     { name: 'image', file: '/images/a,b/disk.raw', writable: false },

@@ -119,7 +119,8 @@ test(
     })
     const entry = { region: 'us-east-1', snapshotId: 'snap-1', imageId: 'ami-1', verified: 'none' as const }
     recordPublished(image.folder, {
-      ...{ digest: image.digest, receipt: 'd'.repeat(64) },
+      digest: image.digest,
+      receipt: 'd'.repeat(64),
       image: { ...entry, publishedAt: new Date().toISOString() },
     })
     await assert.rejects(

@@ -60,7 +60,8 @@ test('an image that was not published, or not to this region, is refused', { ski
   })
   const elsewhere = { region: 'us-east-1', snapshotId: 'snap-1', imageId: 'ami-1' }
   recordPublished(image.folder, {
-    ...{ digest: image.digest, receipt: 'd'.repeat(64) },
+    digest: image.digest,
+    receipt: 'd'.repeat(64),
     image: { ...elsewhere, verified: 'all', publishedAt: new Date().toISOString() },
   })
   await assert.rejects(

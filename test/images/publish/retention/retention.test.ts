@@ -11,14 +11,22 @@ const options = { keep: 2, graceMs: 14 * DAY, nowMs: NOW }
 
 /** Old, deprecated for long, and used by nothing: whatever keeps it is what a test adds. */
 const image = (imageId: string, o: Partial<KnownImage> = {}): KnownImage => ({
-  ...{ imageId, digest: `of ${imageId}`, architecture: 'x86_64', state: 'available' },
-  ...{ snapshotId: `snap-${imageId}`, createdMs: NOW - 100 * DAY, deprecatedMs: NOW - 50 * DAY },
-  ...{ references: [], sharedWith: 0, ...o },
+  imageId,
+  digest: `of ${imageId}`,
+  architecture: 'x86_64',
+  state: 'available',
+  snapshotId: `snap-${imageId}`,
+  createdMs: NOW - 100 * DAY,
+  deprecatedMs: NOW - 50 * DAY,
+  references: [],
+  sharedWith: 0,
+  ...o,
 })
 const NEWEST = image('newest', { createdMs: NOW - 2 * DAY })
 const moves = (...ids: string[]): ChannelVersion[] =>
   ids.map((imageId, i) => ({
-    ...{ imageId, atMs: NOW - (90 - i) * DAY },
+    imageId,
+    atMs: NOW - (90 - i) * DAY,
     note: { by: 'promote', digest: `of ${imageId}`, regions: [] },
   }))
 

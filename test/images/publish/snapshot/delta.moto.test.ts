@@ -33,7 +33,10 @@ async function two(t: TestContext, seed: string) {
   const later = laterImage(first)
   rest.proxy.operations.length = 0
   return {
-    ...{ ...rest, first, later, parent },
+    ...rest,
+    first,
+    later,
+    parent,
     options: {
       ...options,
       folder: later.folder,
