@@ -1,5 +1,5 @@
-// Faults of AWS for tests: HTTP proxies in front of the emulators, which pass every call on unless the test wants it to
-// fail. Owns: what a call is named, and the ways in which one can fail. What it is told to pass on it passes on as it is.
+// Faults of AWS for tests: HTTP proxies in front of the emulators. Owns: the names of calls, and the ways in which one can
+// fail. A call without a fault passes unchanged.
 import { once } from 'node:events'
 import {
   Agent,
@@ -17,21 +17,21 @@ import type { Endpoints } from './aws-queue.ts'
 export type Call = { service: keyof Endpoints; name: string; path: string; body: Buffer }
 
 export type Fault =
-  /** The connection breaks before the service has heard of the call. */
+  /** The connection breaks before the service gets the call. */
   | 'cut'
-  /** The service does it, and the connection breaks before it can say so. */
+  /** The service does the call, and the connection breaks before the answer. */
   | 'lose'
   /** The service answers with an error. */
   | { status: number; code: string; message?: string }
-  /** The service takes its time. */
+  /** The service answers late. */
   | { delayMs: number }
 
 export type AwsProxy = {
-  /** For `aws.endpoints` of whoever is to suffer. */
+  /** For `aws.endpoints` of the client under test. */
   endpoints: Endpoints
-  /** Asked about every call; null passes it on. Changed by the test at any time. */
+  /** Decides on every call; null passes it on. The test may replace it at any time. */
   fault: (call: Call) => Fault | null
-  /** The calls so far, as `sqs SendMessage`. */
+  /** The calls so far, such as `sqs SendMessage`. */
   calls: string[]
   stop: () => Promise<void>
 }
@@ -69,7 +69,7 @@ export async function startAwsProxy(targets: Endpoints): Promise<AwsProxy> {
   return proxy
 }
 
-/** The calls with this name that come as number `from` to `from + times - 1`, counted from 1, have the fault. */
+/** Gives the fault to the calls with this name numbered `from` to `from + times - 1`, counted from 1. */
 export function faultOf(name: string, fault: Fault, { from = 1, times = Infinity } = {}): AwsProxy['fault'] {
   let seen = 0
   return (call) => {

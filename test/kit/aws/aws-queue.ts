@@ -1,5 +1,5 @@
-// SQS, S3 and DynamoDB for tests: fauxqs and dynalite in this process, on real sockets, with the SDK as it is.
-// Owns: starting and ending them, and the queues, bucket and table that an instance's configuration names.
+// SQS, S3 and DynamoDB for tests: fauxqs and dynalite in this process, on real sockets, with the real SDK. Owns: their
+// start and end, and the queues, bucket and table that an instance's configuration names.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -8,7 +8,7 @@ import dynalite from 'dynalite'
 import { startFauxqs, type FauxqsServer } from 'fauxqs'
 import { createTable } from './table.ts'
 
-/** What a process with the SDK in it needs to sign its calls; the emulators take any key. */
+/** Credentials for a process with the SDK. The emulators accept any key. */
 export const EMULATOR_ENV = {
   AWS_ACCESS_KEY_ID: 'test',
   AWS_SECRET_ACCESS_KEY: 'test',
@@ -17,7 +17,7 @@ export const EMULATOR_ENV = {
 
 export type Endpoints = { sqs: string; s3: string; dynamodb: string }
 
-/** The stores of one fleet: what belongs under `queue` in a configuration, and where its dead letters are. */
+/** The stores of one fleet: the `queue` part of a configuration, and the names of the queues. */
 export type Stores = {
   queue: { engine: 'aws'; readyUrl: string; deferredUrl: string; table: string; bucket: string }
   /** For `inspectQueue` of fauxqs. */
@@ -28,14 +28,14 @@ export type AwsQueue = {
   fauxqs: FauxqsServer
   /** For `aws.endpoints` in a configuration. */
   endpoints: Endpoints
-  /** Creates stores that no one else uses. `maxReceiveCount` as of the redrive policy, default 12. */
+  /** Creates stores for one test. `maxReceiveCount` of the redrive policy is 12 by default. */
   createStores: (maxReceiveCount?: number) => Promise<Stores>
   /** Messages in the dead-letter queue of `stores`. */
   deadLetters: (stores: Stores) => number
   stop: () => Promise<void>
 }
 
-/** Starts the emulators, and gives this process the keys that its own SDK signs with. */
+/** Starts the emulators, and sets the credentials of this process's own SDK. */
 export async function startAwsQueue(): Promise<AwsQueue> {
   Object.assign(process.env, EMULATOR_ENV)
   const fauxqs = await startFauxqs({ port: 0, logger: false, defaultRegion: EMULATOR_ENV.AWS_REGION })

@@ -1,5 +1,5 @@
-// What both engines of the queue have to keep: server/queue/queue.ts, case by case. The cases are defined once, and
-// embedded.test.ts and aws.test.ts run all of them.
+// The contract of the queue (server/queue/queue.ts) as test cases. Each case is defined once; both engines'
+// engine.contract.test.ts run all of them.
 import { holdingCases } from './holding.ts'
 import { enqueueCases, leaseCases } from './leasing.ts'
 import type { ContractCases } from '../queue/harness.ts'

@@ -1,4 +1,4 @@
-// The contract's cases about a lease: holding on, storing how far one came, giving back, and having lost it.
+// Contract cases about a lease: extending, recording, releasing, and losing it.
 import assert from 'node:assert/strict'
 import { destination, entryFor } from '../queue/embedded-harness.ts'
 import { due } from './leasing.ts'
@@ -19,7 +19,7 @@ const halfway = [destination('a@example.net', 'delivered'), destination('b@examp
 const notice = () => ({ entry: entryFor({ reversePath: '', dueMs: 0 }), body: Buffer.from('DSN') })
 
 export const holdingCases: ContractCases = {
-  'an extended lease outlasts its first time': async (harness) => {
+  'an extended lease outlasts its first expiry': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(due(), body)
     const held = await leaseOne(queue, MEDIUM_MS)
@@ -67,7 +67,7 @@ export const holdingCases: ContractCases = {
     assert.deepEqual((await leaseOne(queue)).entry.destinations, halfway)
   },
 
-  'what a holder recorded before it vanished is kept': async (harness) => {
+  'the record of a holder that died is kept': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     const [one] = pending
     assert.ok(one)
@@ -78,7 +78,7 @@ export const holdingCases: ContractCases = {
     assert.deepEqual((await leaseOne(other)).entry.destinations, [{ ...one, state: 'delivered' }])
   },
 
-  'an entry given back is due at once, and no attempt is counted': async (harness) => {
+  'a released entry is due at once, and no attempt is counted': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     const id = await queue.enqueue(due(), body)
     await queue.release(await leaseOne(queue))
@@ -86,7 +86,7 @@ export const holdingCases: ContractCases = {
     assert.deepEqual([entry.id, entry.attempts], [id, 0])
   },
 
-  'whoever gave an entry back can do nothing more with it': async (harness) => {
+  'a holder that released an entry can change nothing': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
@@ -124,7 +124,7 @@ export const holdingCases: ContractCases = {
     await waitForCounts(other, {})
   },
 
-  'a lease that is made up changes nothing': async (harness) => {
+  'a lease with a forged token changes nothing': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
@@ -136,7 +136,7 @@ export const holdingCases: ContractCases = {
     await waitForCounts(queue, { inFlight: 1 })
   },
 
-  'giving back often loses nothing': async (harness) => {
+  'an entry survives many releases': async (harness) => {
     const queue = await harness.open()
     const id = await queue.enqueue(due(), body)
     for (let i = 0; i < 8; i++) await queue.release(await leaseOne(queue))
@@ -144,7 +144,7 @@ export const holdingCases: ContractCases = {
     assert.equal(harness.deadLetters(), 0)
   },
 
-  'the canary is settled when it has left, not before': async (harness) => {
+  'the canary counts as settled once it has left the queue, not before': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     const id = await queue.enqueue(due({ canary: true, destinations: [destination('a@example.net')] }), body)
     assert.equal(await queue.settled(id), false)
@@ -155,7 +155,7 @@ export const holdingCases: ContractCases = {
     assert.equal(await queue.settled(id), true)
   },
 
-  'a canary that is put off is not settled': async (harness) => {
+  'a rescheduled canary does not count as settled': async (harness) => {
     const queue = await harness.open()
     const id = await queue.enqueue(due({ canary: true }), body)
     const dueMs = harness.now() + 1_000
@@ -165,7 +165,7 @@ export const holdingCases: ContractCases = {
     assert.equal(await queue.settled(id), true)
   },
 
-  'a queue that works says so': async (harness) => {
+  'a working queue reports no failure': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(due(), body)
     assert.equal(queue.failure(), undefined)
@@ -182,7 +182,7 @@ async function expired(harness: QueueHarness, queue: Queue): Promise<Lease> {
   return held
 }
 
-/** Tries everything with a lease that is lost; the entry, of `pending` destinations, is as it was afterwards. */
+/** Tries every change with a lost lease. The entry, with the destinations `pending`, must stay unchanged. */
 async function changesNothing(harness: QueueHarness, queue: Queue, lost: Lease): Promise<void> {
   assert.equal(await queue.record(lost, halfway), false)
   assert.equal(await queue.settle(lost, { kind: 'remove' }, notice()), false)

@@ -1,4 +1,4 @@
-// The contract's cases about what goes in and who gets it.
+// Contract cases about enqueueing and leasing.
 import assert from 'node:assert/strict'
 import type { Lease } from '../../../server/queue/entry.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
@@ -22,7 +22,7 @@ const idsOf = (held: Lease[]) => held.map(({ entry }) => entry.id)
 export const due = (over: Parameters<typeof entryFor>[0] = {}) => entryFor({ dueMs: 0, ...over })
 
 export const enqueueCases: ContractCases = {
-  'an entry comes out as it went in, with its body': async (harness) => {
+  'an entry and its body come back unchanged': async (harness) => {
     const queue = await harness.open()
     const given = due({ eightBit: true, smtpUtf8: true })
     const binary = Buffer.from('Subject: é\r\n\r\n\0\xff binary \x1a', 'latin1')
@@ -39,7 +39,7 @@ export const enqueueCases: ContractCases = {
     assert.deepEqual(await queue.body(held), binary)
   },
 
-  'what a sender writes comes back character for character': async (harness) => {
+  'every character of an address comes back unchanged': async (harness) => {
     const queue = await harness.open()
     const reversePath = 'jürg+\u0007\u007f\u0085\ufffe\uffff😀"\\<>@exämple.com'
     await queue.enqueue(due({ reversePath, destinations: [destination('ü😀@example.net')] }), body)
@@ -61,7 +61,7 @@ export const enqueueCases: ContractCases = {
     }
   },
 
-  'an envelope of the most recipients comes back': async (harness) => {
+  'an envelope with the most recipients comes back unchanged': async (harness) => {
     const queue = await harness.open()
     const destinations = Array.from({ length: 200 }, (_, i) =>
       destination(`${i}.${'x'.repeat(240)}@example.net`),
@@ -77,14 +77,14 @@ export const enqueueCases: ContractCases = {
     assert.equal(await queue.record(held, replied), true)
   },
 
-  'entries queued at once are all there, each with an id of its own': async (harness) => {
+  'entries enqueued at the same time are all stored, each with its own id': async (harness) => {
     const queue = await harness.open()
     const ids = await Promise.all(Array.from({ length: 50 }, () => queue.enqueue(due(), body)))
     assert.equal(new Set(ids).size, 50)
     assert.deepEqual(idsOf(await leaseEach(queue, 50, LONG_MS)).sort(), ids.sort())
   },
 
-  'ids sort by the time they were given': async (harness) => {
+  'ids sort by the time of their creation': async (harness) => {
     const queue = await harness.open()
     const ids: string[] = []
     for (let i = 0; i < 5; i++) {
@@ -94,21 +94,21 @@ export const enqueueCases: ContractCases = {
     assert.deepEqual(ids.toSorted(), ids)
   },
 
-  'a due time that is no time is refused': async (harness) => {
+  'an invalid due time is refused': async (harness) => {
     const queue = await harness.open()
     await assert.rejects(queue.enqueue(due({ dueMs: NaN }), body), RangeError)
     await assert.rejects(queue.enqueue(due({ dueMs: -1 }), body), RangeError)
     await waitForCounts(queue, {})
   },
 
-  'at its bound the queue is full, and nothing is stored': async (harness) => {
+  'at its limit the queue refuses an entry and stores nothing': async (harness) => {
     const queue = await harness.open({ maxEntries: 3 })
     for (let i = 0; i < 3; i++) await queue.enqueue(due(), body)
     await assert.rejects(queue.enqueue(due(), body), QueueFullError)
     await waitForCounts(queue, { ready: 3 })
   },
 
-  'a full queue can be worked off, and then takes more': async (harness) => {
+  'a full queue accepts mail again after an entry was removed': async (harness) => {
     const queue = await harness.open({ maxEntries: 1 })
     await queue.enqueue(due(), body)
     await assert.rejects(queue.enqueue(due(), body), QueueFullError)
@@ -117,7 +117,7 @@ export const enqueueCases: ContractCases = {
     await queue.enqueue(due(), body)
   },
 
-  'what is queued is there when the queue is opened again': async (harness) => {
+  'a queued entry is there after the queue was reopened': async (harness) => {
     const first = await harness.open()
     const id = await first.enqueue(due(), body)
     await first.close()
@@ -129,7 +129,7 @@ export const enqueueCases: ContractCases = {
 }
 
 export const leaseCases: ContractCases = {
-  'an empty queue gives nothing, and a lease for nobody takes nothing': async (harness) => {
+  'an empty queue leases nothing, and a lease of no entries takes none': async (harness) => {
     const queue = await harness.open()
     assert.deepEqual(await queue.lease(5, LONG_MS), [])
     await queue.enqueue(due(), body)
@@ -137,7 +137,7 @@ export const leaseCases: ContractCases = {
     await waitForCounts(queue, { ready: 1 })
   },
 
-  'no more is given than was asked for': async (harness) => {
+  'a lease returns no more entries than asked for': async (harness) => {
     const queue = await harness.open()
     for (let i = 0; i < 15; i++) await queue.enqueue(due(), body)
     assert.ok((await queue.lease(3, LONG_MS)).length <= 3)
@@ -158,7 +158,7 @@ export const leaseCases: ContractCases = {
     assert.deepEqual((await Promise.all(clients.map((client) => client.lease(4, LONG_MS)))).flat(), [])
   },
 
-  'an expired lease makes the entry due again, for others too': async (harness) => {
+  'an expired lease makes the entry due again for every client': async (harness) => {
     const [one, other] = [await harness.open(), await harness.open()]
     const id = await one.enqueue(due(), body)
     const first = await leaseOne(one, SHORT_MS)
@@ -178,7 +178,7 @@ export const leaseCases: ContractCases = {
     assert.deepEqual([entry.id, entry.dueMs], [id, dueMs])
   },
 
-  'every entry is counted once, where it is, from every client alike': async (harness) => {
+  'every entry is counted once, in the right state, with equal counts in every client': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     await waitForCounts(other, {})
     for (let i = 0; i < 3; i++) await queue.enqueue(due(), body)
@@ -190,7 +190,7 @@ export const leaseCases: ContractCases = {
     await waitForCounts(other, { ready: 2, deferred: 1 })
   },
 
-  'an entry of a version that is not known stays, is counted, and is in nobody’s way': async (harness) => {
+  'an entry of an unknown version stays, is counted, and blocks no other': async (harness) => {
     const queue = await harness.open()
     await harness.addUnknown('from the future')
     const id = await queue.enqueue(due(), body)

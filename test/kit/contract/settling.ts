@@ -1,4 +1,4 @@
-// The contract's cases about how a lease ends.
+// Contract cases about the end of a lease.
 import assert from 'node:assert/strict'
 import { destination, entryFor } from '../queue/embedded-harness.ts'
 import { due } from './leasing.ts'
@@ -19,7 +19,7 @@ const dsnEntry = entryFor({ reversePath: '', dueMs: 0, destinations: [destinatio
 const dsn = (bytes = 3) => ({ entry: dsnEntry, body: Buffer.alloc(bytes, 'DSN') })
 
 export const settlingCases: ContractCases = {
-  'an entry that is removed is gone, with its body': async (harness) => {
+  'a removed entry is gone, with its body': async (harness) => {
     const queue = await harness.open()
     for (const destinations of [one, pending]) {
       await queue.enqueue(due({ destinations }), body)
@@ -31,7 +31,7 @@ export const settlingCases: ContractCases = {
     assert.deepEqual(await queue.lease(1, LONG_MS), [])
   },
 
-  'a large entry that is removed is gone': async (harness) => {
+  'a removed large entry is gone': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(due({ destinations: one }), Buffer.alloc(1_000_000, 'x'))
     const held = await leaseOne(queue)
@@ -52,7 +52,7 @@ export const settlingCases: ContractCases = {
     await waitForCounts(queue, {})
   },
 
-  'a DSN is queued once, with the outcome': async (harness) => {
+  'a DSN is queued once, with the settlement': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     const id = await queue.enqueue(due({ destinations: one }), body)
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }, dsn()), true)
@@ -78,7 +78,7 @@ export const settlingCases: ContractCases = {
     await waitForCounts(queue, {})
   },
 
-  'a DSN is queued though the queue is full': async (harness) => {
+  'a DSN is queued even when the queue is full': async (harness) => {
     const queue = await harness.open({ maxEntries: 1 })
     await queue.enqueue(due({ destinations: pending }), body)
     const later = { kind: 'reschedule', dueMs: harness.now() + LONG_MS, destinations: halfway } as const
@@ -100,7 +100,7 @@ export const settlingCases: ContractCases = {
     await waitForCounts(queue, { ready: 1 })
   },
 
-  'an entry that was put off is as it was, one attempt later': async (harness) => {
+  'a rescheduled entry is unchanged, with one more attempt': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     const given = due({ destinations: pending, eightBit: true })
     const id = await queue.enqueue(given, body)
@@ -113,7 +113,7 @@ export const settlingCases: ContractCases = {
     assert.deepEqual(await other.body(again), body)
   },
 
-  'an entry of one destination and a large body can be put off': async (harness) => {
+  'an entry of one destination and a large body can be rescheduled': async (harness) => {
     const queue = await harness.open()
     const large = Buffer.alloc(300_000, 'large ')
     await queue.enqueue(due({ destinations: one }), large)
@@ -126,7 +126,7 @@ export const settlingCases: ContractCases = {
     await waitForCounts(queue, {})
   },
 
-  'an entry put off without word of its destinations keeps what was recorded': async (harness) => {
+  'an entry rescheduled without destinations keeps the recorded ones': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(due({ destinations: pending }), body)
     const held = await leaseOne(queue)
@@ -135,7 +135,7 @@ export const settlingCases: ContractCases = {
     assert.deepEqual((await leaseOne(queue)).entry.destinations, halfway)
   },
 
-  'an entry that is put off far is deferred, not ready': async (harness) => {
+  'an entry rescheduled by hours is deferred, not ready': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(due(), body)
     const dueMs = harness.now() + 7_200_000
@@ -144,7 +144,7 @@ export const settlingCases: ContractCases = {
     assert.deepEqual(await queue.lease(1, LONG_MS), [])
   },
 
-  'to put off until no time is refused, and the lease stays': async (harness) => {
+  'a reschedule to an invalid time is refused, and the lease stays valid': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(due(), body)
     const held = await leaseOne(queue)
@@ -156,7 +156,7 @@ export const settlingCases: ContractCases = {
     await waitForCounts(queue, {})
   },
 
-  'an entry can be put off many times': async (harness) => {
+  'an entry can be rescheduled many times': async (harness) => {
     const queue = await harness.open()
     const id = await queue.enqueue(due({ destinations: one }), body)
     for (let attempts = 0; attempts < 15; attempts++) {
@@ -169,7 +169,7 @@ export const settlingCases: ContractCases = {
     assert.equal(harness.deadLetters(), 0)
   },
 
-  'what was put off is there when the queue is opened again': async (harness) => {
+  'a rescheduled entry is there after the queue was reopened': async (harness) => {
     const first = await harness.open()
     await first.enqueue(due({ destinations: pending }), body)
     const dueMs = harness.now() + 1_500

@@ -1,4 +1,4 @@
-// The contract's cases about a wall clock that is set while the queue is open.
+// Contract cases about a wall clock that is set while the queue is open.
 import assert from 'node:assert/strict'
 import { destination } from '../queue/embedded-harness.ts'
 import { due } from './leasing.ts'
@@ -18,9 +18,9 @@ const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 
 export const stepCases: ContractCases = {
-  'a clock an hour back leaves ready mail ready': async (harness) => {
+  'ready mail stays ready when the clock is set back an hour': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
-    // Accepted and due at once, as all new mail is.
+    // Accepted and due at once, like all new mail.
     const nowMs = harness.now()
     for (let i = 0; i < 3; i++) await queue.enqueue(due({ acceptedMs: nowMs, dueMs: nowMs }), body)
     harness.step(-HOUR_MS)
@@ -28,7 +28,7 @@ export const stepCases: ContractCases = {
     await waitForCounts(queue, { inFlight: 3 })
   },
 
-  'a clock an hour back leaves mail ready that had waited for its next attempt': async (harness) => {
+  'mail whose wait is over stays ready when the clock is set back an hour': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open({ longestWaitMs: () => DAY_MS })]
     await queue.enqueue(one(), body)
     const dueMs = harness.now() + 1_000
@@ -38,7 +38,7 @@ export const stepCases: ContractCases = {
     assert.equal((await leaseOne(other)).entry.attempts, 1)
   },
 
-  'a clock an hour ahead takes no lease from its holder': async (harness) => {
+  'no holder loses its lease when the clock is set ahead an hour': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(one(), body)
     const held = await leaseOne(queue, MEDIUM_MS)
@@ -52,7 +52,7 @@ export const stepCases: ContractCases = {
     await waitForCounts(other, {})
   },
 
-  'a lease of a clock that was ahead ends when its holder is gone': async (harness) => {
+  'a lease written by a clock that was ahead ends when its holder is gone': async (harness) => {
     const [queue, other] = [await harness.open(), await harness.open()]
     await queue.enqueue(one(), body)
     await leaseOne(queue, 1_000)
@@ -77,7 +77,7 @@ export const stepCases: ContractCases = {
     assert.equal((await leaseOne(other)).entry.attempts, 1)
   },
 
-  'whether a lease is held can be asked, and ends with its time': async (harness) => {
+  'holds() is true during the lease and false after its expiry': async (harness) => {
     const queue = await harness.open()
     await queue.enqueue(one(), body)
     const held = await leaseOne(queue, 1_000)

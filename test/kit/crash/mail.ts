@@ -1,6 +1,6 @@
-// Mail that can be accounted for: senders over real sockets, and the mailboxes it must reach.
-// Owns: what counts as promised (a 250 to the final dot, once for each mailbox behind the alias) and as arrived (the
-// mailbox has it, byte for byte). A connection that breaks is a sender's daily bread: it tries another server.
+// Accountable mail: senders over real sockets, and the mailboxes it must reach. Owns: when a message counts as promised (a
+// 250 to the final dot, once for each mailbox behind the alias) and as arrived (the mailbox has it, byte for byte). After
+// a broken connection a sender tries another server.
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startSmtpSink } from '../../../mailkit/smtp-sink.ts'
@@ -15,16 +15,16 @@ export const ALIASES: Record<string, string[]> = {
   'two@example.org': ['c@d.example', 'e@f.example'],
 }
 
-/** Messages over one connection, as a sender's pool would. */
+/** Messages over one connection, as a sender's pool would send. */
 const PER_CONNECTION = 5
 
 /** Longer than a server takes to start on a busy machine. */
 const PATIENCE_MS = 20_000
 
-/** How often a mailbox puts a message off. */
+/** The share of messages that a mailbox defers. */
 const DEFERRED_SHARE = 0.05
 
-/** A mailbox's host takes this long over a message. */
+/** The longest time that a mailbox's host takes for a message. */
 const LATENCY_MS = 10
 
 const digestOf = (text: string) => createHash('sha256').update(text).digest('hex')
@@ -51,7 +51,7 @@ export type CrashSenders = {
   stop: () => Promise<void>
 }
 
-/** @param ports where servers are up right now */
+/** @param ports the ports of the running servers */
 export function startCrashSenders(
   count: number,
   random: Random,

@@ -1,8 +1,9 @@
-// A process that does nothing but use the queue, and says on standard output what it saw, each line written at once,
-// so that what was said before a SIGKILL is read after it. Arguments: the queue's folder, 'enqueue' or 'work'.
-//   stored ID     enqueue resolved for the message with this test id
-//   done ID       a worker did the work; said before it tells the queue
-//   damaged ID    the body was not the one that belongs to the id
+// A process that only uses the queue. It writes each line of output at once, so that lines before a SIGKILL can be read
+// after it.
+// Arguments: the queue's folder, 'enqueue' or 'work'. Its lines:
+// - stored ID: enqueue resolved for the message with this test id
+// - done ID: a worker did the work; written before it settles
+// - damaged ID: the body does not belong to the id
 import { createHash, randomUUID } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +11,7 @@ import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
 import type { Destination, Lease } from '../../../server/queue/entry.ts'
 
-/** Short, so that a dead worker's entries come back within the test. */
+/** Short, so that the entries of a killed worker return within the test. */
 const LEASE_MS = 400
 const BACKLOG_ENTRIES = 2000
 const CONCURRENCY = 10
@@ -55,7 +56,7 @@ async function workForever(): Promise<never> {
   }
 }
 
-/** Every third is put off once, so that settled, rescheduled and recorded entries meet every blow. */
+/** Reschedules every third entry once, so that kills hit settled, rescheduled and recorded entries. */
 async function workOn(lease: Lease): Promise<void> {
   const testId = lease.entry.reversePath
   if (lease.expiresMs <= Date.now()) return

@@ -1,4 +1,4 @@
-// The books of a crash test: what was promised, what arrived, what arrived more than once.
+// Counts of a crash test: what was promised, what arrived, and what arrived more than once.
 
 export type Tally = ReturnType<typeof openTally>
 

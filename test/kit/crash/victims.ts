@@ -1,5 +1,5 @@
-// Processes that are killed with SIGKILL at random moments under load and started again.
-// Owns: which of them are up, the rounds, and that none outlives the test.
+// Keeps processes running and kills them with SIGKILL at random moments under load. Owns: which of them are up, the
+// rounds, and that none outlives the test.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { between, type Random } from '../../../platform/seeded-random.ts'
 import { oneOf } from './random.ts'
@@ -8,22 +8,24 @@ import { oneOf } from './random.ts'
 export type Running = { kill: () => void; exited: Promise<unknown> }
 
 export type Victims<R extends Running> = {
-  /** Those that serve right now. */
+  /** The processes that serve now. */
   up: () => R[]
   /** Resolves when all of them serve. */
   allUp: () => Promise<void>
-  /** Kills one that serves, after a random wait; returns when it is gone. Its successor is on its way by then. */
+  /**
+   * Kills a random serving process after a random wait. Returns when it has ended; its successor is starting by then.
+   */
   round: (random: Random) => Promise<void>
-  /** From here on processes may end, and none is started. */
+  /** From now on processes may end, and none is restarted. */
   mayEnd: () => void
-  /** Kills all that run or are just starting. */
+  /** Kills all processes that run or start. */
   killAll: () => Promise<void>
 }
 
-/** How long a victim may still work before the blow: from nothing to several leases and commits. */
+/** The longest time that a victim works before the kill: up to several leases and commits. */
 const LONGEST_WAIT_MS = 250
 
-/** Keeps one process running for each of `starters`, which resolve when theirs serves. */
+/** Keeps one process running for each of `starters`, which resolve when their process serves. */
 export function keepRunning<R extends Running>(starters: (() => Promise<R>)[]): Victims<R> {
   const running = new Map<number, R>()
   const killed = new Set<R>()

@@ -1,5 +1,5 @@
-// What the tests of the queue on AWS share. Owns: options of an engine that looks often and puts aside shortly, so that
-// a test waits for little, and an engine behind a proxy that can fail.
+// Engines for the tests of the queue on AWS. Owns: options with short intervals, and an engine behind a proxy that can
+// fail.
 import type { TestContext } from 'node:test'
 import { openAwsQueue } from '../../../server/queue/aws/engine.ts'
 import type { AwsQueueOptions } from '../../../server/queue/aws/types.ts'
@@ -20,7 +20,7 @@ export function optionsFor(endpoints: Endpoints, stores: Stores, over: Over = {}
   }
 }
 
-/** The services as they are when they are down, in three ways. */
+/** The three ways in which a service can be down. */
 export const DOWN: readonly [string, Fault][] = [
   ['does not answer', 'cut'],
   ['is unavailable', UNAVAILABLE],
@@ -29,7 +29,7 @@ export const DOWN: readonly [string, Fault][] = [
 
 export type Faulty = { queue: Queue; proxy: AwsProxy; errors: string[]; stores: Stores }
 
-/** An engine behind a proxy, on stores of its own or the ones given; `errors` are those of its background. */
+/** An engine behind a proxy, on its own stores or the given ones; `errors` are those of its background work. */
 export async function faultyQueue(
   t: TestContext,
   emulators: AwsQueue,

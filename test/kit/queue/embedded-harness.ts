@@ -1,5 +1,5 @@
-// What the queue's tests share: a queue on a real disk that is gone afterwards, and entries to put into it.
-// Owns: the folder each test works in. A machine's /tmp may be a tmpfs, which the queue refuses: /var/tmp is not.
+// Queues and entries for tests. Owns: the folder of each test, which is deleted afterwards. It is below /var/tmp, because
+// the queue refuses a tmpfs and a machine's /tmp may be one.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -12,7 +12,7 @@ import type { Destination, NewEntry } from '../../../server/queue/entry.ts'
 
 export const MINUTE_MS = 60_000
 
-/** A time to start test clocks at, with room below for what has long been due. */
+/** The start of test clocks, with room for earlier due times. */
 export const START_MS = Date.UTC(2030, 0, 1)
 
 /** A folder on disk for one test. */
@@ -22,13 +22,13 @@ export function folderFor(t: TestContext): string {
   return folder
 }
 
-/** A clock that stands still until it is moved. */
+/** A clock that stands still until the test moves it. */
 export function stoppedClock() {
   const clock = { nowMs: START_MS, now: () => clock.nowMs }
   return clock
 }
 
-/** Opens a queue for one test, closed afterwards. */
+/** Opens a queue and closes it after the test. */
 export async function queueFor(
   t: TestContext,
   options: Partial<EmbeddedQueueOptions> = {},

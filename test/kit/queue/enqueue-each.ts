@@ -1,5 +1,6 @@
-// A process that enqueues one message after another and says what became of each, in plain synchronous writes, so that
-// a trace of its system calls shows them in order. Arguments: the queue's folder, how many, 'volatile' if it may be lost.
+// A process that enqueues messages one after another. It reports each result with a synchronous write, so that a trace of
+// its system calls shows the order. Arguments: the queue's folder, the number of messages, 'volatile' for a volatile
+// queue.
 import { writeSync } from 'node:fs'
 import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { entryFor } from './embedded-harness.ts'

@@ -1,5 +1,5 @@
-// A process that fills the disk under a queue, works everything off while it is full, and fills it again.
-// Arguments: the queue's folder, bytes of each body. Says what it saw as one line of JSON.
+// A process that fills the disk under a queue, removes every entry while the disk is full, and fills it again. Arguments:
+// the queue's folder, bytes of each body. Prints its counts as one line of JSON.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { QueueFullError } from '../../../server/queue/queue.ts'
@@ -34,7 +34,7 @@ for (let held = await queue.lease(7, 60_000); held.length > 0; held = await queu
     waiting.delete(lease.entry.id)
   }
 }
-// After a full disk the queue lets new mail wait for a second.
+// After a full disk the queue refuses new mail for a second.
 await sleep(1100)
 const again = await fill()
 const said = { accepted: accepted.size, refused, otherErrors, worked, lost: waiting.size }

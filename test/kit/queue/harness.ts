@@ -1,5 +1,5 @@
-// What a case of the contract is given: one queue that nobody else uses, and what it cannot do to it through the
-// contract itself. Owns: the words in which the cases speak of both engines.
+// What each case of the queue's contract gets: a queue of its own, and actions that the contract itself does not offer.
+// The cases use it for both engines.
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Lease } from '../../../server/queue/entry.ts'
@@ -8,36 +8,36 @@ import type { Queue } from '../../../server/queue/queue.ts'
 export type QueueHarness = {
   /** Opens the queue once more, as another process would; closed after the test. */
   open: (options?: { maxEntries?: number; longestWaitMs?: (attempts: number) => number }) => Promise<Queue>
-  /** Ms since the epoch, as the queue has it. */
+  /** The queue's clock, ms since the epoch. */
   now: () => number
   /** Lets `ms` pass. */
   advance: (ms: number) => Promise<void>
-  /** Sets the wall clock, as all clients read it, forward by `ms`. No time passes. */
+  /** Sets the wall clock of all clients forward by `ms`. No time passes. */
   step: (ms: number) => void
-  /** Puts in an entry of the next version, with this text somewhere in it. */
+  /** Adds an entry of the next version that contains this text. */
   addUnknown: (text: string) => Promise<void>
-  /** How many entries of the next version, with this text in it, the queue's storage holds. */
+  /** How many entries of the next version with this text the queue's storage holds. */
   countUnknown: (text: string) => Promise<number>
-  /** Entries that were given up as they were received too often. */
+  /** Messages in the dead-letter queue. */
   deadLetters: () => number
 }
 
-/** Cases by what they show. */
+/** Cases by title. */
 export type ContractCases = Record<string, (harness: QueueHarness) => Promise<void>>
 
-/** Long enough for whatever a case does, however slow the machine. */
+/** Longer than any case runs, even on a slow machine. */
 export const LONG_MS = 600_000
 
-/** A lease to let run out. On AWS they are whole seconds. */
+/** A lease that expires within a test. On AWS leases are whole seconds. */
 export const SHORT_MS = 1_000
 
-/** A lease that is still there a few calls later, and can be waited for. */
+/** A lease that survives a few calls and still expires within a test. */
 export const MEDIUM_MS = 8_000
 
-/** For everything that an engine may do a little later. */
+/** Time for anything that an engine may do later. */
 const PATIENCE_MS = 60_000
 
-/** Leases until `count` entries are held: an engine may give out fewer at once than there are. */
+/** Leases until `count` entries are held, since an engine may return fewer at once. */
 export async function leaseEach(queue: Queue, count: number, leaseMs: number): Promise<Lease[]> {
   const held: Lease[] = []
   await waitUntilHolds(async () => {
@@ -53,7 +53,7 @@ export async function leaseOne(queue: Queue, leaseMs = LONG_MS): Promise<Lease> 
   return held
 }
 
-/** Takes the entry at the first opportunity, and sees to it that this is not before `dueMs`. */
+/** Leases the entry as early as possible and checks that this is not before `dueMs`. */
 export async function leaseWhenDue(
   harness: Pick<QueueHarness, 'now' | 'advance'>,
   queue: Queue,
@@ -68,7 +68,7 @@ export async function leaseWhenDue(
   return held
 }
 
-/** The queue holds `expected`, sooner or later, and nothing else. */
+/** Waits until the queue's counts equal `expected`, with zero for the rest. */
 export async function waitForCounts(queue: Queue, expected: Partial<Record<Counted, number>>): Promise<void> {
   const counts = { ready: 0, inFlight: 0, deferred: 0, unknownVersion: 0, ...expected }
   const entries = Object.values(counts).reduce((sum, count) => sum + count, 0)
@@ -80,7 +80,7 @@ export async function waitForCounts(queue: Queue, expected: Partial<Record<Count
 
 type Counted = 'ready' | 'inFlight' | 'deferred' | 'unknownVersion'
 
-/** Asks until it holds. */
+/** Repeats the check until it passes. */
 export async function waitUntilHolds(check: () => Promise<void>): Promise<void> {
   for (const endMs = Date.now() + PATIENCE_MS; ; await sleep(50)) {
     try {

@@ -1,4 +1,4 @@
-// A process beside the test's own, on the same queue. Arguments: the queue's folder, what to do, details.
+// A second process on the same queue. Arguments: the queue's folder, the action, its details.
 import { writeSync } from 'node:fs'
 import { openEnvironment } from '../../../server/queue/embedded/durable.ts'
 import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
@@ -10,7 +10,7 @@ import { MINUTE_MS, entryFor } from './embedded-harness.ts'
 const [path = '', what, count = '1', bytes = '1'] = process.argv.slice(2)
 const open = () => openEmbeddedQueue({ path, maxEntries: 1e6, maxBytes: 1e9, volatile: false })
 
-/** Takes everything there is in small helpings and prints the ids. */
+/** Leases everything in small batches and prints the ids. */
 async function leaseAll(): Promise<void> {
   const queue = await open()
   for (let held = await queue.lease(7, MINUTE_MS); held.length > 0; held = await queue.lease(7, MINUTE_MS)) {
@@ -27,7 +27,7 @@ async function enqueue(): Promise<void> {
   await queue.close()
 }
 
-/** Ends with the write lock held and half of the work done. */
+/** Dies while it holds the write lock, in the middle of its writes. */
 async function dieWriting(): Promise<void> {
   const environment = openEnvironment(path, true, 1024 * 1024)
   const layout = openLayout(environment)
@@ -38,7 +38,7 @@ async function dieWriting(): Promise<void> {
   })
 }
 
-/** Says when it holds the write lock, and holds it for a minute. */
+/** Reports when it holds the write lock, and holds it for a minute. */
 function hold(): Promise<void> {
   const environment = openEnvironment(path, true, 1024 * 1024)
   environment.transactionSync(() => {

@@ -1,5 +1,5 @@
-// What an attempt stores between two hosts, on a real queue. The process is taken to die in the second transaction:
-// what the first host said must be in the queue by then.
+// What an attempt stores between two hosts, on a real queue. The process may die in the second transaction, so the queue
+// must hold the first host's reply by then.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -99,7 +99,7 @@ async function attemptOnce(queue: EmbeddedQueue, context: Omit<AttemptContext, '
   return attempt(lease, { ...context, hold: holdOn(() => !queue.holds(lease)) })
 }
 
-test('a destination that one host acknowledged is stored before the next host is talked to', async (t) => {
+test('the acknowledgement of one host is stored before the next host is contacted', async (t) => {
   const outcomes: Record<string, DeliveryResult> = { 'a@b.example': DELIVERED }
   const entry = await entryFor(t, ['a@b.example', 'c@d.example'], outcomes)
   await assert.rejects(entry.attempt(), /the process died/)
@@ -121,7 +121,7 @@ test('a destination that one host acknowledged is stored before the next host is
   assert.equal(entry.entries(), 0)
 })
 
-test('a failed destination stays pending until its DSN is queued, also if the process dies in between', async (t) => {
+test('a failed destination stays pending until its DSN is queued, even if the process dies in between', async (t) => {
   const outcomes: Record<string, DeliveryResult> = { 'a@b.example': DELIVERED, 'gone@b.example': FAILED }
   const entry = await entryFor(t, ['a@b.example', 'gone@b.example', 'c@d.example'], outcomes)
   await assert.rejects(entry.attempt(), /the process died/)
@@ -160,14 +160,14 @@ test('a record that the queue refuses ends the attempt before the next host', as
   assert.deepEqual(entry.sent, ['a@b.example'])
 })
 
-test('a bounce that fails is given up without a DSN', async (t) => {
+test('a bounce that fails is removed without a DSN', async (t) => {
   const entry = await entryFor(t, ['a@b.example'], { 'a@b.example': FAILED }, '')
   const { dsn, nextMs } = await entry.attempt()
   assert.deepEqual({ dsn, nextMs }, { dsn: 'no-return-path', nextMs: null })
   assert.equal(entry.entries(), 0)
 })
 
-test('a destination still deferred when its time is up fails with a DSN', async (t) => {
+test('a destination still deferred at its expiry fails with a DSN', async (t) => {
   const entry = await entryFor(t, ['a@b.example'], { 'a@b.example': DEFERRED })
   let { dsn, nextMs } = await entry.attempt()
   // An envelope gets a few attempts at least, however late it is.
@@ -181,7 +181,7 @@ test('a destination still deferred when its time is up fails with a DSN', async 
   assert.equal(entry.entries(), 1)
 })
 
-test('a host is given at most 50 recipients in one transaction', async (t) => {
+test('a host gets at most 50 recipients in one transaction', async (t) => {
   const addresses = Array.from({ length: 101 }, (_, n) => `a${n}@b.example`)
   const entry = await entryFor(t, addresses, Object.fromEntries(addresses.map((one) => [one, DELIVERED])))
   await entry.attempt()

@@ -1,4 +1,4 @@
-// An attempt that throws, a queue that does not store: the entry is neither lost nor tried in a tight loop.
+// An attempt that throws, or a queue that cannot store, neither loses the entry nor retries it in a tight loop.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -73,7 +73,7 @@ async function setting(deliver: DeliverLeaseOptions['context']['deliver'], desti
   }
 }
 
-test('an attempt that throws is rescheduled, later each time, and the loop of it is counted', async () => {
+test('an attempt that throws is rescheduled, later each time, and each error is counted', async () => {
   const work = await setting(() => Promise.reject(new TypeError('a bug')), [pending('a@b.example')])
   for (const waitMs of [1_000, 2_000, 4_000, 4_000]) {
     const lease = await work.lease()
@@ -90,7 +90,7 @@ test('an attempt that throws is rescheduled, later each time, and the loop of it
   await work.queue.close()
 })
 
-test('a queue that does not store at first is asked again, and nothing is sent twice', async () => {
+test('a settlement that the queue cannot store at first is retried, and nothing is sent twice', async () => {
   let sent = 0
   const work = await setting(
     (_domain, { recipients }) => {
@@ -112,7 +112,7 @@ test('a queue that does not store at first is asked again, and nothing is sent t
   await work.queue.close()
 })
 
-test('a canary is taken off the queue and delivered nowhere, also by a release that knows of none', async () => {
+test('a canary is removed and delivered nowhere, even by a release without canaries', async () => {
   const nobody = () => Promise.reject(new Error('a canary was delivered'))
   const work = await setting(nobody, [])
   const first = await work.lease()
@@ -147,7 +147,7 @@ test('a lost lease ends the attempt before the next host', async () => {
   await work.queue.close()
 })
 
-test('a lease that ran out ends the attempt before the next host, acknowledged or not', async () => {
+test('an expired lease ends the attempt before the next host, acknowledged or not', async () => {
   const domains: string[] = []
   const later: DeliveryResult = {
     kind: 'deferred',
@@ -170,7 +170,7 @@ test('a lease that ran out ends the attempt before the next host, acknowledged o
   await work.queue.close()
 })
 
-test('what fails while something else is deferred is told at once, and only once', async () => {
+test('a failure is reported at once and only once while another destination is deferred', async () => {
   const outcomes: Record<string, DeliveryResult> = {
     'b.example': { kind: 'failed', reply: '550 5.1.1 no', status: '5.1.1', remoteHost: 'mx' },
     'd.example': { kind: 'deferred', why: 'remote', reply: '451 later', status: '4.0.0', remoteHost: 'mx' },

@@ -1,4 +1,4 @@
-// What replies and errors mean, as a table.
+// The results of replies and errors, as a table.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
@@ -44,7 +44,7 @@ test('a reply is kept short and printable', () => {
   assert.match(reply, /^250 2\.0\.0 ok ok .*…$/)
 })
 
-test('an enhanced status code is one only where it belongs', () => {
+test('an enhanced status code counts only in its place in a reply', () => {
   assert.equal(statusOf('250-2.1.5 ok'), '2.1.5')
   assert.equal(statusOf('550 host 5.1.1 says no'), null)
   assert.equal(statusOf('550 5.1.1.9 no'), null)

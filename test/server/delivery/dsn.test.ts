@@ -1,4 +1,4 @@
-// The DSN, byte for byte against a golden file, and what it must never say.
+// The DSN, byte for byte against a golden file, and what it must never reveal.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -46,7 +46,7 @@ const build = (failed: Destination[], body: string, over: Partial<Entry> = {}) =
     nowMs: Date.UTC(2026, 0, 2, 3, 14, 5),
   }).then((dsn) => dsn.toString())
 
-test('the golden DSN', async () => {
+test('a DSN equals the golden file', async () => {
   const failed = [
     destination({}),
     destination({
@@ -61,7 +61,7 @@ test('the golden DSN', async () => {
   assert.equal(dsn.replaceAll('\r\n', '\n'), readFileSync(golden, 'utf8'))
 })
 
-test('the mailbox behind the alias is named nowhere, in whatever case the remote host wrote it', async () => {
+test('the DSN never names the mailbox behind the alias, in any case that the remote host wrote', async () => {
   const reply =
     '550 5.1.1 Secret.Box@B.Example: user "secret.box" unknown (secret.box@b.example, not secret.boxes)'
   const dsn = await build([destination({ reply })], HEADER)
@@ -69,12 +69,12 @@ test('the mailbox behind the alias is named nowhere, in whatever case the remote
   assert.match(dsn, /info@example\.org/)
 })
 
-test('an alias that means something to replacing does not bring the mailbox back', async () => {
+test('an alias with replacement patterns does not reveal the mailbox', async () => {
   const dsn = await build([destination({ originalRecipient: "$&$`$'@example.org" })], HEADER)
   assert.doesNotMatch(dsn.replaceAll(/=\r\n/g, ''), /secret\.box/i)
 })
 
-test('the body of the original does not go back, and of a long header only whole lines', async () => {
+test('a DSN returns no body, and only whole lines of a long header', async () => {
   const long = Array.from({ length: 400 }, (_, n) => `X-Line-${n}: ${'x'.repeat(60)}\r\n`).join('')
   const dsn = await build([destination({})], `${long}\r\nbody text\r\n`)
   assert.doesNotMatch(dsn, /body text/)
@@ -82,7 +82,7 @@ test('the body of the original does not go back, and of a long header only whole
   assert.match(dsn, /X-Line-0: x+\r\n/)
 })
 
-test('every line fits SMTP, and the status part is ASCII whatever the remote host said', async () => {
+test('every line fits SMTP, and the status part is ASCII for any reply of the remote host', async () => {
   const reply = `550 5.7.1 ${'ünzustellbar '.repeat(60)}`.slice(0, 500)
   const dsn = await build([destination({ reply })], HEADER)
   for (const line of dsn.split('\r\n')) assert.ok(Buffer.byteLength(line) <= 998)
@@ -90,14 +90,14 @@ test('every line fits SMTP, and the status part is ASCII whatever the remote hos
   assert.match(status, /^[\x20-\x7e\r\n]*$/)
 })
 
-test('the host of the mailbox is not named, nor its domain', async () => {
+test('a DSN names neither the host nor the domain of the mailbox', async () => {
   const reply = '550 5.1.1 in.mx.b.example says: b.example has no such user; see https://help.b.example/x'
   const dsn = await build([destination({ reply })], `${HEADER}\r\n`)
   assert.doesNotMatch(dsn, /b\.example/)
   assert.match(dsn, /Diagnostic-Code: smtp; 550 5\.1\.1 \(host\) says: \(host\) has no such user/)
 })
 
-test('long header lines go back as they are, 8-bit ones encoded', async () => {
+test('long header lines are returned unchanged, and 8-bit ones encoded', async () => {
   const long = `X-Long: ${'word='.repeat(40)}\r\n`
   assert.ok((await build([destination({})], `${HEADER}${long}\r\n`)).includes(long))
   assert.match(

@@ -1,4 +1,4 @@
-// Holding on to a lease while its entry is being delivered: extended, lost, and said once.
+// A lease during the delivery of its entry: extended, lost, and reported once.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { keepLease, type LeaseKeeperOptions } from '../../../server/delivery/lease-keeper.ts'
@@ -52,7 +52,7 @@ test('a lease is extended for as long as the delivery takes', async (t) => {
   assert.deepEqual(lines, [])
 })
 
-test('a lost lease is logged once, however long the delivery goes on', async (t) => {
+test('a lost lease is logged once, even during a long delivery', async (t) => {
   const { hold, lines, asked, pass } = await held(t)
   let aborted = 0
   hold.signal.addEventListener('abort', () => aborted++)
@@ -66,7 +66,7 @@ test('a lost lease is logged once, however long the delivery goes on', async (t)
   assert.ok(asked.length < 15, 'and the queue is not asked again')
 })
 
-test('a lease that cannot be extended is lost when it has run out, whether the queue answers or not', async (t) => {
+test('a lease that cannot be extended is lost at its expiry, whether the queue answers or not', async (t) => {
   const failing = await held(t, { extend: () => Promise.reject(new Error('disk')) })
   await failing.pass(1_000)
   assert.equal(failing.hold.isLost(), false)
@@ -76,7 +76,7 @@ test('a lease that cannot be extended is lost when it has run out, whether the q
   assert.deepEqual(failing.lines, ['extend-failed', 'extend-failed', 'extend-failed', 'lease-lost'])
 })
 
-test('a queue that does not answer is asked once, and the lease is lost when it has run out', (t) => {
+test('a queue that does not answer is asked once, and the lease is lost at its expiry', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
   const clock = { nowMs: 0 }
   let asked = 0

@@ -1,4 +1,4 @@
-// Which hosts take mail for a domain, by a table of DNS answers; and the same against a real DNS server.
+// The hosts that take mail for a domain, by a table of DNS answers and with a real DNS server.
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { test } from 'node:test'
@@ -48,7 +48,7 @@ const A = { a: ['192.0.2.1'] }
 const addresses = (hosts: MxLookup) =>
   hosts.kind === 'hosts' ? hosts.hosts.map(({ address }) => address) : []
 
-test('by preference, IPv4 before IPv6', async () => {
+test('hosts are ordered by preference, and IPv4 comes before IPv6', async () => {
   const hosts = await hopsIn({
     'b.example': {
       mx: [
@@ -63,7 +63,7 @@ test('by preference, IPv4 before IPv6', async () => {
   assert.equal(hosts.kind === 'hosts' && hosts.hosts[0]?.name, 'one.b.example')
 })
 
-test('of any number of hosts a few are looked up', async () => {
+test('at most ten names are looked up for one domain', async () => {
   const asked: string[] = []
   const mx = Array.from({ length: 5_000 }, (_, n): [number, string] => [n, `mx${n}.b.example`])
   const resolver = resolverOf({ 'b.example': { mx } })
@@ -84,7 +84,7 @@ test('of any number of hosts a few are looked up', async () => {
   assert.equal(asked[0], 'mx0.b.example')
 })
 
-test('equal preference in random order', async () => {
+test('hosts of equal preference come in random order', async () => {
   const zone: Zone = {
     'b.example': {
       mx: [
@@ -114,7 +114,7 @@ test('one host that cannot be looked up does not stop the others', async () => {
   assert.deepEqual(addresses(hosts), ['192.0.2.1'])
 })
 
-test('no more than six addresses', async () => {
+test('at most six addresses are returned', async () => {
   const a = Array.from({ length: 20 }, (_, index) => `192.0.2.${index}`)
   assert.equal(addresses(await hopsIn({ 'b.example': { a } })).length, 6)
 })
@@ -155,7 +155,7 @@ const NONE: [name: string, zone: Zone, kind: string, status: string][] = [
     '4.4.4',
   ],
   [
-    'IPv4 in IPv6 clothes',
+    'an IPv4-mapped IPv6 address',
     { 'b.example': { aaaa: ['64:ff9b::a9fe:a9fe', '2002:7f00:1::', '::7f00:1'] } },
     'deferred',
     '4.4.4',
@@ -182,7 +182,7 @@ for (const [name, zone, kind, status] of NONE) {
   })
 }
 
-test('a less preferred MX of our name is left out with all after it', async () => {
+test('an MX of our name is dropped, with every less preferred one', async () => {
   const mx: [number, string][] = [
     [1, 'x.b.example'],
     [5, 'mx1.example.net'],
@@ -194,13 +194,13 @@ test('a less preferred MX of our name is left out with all after it', async () =
   )
 })
 
-test('local addresses when they are allowed', async () => {
+test('local addresses are returned when they are allowed', async () => {
   assert.deepEqual(addresses(await hopsIn({ 'b.example': { a: ['127.0.0.1'] } }, { local: true })), [
     '127.0.0.1',
   ])
 })
 
-test('a relay by name is looked up as the system does', async () => {
+test('the system looks up the name of a relay', async () => {
   const hosts = await lookUpRelay({ host: 'localhost', port: 2525 })
   assert.ok(addresses(hosts).some((address) => address === '127.0.0.1' || address === '::1'))
   const none = await lookUpRelay({ host: 'no-such-host.invalid', port: 25 })
@@ -238,7 +238,7 @@ for (const [rcode, kind, status] of [
   })
 }
 
-test('a DNS server that says nothing defers', async () => {
+test('a DNS server without an answer defers', async () => {
   const silent = createSocket('udp4')
   await new Promise<void>((resolve) => silent.bind(0, '127.0.0.1', resolve))
   const resolver = createResolver(400, [`127.0.0.1:${silent.address().port}`])
@@ -252,7 +252,7 @@ test('a DNS server that says nothing defers', async () => {
   assert.equal(hosts.kind === 'none' && hosts.result.kind, 'deferred')
 })
 
-test('an address literal is its own host: nothing is looked up, and local networks are refused', async () => {
+test('an address literal needs no look-up, and local networks are refused', async () => {
   const options = { hostname: 'mx1.example.net', port: 25, allowLocalAddresses: false }
   const nothing = () => Promise.reject(new Error('asked'))
   const resolver = { resolveMx: nothing, resolve4: nothing, resolve6: nothing }

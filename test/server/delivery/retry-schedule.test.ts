@@ -25,7 +25,7 @@ for (const [name, attempts, nowMs, chance, expected] of CASES) {
   )
 }
 
-test('the whole life of an envelope: 67 attempts in 5 days, at least 30 minutes apart in the long run', () => {
+test('an envelope gets 67 attempts in 5 days, at least 30 minutes apart in the long run', () => {
   const times = [0]
   for (let nowMs: number | null = 0; nowMs !== null;) {
     nowMs = nextAttempt(schedule, { attempts: times.length, expiresMs: DAYS_5, nowMs }, 0.5)
@@ -42,7 +42,7 @@ test('without jitter the schedule is exact, and never in the past', () => {
   )
 })
 
-test('a clock that is ahead ends no envelope: it gets the attempts that half of its lifetime has room for', () => {
+test('an envelope gets the attempts that fit half of its lifetime, even when the clock is ahead', () => {
   const least = leastAttempts(schedule, DAYS_5)
   const aheadMs = 10 * DAYS_5
   assert.equal(least, 31)
@@ -53,12 +53,12 @@ test('a clock that is ahead ends no envelope: it gets the attempts that half of 
   assert.equal(after(least), null)
 })
 
-test('the least number of attempts is one where no wait fits, and is found at once however many there are', () => {
+test('the least number of attempts is one when no wait fits, and large numbers are found at once', () => {
   assert.equal(leastAttempts({ firstMs: 1_000, maxMs: 4_000, jitter: 0 }, 1_000), 1)
   assert.equal(leastAttempts({ firstMs: 10, maxMs: 10, jitter: 0 }, 30 * DAYS_5), (30 * DAYS_5) / 20 + 1)
 })
 
-test('no wait is longer than the longest', () => {
+test('no wait exceeds the longest wait', () => {
   for (const attempts of [1, 2, 7, 8, 5_000])
     assert.equal(
       nextAttempt(schedule, { attempts, expiresMs: 1e15, nowMs: 0 }, 1),

@@ -1,4 +1,4 @@
-// A lease that is lost while its message is being sent: nothing is delivered, unless the dot is already there.
+// A lease that is lost while its message is sent: nothing is delivered, unless the final dot was sent.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createConnections } from '../../../server/delivery/connection-pool.ts'
@@ -57,7 +57,7 @@ for (const step of ['greeting', 'EHLO', 'MAIL', 'RCPT', 'DATA']) {
   )
 }
 
-test('a lease that has run out is seen before the message is sent, without a word of the queue', async () => {
+test('an expired lease is noticed before the message is sent, without asking the queue', async () => {
   let expired = false
   const hold: LeaseGuard = { signal: new AbortController().signal, isLost: () => expired }
   const usual = mxReplies()
@@ -68,7 +68,7 @@ test('a lease that has run out is seen before the message is sent, without a wor
   assert.deepEqual(await sendWhile(hold, expiring), ['lost', 0])
 })
 
-test('a lease that runs out in the middle of a large message is seen before the dot', async () => {
+test('a lease that expires during a large message is noticed before the final dot', async () => {
   const size = 8 * 1024 * 1024
   let looks = 0
   const hold: LeaseGuard = { signal: new AbortController().signal, isLost: () => ++looks > 20 }
@@ -77,7 +77,7 @@ test('a lease that runs out in the middle of a large message is seen before the 
   assert.equal(looks > 20, true)
 })
 
-test('a lease lost after the dot leaves the reply to be waited for', async () => {
+test('the reply is awaited when the lease is lost after the final dot', async () => {
   const { hold, lose } = losable()
   const usual = mxReplies()
   const late = (line: string) => {

@@ -1,4 +1,4 @@
-// One transaction with the next host, against hosts that behave in every way but well.
+// One transaction with the next host, against hosts that misbehave in many ways.
 import assert from 'node:assert/strict'
 import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
@@ -48,7 +48,7 @@ const BEHAVIOURS: [name: string, over: Record<string, string | null>, expected: 
     ['delivered 2.0.0', 'deferred remote 4.5.3'],
   ],
   [
-    'both refused, each in its way',
+    'both refused, with different replies',
     { 'RCPT TO:<a@': '550 5.1.1 no', 'RCPT TO:<c@': '450 4.2.0 later', DATA: '554 none' },
     ['failed 5.1.1', 'deferred remote 4.2.0'],
   ],
@@ -103,7 +103,7 @@ async function deafHost(
   return { port, connections: 0, messages: 0, close: () => server.close() }
 }
 
-test('a host that closes at any point of answering too soon holds no delivery', async () => {
+test('a host that replies too soon and closes at any point holds no delivery', async () => {
   const replies = ['220 x', '250 x', '250 ok', '250 ok', '250 ok', '354 go']
   for (let count = 1; count <= replies.length; count++) {
     const one = await deafHost(`${replies.slice(0, count).join('\r\n')}\r\n`, { end: true })
@@ -112,7 +112,7 @@ test('a host that closes at any point of answering too soon holds no delivery', 
   }
 })
 
-test('a host that drips a reply without end holds no delivery', async () => {
+test('a host that sends an endless reply byte by byte holds no delivery', async () => {
   for (const replies of ['220 x\r\n250-', '220 x\r\n250 x\r\n250-']) {
     const one = await deafHost(replies, { end: false, byteMs: 10 })
     for (const outcome of await sendTo([one])) assert.match(outcome, /^deferred connect 4\.4\.[12]$/)
@@ -135,7 +135,7 @@ test('a message larger than the host takes fails without being sent', async () =
   one.close()
 })
 
-test('the next host is tried when the first does not welcome us, and not after the message began', async () => {
+test('the next host is tried when the first refuses the session, and not after the message began', async () => {
   const closed = await startFakeMxHost(mxReplies({ greeting: null }))
   const full = await startFakeMxHost(mxReplies({ greeting: '421 4.3.2 full' }))
   const good = await startFakeMxHost(mxReplies())
@@ -146,7 +146,7 @@ test('the next host is tried when the first does not welcome us, and not after t
   for (const each of [closed, full, good, breaks]) each.close()
 })
 
-test('a connection is used again, as often as it may be, and one that had a refusal is not', async () => {
+test('a connection is reused up to its limit, and never after a refusal', async () => {
   const one = await startFakeMxHost(mxReplies())
   const transport = {
     connections: createConnections(CONNECTION_OPTIONS),
@@ -162,7 +162,7 @@ test('a connection is used again, as often as it may be, and one that had a refu
   one.close()
 })
 
-test('a host that lets us wait is tried by one at a time, one that refuses at once by everyone', () => {
+test('a host that times out is tried by one attempt at a time, and one that refuses at once by all', () => {
   let nowMs = 1_000_000
   const hostBackOff = createHostBackOff(() => nowMs)
   const host = { name: 'x', address: '192.0.2.1', port: 25 }

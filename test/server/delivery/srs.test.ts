@@ -1,4 +1,4 @@
-// The Sender Rewriting Scheme: a table of rewritings, and what must hold of any sender.
+// The Sender Rewriting Scheme: a table of rewritings, and properties that hold for any sender.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatAddress, parseAddress } from '../../../server/address.ts'
@@ -71,7 +71,7 @@ for (const [name, sender, rewritten, reversed] of REWRITINGS) {
 /** Every character but letters and digits that a local part may have without quotes (RFC 5322 section 3.2.3, atext). */
 const ATEXT = [..."!#$%&'*+-/=?^_`{|}~"]
 
-test('a sender with any character of RFC 5322 keeps a way back, wherever the character stands', () => {
+test('a sender with any character of RFC 5322 at any position can be reversed', () => {
   for (const character of ATEXT) {
     for (const local of [`${character}bob`, `bo${character}b`, `bob${character}`, `srs${character}bob`]) {
       const sender = `${local}@sender.example`
@@ -90,13 +90,13 @@ test('a sender is opaque only where its address would exceed 64 octets', () => {
   assert.match(rewriteSrs(srs, `${longest}x@sender.example`, NOW_MS), /^opaque=/)
 })
 
-test('the null reverse path stays null, and an address of our own stays as it is', () => {
+test('the null reverse path stays null, and an address of our own stays unchanged', () => {
   assert.equal(rewriteSrs(srs, '', NOW_MS), '')
   const own = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
   assert.equal(rewriteSrs(srs, own, NOW_MS), own)
 })
 
-test('any sender: at most 64 octets, back to the same mailbox in any case, or opaque', () => {
+test('any sender gets at most 64 octets and reverses to the same mailbox in any case, or is opaque', () => {
   const characters = 'abcXYZ019.!#$&*+-/=?^_`{|}~'
   let state = 1
   const random = (below: number) => (state = (state * 48_271) % 2_147_483_647) % below
@@ -116,7 +116,7 @@ test('any sender: at most 64 octets, back to the same mailbox in any case, or op
   }
 })
 
-test('a changed character anywhere is not ours', () => {
+test('an address with any changed character is not ours', () => {
   const local = localOf(rewriteSrs(srs, 'alice@sender.example', NOW_MS))
   for (let index = 5; index < local.length; index++) {
     const other = local[index] === 'b' ? 'c' : 'b'
@@ -125,7 +125,7 @@ test('a changed character anywhere is not ours', () => {
   }
 })
 
-test('a made-up hash of any length is not ours, in an SRS0 or an SRS1 address', () => {
+test('an SRS0 or SRS1 address with a forged hash of any length is not ours', () => {
   const first = localOf(rewriteSrs(srs, 'alice@sender.example', NOW_MS))
   const chained = localOf(rewriteSrs(srs, 'SRS0=hash=tt=orig.example=bob@fwd.example', NOW_MS))
   for (const local of [first, chained]) {
@@ -136,7 +136,7 @@ test('a made-up hash of any length is not ours, in an SRS0 or an SRS1 address', 
   }
 })
 
-test('too old, or from the future, is not ours', () => {
+test('an address that is too old or from the future is not ours', () => {
   const address = rewriteSrs(srs, 'alice@sender.example', NOW_MS)
   const at = (days: number) => back(address, NOW_MS + days * DAY_MS)
   assert.equal(at(14), 'alice@sender.example')
@@ -151,7 +151,7 @@ test('an address is not valid again when the day codes repeat, after 1,024 days'
     assert.equal(back(address, NOW_MS + days * DAY_MS), null, `${days} days later`)
 })
 
-test('a bounce through two of our servers finds its way back, for ordinary names', () => {
+test('a bounce through two of our servers reaches the sender, for ordinary names', () => {
   const next: SrsConfig = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
   const first = rewriteSrs(srs, 'john.smith@a.example', NOW_MS)
   const second = rewriteSrs(next, first, NOW_MS)
@@ -161,7 +161,7 @@ test('a bounce through two of our servers finds its way back, for ordinary names
   assert.equal(back(first), 'john.smith@a.example')
 })
 
-test('a chain that does not fit gets an opaque address, which is ours as a sender and leads nowhere', () => {
+test('a chain that does not fit gets an opaque address, which is ours as a sender and cannot be reversed', () => {
   const next: SrsConfig = { domain: 'srs.example.net', secrets: ['next-secret-of-32-characters-abc'] }
   const first = rewriteSrs(srs, 'a-rather-long-name@sender.example', NOW_MS)
   const second = rewriteSrs(next, first, NOW_MS)
@@ -170,7 +170,7 @@ test('a chain that does not fit gets an opaque address, which is ours as a sende
   assert.equal(back(second, NOW_MS, next), null)
 })
 
-test('as a sender at our domain only what we made lately is ours', () => {
+test('a sender at our domain is ours only if we made it within the age limit', () => {
   const made = ['alice@sender.example', `${'x'.repeat(40)}@sender.example`, 'SRS0=h=tt=o.example=b@f.example']
   for (const sender of made) {
     const local = localOf(rewriteSrs(srs, sender, NOW_MS))
@@ -190,7 +190,7 @@ test('as a sender at our domain only what we made lately is ours', () => {
     assert.equal(isOwnAddress(srs, local, NOW_MS), false, local)
 })
 
-test('secrets rotate: an older one still verifies, a dropped one does not', () => {
+test('an older secret still verifies, and a removed one does not', () => {
   const before = { ...srs, secrets: ['older-secret-of-32-characters-ab'] }
   const address = rewriteSrs(before, 'alice@sender.example', NOW_MS)
   assert.equal(back(address), 'alice@sender.example')

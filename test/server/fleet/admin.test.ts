@@ -1,4 +1,4 @@
-// The admin endpoint: metrics by the names of the contract, health that looks at this instance only, readiness.
+// The admin endpoint: the contract's metrics, health of this instance only, and readiness.
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -41,7 +41,7 @@ const PROCESS = [
   'nodejs_eventloop_lag_seconds',
 ]
 
-test('every metric of the contract is there from the start, at zero', async () => {
+test('every metric of the contract starts at zero', async () => {
   const instance = await startServer({})
   for (const name of [...GAUGES, ...COUNTERS]) assert.equal(await instance.metric(name), 0, name)
   for (const name of PROCESS) assert.notEqual(await instance.metric(name), null, name)
@@ -54,7 +54,7 @@ test('every metric of the contract is there from the start, at zero', async () =
   assert.equal(await instance.stop(), 0)
 })
 
-test('on a Unix socket, also where a killed instance left its file; a check that throws is a 500', async () => {
+test('the endpoint replaces the socket file of a killed instance, and a check that throws gives 500', async () => {
   const socket = join(testFolder(), 'admin.sock')
   writeFileSync(socket, '')
   const admin = await startAdmin({
@@ -72,7 +72,7 @@ test('on a Unix socket, also where a killed instance left its file; a check that
   assert.equal(existsSync(socket), false)
 })
 
-test('a spool that is gone, or that nobody may write, is not healthy', async () => {
+test('an instance is unhealthy when its spool is gone or unwritable', async () => {
   const folder = testFolder()
   assert.equal(await spoolWritable(folder), null)
   assert.match((await spoolWritable(join(folder, 'gone'))) ?? '', /ENOENT/)

@@ -1,5 +1,5 @@
-// The canary: an instance of a fleet is ready once a message of its own has come back, and stays so; nobody else can send
-// one; it is no mail to anyone.
+// An instance of a fleet is ready once its canary has come back, and stays ready. No other host can send a canary, and a
+// canary counts as no mail.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -19,7 +19,7 @@ import { startFleetHarness } from '../../kit/server/fleet-harness.ts'
 
 const HERE = { localAddress: '127.0.0.1', remoteAddress: '127.0.0.1' }
 
-test('only the address given out last, and only from this host itself', () => {
+test('the gate admits only the last issued address, and only from this host', () => {
   const gate = createCanaryGate('mx1.example.net')
   const first = gate.issue()
   assert.match(first, /^canary\+[0-9a-f]{32}@mx1\.example\.net$/)
@@ -32,13 +32,13 @@ test('only the address given out last, and only from this host itself', () => {
   assert.equal(gate.admits(second, HERE), true)
 })
 
-test('nothing is admitted before an address was given out', () => {
+test('the gate admits nothing before it has issued an address', () => {
   const gate = createCanaryGate('mx1.example.net')
   assert.equal(gate.admits('canary+null@mx1.example.net', HERE), false)
   assert.equal(gate.admits('', HERE), false)
 })
 
-test('ready after the round trip; the canary is no accepted mail, no delivery, and leaves nothing behind', async (context) => {
+test('an instance is ready after the round trip, and the canary counts as no mail and no delivery', async (context) => {
   const { env, config } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   const back = await instance.logged('canary-back')
@@ -57,7 +57,7 @@ test('ready after the round trip; the canary is no accepted mail, no delivery, a
   assert.equal(await instance.stop(), 0)
 })
 
-test('a stranger’s canary is a stranger’s mail', async (context) => {
+test('a canary of another host is ordinary mail', async (context) => {
   const { env, config } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('ready')
@@ -70,7 +70,7 @@ test('a stranger’s canary is a stranger’s mail', async (context) => {
   assert.equal(await instance.stop(), 0)
 })
 
-test('without a fleet there is no canary', async () => {
+test('an instance without a fleet sends no canary', async () => {
   const instance = await startServer({})
   assert.equal((await instance.admin('/readyz')).status, 200)
   assert.equal(await instance.stop(), 0)
@@ -93,7 +93,7 @@ function waiting(nowMs: number): NewEntry {
   return entry
 }
 
-test('behind a backlog beyond the bound it becomes ready, and its canary is not counted as refused for load', async (context) => {
+test('an instance behind a full backlog becomes ready, and its canary is not counted as refused', async (context) => {
   const { env, config } = await startFleetHarness(context)
   const sink = await startSmtpSink()
   const folder = testFolder()
@@ -135,7 +135,7 @@ function withoutListener(settled: () => boolean) {
   return { canary, logged, stop, address }
 }
 
-test('a listener that cannot be reached: says why, tries again, and is ready when it can', async (context) => {
+test('an unreachable listener is named and retried, and the instance becomes ready', async (context) => {
   const { canary, logged, stop, address } = withoutListener(() => true)
   context.after(() => stop.abort())
   const readiness = watchReadiness({
@@ -153,7 +153,7 @@ test('a listener that cannot be reached: says why, tries again, and is ready whe
   assert.match(readiness.problem() ?? '', /no id in the reply: 250 2\.0\.0 received/)
 })
 
-test('once ready, only a drain or a spool that is gone takes it back', async () => {
+test('a ready instance becomes unready only by a drain or a missing spool', async () => {
   let open = true
   let spool: QueueProblem | null = null
   let routes: Routes | null = null

@@ -1,4 +1,4 @@
-// The time that a drain has, by its reason.
+// The time limits of a drain, by its reason.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
@@ -24,18 +24,18 @@ async function drained(reason: StopReason, timeoutMs: number) {
   return { bound, code }
 }
 
-test('a spot instance is gone two minutes after its notice, whatever the configuration allows', async () => {
+test('a spot instance ends within two minutes of its notice, whatever the configuration allows', async () => {
   assert.deepEqual(await drained('spot-interruption', 300_000), { bound: 100_000, code: 0 })
   assert.deepEqual(await drained('spot-interruption', 5_000), { bound: 5_000, code: 0 })
 })
 
-test('all other reasons have the time that is configured; only an error ends in 1', async () => {
+test('all other reasons get the configured time, and only an error exits with 1', async () => {
   for (const reason of ['SIGTERM', 'SIGINT', 'terminating'] as const)
     assert.deepEqual(await drained(reason, 300_000), { bound: 300_000, code: 0 })
   assert.deepEqual(await drained('error', 300_000), { bound: 300_000, code: 1 })
 })
 
-test('closing that does not end is cut off at the bound', async () => {
+test('closing that does not end is cut off at the limit', async () => {
   const lines: object[] = []
   const code = await drain('terminating', {
     timeoutMs: 200,
@@ -67,7 +67,7 @@ async function waitedFor(reason: StopReason, timeoutMs: number, releaseMs: numbe
   return ended
 }
 
-test('a terminating instance waits for its group beyond the drain; one whose machine goes down does not', async () => {
+test('a terminating instance waits for its group beyond the drain, unless the machine shuts down', async () => {
   assert.equal(await waitedFor('terminating', 100, 60_000), false)
   assert.equal(await waitedFor('terminating', 100, 200), true)
   assert.equal(await waitedFor('SIGTERM', 100, 60_000), true)

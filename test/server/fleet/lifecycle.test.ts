@@ -1,5 +1,5 @@
-// A real server process as a member of an Auto Scaling group: put into service when it is ready, drained when it has to
-// go, and held up by neither the group's API nor the metadata service.
+// A real server process as a member of an Auto Scaling group. It enters service when ready and drains when it must go.
+// Neither the group's API nor the metadata service holds it up.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -32,7 +32,7 @@ async function serves(instance: ServerProcess): Promise<void> {
   assert.equal((await instance.admin('/readyz')).status, 200)
 }
 
-test('ready: the launch action is completed, once', async (context) => {
+test('a ready instance completes the launch action once', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
@@ -51,7 +51,7 @@ function withoutRoutes({ aws, fleet, ...config }: Awaited<ReturnType<typeof star
   return { ...config, routes, aws: { endpoints }, fleet }
 }
 
-test('not ready, for want of routes: the group is kept waiting', async (context) => {
+test('an instance without routes keeps the group waiting', async (context) => {
   const { env, config, autoScaling } = await startFleetHarness(context)
   const instance = await startServer({ env, config: withoutRoutes(config) })
   await until(() => count(autoScaling.calls, LAUNCH_HEARTBEAT) >= 3)
@@ -61,7 +61,7 @@ test('not ready, for want of routes: the group is kept waiting', async (context)
   assert.equal(await instance.stop(), 0)
 })
 
-test('not ready for too long: the group is kept waiting no more', async (context) => {
+test('an instance that is not ready for too long stops keeping the group waiting', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const fleet = { ...config.fleet, launchWaitMs: 0 }
   const instance = await startServer({ env, config: withoutRoutes({ ...config, fleet }) })
@@ -72,7 +72,7 @@ test('not ready for too long: the group is kept waiting no more', async (context
   assert.equal(await instance.stop(), 0)
 })
 
-test('ready before the group waits for it: told again when it does', async (context) => {
+test('an instance that is ready too early completes the launch when the group waits for it', async (context) => {
   const { env, config, autoScaling } = await startFleetHarness(context, { group: { state: 'Pending' } })
   const instance = await startServer({ env, config })
   await until(() => autoScaling.calls.includes(`${LAUNCHED}${NOT_ACTIVE}`))
@@ -82,7 +82,7 @@ test('ready before the group waits for it: told again when it does', async (cont
   assert.equal(await instance.stop(), 0)
 })
 
-test('a group without the hook puts it into service by itself, and that is that', async (context) => {
+test('a group without the hook puts the instance into service by itself', async (context) => {
   const { env, config, autoScaling } = await startFleetHarness(context, { group: { state: 'InService' } })
   const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
@@ -90,7 +90,7 @@ test('a group without the hook puts it into service by itself, and that is that'
   assert.equal(await instance.stop(), 0)
 })
 
-test('the group’s API throttled, down and denied: it serves all the same, and tells it afterwards', async (context) => {
+test('an instance serves while the API of its group fails, and completes the launch afterwards', async (context) => {
   const { env, config, autoScaling } = await startFleetHarness(context, { group: { trouble: 'denied' } })
   const instance = await startServer({ env, config })
   await instance.logged('lifecycle-failed', ({ error }) => /role does not allow this/.test(String(error)))
@@ -105,7 +105,7 @@ test('the group’s API throttled, down and denied: it serves all the same, and 
   assert.equal(await instance.stop(), 0)
 })
 
-test('the metadata service goes down: it serves all the same, and hears of its end when it is back', async (context) => {
+test('an instance serves while the metadata service is down, and drains once it is back', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
@@ -118,7 +118,7 @@ test('the metadata service goes down: it serves all the same, and hears of its e
   assert.equal(await instance.exited(), 0)
 })
 
-test('terminated: drains as told, keeps the group waiting, lets it go on, exits 0, leaves nothing leased', async (context) => {
+test('a terminated instance drains, keeps the group waiting, completes the hook and leaves no lease', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const held = Promise.withResolvers<null>()
   const sink = await startSmtpSink({ data: () => held.promise })
@@ -154,7 +154,7 @@ test('terminated: drains as told, keeps the group waiting, lets it go on, exits 
   await queue.close()
 })
 
-test('a spot notice drains it as well, without a word to the group', async (context) => {
+test('a spot notice drains the instance without a call to the group', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
@@ -164,7 +164,7 @@ test('a spot notice drains it as well, without a word to the group', async (cont
   assert.equal(count(autoScaling.calls, TERMINATED), 0)
 })
 
-test('SIGTERM, when the group has it go: the action is completed all the same', async (context) => {
+test('a terminating instance completes the hook after SIGTERM too', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   // Polls so rarely that only the signal tells.
   const fleet = { ...config.fleet, pollMs: 60_000 }
@@ -177,7 +177,7 @@ test('SIGTERM, when the group has it go: the action is completed all the same', 
   assert.equal(autoScaling.calls.at(-1), TERMINATED)
 })
 
-test('gone before the group waits for it: told again when it does', async (context) => {
+test('an instance that drained early completes the hook when the group waits for it', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
@@ -189,7 +189,7 @@ test('gone before the group waits for it: told again when it does', async (conte
   assert.equal(autoScaling.calls.at(-1), TERMINATED)
 })
 
-test('while the group deregisters it, for 300 s of its clock: new connections hear 421; then the hook is completed', async (context) => {
+test('new connections get 421 during 300 s of deregistration, then the hook is completed', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context, {
     group: { clockSpeed: 30 },
   })
@@ -215,7 +215,7 @@ test('while the group deregisters it, for 300 s of its clock: new connections he
   assert.equal(autoScaling.calls.at(-1), TERMINATED)
 })
 
-test('a hook that never begins: the instance leaves when its time is over', async (context) => {
+test('an instance ends at its time limit when the hook never begins', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const fleet = { ...config.fleet, terminateWaitMs: 2_000 }
   const instance = await startServer({ env, config: { ...config, fleet, drain: { timeoutMs: 1_000 } } })
@@ -226,7 +226,7 @@ test('a hook that never begins: the instance leaves when its time is over', asyn
   await instance.logged('termination-not-awaited')
 })
 
-test('the group goes on without it: the instance leaves at once', async (context) => {
+test('an instance ends at once when its group no longer waits', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
@@ -236,7 +236,7 @@ test('the group goes on without it: the instance leaves at once', async (context
   await instance.logged('termination-over')
 })
 
-test('SIGTERM while it only waits for its group: it leaves at once', async (context) => {
+test('an instance that only waits for its group ends at once on SIGTERM', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const instance = await startServer({ env, config })
   await instance.logged('launch-completed')
@@ -248,7 +248,7 @@ test('SIGTERM while it only waits for its group: it leaves at once', async (cont
   await instance.logged('termination-not-awaited')
 })
 
-test('an API that is down at the end does not keep it past the bound', async (context) => {
+test('an API that is down does not keep the instance past its time limit', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context)
   const fleet = { ...config.fleet, terminateWaitMs: 1_500 }
   const instance = await startServer({ env, config: { ...config, fleet, drain: { timeoutMs: 1_500 } } })
@@ -259,7 +259,7 @@ test('an API that is down at the end does not keep it past the bound', async (co
   await instance.logged('termination-not-awaited')
 })
 
-test('warm pool: completes the launch into it and out of it; waiting or stopping in it is no reason to go', async (context) => {
+test('an instance completes the launch into and out of a warm pool, and does not drain inside it', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context, {
     metadata: { target: 'Warmed:Running' },
     group: { state: 'Warmed:Pending:Wait' },
@@ -281,7 +281,7 @@ test('warm pool: completes the launch into it and out of it; waiting or stopping
   assert.equal(await instance.stop(), 0)
 })
 
-test('in no group: it serves, and calls nobody', async (context) => {
+test('an instance in no group serves and makes no call', async (context) => {
   const { env, config, autoScaling, metadata } = await startFleetHarness(context, {
     metadata: { target: null },
   })

@@ -1,4 +1,4 @@
-// What an instance reports to the queue pulse: only while there is something to tell, and once more when that is over.
+// What an instance reports to the queue pulse: only while there is something to report, and once more when that ends.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -68,7 +68,7 @@ async function reporting(over: Partial<LoadReportOptions> = {}) {
   return { table: queue.table, metrics, logged, asked: () => asked }
 }
 
-test('refused within the last minute, from a counter', () => {
+test('refusals of the last minute come from a counter', () => {
   const counts: { atMs: number; total: number }[] = []
   const at = (seconds: number, total: number) =>
     refusedWithin(counts, { atMs: seconds * 1_000, total }, 60_000)
@@ -83,14 +83,14 @@ test('refused within the last minute, from a counter', () => {
   assert.ok(counts.length < 4)
 })
 
-test('a report counts what was refused within its window, no longer', async () => {
+test('a report counts only the refusals within its window', async () => {
   const { table, metrics } = await reporting({ windowMs: 200 })
   metrics.refusedDemand.inc(7)
   await until(table, (report) => report?.refused === 7)
   await until(table, (report) => report?.refused === 0)
 })
 
-test('nothing to tell: nothing is written', async () => {
+test('nothing is written when there is nothing to report', async () => {
   const { table, metrics, asked } = await reporting()
   metrics.refused.inc({ reason: 'relay' })
   await sleep(300)
@@ -98,7 +98,7 @@ test('nothing to tell: nothing is written', async () => {
   assert.equal(await reported(table), undefined)
 })
 
-test('refused as demand or for a fault, or an unknown version: a report; and one more when it is over', async () => {
+test('refusals and unknown versions are reported, and once more when they end', async () => {
   let unknown = 2
   const { table, metrics, asked } = await reporting({ unknownVersion: () => unknown })
   const first = await until(table, (report) => report !== undefined)
@@ -112,7 +112,7 @@ test('refused as demand or for a fault, or an unknown version: a report; and one
   assert.ok(asked() > 0)
 })
 
-test('a table that cannot be written: a metric and a log line, nothing more, until it can', async () => {
+test('a failed write to the table gives a metric and a log line until it succeeds', async () => {
   const table = 'not-there'
   const { metrics, logged } = await reporting({ table, unknownVersion: () => 1 })
   for (let waited = 0; logged.length < 2 && waited < PATIENCE_MS; waited += 5) await sleep(5)
@@ -121,7 +121,7 @@ test('a table that cannot be written: a metric and a log line, nothing more, unt
   assert.ok((values.find(({ labels }) => labels.where === 'load-report')?.value ?? 0) >= 1)
 })
 
-test('a server on AWS: ready by its canary, and what it refuses for load is reported', async (context) => {
+test('a server on AWS is ready by its canary and reports its refusals for load', async (context) => {
   const { env, config, autoScaling } = await startFleetHarness(context)
   const { queue } = await emulators.createStores()
   const instance = await startServer({

@@ -1,10 +1,10 @@
-// The metadata service is only ever asked with a token, and what goes wrong once goes well the next time.
+// Every request to the metadata service has a token, and a request after a failure works.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMetadata } from '../../../server/fleet/metadata.ts'
 import { startMetadata } from '../../kit/aws/metadata.ts'
 
-test('one token for many questions; what is not there is null', async (context) => {
+test('one token serves many requests, and a missing path is null', async (context) => {
   const fake = await startMetadata({ userData: '{}' })
   context.after(fake.close)
   const metadata = createMetadata(fake.url)
@@ -19,7 +19,7 @@ test('one token for many questions; what is not there is null', async (context) 
   ])
 })
 
-test('a token that is worth nothing any more is replaced', async (context) => {
+test('an invalid token is replaced', async (context) => {
   const fake = await startMetadata()
   context.after(fake.close)
   const metadata = createMetadata(fake.url)
@@ -29,7 +29,7 @@ test('a token that is worth nothing any more is replaced', async (context) => {
   assert.equal(fake.asked.filter((line) => line.startsWith('PUT')).length, 2)
 })
 
-test('down, throttled or silent: an error, never a question without a token, and well again afterwards', async (context) => {
+test('a service that is down, throttled or silent gives an error, and works again afterwards', async (context) => {
   const fake = await startMetadata()
   context.after(fake.close)
   const metadata = createMetadata(fake.url)
@@ -48,7 +48,7 @@ test('down, throttled or silent: an error, never a question without a token, and
   assert.equal(await metadata.get('meta-data/instance-id'), 'i-0123456789abcdef0')
 })
 
-test('an answer without end is not kept', async (context) => {
+test('an endless answer is cut off', async (context) => {
   const fake = await startMetadata({ userData: 'x'.repeat(100_000) })
   context.after(fake.close)
   await assert.rejects(createMetadata(fake.url).get('user-data'), /more than 65536 bytes/)

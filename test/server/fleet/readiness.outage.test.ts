@@ -1,5 +1,5 @@
-// A server on SQS, S3 and DynamoDB through an outage, at its start and later: 4xx to senders, never unhealthy, ready
-// only after its canary and from then on, and well again without a restart.
+// A server on SQS, S3 and DynamoDB through an outage, at its start and later. Senders get 4xx and the server stays
+// healthy. It is ready after its canary, stays ready, and recovers without a restart.
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -63,7 +63,7 @@ async function mailReplies(instance: ServerProcess, expected: RegExp): Promise<v
   }
 }
 
-test('SQS down at the start: 451, healthy, not ready and says why; then ready, and mail goes through', async (context) => {
+test('with SQS down at the start, an instance replies 451, is healthy and not ready, then recovers', async (context) => {
   const { proxy, options, sink, autoScaling } = await setting(context, ({ service }) =>
     service === 'sqs' ? UNAVAILABLE : null,
   )
@@ -90,7 +90,7 @@ test('SQS down at the start: 451, healthy, not ready and says why; then ready, a
   assert.equal(await instance.stop(), 0)
 })
 
-test('the canary goes into the queue and does not come back: not ready, says so, and is not kept', async (context) => {
+test('an instance whose canary does not come back is not ready and says so', async (context) => {
   const { proxy, options, autoScaling, metadata } = await setting(context, ({ name }) =>
     name === 'ReceiveMessage' ? THROTTLED : null,
   )
@@ -107,7 +107,7 @@ test('the canary goes into the queue and does not come back: not ready, says so,
   assert.equal(await instance.stop(), 0)
 })
 
-test('all of it down once it is ready: stays ready and healthy, says 451, and recovers', async (context) => {
+test('a ready instance stays ready and healthy with all of AWS down, replies 451, and recovers', async (context) => {
   const { proxy, options } = await setting(context)
   const instance = await startServer(options)
   await instance.logged('ready')
@@ -120,7 +120,7 @@ test('all of it down once it is ready: stays ready and healthy, says 451, and re
   assert.equal(await instance.stop(), 0)
 })
 
-test('no credentials: one sentence, 451, healthy; a role attached late is enough', async (context) => {
+test('an instance without credentials says so in one sentence and recovers when a role is attached', async (context) => {
   const { metadata, options } = await setting(context)
   const env = { ...options.env, AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined }
   const instance = await startServer({ ...options, env })
@@ -133,7 +133,7 @@ test('no credentials: one sentence, 451, healthy; a role attached late is enough
   assert.equal(await instance.stop(), 0)
 })
 
-test('terminated on AWS: nothing is left leased', async (context) => {
+test('a terminated instance on AWS leaves no lease', async (context) => {
   const { metadata, autoScaling, options, stores } = await setting(context)
   const instance = await startServer(options)
   await instance.logged('launch-completed')

@@ -1,10 +1,10 @@
-// When an instance takes mail: from its routes and its canary on, until it drains, whatever goes down in between.
+// When an instance takes mail: once it has routes and its canary, until it drains, whatever fails meanwhile.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { watchReadiness } from '../../../server/fleet/readiness.ts'
 import { parseRoutes, type Routes } from '../../../server/routing/table.ts'
 
-test('ready with routes and the canary back; an outage later changes nothing, a drain does', async () => {
+test('an instance is ready with routes and its canary back, until it drains', async () => {
   const back = Promise.withResolvers<void>()
   let routes: Routes | null = null
   let open = true

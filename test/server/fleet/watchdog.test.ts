@@ -1,5 +1,5 @@
-// The watchdog of a real server process: it reports while it works, and no longer when its event loop, its thread pool
-// or the whole process stands still. systemd-notify is a script here that appends what it is told to a file.
+// The watchdog of a real server process. It reports while it works, and stops when its event loop, its thread pool or the
+// whole process is stuck. systemd-notify is a script here that appends its argument to a file.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -73,7 +73,7 @@ async function until(condition: () => boolean | Promise<boolean>, what: string):
 const helpersOf = (pid: number) =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 
-test('a server that works reports WATCHDOG=1, and stops reporting while its event loop is blocked', async (t) => {
+test('a working server reports WATCHDOG=1, and stops while its event loop is blocked', async (t) => {
   const { server, folder, reports, more, silence, stands } = await watched(t)
   await more()
   assert.match(readFileSync(reports, 'utf8'), /^\d+ WATCHDOG=1\n/)
@@ -102,7 +102,7 @@ test('a server whose thread pool is stuck does not report', async (t) => {
   await silence()
 })
 
-test('a helper that ended is started again, and none is left after the server', async (t) => {
+test('a helper that ended is restarted, and none outlives the server', async (t) => {
   const { server, more } = await watched(t)
   await more()
   for (const helper of helpersOf(server.pid)) process.kill(helper, 'SIGKILL')

@@ -1,4 +1,4 @@
-// Which engine a configuration opens, and that an instance with the embedded one loads nothing of AWS.
+// Which engine a configuration opens. The embedded engine loads nothing of AWS.
 import assert from 'node:assert/strict'
 import { registerHooks } from 'node:module'
 import { test } from 'node:test'
@@ -31,7 +31,7 @@ const configOf = (queue: object, limits: object = {}) =>
 const url = 'http://127.0.0.1:1/000000000000/ready'
 const ON_AWS = { engine: 'aws', readyUrl: url, deferredUrl: url, table: 'table', bucket: 'bucket' }
 
-test('the embedded queue is opened without the SDK of AWS, the one on AWS with it', async (t) => {
+test('the embedded queue opens without the AWS SDK, the queue on AWS with it', async (t) => {
   const { openQueue } = await import('../../../server/queue/open.ts')
   const embedded = await openQueue(configOf({ path: folderFor(t) }))
   assert.equal(embedded.waits, false)
@@ -47,7 +47,7 @@ test('the embedded queue is opened without the SDK of AWS, the one on AWS with i
   assert.deepEqual(new Set(errors), new Set(['move']))
 })
 
-test('an envelope that the queue on AWS could not take is ruled out in the configuration', (t) => {
+test('the configuration refuses limits whose largest envelope does not fit the queue on AWS', (t) => {
   assert.equal(configOf(ON_AWS, { destinations: 300 }).limits.destinations, 300)
   assert.equal(configOf({ path: folderFor(t) }, { destinations: 301 }).limits.destinations, 301)
   assert.throws(() => configOf(ON_AWS, { destinations: 301 }), /destinations[^]*at most 300 destinations/)

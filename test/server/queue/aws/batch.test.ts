@@ -1,11 +1,11 @@
-// Several messages in one call: how they are divided, and what is said of each.
+// Batch calls: how messages are split, and the result of each.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { batchesOf, inBatches } from '../../../../server/queue/aws/batch.ts'
 
 const itself = (bytes: number) => bytes
 
-test('a batch has at most ten messages and 256 KiB; a larger message has its own', () => {
+test('a batch has at most ten messages and 256 KiB, and a larger message gets its own', () => {
   assert.deepEqual(batchesOf([], itself), [])
   assert.deepEqual(
     batchesOf(Array<number>(23).fill(1), itself).map((batch) => batch.length),
@@ -19,7 +19,7 @@ test('a batch has at most ten messages and 256 KiB; a larger message has its own
   ])
 })
 
-test('an error of one message is its own, an error of the call that of all its messages', async () => {
+test('an error of one message is its own, and an error of the call applies to all its messages', async () => {
   const items = Array.from({ length: 12 }, (_item, index) => index)
   const errors = await inBatches(
     items,

@@ -1,5 +1,5 @@
-// The contract on the queue of AWS: emulators on real sockets, the SDK as it is, and time that passes by itself.
-// The cases run at once, each with queues, a bucket and a table of its own.
+// The contract on the queue on AWS, with emulators on real sockets, the real SDK and real time. The cases run at the same
+// time, each with its own queues, bucket and table.
 import { randomBytes } from 'node:crypto'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'

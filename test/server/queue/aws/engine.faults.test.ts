@@ -32,7 +32,7 @@ after(() => emulators.stop())
 type Cases = Record<string, (t: TestContext) => Promise<void>>
 
 const mailWhen = (how: string, fault: Fault): Cases => ({
-  [`SQS ${how}: it is refused, and taken again afterwards`]: async (t) => {
+  [`SQS ${how}: it is refused, and accepted after the outage`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
     await assert.rejects(queue.enqueue(one, small))
@@ -43,7 +43,7 @@ const mailWhen = (how: string, fault: Fault): Cases => ({
     await waitForCounts(queue, { ready: 1 })
   },
 
-  [`S3 ${how}: what is large is refused, what is small is taken`]: async (t) => {
+  [`S3 ${how}: a large message is refused and a small one accepted`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = ({ service }) => (service === 's3' ? fault : null)
     await assert.rejects(queue.enqueue(one, large))
@@ -54,7 +54,7 @@ const mailWhen = (how: string, fault: Fault): Cases => ({
     await waitForCounts(queue, { ready: 2 })
   },
 
-  [`DynamoDB ${how}: all is taken`]: async (t) => {
+  [`DynamoDB ${how}: every message is accepted`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
     await queue.enqueue(one, small)
@@ -64,7 +64,7 @@ const mailWhen = (how: string, fault: Fault): Cases => ({
 })
 
 const mail: Cases = {
-  'whose acknowledgement is lost is refused, and is not there twice': async (t) => {
+  'whose acknowledgement is lost is refused and queued once': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = faultOf('SendMessage', 'lose', { times: 1 })
     await assert.rejects(queue.enqueue(one, small))
@@ -94,7 +94,7 @@ const mail: Cases = {
     await waitForCounts(await soundQueue(t, emulators, stores), { ready: 1 })
   },
 
-  'is bounded by what SQS counts, and by nothing while SQS cannot count': async (t) => {
+  'is limited by the counts of SQS, and unlimited while SQS cannot count': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators, { queue: { maxEntries: 1 } })
     proxy.fault = faultOf('GetQueueAttributes', UNAVAILABLE)
     await queue.enqueue(one, small)
@@ -105,7 +105,7 @@ const mail: Cases = {
 }
 
 const counts: Cases = {
-  'are asked for again: one answer that is lost refuses no mail': async (t) => {
+  'are retried, so that one lost answer refuses no mail': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = faultOf('GetQueueAttributes', 'cut', { times: 1 })
     assert.equal((await queue.stats()).entries, 0)
@@ -113,7 +113,7 @@ const counts: Cases = {
 }
 
 const workWhen = (how: string, fault: Fault): Cases => ({
-  [`SQS ${how}: none is given out, and all of it afterwards`]: async (t) => {
+  [`SQS ${how}: nothing is leased, and everything is after the outage`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(one, small)
     proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
@@ -122,7 +122,7 @@ const workWhen = (how: string, fault: Fault): Cases => ({
     await leaseOne(queue)
   },
 
-  [`S3 ${how}: the body cannot be had, and can afterwards`]: async (t) => {
+  [`S3 ${how}: the body cannot be read, and can after the outage`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(one, large)
     const held = await leaseOne(queue)
@@ -132,7 +132,7 @@ const workWhen = (how: string, fault: Fault): Cases => ({
     assert.ok((await queue.body(held)).equals(large))
   },
 
-  [`DynamoDB ${how}: nothing comes nearer to the dead letters`]: async (t) => {
+  [`DynamoDB ${how}: no message comes nearer to the dead-letter queue`]: async (t) => {
     const { queue, proxy, stores } = await faultyQueue(t, emulators)
     await queue.enqueue(two, small)
     proxy.fault = ({ service }) => (service === 'dynamodb' ? fault : null)
@@ -152,7 +152,7 @@ const workWhen = (how: string, fault: Fault): Cases => ({
 })
 
 const work: Cases = {
-  'of one destination costs three calls of SQS and nothing else': async (t) => {
+  'of one destination costs three SQS calls and nothing else': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(one, small)
     assert.equal(await queue.settle(await leaseOne(queue), { kind: 'remove' }), true)
@@ -169,7 +169,7 @@ const work: Cases = {
     assert.ok(proxy.calls.includes('dynamodb UpdateItem'))
   },
 
-  'that is done but cannot be deleted is not done again': async (t) => {
+  'that is removed but cannot be deleted is not delivered again': async (t) => {
     const { queue, proxy, errors, stores } = await faultyQueue(t, emulators)
     await queue.enqueue(one, small)
     const held = await leaseOne(queue, 10_000)
@@ -187,7 +187,7 @@ const work: Cases = {
     })
   },
 
-  'is lost to a holder whose receipt is no longer good, whatever SQS calls that': async (t) => {
+  'is lost to a holder whose receipt has expired, under each of its error names': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     for (const reason of [
       'The receipt handle has expired.',
@@ -209,7 +209,7 @@ const work: Cases = {
     await assert.rejects(queue.extend(await leaseOne(queue), LONG_MS))
   },
 
-  'that is received in vain, in an outage in part, waits longer each time': async (t) => {
+  'that fails in a partial outage is hidden longer each time': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(two, small)
     const waits: number[] = []
@@ -225,7 +225,7 @@ const work: Cases = {
     })
   },
 
-  'whose outcome was stored unbeknown to its holder is settled when it asks again': async (t) => {
+  'whose settlement was stored but not answered is settled by the second call': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(two, small)
     const held = await leaseOne(queue)
@@ -239,7 +239,7 @@ const work: Cases = {
     assert.ok((await queue.body(await leaseOne(queue))).equals(large))
   },
 
-  'goes on through single failures of every call': async (t) => {
+  'survives a single failure of every call': async (t) => {
     const { queue, proxy, errors } = await faultyQueue(t, emulators)
     await queue.enqueue(two, large)
     const failed = new Set<string>()

@@ -1,5 +1,5 @@
-// A holder that vanishes between any two steps of ending its lease, and between a step and its answer: nothing is lost,
-// nothing comes twice, and what a destination has acknowledged is never delivered again.
+// A holder that dies between any two steps of ending its lease, or between a step and its answer. Nothing is lost or
+// queued twice, and no acknowledged destination gets the message again.
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import type { Lease } from '../../../../server/queue/entry.ts'
@@ -74,7 +74,7 @@ const KINDS: Record<string, Kind> = {
 
 let emulators: AwsQueue
 
-describe('a holder that vanishes', { concurrency: 100 }, () => {
+describe('a holder that dies', { concurrency: 100 }, () => {
   before(async () => {
     emulators = await startAwsQueue()
   })

@@ -1,4 +1,4 @@
-// Messages that are not simply an entry: copies, ones of another release, ones that nobody can read.
+// Messages that are not simply an entry: copies, messages of another release, and unreadable ones.
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -43,7 +43,7 @@ function copyAll(stores: Stores): void {
 type Cases = Record<string, (t: TestContext) => Promise<void>>
 
 const cases: Cases = {
-  'that is there twice is worked on once, and both are gone afterwards': async (t) => {
+  'with a copy is delivered once, and both are deleted': async (t) => {
     const { queue, stores } = await faultyQueue(t, emulators)
     await queue.enqueue(two, body)
     copyAll(stores)
@@ -56,7 +56,7 @@ const cases: Cases = {
     })
   },
 
-  'whose entry was put off makes no third one': async (t) => {
+  'with a copy makes no third one when its entry is deferred': async (t) => {
     const { queue, stores } = await faultyQueue(t, emulators)
     await queue.enqueue(two, body)
     copyAll(stores)
@@ -72,7 +72,7 @@ const cases: Cases = {
     await waitForCounts(queue, {})
   },
 
-  'of a version that is not known never becomes a dead letter, and stays as it is': async (t) => {
+  'of an unknown version stays unchanged and never becomes a dead letter': async (t) => {
     const stores = await emulators.createStores(3)
     const queue = await soundQueue(t, emulators, stores)
     const messageAttributes = {
@@ -95,7 +95,7 @@ const cases: Cases = {
     assert.equal((await queue.stats()).unknownVersion, 1, 'and is one, however often it is met')
   },
 
-  'that is more than SQS takes is refused': async (t) => {
+  'that is too large for SQS is refused': async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     const destinations = Array.from({ length: 10_000 }, (_, i) =>
       destination(`${i}.${'x'.repeat(240)}@example.net`),
@@ -105,7 +105,7 @@ const cases: Cases = {
     await waitForCounts(queue, {})
   },
 
-  'with a body is no larger than every queue takes': async (t) => {
+  'with a body stays within the limit of every queue': async (t) => {
     const { queue, proxy, stores } = await faultyQueue(t, emulators)
     const destinations = Array.from({ length: 300 }, (_, i) =>
       destination(`${i}.${'x'.repeat(240)}@example.net`),
@@ -115,7 +115,7 @@ const cases: Cases = {
     assert.ok(proxy.calls.includes('s3 PutObject'))
   },
 
-  'that comes while a lease waits for it is leased for the whole time': async (t) => {
+  'that arrives during a long poll is leased for the whole lease time': async (t) => {
     const { queue } = await faultyQueue(t, emulators, { queue: { waitSeconds: 5 } })
     const waiting = queue.lease(1, LONG_MS)
     await sleep(1_000)

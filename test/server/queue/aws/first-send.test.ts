@@ -1,5 +1,4 @@
-// The first send of a message, over real connections that fail: repeated when nothing can have reached SQS, and not
-// otherwise.
+// The first send of a message over real connections that fail. It is repeated only when SQS cannot have the message.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
@@ -38,13 +37,13 @@ async function failing(endpoint: string) {
   return { error, sends }
 }
 
-test('a connection that is refused: sent three times', async () => {
+test('a message is sent three times when the connection is refused', async () => {
   const { error, sends } = await failing('http://127.0.0.1:1')
   assert.equal(sends, 3)
   assert.equal((error as NodeJS.ErrnoException).code, 'ECONNREFUSED')
 })
 
-test('a TLS handshake that fails: sent three times', async (t) => {
+test('a message is sent three times when the TLS handshake fails', async (t) => {
   const cut = await service(t, (socket) => socket.once('data', () => socket.destroy()))
   assert.equal((await failing(`https://127.0.0.1:${cut.port}`)).sends, 3)
   assert.equal(cut.connections(), 3)
@@ -54,7 +53,7 @@ test('a TLS handshake that fails: sent three times', async (t) => {
   assert.equal((await failing(`https://127.0.0.1:${plain.port}`)).sends, 3)
 })
 
-test('a 503: sent three times', async (t) => {
+test('a message is sent three times after a 503', async (t) => {
   const busy = await service(t, (socket) =>
     socket.once('data', () =>
       socket.end('HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n'),
@@ -63,7 +62,7 @@ test('a 503: sent three times', async (t) => {
   assert.equal((await failing(`http://127.0.0.1:${busy.port}`)).sends, 3)
 })
 
-test('a connection that breaks after the request, or a 500: sent once, since SQS may have taken it', async (t) => {
+test('a message is sent once after a broken connection or a 500, since SQS may have taken it', async (t) => {
   const cut = await service(t, (socket) => socket.once('data', () => socket.destroy()))
   assert.equal((await failing(`http://127.0.0.1:${cut.port}`)).sends, 1)
   const broken = await service(t, (socket) =>
@@ -74,7 +73,7 @@ test('a connection that breaks after the request, or a 500: sent once, since SQS
   assert.equal((await failing(`http://127.0.0.1:${broken.port}`)).sends, 1)
 })
 
-test('it ends with the first send that works', async () => {
+test('no send follows a successful one', async () => {
   let sends = 0
   await sendFirst(() => {
     sends++
@@ -84,7 +83,7 @@ test('it ends with the first send that works', async () => {
   assert.equal(sends, 3)
 })
 
-test('what proves nothing: a time-out of the answer, a reset, a denial', () => {
+test('a timeout of the answer, a reset and a denial do not prove that SQS has no message', () => {
   const timeOut = Object.assign(new Error('the request timed out'), { name: 'TimeoutError' })
   const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
   const denied = Object.assign(new Error('no'), { $metadata: { httpStatusCode: 403 } })

@@ -1,4 +1,4 @@
-// Deferred mail on its way to its time: which queue it waits in, how it is counted, how often AWS is called for it.
+// Deferred mail until it is due: which queue it waits in, how it is counted, and how many calls of AWS it costs.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
@@ -31,14 +31,14 @@ async function wakeUp(url: string): Promise<void> {
   client.destroy()
 }
 
-test('mail is queued, once, though SQS says 503 at first', async (t) => {
+test('mail is queued once when SQS first answers 503', async (t) => {
   const { queue, proxy } = await faultyQueue(t, emulators)
   proxy.fault = faultOf('SendMessage', UNAVAILABLE, { times: 2 })
   await queue.enqueue(entryFor({ dueMs: 0 }), small)
   await waitForCounts(queue, { ready: 1 })
 })
 
-test('what is visible in the deferred queue is deferred, not ready', async (t) => {
+test('a visible message in the deferred queue counts as deferred, not ready', async (t) => {
   const { queue, proxy, stores } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
   proxy.fault = withoutMover
   for (let count = 0; count < 3; count++)
@@ -50,7 +50,7 @@ test('what is visible in the deferred queue is deferred, not ready', async (t) =
   await waitForCounts(queue, { deferred: 3 })
 })
 
-test('an entry can be leased once it is due, also while no mover runs', async (t) => {
+test('an entry can be leased once it is due, even while no mover runs', async (t) => {
   const { queue, proxy } = await faultyQueue(t, emulators)
   proxy.fault = withoutMover
   const dueMs = Date.now() + 4_000
@@ -59,7 +59,7 @@ test('an entry can be leased once it is due, also while no mover runs', async (t
   assert.equal((await leaseOne(queue)).entry.dueMs, dueMs)
 })
 
-test('the mover sends and deletes what it received in batches', async (t) => {
+test('the mover sends and deletes the received messages in batches', async (t) => {
   const { queue, proxy } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
   proxy.fault = withoutMover
   const dueMs = Date.now() + 3_000
@@ -97,14 +97,14 @@ async function sent(waitMs: number, count: number): Promise<(OutgoingMessage & {
   return given
 }
 
-test('hops of what was put off together differ in length, and none is longer than SQS delays', async () => {
+test('messages deferred together get different delays, none longer than SQS allows', async () => {
   const hops = await sent(2 * HOUR_MS, 200)
   assert.ok(hops.every(({ url }) => url.endsWith('-deferred')))
   assert.ok(hops.every(({ delaySeconds }) => delaySeconds >= 675 && delaySeconds <= 900))
   assert.ok(new Set(hops.map(({ delaySeconds }) => delaySeconds)).size > 20)
 })
 
-test('what is due within the longest delay waits in the ready queue, to the second', async () => {
+test('a message due within the longest delay waits in the ready queue, to the second', async () => {
   const [last] = await sent(899_001, 1)
   assert.ok(last?.url.endsWith('-ready'))
   assert.equal(last?.delaySeconds, 900)

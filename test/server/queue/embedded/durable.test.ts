@@ -1,4 +1,4 @@
-// Durability: what resolves is on disk, what fails is not there, and one failure is not another's.
+// Durability: a resolved operation is on disk, a failed one is not, and one failure does not affect others.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
@@ -25,7 +25,7 @@ test('concurrent operations share a commit', async (t) => {
   assert.equal(environment.getKeysCount({}), 100)
 })
 
-test('an operation that throws fails alone, what came with it is stored', async (t) => {
+test('an operation that throws fails alone, and the others of its commit are stored', async (t) => {
   const environment = openEnvironment(folderFor(t), true, 1024 * 1024)
   t.after(() => environment.close())
   const commits = groupCommit(environment, Date.now)
@@ -43,7 +43,7 @@ test('an operation that throws fails alone, what came with it is stored', async 
   assert.equal(environment.get('b'), 1, 'and sees what came before it')
 })
 
-test('many more operations than one commit takes are all stored', async (t) => {
+test('all operations are stored when they exceed the limit of one commit', async (t) => {
   const environment = openEnvironment(folderFor(t), true, 1024 * 1024)
   t.after(() => environment.close())
   const commits = groupCommit(environment, Date.now)
@@ -53,7 +53,7 @@ test('many more operations than one commit takes are all stored', async (t) => {
   assert.equal(environment.getKeysCount({}), 3000)
 })
 
-test('closing waits for what is being stored', async (t) => {
+test('closing waits for the commit under way', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
   const storing = Promise.all([1, 2, 3].map(() => queue.enqueue(entryFor(), Buffer.from('x'))))
@@ -61,7 +61,7 @@ test('closing waits for what is being stored', async (t) => {
   assert.equal((await queueFor(t, { path })).stats().entries, 3)
 })
 
-test('a transaction that lmdb itself spoils rejects what was in it and stores none of it; the process lives', async (t) => {
+test('a transaction that lmdb spoils rejects and stores none of its operations, and the process lives', async (t) => {
   const path = folderFor(t)
   const { commits, environment } = await reopened(t, path)
   const repair = damageFreePages(path)
@@ -80,7 +80,7 @@ test('a transaction that lmdb itself spoils rejects what was in it and stores no
   assert.deepEqual([...environment.getKeys({ start: 'a' })], ['d', 'old'])
 })
 
-test('what lmdb spoils once is tried again', async (t) => {
+test('a transaction that lmdb spoils once is tried again', async (t) => {
   const path = folderFor(t)
   const { commits, environment } = await reopened(t, path)
   let repair: (() => void) | undefined = damageFreePages(path)
@@ -142,7 +142,7 @@ test('an enqueue resolves after fdatasync and the synced write of the root page'
 })
 
 /** The queue exists by then and there is one writing thread: strace counts each thread's calls by itself. */
-test('a failing flush rejects and stores nothing; the process lives', { skip: noStrace }, async (t) => {
+test('a failing flush rejects and stores nothing, and the process lives', { skip: noStrace }, async (t) => {
   const folder = folderFor(t)
   await (await queueFor(t, { path: folder })).close()
   const failing = [

@@ -1,4 +1,4 @@
-// The contract on the embedded queue, with a clock that moves when it is told to.
+// The contract on the embedded queue, with a clock that the test moves.
 import { test, type TestContext } from 'node:test'
 import { groupCommit, openEnvironment } from '../../../../server/queue/embedded/durable.ts'
 import { openLayout } from '../../../../server/queue/embedded/layout.ts'

@@ -1,4 +1,4 @@
-// A disk that is really full: a 6 MiB file system of its own, mounted in a namespace of its own.
+// A full disk: a file system of 6 MiB, mounted in a namespace of its own.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -44,7 +44,7 @@ test('a full disk refuses with QueueFullError, loses nothing, and works again wi
   }
 })
 
-test('a disk that is full from the start is an error that may pass, not a crash', (t) => {
+test('a disk that is full from the start gives an error that may pass, not a crash', (t) => {
   const folder = folderFor(t)
   if (mounted(folder, ['true']).status !== 0) {
     t.skip('no user namespaces here: nothing can be mounted')

@@ -1,4 +1,4 @@
-// Several processes on one queue: nobody gets what another holds, and nobody is stopped by another's sudden death.
+// Several processes on one queue. No process gets an entry that another holds, and the death of one stops no other.
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { openSync, statSync, writeSync } from 'node:fs'
@@ -30,7 +30,7 @@ function dying(...args: string[]): void {
   assert.equal(signal, 'SIGKILL', stderr)
 }
 
-test('processes that lease side by side get each entry once', async (t) => {
+test('processes that lease at the same time get each entry once', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
   const ids = await Promise.all(
@@ -42,7 +42,7 @@ test('processes that lease side by side get each entry once', async (t) => {
   assert.equal(queue.stats().inFlight, 2000)
 })
 
-test('what one process enqueues another leases, settles, and finds gone', async (t) => {
+test('one process enqueues an entry that another leases and settles', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
   await alongside(path, 'enqueue', '3')
@@ -53,7 +53,7 @@ test('what one process enqueues another leases, settles, and finds gone', async 
   assert.equal(queue.stats().entries, 0)
 })
 
-test('a transaction that would start from before the newest is not let near it', async (t) => {
+test('a transaction that would start from an old state writes nothing', async (t) => {
   const path = folderFor(t)
   const environment = openEnvironment(path, true, 1024 * 1024)
   t.after(() => environment.close())
@@ -73,7 +73,7 @@ test('a transaction that would start from before the newest is not let near it',
   }
 })
 
-test('a process that opens slowly takes nothing from those that write', { skip: noStrace }, async (t) => {
+test('a process that opens slowly loses no commit of the writers', { skip: noStrace }, async (t) => {
   const path = folderFor(t)
   await (await queueFor(t, { path })).close()
   const environment = openEnvironment(path, true, 1024 * 1024)
@@ -103,7 +103,7 @@ async function openSlowly(path: string, times: number): Promise<void> {
     await promisify(execFile)('strace', [...slow, process.execPath, program, path, 'enqueue', '1'])
 }
 
-test('a process killed inside its write transaction leaves nothing behind and blocks nobody', async (t) => {
+test('a process killed inside its write transaction stores nothing and blocks no other', async (t) => {
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
   await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('before'))
@@ -119,7 +119,7 @@ test('a process killed inside its write transaction leaves nothing behind and bl
   )
 })
 
-test('a process killed while it reads does not make the file grow for long', async (t) => {
+test('the file soon stops growing after a process was killed while it read', async (t) => {
   const path = folderFor(t)
   const clock = { nowMs: START_MS, now: () => clock.nowMs }
   const queue = await queueFor(t, { path, now: clock.now })
@@ -140,7 +140,7 @@ test('a process killed while it reads does not make the file grow for long', asy
   assert.equal(await passes(20), found)
 })
 
-test('a map that is too small grows, seen from every process', async (t) => {
+test('a map that is too small grows for every process', async (t) => {
   const path = folderFor(t)
   await (await queueFor(t, { path })).close()
   const environment = openEnvironment(path, true, 128 * 1024)

@@ -1,4 +1,4 @@
-// The queue as one process sees it: what goes in comes out, in order, once at a time, within its bounds.
+// The queue in one process: entries come out unchanged, in order, once at a time, and within the limits.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { QueueFullError } from '../../../../server/queue/queue.ts'
@@ -16,7 +16,7 @@ import {
 
 const due = (queued: Lease[]) => queued.map(({ entry }) => entry.reversePath)
 
-test('an entry comes out as it went in, with its body', async (t) => {
+test('an entry and its body come back unchanged', async (t) => {
   const queue = await queueFor(t, stoppedClock())
   const given = entryFor({ eightBit: true, smtpUtf8: true, reversePath: 'jürg@example.com' })
   const body = Buffer.from('Subject: é\r\n\r\n\0\xff binary', 'latin1')
@@ -46,7 +46,7 @@ test('bodies of every size come back byte for byte', async (t) => {
   }
 })
 
-test('the longest due comes first, what is due later not at all', async (t) => {
+test('the longest due entry comes first, and a later one is not leased', async (t) => {
   const queue = await queueFor(t, stoppedClock())
   for (const lateMs of [5, -3, 0, 900, -1, 1]) {
     await queue.enqueue(entryFor({ dueMs: START_MS - lateMs, reversePath: `${lateMs}` }), Buffer.from('x'))
@@ -56,7 +56,7 @@ test('the longest due comes first, what is due later not at all', async (t) => {
   assert.deepEqual(await queue.lease(10, MINUTE_MS), [])
 })
 
-test('a lease for nobody and a lease of nothing take nothing', async (t) => {
+test('a lease of no entries and a lease from an empty queue return nothing', async (t) => {
   const queue = await queueFor(t)
   assert.deepEqual(await queue.lease(5, MINUTE_MS), [])
   await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('x'))
@@ -64,7 +64,7 @@ test('a lease for nobody and a lease of nothing take nothing', async (t) => {
   assert.equal(queue.stats().ready, 1)
 })
 
-test('an expired lease makes its entry due again, before what became due later', async (t) => {
+test('an expired lease makes its entry due again, ahead of entries that became due later', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
   await queue.enqueue(entryFor({ dueMs: START_MS - 10, reversePath: 'old' }), Buffer.from('x'))
@@ -79,7 +79,7 @@ test('an expired lease makes its entry due again, before what became due later',
   assert.equal(second?.entry.attempts, 0)
 })
 
-test('a holder whose lease has expired can change nothing, even before anyone else takes the entry', async (t) => {
+test('a holder with an expired lease can change nothing, even before another leases the entry', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
   await queue.enqueue(entryFor(), Buffer.from('x'))
@@ -105,7 +105,7 @@ test('a holder whose lease has expired can change nothing, even before anyone el
   assert.throws(() => queue.body(taken), /lease was lost/)
 })
 
-test('an extended lease lasts from the extension on', async (t) => {
+test('an extended lease starts anew at the extension', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
   await queue.enqueue(entryFor(), Buffer.from('x'))
@@ -122,7 +122,7 @@ test('an extended lease lasts from the extension on', async (t) => {
   assert.equal((await queue.lease(1, 1000)).length, 1)
 })
 
-test('what was recorded is what the next holder finds', async (t) => {
+test('the next holder finds the recorded destinations', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
   await queue.enqueue(entryFor(), Buffer.from('x'))
@@ -135,7 +135,7 @@ test('what was recorded is what the next holder finds', async (t) => {
   assert.deepEqual(next?.entry.destinations, destinations)
 })
 
-test('a rescheduled entry is due at its new time, with one more attempt and what was recorded', async (t) => {
+test('a rescheduled entry is due at its new time, with one more attempt and the recorded destinations', async (t) => {
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
   await queue.enqueue(entryFor(), Buffer.from('body'))
@@ -152,7 +152,7 @@ test('a rescheduled entry is due at its new time, with one more attempt and what
   assert.equal(queue.body(again).toString(), 'body')
 })
 
-test('a reschedule can carry where the destinations stand', async (t) => {
+test('a reschedule can store the state of the destinations', async (t) => {
   const queue = await queueFor(t, stoppedClock())
   await queue.enqueue(entryFor(), Buffer.from('body'))
   const [held] = await queue.lease(1, MINUTE_MS)
@@ -162,7 +162,7 @@ test('a reschedule can carry where the destinations stand', async (t) => {
   assert.deepEqual((await queue.lease(1, MINUTE_MS))[0]?.entry.destinations, destinations)
 })
 
-test('a released entry is due at once, no attempt counted, in its old place', async (t) => {
+test('a released entry is due at once in its old place, and no attempt is counted', async (t) => {
   const queue = await queueFor(t, stoppedClock())
   await queue.enqueue(entryFor({ dueMs: START_MS - 9, reversePath: 'released' }), Buffer.from('x'))
   const [held] = await queue.lease(1, MINUTE_MS)
@@ -174,7 +174,7 @@ test('a released entry is due at once, no attempt counted, in its old place', as
   assert.equal(next[0]?.entry.attempts, 0)
 })
 
-test('an outcome and its DSN come together', async (t) => {
+test('a settlement and its DSN are stored together', async (t) => {
   const queue = await queueFor(t, { ...stoppedClock(), maxEntries: 2 })
   await queue.enqueue(entryFor(), Buffer.from('one'))
   await queue.enqueue(entryFor({ dueMs: START_MS + 1 }), Buffer.from('two'))
@@ -208,7 +208,7 @@ test('at maxEntries and at maxBytes an enqueue is refused, until there is room a
   assert.equal(queue.stats().bytes, 100)
 })
 
-test('concurrent enqueues do not pass the bound together', async (t) => {
+test('concurrent enqueues do not exceed the limit together', async (t) => {
   const queue = await queueFor(t, { maxEntries: 10 })
   const attempts = Array.from({ length: 50 }, () => queue.enqueue(entryFor(), Buffer.from('x')))
   const results = await Promise.allSettled(attempts)
@@ -216,7 +216,7 @@ test('concurrent enqueues do not pass the bound together', async (t) => {
   assert.equal(queue.stats().entries, 10)
 })
 
-test('a due time that is no time is refused before anything is stored', async (t) => {
+test('an invalid due time is refused before anything is stored', async (t) => {
   const queue = await queueFor(t)
   await assert.rejects(queue.enqueue(entryFor({ dueMs: Number.NaN }), Buffer.from('x')), RangeError)
   await queue.enqueue(entryFor(), Buffer.from('x'))
@@ -237,7 +237,7 @@ test('ids are unique and sort by time', async (t) => {
   assert.deepEqual(ids.toSorted(), ids)
 })
 
-test('a queue that is opened again holds what it held: entries, leases, recorded states, counts', async (t) => {
+test('a reopened queue has the same entries, leases, recorded states and counts', async (t) => {
   const clock = stoppedClock()
   const path = folderFor(t)
   const before = await queueFor(t, { path, ...clock })

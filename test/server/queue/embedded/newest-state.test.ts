@@ -1,4 +1,4 @@
-// A lock file that does not take the correction ends in an error, not in a loop.
+// A lock file that does not take the correction gives an error, not a loop.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

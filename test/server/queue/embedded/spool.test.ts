@@ -1,4 +1,4 @@
-// Where a queue may live: what is refused, and that the refusal names everything at once.
+// Where a queue may be. A refusal names all problems at once.
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,13 +33,13 @@ test('a spool on tmpfs is refused, and nothing is written there', async (t) => {
   assert.ok(!existsSync(join(path, 'data.mdb')))
 })
 
-test('a spool on tmpfs works when it is said to be volatile', async (t) => {
+test('a spool on tmpfs works with volatile set', async (t) => {
   const queue = await queueFor(t, { path: volatileFolder(t), volatile: true })
   await queue.enqueue(entryFor(), Buffer.from('x'))
   assert.equal(queue.stats().entries, 1)
 })
 
-test('not flushing needs volatile: true; all problems are named at once', async (t) => {
+test('flush off needs volatile on, and one error names all problems', async (t) => {
   const flush = { key: 'flush', found: 'false' }
   assert.deepEqual(await problemsOf({ ...bounds, path: folderFor(t), flush: false }), [flush])
   const both = await problemsOf({ ...bounds, path: volatileFolder(t), flush: false })
@@ -48,7 +48,7 @@ test('not flushing needs volatile: true; all problems are named at once', async 
   await queue.enqueue(entryFor(), Buffer.from('x'))
 })
 
-test('a path that cannot be a directory is refused by name', async (t) => {
+test('a path that cannot be a directory is refused, and the error names it', async (t) => {
   const path = join(folderFor(t), 'file')
   writeFileSync(path, '')
   assert.deepEqual(await problemsOf({ ...bounds, path }), [{ key: 'path', found: 'ENOTDIR' }])
@@ -62,7 +62,7 @@ test('a path that cannot be written is refused', async () => {
   assert.equal(problem?.key, 'path')
 })
 
-test('a data file that is not a queue is refused and left as it is', async (t) => {
+test('a data file that is not a queue is refused and stays unchanged', async (t) => {
   const path = folderFor(t)
   const file = join(path, 'data.mdb')
   for (const content of [Buffer.alloc(10_000, 'not lmdb'), Buffer.alloc(8192), Buffer.from('x')]) {
@@ -73,19 +73,19 @@ test('a data file that is not a queue is refused and left as it is', async (t) =
   }
 })
 
-test('an empty data file, left by a crash at the very start, is as good as none', async (t) => {
+test('an empty data file, left by an early crash, counts as none', async (t) => {
   const path = folderFor(t)
   writeFileSync(join(path, 'data.mdb'), '')
   const queue = await queueFor(t, { path })
   await queue.enqueue(entryFor(), Buffer.from('x'))
 })
 
-test('bounds beyond any disk do not keep a queue from opening', async (t) => {
+test('limits larger than any disk do not stop a queue from opening', async (t) => {
   const queue = await queueFor(t, { maxEntries: 1e12, maxBytes: 1e15 })
   await queue.enqueue(entryFor(), Buffer.from('x'))
 })
 
-test('a queue of another layout is refused and left as it is', async (t) => {
+test('a queue of another layout is refused and stays unchanged', async (t) => {
   const path = folderFor(t)
   const environment = openEnvironment(path, true, 1024 * 1024)
   const { meta } = openLayout(environment)
@@ -98,7 +98,7 @@ test('a queue of another layout is refused and left as it is', async (t) => {
   assert.equal(openLayout(again).meta.get('layout'), LAYOUT_VERSION + 1)
 })
 
-test('folders are made as needed, and nobody else may look into the queue', async (t) => {
+test('folders are made as needed, and other users cannot read the queue', async (t) => {
   const path = join(folderFor(t), 'var', 'spool', 'mailfleet')
   await queueFor(t, { path })
   assert.equal(statSync(path).mode & 0o777, 0o700)

@@ -1,4 +1,4 @@
-// What the queue says about itself, and what it does with entries of a release it does not know.
+// The counts of the queue, and its handling of entries of an unknown version.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { groupCommit, openEnvironment } from '../../../../server/queue/embedded/durable.ts'
@@ -26,7 +26,7 @@ const EMPTY: QueueStats = {
   bytes: 0,
 }
 
-test('every entry is counted once, where it is, from every process alike', async (t) => {
+test('every entry is counted once, in the right state, with equal counts in every process', async (t) => {
   const clock = stoppedClock()
   const path = folderFor(t)
   const queue = await queueFor(t, { path, ...clock })
