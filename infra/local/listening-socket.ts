@@ -1,5 +1,5 @@
 // The fleet's one listening socket. The supervisor binds it; instances inherit it as fd 3, as from a systemd socket unit,
-// and accept from it. Only after the last drain does the supervisor accept: waiting clients then get 421, not a reset.
+// and accept from it. When the fleet stops, the supervisor accepts too: clients without an instance get 421, not a reset.
 //
 // Why one socket: with SO_REUSEPORT each process has its own accept queue, and closing it in a drain resets the waiting
 // clients. Here all processes share one accept queue, which exists while any process holds the descriptor. The supervisor

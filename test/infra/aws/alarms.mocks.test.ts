@@ -1,5 +1,5 @@
 // The fleet's alarms: each notifies the topic, keeps CloudWatch's rules, and watches the right metric.
-/* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access -- the comparison checks the inputs' types */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runMockedStack, type ResourceInputs } from '../../kit/pulumi/mocked-stack.ts'

@@ -1,5 +1,5 @@
 // The launch template and the Auto Scaling group: one test for each setting whose default would hurt this fleet.
-/* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access -- the comparison checks the inputs' types */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { instanceConfig, userData } from '../../../infra/aws/instance-config.ts'

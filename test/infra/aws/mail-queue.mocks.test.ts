@@ -1,5 +1,5 @@
 // The mail queue: no resource expires before its mail, is readable to others, or is deleted by default.
-/* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access -- the comparison checks the inputs' types */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type * as pulumi from '@pulumi/pulumi'

@@ -1,5 +1,5 @@
 // The network: fixed outbound addresses, unreachable instances, and independent zones with natPerZone.
-/* eslint-disable @typescript-eslint/no-unsafe-member-access -- what a resource's inputs are, the comparison says */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access -- the comparison checks the inputs' types */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fakeAccount } from '../../kit/aws/fake-aws.ts'
