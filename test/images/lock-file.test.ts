@@ -1,4 +1,4 @@
-// The lock file: read strictly, written whole and stably, compared for people.
+// The lock file is read strictly, written atomically and in a stable order.
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +11,7 @@ import { debOf, lockOf, npmOf } from '../kit/images/fake-locks.ts'
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-lock-'))
 const committed = join(import.meta.dirname, '../../images/image.lock.json')
 
-test('a lock is read as it was written, and nothing else is left in the folder', () => {
+test('a written lock reads back the same, and no other file is left in the folder', () => {
   const file = join(folder, 'image.lock.json')
   const lock = lockOf({ native: [npmOf('lmdb')] })
   writeLock(file, lock)
@@ -19,7 +19,7 @@ test('a lock is read as it was written, and nothing else is left in the folder',
   assert.deepEqual(readdirSync(folder), ['image.lock.json'])
 })
 
-test('a lock is written sorted, so that the same packages give the same text', () => {
+test('a lock is written sorted, so that equal packages give equal text', () => {
   const [a, b] = [debOf('adduser'), debOf('bash')]
   assert.equal(lockText(lockOf({ root: [a, b] })), lockText(lockOf({ root: [b, a] })))
 })
@@ -28,7 +28,7 @@ test('the committed lock names no host', () => {
   assert.doesNotMatch(readFileSync(committed, 'utf8'), /:\/\//)
 })
 
-test('every fault of a lock is named, with its key', () => {
+test('the error lists every problem of a lock with its key', () => {
   const file = join(folder, 'broken.json')
   const broken = {
     ...lockOf(),
@@ -49,7 +49,7 @@ test('every fault of a lock is named, with its key', () => {
   )
 })
 
-test('a missing lock and one that is not JSON are named', () => {
+test('the error names a missing lock and one that is not JSON', () => {
   const file = join(folder, 'text.json')
   writeFileSync(file, '{"format": 1,')
   assert.throws(() => readLock(file), /text\.json: \d problem[^]*line 1/)
@@ -62,7 +62,7 @@ test('a package shared by root and tools counts once', () => {
   assert.deepEqual(names.sort(), ['libc6', 'linux-image', 'zstd'])
 })
 
-test('a lock that says things twice, or two things of one file, is refused with every contradiction', () => {
+test('the error lists every package that a lock has twice, and every file with two contents', () => {
   const file = join(folder, 'merged.json')
   const [bash, rebuilt] = [debOf('bash'), debOf('bash', '1.0-1', 'rebuilt!!')]
   writeLock(file, lockOf({ root: [bash, debOf('bash', '1.1-1')], tools: [rebuilt, debOf('zstd')] }))
@@ -82,7 +82,7 @@ test('a lock that says things twice, or two things of one file, is refused with 
   )
 })
 
-test('packages of another architecture than the spec’s are all named', () => {
+test('the error lists all packages of another architecture than the spec’s', () => {
   const arm = (name: string) => ({ ...debOf(name), architecture: 'arm64' as const })
   const lock = lockOf({
     root: [arm('bash'), { ...debOf('tzdata'), architecture: 'all' }],
@@ -97,7 +97,7 @@ test('packages of another architecture than the spec’s are all named', () => {
   )
 })
 
-test('a lock that cannot be written leaves the old one, and nothing beside it', () => {
+test('a failed write of a lock leaves the old one and no other file', () => {
   const file = join(folder, 'kept/image.lock.json')
   assert.throws(() => writeLock(file, lockOf()), /ENOENT/)
   const blocked = mkdtempSync(join(folder, 'blocked-'))

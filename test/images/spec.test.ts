@@ -1,4 +1,4 @@
-// The image's specification: the committed one fits, and a bad one is told all its faults at once.
+// The image's spec: the committed one is valid, and the error lists all problems of an invalid one.
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -31,7 +31,7 @@ for (const [name, lockName] of [
   })
 }
 
-test('every fault of a spec is named, with its key', () => {
+test('the error lists every problem of a spec with its key', () => {
   const spec = parse(readFileSync(committed, 'utf8')) as Record<string, unknown>
   const broken = {
     ...spec,
@@ -58,11 +58,11 @@ test('every fault of a spec is named, with its key', () => {
   ])
 })
 
-test('a spec that is not there is named', () => {
+test('the error names a missing spec', () => {
   assert.throws(() => readSpec('/nonexistent/image.yaml'), /nonexistent\/image\.yaml.*\n.*ENOENT/)
 })
 
-test('only what the lock answers for asks for a new lock', () => {
+test('only changes that affect packages require a new lock', () => {
   const spec = readSpec(committed)
   const changed = (part: Partial<Spec>) => lockedPartDigest({ ...spec, ...part }) !== lockedPartDigest(spec)
   assert.equal(changed({ packages: [...spec.packages, 'curl'] }), true)
@@ -83,7 +83,7 @@ function problemsOf(value: unknown) {
   return []
 }
 
-test('a spec that extends another has its keys and its own', () => {
+test('a spec that extends another has both specs’ keys', () => {
   const base = readSpec(committed)
   const arm64 = readSpec(join(root, 'images/image.arm64.yaml'))
   assert.equal(arm64.architecture, 'arm64')
@@ -92,7 +92,7 @@ test('a spec that extends another has its keys and its own', () => {
   assert.notDeepEqual(arm64.modules, base.modules)
 })
 
-test('what a spec may not extend is named', () => {
+test('the error names an invalid extends', () => {
   const file = join(mkdtempSync(join(tmpdir(), 'mailfleet-extends-')), 'extending.yaml')
   for (const name of ['../image.yaml', 'extending.yaml', '7']) {
     writeFileSync(file, `extends: ${name}\n`)

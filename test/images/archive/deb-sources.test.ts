@@ -1,5 +1,5 @@
-// Where a lock's files are looked for: the order of the places, what one's failure means for the next, and what the
-// error tells when all have failed. Real servers that misbehave; nothing listens where nothing should answer.
+// The sources of a lock's files: their order, what one's failure means for the next, and the error when all have failed.
+// The servers are real and misbehave. A source that must not answer has no listener.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
@@ -74,7 +74,7 @@ for (const kind of ['a path', 'a file address']) {
   })
 }
 
-test('a package that is damaged in the archive, and gone from the mirror, is had from the snapshot', async () => {
+test('a package that is damaged in the archive and gone from the mirror comes from the snapshot archive', async () => {
   const o = fresh()
   const archive = join(o.folder, 'archive')
   put(inArchive(archive), 'rotten')
@@ -87,14 +87,14 @@ test('a package that is damaged in the archive, and gone from the mirror, is had
   assert.deepEqual(readdirSync(join(o.cacheDir, 'tmp')), [])
 })
 
-test('an archive and a mirror that do not answer are passed by', async () => {
+test('an archive and a mirror that do not answer are skipped', async () => {
   snapshot = serve
   const down = { debian: `${NOBODY}/debian`, security: `${NOBODY}/security` }
   const options = { ...fresh(), archive: `${NOBODY}/own`, mirrors: down, snapshot: `${address}/snap` }
   assert.equal((await fetchLocked(lock, options)).downloaded, 1)
 })
 
-test('a refused connection is told as one', async () => {
+test('a refused connection is reported as one', async () => {
   const down = { debian: `${NOBODY}/debian`, security: `${NOBODY}/security` }
   await assert.rejects(
     fetchLocked(lock, { ...fresh(), mirrors: down }),
@@ -102,14 +102,14 @@ test('a refused connection is told as one', async () => {
   )
 })
 
-test('what a Release names may be imported after its date: the day after is asked as well', async () => {
+test('the snapshot archive is asked for the day after the lock’s date as well', async () => {
   mirror = gone
   snapshot = (request, response) => (request.url?.includes('20231115T') ? serve : gone)(request, response)
   await fetchLocked(lock, { ...fresh(), snapshot: `${address}/snap` })
   assert.equal(requests.length, 3)
 })
 
-test('addresses in a snapshot archive are those of its two archives', () => {
+test('a snapshot address names the package’s archive', () => {
   const deb = { ...debOf('g++', '1+2'), archive: 'security' as const }
   assert.equal(
     snapshotAddress('http://snap.example/', 1_700_000_000, deb),
@@ -117,7 +117,7 @@ test('addresses in a snapshot archive are those of its two archives', () => {
   )
 })
 
-test('the snapshot archive is asked for one file at a time, and left alone for as long as it says', async () => {
+test('the snapshot archive is asked for one file at a time, and its Retry-After is respected', async () => {
   const debs = ['a', 'b', 'c'].map((name) => debOf(name))
   const many = lockOf({ root: debs, kernel: zstd, tools: [zstd] })
   mirror = gone
@@ -132,7 +132,7 @@ test('the snapshot archive is asked for one file at a time, and left alone for a
   assert.equal(most, 1)
 })
 
-test('a place that asks for too much patience is passed by, saying so', async () => {
+test('a source with a too long Retry-After is skipped, and the error says so', async () => {
   mirror = (_, response) => response.writeHead(503, { 'retry-after': '86400' }).end()
   snapshot = gone
   await assert.rejects(
@@ -142,7 +142,7 @@ test('a place that asks for too much patience is passed by, saying so', async ()
   assert.equal(requests.length, 1)
 })
 
-test('a connection that falls silent is given up, and the next place asked', async () => {
+test('a connection without data times out, and the next source is used', async () => {
   mirror = (_, response) => {
     response.writeHead(200, { 'content-length': '10' })
     response.write('zs')
@@ -153,7 +153,7 @@ test('a connection that falls silent is given up, and the next place asked', asy
   assert.equal(requests.filter((url) => url.startsWith('/debian')).length, 4)
 })
 
-test('when every place has failed, each is named with what it answered', async () => {
+test('when every source fails, the error lists each with its answer', async () => {
   const o = fresh()
   mirror = (_, response) => response.writeHead(502).end()
   snapshot = (_, response) => response.end('wrong bytes')
@@ -176,7 +176,7 @@ test('a mirror that is down is not asked four times for each of many packages', 
   assert.ok(requests.length < 50, `${requests.length} requests`)
 })
 
-test('a setting that names no place is bad input', async () => {
+test('a setting that names no archive is an InputError', async () => {
   for (const archive of ['ftp://host/x', 's3://Bad_Bucket/x', 's3://', 'file://host/x']) {
     await assert.rejects(fetchLocked(lock, { ...fresh(), archive }), /the archive: 1 problem\n.*found "/)
   }

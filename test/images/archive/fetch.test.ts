@@ -1,4 +1,4 @@
-// Fetching what a lock names, from a real HTTP server that misbehaves in every way a mirror does.
+// Fetching a lock's files from a real HTTP server that misbehaves in each way a mirror can.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
@@ -27,7 +27,7 @@ const mirrors = { debian: `${address}/debian`, security: `${address}/debian-secu
 /** Nothing listens on port 1. */
 const unreachable = { debian: 'http://127.0.0.1:1/debian', security: 'http://127.0.0.1:1/security' }
 
-/** A cache that already has the npm packages: npm itself is not under test. */
+/** A cache that has the npm packages already, because npm itself is not under test. */
 function newCache(lock: Lock): string {
   const cacheDir = mkdtempSync(join(tmpdir(), 'mailfleet-fetch-'))
   const content = lock.node.name
@@ -53,7 +53,7 @@ function first(times: number, bad: Handler, good: Handler): Handler {
 const options = (cacheDir: string) => ({ cacheDir, mirrors, retryDelayMs: 1 })
 const leftInTmp = (cacheDir: string) => readdirSync(join(cacheDir, 'tmp'))
 
-test('files arrive by their hash, and a second time nothing is asked for, even without a network', async () => {
+test('files are stored by hash, and a second fetch needs no network', async () => {
   const lock = lockOf()
   const cacheDir = newCache(lock)
   handler = serveAll
@@ -66,7 +66,7 @@ test('files arrive by their hash, and a second time nothing is asked for, even w
   assert.deepEqual(leftInTmp(cacheDir), [])
 })
 
-test('the path is escaped as apt escapes it, and the archive is the package’s own', async () => {
+test('the path is escaped as in apt, and the address is that of the package’s archive', async () => {
   const deb = { ...debOf('gcc', '14+really', 'gcc 14+really'), archive: 'security' as const }
   const lock = lockOf({ root: [deb] })
   handler = serveAll
@@ -96,7 +96,7 @@ for (const [name, misbehave] of Object.entries(misbehaviours)) {
   })
 }
 
-test('a file of another hash is asked for once, named with address and reason, and never enters the cache', async () => {
+test('a file with another hash is fetched once, is reported with source and reason, and does not enter the cache', async () => {
   const lock = lockOf({ root: [debOf('zstd')] })
   const cacheDir = newCache(lock)
   handler = (request, response) =>
@@ -111,7 +111,7 @@ test('a file of another hash is asked for once, named with address and reason, a
   await fetchLocked(lock, options(cacheDir))
 })
 
-test('packages that are gone are named together, and asked for once', async () => {
+test('the error lists all packages that are gone, and each was requested once', async () => {
   const lock = lockOf({ root: [debOf('adduser', '1'), debOf('bash', '2'), debOf('cpio', '3')] })
   const cacheDir = newCache(lock)
   handler = (request, response) =>
@@ -128,7 +128,7 @@ test('packages that are gone are named together, and asked for once', async () =
   assert.equal(requests.filter((url) => url.includes('bash')).length, 1)
 })
 
-test('an archive of one’s own is asked before the mirror, by hash', async () => {
+test('the user’s own archive is used before the mirror, by hash', async () => {
   const lock = lockOf()
   const cacheDir = newCache(lock)
   const { sha256 } = lock.kernel
@@ -141,7 +141,7 @@ test('an archive of one’s own is asked before the mirror, by hash', async () =
   assert.equal(requests.filter((url) => url.includes('linux-image')).length, 0)
 })
 
-test('npm’s packages come from the archive as well, checked; npm is not called', async () => {
+test('npm packages come from the archive, with their hashes checked, and npm is not called', async () => {
   const lock = lockOf()
   const cacheDir = mkdtempSync(join(tmpdir(), 'mailfleet-fetch-'))
   const hex = createHash('sha512').update(lock.node.name).digest('hex')
@@ -156,7 +156,7 @@ test('npm’s packages come from the archive as well, checked; npm is not called
   })
 })
 
-test('npm’s packages that cannot be had are named, with what the archive and npm answered', async () => {
+test('the error lists npm packages that could not be fetched, with the answers of the archive and npm', async () => {
   const lock = lockOf({ root: [], tools: [] })
   const cacheDir = mkdtempSync(join(tmpdir(), 'mailfleet-fetch-'))
   handler = (request, response) =>
@@ -169,7 +169,7 @@ test('npm’s packages that cannot be had are named, with what the archive and n
   )
 })
 
-test('with everything in the cache no server, no proxy and no program is asked', async () => {
+test('with all files in the cache no server, proxy or program is used', async () => {
   const lock = lockOf()
   const cacheDir = newCache(lock)
   handler = serveAll
@@ -182,7 +182,7 @@ test('with everything in the cache no server, no proxy and no program is asked',
   assert.deepEqual(requests, [])
 })
 
-/** Runs `work` where no program can be found, so that calling one fails. */
+/** Runs `work` with an empty PATH, so that starting a program fails. */
 async function withoutPrograms(work: () => Promise<unknown>): Promise<void> {
   const { PATH } = process.env
   process.env['PATH'] = '/nonexistent'
@@ -193,7 +193,7 @@ async function withoutPrograms(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-test('a file that was damaged in the cache is fetched anew', async () => {
+test('a file that is damaged in the cache is fetched again', async () => {
   const lock = lockOf()
   const cacheDir = newCache(lock)
   handler = serveAll
@@ -204,7 +204,7 @@ test('a file that was damaged in the cache is fetched anew', async () => {
   assert.equal(readFileSync(again.path(lock.kernel), 'utf8'), 'linux-image 1.0-1')
 })
 
-test('two at once on one cache both succeed', async () => {
+test('two concurrent fetches into one cache both succeed', async () => {
   const lock = lockOf({ root: Array.from({ length: 20 }, (_, index) => debOf(`p${index}`)) })
   const cacheDir = newCache(lock)
   handler = serveAll

@@ -1,4 +1,4 @@
-// Reading over HTTP: Retry-After as RFC 9110 has it, and the proxy that apt is set to use.
+// HTTP: Retry-After as in RFC 9110, and the proxy of apt's configuration.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ test('Retry-After is seconds or a date', () => {
   assert.equal(retryAfterMs(null, now), undefined)
 })
 
-test('apt’s proxy is read from its configuration; DIRECT and proxies of one host are not for all', () => {
+test('apt’s proxy is read from its configuration, without DIRECT and proxies for one host', () => {
   const dump = (lines: string[]) => aptProxy([...lines, ''].join('\n'))
   assert.deepEqual(dump(['Acquire::http::Proxy "http://cache.example:3142/";']), {
     http: 'http://cache.example:3142/',
@@ -28,7 +28,7 @@ test('apt’s proxy is read from its configuration; DIRECT and proxies of one ho
   })
 })
 
-test('the proxy of the environment is asked for hosts elsewhere, and not for loopback', async () => {
+test('the environment’s proxy is used for other hosts and not for loopback', async () => {
   // A thread of its own, since the process below is waited for.
   const proxied = new Worker(
     `const { parentPort } = require('node:worker_threads')

@@ -1,4 +1,4 @@
-// Where packages come from: the environment first, then apt's own files in either format.
+// The mirror: from the environment first, then from apt's files in both formats.
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ function aptDir(files: Record<string, string>): string {
   return folder
 }
 
-test('deb822 sources: main and security by suite, comments and other vendors skipped', () => {
+test('deb822 sources: main and security are found by suite; comments and other vendors are skipped', () => {
   const folder = aptDir({
     'sources.list.d/debian.sources': [
       'Types: deb',
@@ -52,7 +52,7 @@ test('one-line sources, with options; sources without packages do not count', ()
   })
 })
 
-test('a stanza that is switched off does not count', () => {
+test('a disabled stanza does not count', () => {
   const stanza = (host: string, more: string) =>
     `Types: deb\nURIs: http://${host}/debian\nSuites: trixie\nComponents: main\n${more}`
   const folder = aptDir({
@@ -62,7 +62,7 @@ test('a stanza that is switched off does not count', () => {
   assert.equal(findMirrors({}, folder).debian, 'http://on.example/debian')
 })
 
-test('a list of mirrors in a file, as in Debian’s cloud images', () => {
+test('a file with a list of mirrors is read, as in Debian’s cloud images', () => {
   const folder = aptDir({ list: 'http://first.example/debian\nhttp://second.example/debian\n' })
   writeFileSync(
     join(folder, 'sources.list.d/debian.sources'),
@@ -71,7 +71,7 @@ test('a list of mirrors in a file, as in Debian’s cloud images', () => {
   assert.equal(findMirrors({}, folder).debian, 'http://first.example/debian')
 })
 
-test('the environment comes first; the security archive is looked for beside a lone mirror', () => {
+test('the environment comes first, and the security archive is expected beside a single mirror', () => {
   const folder = aptDir({ 'sources.list': 'deb http://mirror.example/debian trixie main' })
   assert.deepEqual(findMirrors({ MAILFLEET_MIRROR: 'http://own.example/debian/' }, folder), {
     debian: 'http://own.example/debian',
@@ -83,6 +83,6 @@ test('the environment comes first; the security archive is looked for beside a l
   })
 })
 
-test('without any mirror the error says what to set', () => {
+test('without a mirror the error names the variable to set', () => {
   assert.throws(() => findMirrors({}, aptDir({})), /MAILFLEET_MIRROR/)
 })

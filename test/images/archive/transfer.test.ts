@@ -1,4 +1,4 @@
-// An archive of one's own, kept and used: in a directory, and in a bucket over HTTP.
+// The user's own archive, written and read: in a directory, and in a bucket over HTTP.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -41,7 +41,7 @@ after(async () => {
 const newFolder = () => mkdtempSync(join(tmpdir(), 'mailfleet-archive-'))
 const options = (cacheDir: string) => ({ cacheDir, dryRun: false, retryDelayMs: 1, onProgress: () => {} })
 
-/** A cache that has everything. */
+/** A cache that has every file of the lock. */
 function fullCache(): string {
   const cacheDir = join(newFolder(), 'cache')
   for (const file of files) {
@@ -103,12 +103,12 @@ for (const [kind, target] of Object.entries(kinds)) {
       pullLocked(lock, archive, options(cacheDir)),
       /^FetchError: the archive lacks 3 files of the lock:\n[^]*(p0|p1|lmdb)[^]*does not have it[^]*archive push/,
     )
-    // What it has is in the cache all the same.
+    // The files that it has are in the cache.
     assert.equal((await pullLocked(lock, archive, { ...options(cacheDir), dryRun: true })).moved, 3)
   })
 }
 
-test('the layout is the cache’s, with the lock beside it, in a directory and in a bucket', async () => {
+test('an archive has the cache’s layout and the lock, in a directory and in a bucket', async () => {
   const folder = join(newFolder(), 'archive')
   const cacheDir = fullCache()
   await pushLocked(lock, await openArchive(folder), options(cacheDir))
@@ -125,7 +125,7 @@ test('the layout is the cache’s, with the lock beside it, in a directory and i
   assert.deepEqual(Contents.map(({ Key = '' }) => Key.slice('a/layout/'.length)).sort(), expected)
 })
 
-test('what is damaged in the cache is not pushed; what is damaged in the archive is pushed again, and not pulled', async () => {
+test('a file damaged in the cache is not pushed; one damaged in the archive is pushed again, and not pulled', async () => {
   const folder = join(newFolder(), 'archive')
   const archive = await openArchive(folder)
   const cacheDir = fullCache()
@@ -142,12 +142,12 @@ test('what is damaged in the cache is not pushed; what is damaged in the archive
   assert.equal((await pushLocked(lock, archive, options(fullCache()))).moved, 1)
 })
 
-test('a bucket that does not exist is not an archive that lacks a file', async () => {
+test('a missing bucket is an error, not an archive without the file', async () => {
   const archive = await openArchive('s3://nobody-made-this/x')
   const cacheDir = join(newFolder(), 'cache')
   await assert.rejects(pullLocked(lock, archive, options(cacheDir)), /NoSuchBucket|bucket/i)
 })
 
-test('an archive behind HTTP can be read, not added to', async () => {
+test('an archive behind HTTP can be read but not added to', async () => {
   await assert.rejects(openArchive('https://archive.example/x'), /HTTP only reads/)
 })

@@ -1,4 +1,4 @@
-// What lies beside a disk says what is on it: every file with its hash, every component, and the settings in force.
+// The files beside a disk match it: every file with its hash, every component, and the effective settings.
 import { Spec, Validation } from '@cyclonedx/cyclonedx-library'
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -44,7 +44,7 @@ before(async () => {
   description = readDescription(image.folder)
 })
 
-test('the list of files is the root’s, with its hashes, sizes, modes and links', async () => {
+test('the list of files matches the root in hashes, sizes, modes and links', async () => {
   const root = await extractRoot(image, { cacheDir: project.cacheDir })
   const paths = pathsBelow(root).map((path) => `/${relative(root, path)}`)
   const listed = description.files.filter(({ path }) => path !== '/')
@@ -65,7 +65,7 @@ test('the list of files is the root’s, with its hashes, sizes, modes and links
   }
 })
 
-test('owners are the image’s, packages dpkg’s', () => {
+test('owners match the image, and packages match dpkg’s lists', () => {
   const at = (path: string) => description.files.find((file) => file.path === path)
   assert.deepEqual(at('/var/spool/mailfleet')?.uid, 900)
   assert.equal(at('/usr/lib/systemd/systemd')?.package, 'systemd')
@@ -84,7 +84,7 @@ test('owners are the image’s, packages dpkg’s', () => {
   assert.ok(installed.length < 60, installed.map(({ path }) => path).join('\n'))
 })
 
-test('nobody but root may write to what everybody reads', () => {
+test('only root may write to files that others read', () => {
   const open = description.files.filter(({ type, mode }) => type !== 'symlink' && /[2367]$/.test(mode))
   assert.deepEqual(
     open.filter(({ mode }) => !mode.startsWith('1')).map(({ path, mode }) => `${mode} ${path}`),
@@ -92,7 +92,7 @@ test('nobody but root may write to what everybody reads', () => {
   )
 })
 
-test('settings in force: the server’s sandbox, the kernel’s parameters, nothing setuid', () => {
+test('the description has the server’s sandbox, the kernel’s parameters and no setuid file', () => {
   const { unitProperties, sysctls, setuid } = description.manifest
   assert.deepEqual(unitProperties['mailfleet.service']?.['Service.NoNewPrivileges'], ['yes'])
   assert.ok('nftables.service' in unitProperties && !('tmp.mount' in unitProperties))
@@ -101,7 +101,7 @@ test('settings in force: the server’s sandbox, the kernel’s parameters, noth
   assert.match(description.kernelConfig, /^CONFIG_MODULES=y$/m)
 })
 
-test('the bill of materials fits CycloneDX’s schema and names every package once', async () => {
+test('the bill of materials fits CycloneDX’s schema and lists every package once', async () => {
   type Component = {
     'bom-ref': string
     name: string
@@ -131,7 +131,7 @@ test('the bill of materials fits CycloneDX’s schema and names every package on
     assert.ok(versions.has(name), name)
 })
 
-test('the bill of materials names what scanners look for: Debian, source packages, Node and its libraries', () => {
+test('the bill of materials lists Debian, source packages, Node and its libraries, as scanners read them', () => {
   const text = readFileSync(join(image.folder, 'sbom.cdx.json'), 'utf8')
   const { components } = JSON.parse(text) as {
     components: {
@@ -162,7 +162,7 @@ test('the bill of materials names what scanners look for: Debian, source package
   assert.ok(binary.includes(`OpenSSL ${openssl.version}`))
 })
 
-test('a description that is not the disk’s is refused, with what is wrong named', () => {
+test('a description that does not match the disk is an error that names the file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-description-'))
   try {
     for (const name of ['manifest.json', 'files.json', 'texts.json', 'kernel.config'])
@@ -182,7 +182,7 @@ test('a description that is not the disk’s is refused, with what is wrong name
   }
 })
 
-test('signed provenance names every input, is kept as it is by the next bake, and verifies', async () => {
+test('signed provenance lists every input, verifies, and stays unchanged at the next bake', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-signed-'))
   try {
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')

@@ -1,4 +1,4 @@
-// A real bake onto disks that are too small: the cause in two lines, nothing under an image's name, nothing left behind.
+// A bake onto disks that are too small: the error names the cause in two lines, and no image and no draft is left.
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,7 +18,7 @@ async function newBuild(t: TestContext) {
   return { specFile, lockFile: join(image, 'image.lock.json'), serverEntry, cacheDir, outDir }
 }
 
-test('a cache that is full while a stage is made', async (t) => {
+test('a cache that fills up during a stage', async (t) => {
   const unable = noSmallDisks()
   if (unable !== undefined) return t.skip(unable)
   const build = await newBuild(t)
@@ -31,7 +31,7 @@ test('a cache that is full while a stage is made', async (t) => {
   )
 })
 
-test('a disk of images that is full while the disk image is written', async (t) => {
+test('an image folder that fills up while the disk image is written', async (t) => {
   const unable = noSmallDisks()
   if (unable !== undefined) return t.skip(unable)
   const build = { ...(await newBuild(t)), cacheDir: project.cacheDir }
@@ -40,7 +40,7 @@ test('a disk of images that is full while the disk image is written', async (t) 
   assert.deepEqual(left, [])
 })
 
-test('a disk of images that cannot be written', async (t) => {
+test('an image folder on a read-only disk', async (t) => {
   const unable = noSmallDisks()
   if (unable !== undefined) return t.skip(unable)
   const build = { ...(await newBuild(t)), cacheDir: project.cacheDir }

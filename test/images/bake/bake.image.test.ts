@@ -1,4 +1,4 @@
-// A real bake, from the shared cache: found again when nothing changed, described truly, and usable as plain files.
+// A bake from the shared cache: it is cached when nothing changed, its description is true, and its root can be extracted.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
@@ -19,12 +19,12 @@ before(async () => {
   image = await newestImage()
 })
 
-test('the disk is named by its digest, and latest points at it', async () => {
+test('the disk’s folder has the digest’s name, and latest points at it', async () => {
   assert.equal(await hashFile(image.disk, 'sha256'), image.digest)
   assert.equal(readlinkSync(join(project.imagesDir, 'latest')), image.digest)
 })
 
-test('baked again without a change, nothing is made', async () => {
+test('a bake without a change uses the cache for every stage', async () => {
   const { specFile, lockFile, localLockFile: relockInto, cacheDir, serverEntry, imagesDir: outDir } = project
   const lines: string[] = []
   const again = await buildImage({
@@ -36,7 +36,7 @@ test('baked again without a change, nothing is made', async () => {
   if (again.locked) assert.deepEqual(lines, [])
 })
 
-test('the manifest says what is on the disk', async () => {
+test('the manifest matches the disk', async () => {
   const manifest = readManifest(image.folder)
   const lock = readLock(join(image.folder, 'image.lock.json'))
   assert.equal(manifest.digest, image.digest)
@@ -62,7 +62,7 @@ test('the manifest says what is on the disk', async () => {
   assert.match(dump, /EFI System[^]*Linux root \(x86-64\)[^]*Linux root verity \(x86-64\)/)
 })
 
-test('the root, extracted, runs the locked Node and the baked server, and nobody can log in to it', async () => {
+test('the extracted root runs the locked Node and the baked server, and has no account with a password', async () => {
   const root = await extractRoot(image, { cacheDir: project.cacheDir })
   const inside = (...argv: string[]) =>
     execFileSync(
@@ -105,7 +105,7 @@ test('the root, extracted, runs the locked Node and the baked server, and nobody
   assert.equal(await extractRoot(image, { cacheDir: project.cacheDir }), root)
 })
 
-test('a disk that was damaged where it lies is put together again', async () => {
+test('a damaged disk is written again', async () => {
   const outDir = mkdtempSync(join(tmpdir(), 'mailfleet-damaged-'))
   const { specFile, cacheDir, serverEntry } = project
   const lockFile = join(image.folder, 'image.lock.json')
@@ -117,7 +117,7 @@ test('a disk that was damaged where it lies is put together again', async () => 
   assert.deepEqual(readdirSync(outDir).sort(), [image.digest, 'latest'].sort())
 })
 
-test('a locked package that is gone is replaced when asked, and the differences are told', async () => {
+test('with relockInto a locked package that is gone is replaced, and the differences are reported', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-relock-'))
   const lock = readLock(join(image.folder, 'image.lock.json'))
   const gone = debOf('zstd', '0.1-gone')

@@ -1,4 +1,4 @@
-// A bake that is killed leaves no process and no mount; what it leaves in the cache, the next one clears away.
+// A killed bake leaves no process and no mount. The next bake removes its files from the cache.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pruneCache } from '../../../images/bake/prune-cache.ts'
 import { newestImage, project } from '../../kit/images/baked.ts'
 
-test('SIGKILL while packages are being installed', async () => {
+test('SIGKILL during the installation of packages leaves no process and no mount', async () => {
   const { folder: image } = await newestImage()
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-killed-'))
   const cacheDir = join(folder, 'cache')

@@ -1,5 +1,5 @@
-// A whole bake, from an archive of one's own and then from a full cache, in a network namespace that has no network,
-// not even a loopback that is up; the digest is the image's.
+// A bake from an archive, and then from a full cache, in a network namespace without a network, not even loopback.
+// The digest is the image's.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { newestImage, project } from '../../kit/images/baked.ts'
 const build = join(import.meta.dirname, '../../../images/bake/bake.ts')
 const NAMESPACE = ['--net', ...(process.getuid?.() === 0 ? [] : ['--map-current-user'])]
 
-test('what was pushed to an archive and pulled from it bakes without a network to the same digest', async (t) => {
+test('files pushed to an archive and pulled from it bake without a network to the same digest', async (t) => {
   const image = await newestImage()
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-no-network-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -33,7 +33,7 @@ test('what was pushed to an archive and pulled from it bakes without a network t
     const { digest } = await buildImage({ ...${JSON.stringify(options)}, onProgress: (line) => lines.push(line) })
     console.log(JSON.stringify({ digest, lines }))`
   const node = [process.execPath, '--input-type=module', '--eval', script]
-  // An archive and a mirror are named, that nobody could reach: they are not asked.
+  // The archive and the mirror named here are unreachable, and are not asked.
   const env = {
     ...process.env,
     ...{ MAILFLEET_MIRROR: 'http://127.0.0.1:1/debian', MAILFLEET_ARCHIVE: 'http://127.0.0.1:1/archive' },

@@ -1,5 +1,5 @@
-// An ordinary user bakes the same image as root. A suite that runs as root makes a user for this, or takes the one
-// that MAILFLEET_TEST_USER names; the user sees this clone, read-only, and a cache of its own.
+// An ordinary user bakes the same image as root. A suite that runs as root makes a user for this, or takes the one in
+// MAILFLEET_TEST_USER. The user has this clone, read-only, and a cache of its own.
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
@@ -77,7 +77,7 @@ const unable = !isRoot
     ? undefined
     : 'other users may not read this clone'
 
-test('an ordinary user bakes an image with the digest of root’s', async (t) => {
+test('an ordinary user bakes an image with the same digest as root', async (t) => {
   if (unable !== undefined) return t.skip(unable)
   const image = await newestImage()
   const user = ordinaryUser(t)

@@ -1,4 +1,4 @@
-// What stops a bake before anything is made: bad spec, bad lock, packages that are gone.
+// Errors before anything is made: an invalid spec, an invalid lock, packages that are gone.
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -16,7 +16,7 @@ const root = join(import.meta.dirname, '../../..')
 const specFile = join(root, 'images/image.yaml')
 const committed = readLock(join(root, 'images/image.lock.json'))
 
-/** A mirror that has lost everything. */
+/** A mirror without any package. */
 const server = createServer((_, response) => response.writeHead(404).end())
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 after(() => server.close())
@@ -33,7 +33,7 @@ function newBuild() {
   }
 }
 
-test('a missing and a broken lock are named, and nothing is written', async () => {
+test('a missing and an invalid lock are errors that name the file, and nothing is written', async () => {
   const build = newBuild()
   await assert.rejects(
     buildImage(build),
@@ -47,7 +47,7 @@ test('a missing and a broken lock are named, and nothing is written', async () =
   assert.deepEqual([existsSync(build.outDir), existsSync(build.cacheDir)], [false, false])
 })
 
-test('a lock that belongs to another spec, or to other npm packages, is refused', async () => {
+test('a lock for another spec or for other npm packages is an error', async () => {
   const build = newBuild()
   writeLock(build.lockFile, { ...committed, spec: '0'.repeat(64), native: [] })
   await assert.rejects(buildImage(build), (error) => {
@@ -60,7 +60,7 @@ test('a lock that belongs to another spec, or to other npm packages, is refused'
   })
 })
 
-test('locked packages that are gone everywhere are all named, and no image appears', async () => {
+test('the error lists all locked packages that no source has, and no image appears', async () => {
   const build = newBuild()
   const [gone, lost] = [debOf('gone', '1.0'), debOf('lost', '2.0')]
   writeLock(build.lockFile, { ...committed, root: [gone], kernel: lost, tools: [gone] })

@@ -1,4 +1,4 @@
-// Which modules go along, and in which order they can be loaded.
+// The choice of kernel modules, and their loading order.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { loadingOrder, parseModulesDep } from '../../../images/bake/kernel-package.ts'
@@ -12,7 +12,7 @@ kernel/net/net_failover.ko.xz: kernel/net/failover.ko.xz
 kernel/net/failover.ko.xz:
 `)
 
-test('every module comes after what it depends on, each once', () => {
+test('each module comes once, after its dependencies', () => {
   const order = loadingOrder(dependencies, ['dm-verity', 'virtio_net', 'dm_mod'])
   assert.equal(new Set(order).size, order.length)
   assert.equal(order.length, 7)
@@ -22,7 +22,7 @@ test('every module comes after what it depends on, each once', () => {
   }
 })
 
-test('modules the kernel has not are named together', () => {
+test('the error lists all modules that the kernel lacks', () => {
   assert.throws(
     () => loadingOrder(dependencies, ['dm-verity', 'nvme', 'e1000']),
     /does not have these modules: nvme, e1000/,

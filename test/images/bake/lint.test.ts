@@ -1,5 +1,5 @@
-// The lint of the root: what installs, downloads, lets somebody in or makes somebody root is named, with file and
-// line, all of it at once; what merely mentions such things passes.
+// The lint of the root reports each line or file that installs, downloads, allows a login or gives more rights, all at
+// once. Text that only mentions such things passes.
 import assert from 'node:assert/strict'
 import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,7 +33,7 @@ const PASSES = [
   'ExecStart=/usr/lib/mailfleet/node /usr/lib/mailfleet/server.mjs --config-from-instance',
 ]
 
-test('a line that installs or downloads is named with its file and number', () => {
+test('a line that installs or downloads is reported with file and line number', () => {
   for (const line of INSTALLS) {
     const [problem, ...more] = textProblems('etc/x.service', `[Service]\n${line}\n`)
     assert.equal(problem?.key, 'etc/x.service:2', line)
@@ -42,11 +42,11 @@ test('a line that installs or downloads is named with its file and number', () =
   }
 })
 
-test('a line that mentions it in a comment, in documentation, or as a part of a word passes', () => {
+test('a comment, documentation, or a part of a word passes', () => {
   for (const line of PASSES) assert.deepEqual(textProblems('etc/x.service', line), [], line)
 })
 
-test('what images/system/ brings passes', () => {
+test('the files of images/system/ pass', () => {
   const folder = join(import.meta.dirname, '../../../images/system')
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   const texts = files.filter((path) => statSync(join(folder, path)).isFile())
@@ -71,7 +71,7 @@ async function problemsOf(t: TestContext, entries: TarEntry[], ours: string[] = 
   return []
 }
 
-test('of the units those are read that something starts, with drop-ins and what they pull in', async (t) => {
+test('enabled units are checked, with their drop-ins and the units that they pull in', async (t) => {
   const bad = '[Service]\nExecStart=/usr/bin/apt-get update\n'
   const keys = await problemsOf(t, [
     { path: `${units}/idle.service`, content: bad },
@@ -94,12 +94,12 @@ test('of the units those are read that something starts, with drop-ins and what 
   ])
 })
 
-test('what is ours is read, started or not', async (t) => {
+test('our own files are checked, enabled or not', async (t) => {
   const script = 'usr/lib/mailfleet/setup.sh'
   assert.deepEqual(await problemsOf(t, [{ path: script, content: '\nnpm ci\n' }], [script]), [`${script}:2`])
 })
 
-test('package managers, ways in and setuid files are named; without them a root passes', async (t) => {
+test('package managers, logins and setuid files are reported, and a root without them passes', async (t) => {
   const keys = await problemsOf(t, [
     { path: 'usr/bin/apt-get', content: '' },
     { path: 'usr/bin/perl5.40', content: '' },

@@ -1,5 +1,5 @@
-// What stops a bake though its input is good: missing programs, a full disk, one that cannot be written. The cause in
-// a sentence or two, and nothing half-written.
+// Errors of the machine: missing programs, a full disk, a read-only disk. The error names the cause in a sentence or two,
+// and nothing half-written is left.
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -35,7 +35,7 @@ function newBuild() {
   return { folder, specFile: join(root, 'images/image.yaml'), lockFile, cacheDir, outDir, serverEntry }
 }
 
-test('programs that are missing are all named, with the packages that bring them', () => {
+test('the error lists all missing programs and the packages that contain them', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mailfleet-path-'))
   for (const program of ['dpkg-deb', 'setpriv', 'sync', 'tar', 'unshare'])
     symlinkSync('/bin/true', join(folder, program))
@@ -50,7 +50,7 @@ test('programs that are missing are all named, with the packages that bring them
   )
 })
 
-test('an architecture whose programs do not run here is named, with what to install', async () => {
+test('the error names an architecture whose programs do not run, and the packages to install', async () => {
   await requireRunnable('amd64')
   await assert.rejects(
     requireRunnable('no-such-architecture'),
@@ -58,7 +58,7 @@ test('an architecture whose programs do not run here is named, with what to inst
   )
 })
 
-test('a bake without its programs says so before it begins', async () => {
+test('a bake without its programs fails before it starts', async () => {
   const { PATH } = process.env
   process.env['PATH'] = '/nonexistent'
   try {
@@ -68,7 +68,7 @@ test('a bake without its programs says so before it begins', async () => {
   }
 })
 
-test('a cache below something that is no folder', async () => {
+test('a cache below a file', async () => {
   const build = newBuild()
   writeFileSync(join(build.folder, 'file'), '')
   const cacheDir = join(build.folder, 'file/cache')
@@ -77,7 +77,7 @@ test('a cache below something that is no folder', async () => {
   })
 })
 
-test('a cache where no folder can be made, below /proc', async () => {
+test('a cache below /proc, where no folder can be made', async () => {
   const cacheDir = '/proc/mailfleet/cache'
   await assert.rejects(buildImage({ ...newBuild(), cacheDir }), {
     // Root gets ENOENT, another user EACCES.
@@ -95,7 +95,7 @@ test('a cache on a read-only disk', async (t) => {
   assert.deepEqual(left, [])
 })
 
-test('a disk that is full while packages arrive', async (t) => {
+test('a disk that fills up while packages are fetched', async (t) => {
   const unable = noSmallDisks()
   if (unable !== undefined) return t.skip(unable)
   const build = newBuild()
@@ -107,7 +107,7 @@ test('a disk that is full while packages arrive', async (t) => {
   assert.deepEqual(left, ['tmp'])
 })
 
-test('a file of the cache that cannot be read is not said to be unwritable', () => {
+test('an unreadable file of the cache is reported as unreadable', () => {
   const { cacheDir, outDir } = newBuild()
   const path = join(cacheDir, 'gshadow')
   const refused = Object.assign(new Error('EACCES'), { code: 'EACCES', syscall: 'open', path })
@@ -117,7 +117,7 @@ test('a file of the cache that cannot be read is not said to be unwritable', () 
   assert.equal(told(), `${path}, in the cache, cannot be read (EACCES): check its owner and mode.`)
 })
 
-test('other errors stay what they are', () => {
+test('other errors stay unchanged', () => {
   const folders = { cacheDir: '/var/cache/x', outDir: '/srv/images' }
   const other = Object.assign(new Error('EACCES'), { code: 'EACCES', path: '/etc/shadow' })
   assert.equal(explainBakeError(other, folders), other)

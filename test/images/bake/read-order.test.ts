@@ -1,4 +1,4 @@
-// Which files lie together: those of the list, whatever their versions, and all that has no content; the rest apart.
+// The files of the list lie together, in any version, with all folders and links; the rest lies behind them.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ function member(path: string, type: TarMember['type'] = 'file', link = '', start
   return { path, type, link, size: 0, mode: 0o644, uid: 0, gid: 0, xattrs: [], ...at }
 }
 
-test('the files of the list come first, in any version, with folders and links; folders come again; a hard link stays with its file', () => {
+test('listed files come first in any version, with folders and links, and a hard link stays with its file', () => {
   const members = [
     member('usr', 'directory'),
     member('usr/lib/liba.so.7'),
@@ -31,7 +31,7 @@ test('the files of the list come first, in any version, with folders and links; 
   )
 })
 
-test('of a path that comes twice the later one is taken', () => {
+test('of a path that occurs twice the later member is used', () => {
   const [first, rest] = inReadOrder([member('a'), member('a', 'file', '', 512)], ['a'])
   assert.deepEqual(
     first.map(({ startsAt }) => startsAt),
@@ -40,7 +40,7 @@ test('of a path that comes twice the later one is taken', () => {
   assert.deepEqual(rest, [])
 })
 
-test('the list names what every boot reads, and not the server, which lies by itself', () => {
+test('the list has files that every boot reads, and none of the server', () => {
   const list = pathsOf(readFileSync(join(import.meta.dirname, '../../../images/bake/boot-files.txt'), 'utf8'))
   assert.ok(list.length > 100)
   for (const path of ['usr/lib/mailfleet/node', 'usr/lib/systemd/systemd', 'usr/sbin/nft'])

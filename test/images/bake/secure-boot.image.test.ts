@@ -1,5 +1,5 @@
-// An image signed for Secure Boot: its kernel image bears a signature of the key that was given and of no other, the
-// same bytes come out each time, and files that do not fit are refused before anything is baked.
+// An image signed for Secure Boot: its kernel image has the signature of the given key only, equal inputs give equal bytes,
+// and unusable files are an error before the bake.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ const fixtures = join(import.meta.dirname, '../../fixtures/secure-boot')
 const file = (name: string) => join(fixtures, `${name}.pem`)
 const own = { keyFile: file('own.key'), certificateFile: file('own.cert') }
 
-test('the kernel image is signed by the key that was given', async (t) => {
+test('the kernel image is signed by the given key', async (t) => {
   const { specFile, lockFile, localLockFile: relockInto, cacheDir, serverEntry } = project
   const outDir = folderFor(t)
   const options = { specFile, lockFile, relockInto, cacheDir, serverEntry, outDir, secureBoot: own }
@@ -47,7 +47,7 @@ async function verdict(t: TestContext, { folder, disk, tools }: Image, name: str
   return said.includes('Signature verification OK') ? 'OK' : said
 }
 
-test('key and certificate that cannot sign are named, all at once', () => {
+test('the error lists all problems of key and certificate', () => {
   assert.match(readSecureBootKey(own).id, /^[0-9a-f]{64}$/)
   const problem = (files: typeof own, pattern: RegExp) =>
     assert.throws(() => readSecureBootKey(files), pattern)

@@ -1,4 +1,4 @@
-// The server as a bundle: runs without its sources, leaves native packages out, and names what it cannot find.
+// The server's bundle runs without its sources, leaves native packages out, and the error names imports it cannot find.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ function entryOf(text: string): string {
   return file
 }
 
-test('the bundle runs alone, CommonJS packages and all', async () => {
+test('the bundle runs without its sources, with CommonJS packages in it', async () => {
   const smtpServer = JSON.stringify(fileURLToPath(import.meta.resolve('smtp-server')))
   const { files, packages } = await bundleServer(
     spec,
@@ -40,7 +40,7 @@ test('the bundle runs alone, CommonJS packages and all', async () => {
   assert.equal(execFileSync(process.execPath, [file], { encoding: 'utf8' }), 'function 1\n')
 })
 
-test('native packages stay imports', async () => {
+test('native packages stay outside the bundle', async () => {
   const { files } = await bundleServer(spec, entryOf("import { open } from 'lmdb'\nconsole.log(open)"))
   assert.match(files[0]?.text ?? '', /from "lmdb"/)
 })
@@ -50,7 +50,7 @@ test('the same sources give the same bundle', async () => {
   assert.deepEqual((await bundleServer(spec, entry)).files, (await bundleServer(spec, entry)).files)
 })
 
-test('what the server loads at once is without the SDK of AWS, which comes when it is needed', async () => {
+test('the server’s main file has no code of AWS’s SDK, which is loaded on demand', async () => {
   const { files, packages } = await bundleServer(spec, join(root, 'server/main.ts'))
   assert.equal(files[0]?.name, 'server.mjs')
   assert.ok(packages.some(({ name }) => name === '@aws-sdk/client-sqs'))
@@ -60,12 +60,12 @@ test('what the server loads at once is without the SDK of AWS, which comes when 
     for (const [, next = ''] of textOf(name).matchAll(/^(?:import|\}) .*"\.\/(part-\w+\.mjs)";$/gm))
       atOnce.add(next)
   assert.ok(atOnce.size > 1 && atOnce.size < files.length)
-  // The bundler notes where each piece is from.
+  // The bundler writes a comment with the source of each part.
   const withSdk = [...atOnce].filter((name) => /^\/\/ node_modules\/@(aws-sdk|smithy)\//m.test(textOf(name)))
   assert.deepEqual(withSdk, [])
 })
 
-test('what is loaded later is what it is without a bundle: its names can be taken from it', async () => {
+test('a module loaded by import() keeps its exported names', async () => {
   const clients = JSON.stringify(join(root, 'server/aws/clients.ts'))
   const text = `import { s3Client } from ${clients}
     s3Client({ region: 'eu-west-1', endpoints: {} }).then((client) => console.log(client.constructor.name))`
@@ -78,7 +78,7 @@ test('what is loaded later is what it is without a bundle: its names can be take
   )
 })
 
-test('a thread starts from the bundle: it loads a large routes table', async () => {
+test('the bundle can start a thread that loads a large routes table', async () => {
   const load = JSON.stringify(join(root, 'server/routing/load.ts'))
   const text = `import { loadRoutes } from ${load}
     const aliases = Object.fromEntries(Array.from({ length: 5000 }, (_, n) => ['a' + n, ['a@b.example']]))
@@ -91,7 +91,7 @@ test('a thread starts from the bundle: it loads a large routes table', async () 
   assert.equal(execFileSync(process.execPath, [join(folder, 'server.mjs')], { encoding: 'utf8' }), '5000\n')
 })
 
-test('a server that is not there, and an import that leads nowhere, are named', async () => {
+test('the error names a missing server and an import that cannot be found', async () => {
   await assert.rejects(bundleServer(spec, '/nonexistent/main.ts'), /\/nonexistent\/main\.ts does not exist/)
   await assert.rejects(bundleServer(spec, entryOf("import './gone.ts'")), /gone\.ts/)
 })

@@ -1,4 +1,4 @@
-// What keeps an ordinary user from baking is named with the command that mends it.
+// The error for a user who cannot bake names the reason and the command that solves it.
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,7 +18,7 @@ function machine(files: Record<string, string>) {
   return { root, isRoot: false, user: 'anna', attempt: refused }
 }
 
-test('root, and a user who may make them, pass', async () => {
+test('root passes, and so does a user who may make namespaces', async () => {
   await requireUserNamespaces({ ...machine({}), isRoot: true })
   await requireUserNamespaces({ ...machine({}), attempt: () => Promise.resolve() })
 })
@@ -39,7 +39,7 @@ for (const [setting, forbids, allows] of [
     )
   })
 
-test('a user without subordinate ids gets the line that adds them behind those of others', async () => {
+test('the error for a user without subordinate ids has the command that adds a free range', async () => {
   const others = { 'etc/subuid': 'bert:100000:65536\n', 'etc/subgid': 'bert:100000:65536\n' }
   await assert.rejects(requireUserNamespaces(machine(others)), {
     message:
@@ -48,7 +48,7 @@ test('a user without subordinate ids gets the line that adds them behind those o
   })
 })
 
-test('a missing file, or a range that is too small, is named by itself', async () => {
+test('a missing file, or a range that is too small, is reported alone', async () => {
   await assert.rejects(
     requireUserNamespaces(machine({ 'etc/subuid': IDS['etc/subuid'] })),
     /: anna has no range of 65536 ids in \/etc\/subgid\. As root: usermod --add-subgids 165536-231071 anna$/,

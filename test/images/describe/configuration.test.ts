@@ -1,4 +1,4 @@
-// What of a root counts as its configuration, and how a file is shown that cannot be shown.
+// Which files of a root are its configuration, and how an unreadable or binary one is shown.
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -7,7 +7,7 @@ import { configuration } from '../../../images/describe/configuration.ts'
 import type { ContentFile } from '../../../images/describe/contents.ts'
 import { folderFor } from '../../kit/queue/embedded-harness.ts'
 
-test('texts, links, and what nobody may read are there; programs and certificates are not', (t) => {
+test('texts, links and hashes of unreadable files are included; programs and certificates are not', (t) => {
   const tree = folderFor(t)
   const file = (path: string, content: string | Buffer, mode = '0644'): ContentFile => {
     mkdirSync(dirname(join(tree, path)), { recursive: true })

@@ -1,4 +1,4 @@
-// What a baked root holds: no package manager that could run, nobody to become, units shut in, rules the kernel takes.
+// A baked root: no package manager, no account to become, confined units, and packet filter rules that the kernel accepts.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
@@ -23,7 +23,7 @@ function inside(...argv: string[]) {
   return execFileSync('bwrap', [...sandbox, ...argv], { encoding: 'utf8' })
 }
 
-test('no package manager or downloader, no interpreter but Node and one shell, nothing that makes namespaces', () => {
+test('the root has no package manager, no downloader, no interpreter but Node and one shell, and no namespace tool', () => {
   const programs = ['usr/bin', 'usr/sbin', 'usr/local/bin', 'usr/local/sbin'].flatMap((folder) =>
     readdirSync(join(root, folder)),
   )
@@ -36,7 +36,7 @@ test('no package manager or downloader, no interpreter but Node and one shell, n
   )
 })
 
-test('the clock never starts before the date of the lock', async () => {
+test('the clock starts at the date of the lock or later', async () => {
   const { folder } = await newestImage()
   const { sourceDateEpoch } = readManifest(folder)
   // systemd takes the time of this file when the machine's own clock is behind it.
@@ -53,7 +53,7 @@ for (const [unit, limit] of Object.entries(EXPOSURE))
     assert.ok(Number(exposure) <= limit, `${exposure}\n${text}`)
   })
 
-test('the units have no faults that systemd can name', () => {
+test('systemd-analyze finds no problem in the units', () => {
   const units = ['mailfleet.service', 'mailfleet.socket', 'power-button.service', 'nftables.service']
   const argv = ['systemd-analyze', 'verify', '--man=no', ...units]
   assert.doesNotMatch(
@@ -62,7 +62,7 @@ test('the units have no faults that systemd can name', () => {
   )
 })
 
-test('the rules of the packet filter are as nft understands them, without connection tracking', () => {
+test('nft accepts the packet filter’s rules, and none of them uses connection tracking', () => {
   const rules = readFileSync(join(root, 'etc/nftables.conf'), 'utf8')
   assert.doesNotMatch(rules.replaceAll(/#.*/g, ''), /\b(ct|conntrack|nat)\b/)
   const modules = readdirSync(join(root, 'usr/lib/modules'), { recursive: true, encoding: 'utf8' })

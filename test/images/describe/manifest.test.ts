@@ -1,4 +1,4 @@
-// A manifest is read as strictly as any other file.
+// A manifest is read strictly.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { InputError } from '../../../input/problems.ts'
 import { folderFor } from '../../kit/queue/embedded-harness.ts'
 import { manifestOf } from '../../kit/images/fake-manifests.ts'
 
-test('what fits is read; everything that does not is named', (t) => {
+test('a valid manifest is read, and the error lists every invalid key', (t) => {
   const folder = folderFor(t)
   const file = join(folder, 'manifest.json')
   const write = (content: unknown) => writeFileSync(file, JSON.stringify(content))
@@ -23,7 +23,7 @@ test('what fits is read; everything that does not is named', (t) => {
   )
 })
 
-test('an earlier format, half a file and none are one problem each', (t) => {
+test('an earlier format, a truncated file and a missing file are one problem each', (t) => {
   const folder = folderFor(t)
   const file = join(folder, 'manifest.json')
   assert.throws(() => readManifest(folder), /manifest\.json: 1 problem\n.*ENOENT/)

@@ -1,5 +1,5 @@
-// Reference values of measured boot. That of PCR 7 was read from the TPM of a machine (OVMF, no keys enrolled); those of
-// PCR 4 are held to the rules on a made-up file, since no image's bytes are kept.
+// Reference values of measured boot. PCR 7 was read from the TPM of a machine (OVMF, no keys enrolled). PCR 4 is computed for
+// a made file by the specification's rules, because no image's bytes are kept.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
@@ -24,7 +24,7 @@ function pe(name: string, content: Buffer): Buffer {
 
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest()
 
-test('the hash of a PE file leaves out its checksum, where its certificates are, and the certificates', () => {
+test('the hash of a PE file leaves out checksum, certificate entry and certificates', () => {
   const plain = pe('.text', Buffer.from('code'))
   const expected = authenticodeHash(plain, 'sha256')
   const without = [plain.subarray(0, 152), plain.subarray(156, 232), plain.subarray(240)]
@@ -55,7 +55,7 @@ test('PCR 4 is the action, the separator, the image and the kernel in it; 7 and 
   assert.equal(pcrValues(uki, 'sha384')['4'].length, 96)
 })
 
-test('what is no PE file, or has no kernel, is said to be so', () => {
+test('a file that is no PE file or has no kernel is an error', () => {
   assert.throws(() => pcrValues(Buffer.from('x'), 'sha256'), /not a PE file/)
   assert.throws(() => pcrValues(pe('.text', Buffer.from('x')), 'sha256'), /no section \.linux/)
 })

@@ -1,4 +1,4 @@
-// Signing where an image comes from: DSSE's own test vector, both kinds of keys, and what is not accepted.
+// Signed provenance: DSSE's test vector, both kinds of keys, and what is rejected.
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, sign, createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -34,7 +34,7 @@ for (const [name, { privateKey, publicKey }] of Object.entries(pairs))
     assert.equal(envelope.signatures[0]?.keyid, createHash('sha256').update(der).digest('hex'))
   })
 
-test('what is signed is DSSE’s pre-authentication encoding', () => {
+test('the signature covers DSSE’s pre-authentication encoding', () => {
   const { privateKey } = pairs.Ed25519
   const text = '{"ä":1}'
   const encoded = Buffer.from(`DSSEv1 28 application/vnd.in-toto+json 8 ${text}`)
@@ -42,7 +42,7 @@ test('what is signed is DSSE’s pre-authentication encoding', () => {
   assert.equal(envelopeOf(text, { type, key: privateKey }).signatures[0]?.sig, expected)
 })
 
-test('a key that cannot sign is refused, and never repeated', () => {
+test('an unusable key is an error that does not print the key', () => {
   const pem = (name: string, text: string | Buffer) => {
     writeFileSync(join(folder, name), text)
     return join(folder, name)
@@ -58,7 +58,7 @@ test('a key that cannot sign is refused, and never repeated', () => {
   assert.throws(() => readKey(join(folder, 'none.pem'), 'public'), /found ENOENT/)
 })
 
-test('an image without provenance, or with another’s, is told so', () => {
+test('missing provenance, and another image’s, are problems', () => {
   assert.deepEqual(provenanceProblems(folder, 'a', undefined), ['provenance.intoto.json: there is none'])
   writeFileSync(join(folder, 'provenance.intoto.json'), '{"subject":[{"digest":{"sha256":"b"}}]}')
   assert.deepEqual(provenanceProblems(folder, 'a', undefined), [

@@ -1,4 +1,4 @@
-// The bill of materials for scanners, of a made-up lock: what Trivy and Grype find packages by, held to CycloneDX's schema.
+// The bill of materials of a fake lock: the fields that Trivy and Grype read, checked against CycloneDX's schema.
 import { Spec as CycloneDx, Validation } from '@cyclonedx/cyclonedx-library'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -12,7 +12,7 @@ import type { Spec } from '../../../images/spec.ts'
 const deb = (name: string, version: string, hex: string) =>
   ({ name, version, architecture: 'amd64', sha256: hex.repeat(64) }) as LockedDeb
 const npm = (name: string, version: string) => ({ name, version, integrity: `sha512-${'A'.repeat(86)}==` })
-// An old OpenSSL, as someone might plant it.
+// An old OpenSSL with known vulnerabilities.
 const openssl = deb('libssl3t64', '1:3.5.1-1+deb13u1', 'a')
 const kernel = deb('linux-image-6.12', '6.12.1-1', 'b')
 const facts = {
@@ -39,7 +39,7 @@ const bom = JSON.parse(text) as {
   dependencies: { ref: string; dependsOn: string[] }[]
 }
 
-test('it fits the schema of CycloneDX 1.6, strictly', async () => {
+test('it fits the strict schema of CycloneDX 1.6', async () => {
   const validator = new Validation.JsonStrictValidator(CycloneDx.Version.v1dot6)
   assert.equal(await validator.validate(text), null)
   assert.notEqual(await validator.validate(text.replace('"purl"', '"pURL"')), null)
@@ -67,7 +67,7 @@ test('a package has its distribution and its source, as Grype and as Trivy read 
   assert.deepEqual(bom.dependencies.find(({ ref }) => ref === found.purl)?.dependsOn, [source])
 })
 
-test('Node’s libraries are those that it names, and another Node than the image’s is refused', () => {
+test('Node’s libraries come from process.versions, and another Node than the image’s is an error', () => {
   const versions = { node: '26.10.0', openssl: '3.5.8', v8: '14.6.202.34-node.34', uv: '1.52.1', nghttp3: '' }
   const { node, libraries } = nodeParts('26.10.0', versions)
   assert.equal(node.cpe, 'cpe:2.3:a:nodejs:node.js:26.10.0:*:*:*:*:*:*:*')
@@ -80,13 +80,13 @@ test('Node’s libraries are those that it names, and another Node than the imag
   assert.throws(() => nodeParts('26.11.0', versions), /runs on Node 26\.10\.0, but the image has 26\.11\.0/)
 })
 
-test('a signed kernel is of the source that it was built of', () => {
+test('a signed kernel has the source package that it was built from', () => {
   const signed = 'linux-signed-amd64\n6.12.118+1\nlinux (= 6.12.118-1)'
   assert.deepEqual(builtFrom(signed), { name: 'linux', version: '6.12.118-1' })
   assert.deepEqual(builtFrom('bash\n5.2-1\nglibc (= 2.41-1)'), { name: 'bash', version: '5.2-1' })
 })
 
-test('licences are read from copyright files of the machine-readable format, and told in SPDX’s terms', () => {
+test('licences are read from machine-readable copyright files and mapped to SPDX', () => {
   const copyright =
     'Format: https://www.debian.org/x\nSource: y\n\nFiles: *\nLicense: GPL-2+\n text\n\nLicense: Expat\n'
   assert.deepEqual(licensesIn(copyright), ['Expat', 'GPL-2+'])

@@ -1,4 +1,4 @@
-// Which value of a kernel parameter is in force, when several files name it.
+// The value of a kernel parameter that several files set.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { effectiveSysctls } from '../../../images/describe/sysctls.ts'

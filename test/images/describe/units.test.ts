@@ -1,4 +1,4 @@
-// What systemd makes of unit files: precedence of folders and drop-ins, resets, masks, aliases, what pulls what in.
+// Unit files as systemd reads them: precedence of folders and drop-ins, resets, masks, aliases, dependencies.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startedUnits, type UnitFiles } from '../../../images/describe/units.ts'
@@ -18,7 +18,7 @@ const boot = {
   [`${ETC}/multi-user.target.wants/a-b.service`]: `/${LIB}/a-b.service`,
 }
 
-test('what default.target leads to is started, through aliases, wants and requires; a masked unit is not', () => {
+test('units that default.target pulls in are started, through aliases, wants and requires; masked units are not', () => {
   const texts = {
     [`${LIB}/multi-user.target`]: '[Unit]\nRequires=basic.target\nWants=masked.service gone.service\n',
     [`${LIB}/basic.target`]: '[Unit]\nDescription=x\n',
@@ -32,7 +32,7 @@ test('what default.target leads to is started, through aliases, wants and requir
   assert.deepEqual(found['t@1.service'], { 'Service.ExecStart': ['/bin/t %i'] })
 })
 
-test('drop-ins come by file name; of two with one name the more particular folder’s counts; an empty value resets', () => {
+test('drop-ins apply in the order of file names; of two with one name the more specific folder’s counts; an empty value resets', () => {
   const texts = {
     [`${LIB}/multi-user.target`]: '',
     [`${LIB}/a-b.service`]: '[Service]\n# no\nExecStart=/bin/a \\\n  --on\nProtectHome=yes\n',

@@ -1,4 +1,4 @@
-// A program without its symbols: shorter, and it still runs; anything else is refused.
+// A program without its symbols is shorter and still runs. Any other file is an error.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { withoutSymbols } from '../../../images/formats/elf.ts'
 import { folderFor } from '../../kit/queue/embedded-harness.ts'
 
-test('Node without its symbols is smaller, does the same, and loads machine code of others', (t) => {
+test('Node without its symbols is smaller, runs, and loads native modules', (t) => {
   const whole = readFileSync(process.execPath)
   const short = withoutSymbols(whole)
   assert.ok(short.length < whole.length, `${short.length} of ${whole.length} bytes`)
@@ -19,7 +19,7 @@ test('Node without its symbols is smaller, does the same, and loads machine code
   assert.deepEqual(withoutSymbols(short), short)
 })
 
-test('what is no 64-bit ELF program is refused', () => {
+test('a file that is no 64-bit ELF program is an error', () => {
   for (const content of ['', '#!/bin/sh\n', '\x7fELF\x01\x01'])
     assert.throws(() => withoutSymbols(Buffer.from(content, 'latin1')), /not a 64-bit little-endian ELF/)
 })

@@ -1,4 +1,4 @@
-// Reading archives: our own, GNU tar's in both formats with names too long for a header, attributes, and a torn one.
+// Reading archives: our own, GNU tar's in both formats with long names, extended attributes, and a truncated one.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, symlinkSync, linkSync, truncateSync, writeFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { writeTar } from '../../../images/formats/tar-writer.ts'
 import { copyMembers, listTar, textOf } from '../../../images/formats/tar-reader.ts'
 import { folderFor } from '../../kit/queue/embedded-harness.ts'
 
-test('what our writer wrote is listed as it was given', async (t) => {
+test('an archive of our own writer is listed with its entries', async (t) => {
   const archive = join(folderFor(t), 'a.tar')
   await writeTar(
     archive,
@@ -59,7 +59,7 @@ for (const format of ['gnu', 'pax'])
       assert.equal(startsAt, index === 0 ? 0 : members[index - 1]?.endsAt)
   })
 
-test('capabilities are seen among the extended attributes', async (t) => {
+test('capabilities are listed among the extended attributes', async (t) => {
   const archive = join(folderFor(t), 'a.tar')
   await writeTar(archive, [{ path: 'ping', content: '' }], 0)
   appendFileSync(archive, Buffer.alloc(1024))
@@ -77,14 +77,14 @@ test('capabilities are seen among the extended attributes', async (t) => {
   assert.deepEqual((await listTar(withAttribute))[0]?.xattrs, ['security.capability'])
 })
 
-test('an archive that was cut short is an error', async (t) => {
+test('a truncated archive is an error', async (t) => {
   const archive = join(folderFor(t), 'a.tar')
   await writeTar(archive, [{ path: 'x', content: 'x'.repeat(2000) }], 0)
   truncateSync(archive, 1000)
   await assert.rejects(listTar(archive), /cut short/)
 })
 
-test('some members of an archive, long names and all, make an archive of their own', async (t) => {
+test('some members of an archive, with long names, are copied to a new archive', async (t) => {
   const folder = folderFor(t)
   const long = 'n'.repeat(150)
   for (const name of ['a', 'b', long]) writeFileSync(join(folder, name), `content of ${name}`)

@@ -1,4 +1,4 @@
-// The two archive formats written here, read back by programs that did not write them.
+// Archives in both written formats, read back by other programs.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
@@ -52,7 +52,7 @@ test('equal entries in any order give equal bytes', async () => {
   assert.deepEqual(readFileSync(join(folder, '1')), readFileSync(join(folder, '2')))
 })
 
-test('joined archives read as one, the later entry winning', async () => {
+test('joined archives read as one, and the later entry counts', async () => {
   const folder = newFolder()
   const [one, two, joined] = [join(folder, 'one.tar'), join(folder, 'two.tar'), join(folder, 'joined.tar')]
   writeFileSync(join(folder, 'kept'), 'kept')
@@ -66,7 +66,7 @@ test('joined archives read as one, the later entry winning', async () => {
   assert.equal(readlinkSync(join(out, 'conf')), 'kept')
 })
 
-test('a path that no header can hold is refused', async () => {
+test('a path too long for a header is an error', async () => {
   const file = join(newFolder(), 'x.tar')
   await assert.rejects(writeTar(file, [{ path: 'x'.repeat(120), content: '' }], 0), /path too long/)
 })

@@ -1,4 +1,4 @@
-// What changed from one lock to the next, for people and in bytes.
+// The differences between two locks, as text and in bytes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bytesChanged, diffLocks, lockChanges } from '../../../images/lock/changes.ts'
@@ -25,14 +25,14 @@ test('differences name part, package and versions', () => {
   assert.deepEqual(diffLocks(before, before), [])
 })
 
-test('a new kernel is the old one’s successor, though its name is another', () => {
+test('a new kernel replaces the old one although its name differs', () => {
   const [old, next] = [debOf('linux-image-6.12.1', '6.12.1-1'), debOf('linux-image-6.12.2', '6.12.2-1')]
   assert.deepEqual(diffLocks(lockOf({ kernel: old }), lockOf({ kernel: next })), [
     'kernel: linux-image-6.12.1 6.12.1-1 → linux-image-6.12.2 6.12.2-1',
   ])
 })
 
-test('of two versions of one npm package, only the one that changed is told', () => {
+test('of two versions of one npm package only the changed one is reported', () => {
   const [one, two, three] = ['1.0.0', '2.0.0', '3.0.0'].map((version) => ({
     ...npmOf('ms', version),
     version,
@@ -50,7 +50,7 @@ test('bytes of a package that root and tools share count once', () => {
   assert.equal(lockChanges(before, after).length, 2)
 })
 
-test('what goes into an image of another architecture is compared as well', () => {
+test('the tools of an image for another architecture are compared as well', () => {
   const [old, next] = [debOf('busybox-static', '1'), debOf('busybox-static', '2')]
   assert.deepEqual(diffLocks(lockOf({ target: [old] }), lockOf({ target: [next] })), [
     'target: busybox-static 1 → 2',

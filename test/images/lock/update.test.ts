@@ -1,4 +1,4 @@
-// What a new lock brings, as people read it: real packages with real changelogs.
+// The report of a lock update, from real packages with real changelogs.
 import assert from 'node:assert/strict'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ function describe(before: Lock, after: Lock, made: readonly Made[]) {
   })
 }
 
-test('a changelog is read as deb-changelog(5) has it', () => {
+test('a changelog is parsed as deb-changelog(5) describes', () => {
   assert.deepEqual(parseChangelog(CHANGELOG), [
     {
       version: '3.5.9-1',
@@ -54,7 +54,7 @@ test('a changelog is read as deb-changelog(5) has it', () => {
   assert.deepEqual(parseChangelog('2026-01-01  A Person\n\n\t* file.c (main): Changed.\n'), [])
 })
 
-test('entries are those newer than the locked version; of an unknown one, the newest', () => {
+test('entries newer than the locked version are returned, and the newest for an unknown version', () => {
   const entries = parseChangelog(CHANGELOG)
   assert.deepEqual(
     entriesSince(entries, '3.5.7-1').map(({ version }) => version),
@@ -65,7 +65,7 @@ test('entries are those newer than the locked version; of an unknown one, the ne
   assert.equal(entriesSince(entries, undefined).length, 1)
 })
 
-test('packages of one source are told together, once, with what is new and which CVEs', async () => {
+test('packages of one source are reported together, with new changelog entries and CVEs', async () => {
   const files = { 'changelog.Debian.gz': CHANGELOG, 'changelog.gz': 'upstream says much\n' }
   const library = madeDeb('libssl3', '3.5.9-1', { source: 'openssl', docLink: 'openssl' })
   const openssl = madeDeb('openssl', '3.5.9-1', { files })
@@ -86,7 +86,7 @@ test('packages of one source are told together, once, with what is new and which
   assert.match(text.at(-1) ?? '', /^2 packages changed, 2 added, 1 removed: .* MB; 2 CVEs named$/)
 })
 
-test('a package that counts otherwise than its source is held against the old package’s source', async () => {
+test('a package whose version differs from its source’s is compared by the source’s version', async () => {
   const changelog = CHANGELOG.replaceAll('openssl', 'lvm2')
   const files = { 'changelog.Debian.gz': changelog }
   const next = madeDeb('dmsetup', '2:1.02.2', { source: 'lvm2 (3.5.9-1)', files })
@@ -98,7 +98,7 @@ test('a package that counts otherwise than its source is held against the old pa
   }
 })
 
-test('a rebuild tells its own line; a native package’s changelog has no Debian in its name', async () => {
+test('a rebuild has its own entry, and a native package’s changelog.gz is read', async () => {
   const rebuild =
     'bash (5.2-1+b1) sid; urgency=low, binary-only=yes\n\n  * Rebuild\n\n -- D <d@example.net>  x\n'
   const files = { 'changelog.Debian.amd64.gz': rebuild, 'changelog.Debian.gz': CHANGELOG }
@@ -115,6 +115,6 @@ test('a rebuild tells its own line; a native package’s changelog has no Debian
   )
 })
 
-test('without a change that is said', async () => {
+test('without a change the report says so', async () => {
   assert.equal(updateText(await describe(lockOf(), lockOf(), [])), 'nothing changed')
 })

@@ -1,4 +1,4 @@
-// The order of Debian's versions, held against dpkg's own.
+// The order of Debian's versions, compared with dpkg's.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
@@ -9,7 +9,7 @@ const versions = [
   ...['1:0.9', '1.0a', '1.0+git1', '1.10', '1.9', '2.41-12+deb13u5', '2.41-12', '6.12.118+1', '6.12.118-1'],
 ]
 
-test('every pair compares as dpkg compares it', () => {
+test('every pair compares as in dpkg', () => {
   for (const a of versions) {
     for (const b of versions) {
       const order = Math.sign(compareVersions(a, b))

@@ -1,5 +1,5 @@
-# Turns the machine off, in order, when one of its power buttons is pressed: so a cloud stops or ends an instance.
-# It is what logind would do, without logind and its D-Bus. Fails, and is tried again, when there is no button.
+# Shuts the machine down when one of its power buttons is pressed. That is how a cloud stops or ends an instance.
+# It replaces logind, which needs D-Bus. Without a button it fails, and systemd restarts it.
 set -u
 modprobe --all --quiet button evdev
 found=
