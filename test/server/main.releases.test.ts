@@ -9,7 +9,7 @@ import { bundleOtherRelease, linkNodeModules } from '../kit/server/release.ts'
 import { startSmtpSink, type SmtpReply, type ReceivedMessage } from '../../mailkit/smtp-sink.ts'
 import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 
-const PATIENCE_MS = 120_000
+const TIMEOUT_MS = 120_000
 /** So few receives that an entry soon becomes a dead letter if a release only returns it. */
 const MAX_RECEIVES = 2
 
@@ -72,7 +72,7 @@ for (const [engine, open] of Object.entries(engines)) {
     const today = await fleet.start(releases.today)
     await fleet.send(today, 3)
     await fleet.delivered(3)
-    const deadline = Date.now() + PATIENCE_MS
+    const deadline = Date.now() + TIMEOUT_MS
     while ((await today.metric('mailfleet_queue_unknown_version')) !== 3) {
       assert.ok(Date.now() < deadline, 'all three are counted')
       await sleep(100)
@@ -105,7 +105,7 @@ async function startFleet(t: TestContext, queue: Queue, data: (message: Received
   const arrived = () => sink.mail.map(({ text: message }) => Number(/^Subject: (\d+)/m.exec(message)?.[1]))
 
   async function delivered(count: number): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS
+    const deadline = Date.now() + TIMEOUT_MS
     while (sink.mail.length < count) {
       assert.ok(Date.now() < deadline, `${sink.mail.length} of ${count} arrived`)
       await sleep(50)

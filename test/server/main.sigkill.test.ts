@@ -22,7 +22,7 @@ const SERVERS = 2
 const SENDERS = 8
 
 /** Within this time, leases of killed processes expire and the backlog is delivered. */
-const PATIENCE_MS = 30_000
+const TIMEOUT_MS = 30_000
 
 test('the queue: storing and delivering processes are killed, and no stored entry is lost', async (t) => {
   const random = seeded(t)
@@ -125,7 +125,7 @@ async function startQueueProcess(path: string, role: string, tally: Tally, damag
 async function emptied(path: string): Promise<void> {
   const queue = await openEmbeddedQueue({ path, maxEntries: 1, maxBytes: 1, volatile: false })
   try {
-    const deadline = Date.now() + PATIENCE_MS
+    const deadline = Date.now() + TIMEOUT_MS
     while (queue.stats().entries > 0) {
       assert.ok(Date.now() < deadline, `still queued: ${JSON.stringify(queue.stats())}`)
       await sleep(20)

@@ -12,7 +12,7 @@ import { openGreetedDialog, sendMail } from '../../mailkit/smtp-dialog.ts'
 const DISK_BYTES = 8_388_608
 
 /** Longest wait of these tests. */
-const PATIENCE_MS = 30_000
+const TIMEOUT_MS = 30_000
 
 /** Starts a server with a small tmpfs as its spool. A shell runs `prepare` first. */
 function onSmallDisk(spool: string, prepare: string): string[] {
@@ -31,7 +31,7 @@ async function lastReply({ port }: ServerProcess, body = 'x\r\n'): Promise<strin
 }
 
 async function acceptsAgain(instance: ServerProcess): Promise<void> {
-  const deadlineMs = Date.now() + PATIENCE_MS
+  const deadlineMs = Date.now() + TIMEOUT_MS
   while (!(await lastReply(instance)).startsWith('250')) {
     assert.ok(Date.now() < deadlineMs, 'no mail is accepted')
     await sleep(100)

@@ -28,7 +28,7 @@ const TLS = { keyParameter: '/mailfleet/test/tls-key', certParameter: '/mailflee
 const pem = (name: string) =>
   readFileSync(join(import.meta.dirname, `../../fixtures/tls/${name}.pem`), 'utf8')
 
-async function setting(context: TestContext, values: Record<string, string>, settings: object = {}) {
+async function startFakeSsm(context: TestContext, values: Record<string, string>, settings: object = {}) {
   const parameters = await startParameters(values)
   context.after(parameters.close)
   return {
@@ -50,7 +50,7 @@ const bounce = (secrets: string[]) =>
 
 test('SRS secrets: one a line; the first signs, all verify', async (context) => {
   const other = `${SECRET}-that-was-signed-with-before`
-  const { options } = await setting(context, { [NAME]: `\n${SECRET}\n${other}\n` })
+  const { options } = await startFakeSsm(context, { [NAME]: `\n${SECRET}\n${other}\n` })
   const instance = await startServer(options)
   const dialog = await openGreetedDialog(instance.port)
   await dialog.say('MAIL FROM:<>')
@@ -64,7 +64,7 @@ test('SRS secrets: one a line; the first signs, all verify', async (context) => 
 test('rotation in two phases: each instance always accepts the signatures of all others', async (context) => {
   const next = `${SECRET}-that-comes-next`
   const srs = { domain: 'srs.example.com', secrets: [], secretsParameter: NAME, secretsPollMs: 50 }
-  const { options, parameters } = await setting(context, { [NAME]: SECRET }, { srs })
+  const { options, parameters } = await startFakeSsm(context, { [NAME]: SECRET }, { srs })
   const sink = await startSmtpSink()
   const delivery = { relay: { host: '127.0.0.1', port: sink.port } }
   const start = () => startServer({ ...options, config: { ...options.config, delivery } })
@@ -121,7 +121,7 @@ test('rotation in two phases: each instance always accepts the signatures of all
 
 test('a TLS key and its certificate: STARTTLS works with them', async (context) => {
   const values = { [NAME]: SECRET, [TLS.keyParameter]: pem('key'), [TLS.certParameter]: pem('cert') }
-  const { options } = await setting(context, values, { tls: TLS })
+  const { options } = await startFakeSsm(context, values, { tls: TLS })
   const instance = await startServer(options)
   const socket = connectPlain(instance.port, '127.0.0.1')
   const say = async (line: string) => {
@@ -140,7 +140,7 @@ test('a TLS key and its certificate: STARTTLS works with them', async (context) 
 test('SSM down: the server waits, healthy and not ready, logs it, and starts when SSM is back', async (context) => {
   const socket = join(testFolder(), 'admin.sock')
   const listen = { admin: { socket, port: undefined } }
-  const { options, parameters } = await setting(context, { [NAME]: SECRET }, { listen })
+  const { options, parameters } = await startFakeSsm(context, { [NAME]: SECRET }, { listen })
   parameters.state.trouble = 'down'
   const starting = launchServer(options)
   const line = await starting.logged('waiting')
@@ -160,7 +160,7 @@ test('SSM down: the server waits, healthy and not ready, logs it, and starts whe
 })
 
 test('access denied, then a missing parameter: the server logs the reason and retries', async (context) => {
-  const { options, parameters } = await setting(context, {})
+  const { options, parameters } = await startFakeSsm(context, {})
   parameters.state.trouble = 'denied'
   const starting = launchServer(options)
   const denied = await starting.logged('waiting')
@@ -175,7 +175,7 @@ test('access denied, then a missing parameter: the server logs the reason and re
 
 test('an unusable value: exit 2, with the parameter and the reason, without the value', async (context) => {
   const short = 'short-secret'
-  const { options } = await setting(context, { [NAME]: `${SECRET}\n${short}` })
+  const { options } = await startFakeSsm(context, { [NAME]: `${SECRET}\n${short}` })
   const starting = launchServer(options)
   assert.equal(await starting.exited(), 2)
   assert.match(
@@ -187,7 +187,7 @@ test('an unusable value: exit 2, with the parameter and the reason, without the 
 
 test('an invalid TLS key: exit 2, without any of its text', async (context) => {
   const values = { [NAME]: SECRET, [TLS.keyParameter]: 'no-key-at-all', [TLS.certParameter]: pem('cert') }
-  const { options } = await setting(context, values, { tls: TLS })
+  const { options } = await startFakeSsm(context, values, { tls: TLS })
   const starting = launchServer(options)
   assert.equal(await starting.exited(), 2)
   assert.match(
@@ -200,7 +200,7 @@ test('an invalid TLS key: exit 2, without any of its text', async (context) => {
 test('no credentials: one log line without a stack trace; a role attached later is enough', async (context) => {
   const metadata = await startMetadata()
   context.after(metadata.close)
-  const { options } = await setting(context, { [NAME]: SECRET })
+  const { options } = await startFakeSsm(context, { [NAME]: SECRET })
   const starting = launchServer({
     ...options,
     routes: ROUTES,

@@ -16,7 +16,7 @@ import { startServer } from '../../kit/server/server-process.ts'
 import { openGreetedDialog } from '../../../mailkit/smtp-dialog.ts'
 
 Object.assign(process.env, EMULATOR_ENV)
-const PATIENCE_MS = 30_000
+const TIMEOUT_MS = 30_000
 const POLL_MS = 30
 const KEY = 'routes.yaml'
 
@@ -56,7 +56,7 @@ async function follow(context: TestContext, bucket: string, url = emulatorUrl) {
     aliases: () => [...(source.current()?.get('example.org')?.keys() ?? [])].join(),
     /** Waits until the reports fulfil a condition. */
     until: async (what: (reports: readonly ReloadReport[]) => boolean) => {
-      for (let waited = 0; !what(reports) && waited < PATIENCE_MS; waited += 5) await sleep(5)
+      for (let waited = 0; !what(reports) && waited < TIMEOUT_MS; waited += 5) await sleep(5)
       assert.ok(what(reports), JSON.stringify(reports))
     },
   }
@@ -95,7 +95,7 @@ test('the table is loaded, reloaded when it changes, and not read again without 
   const routes = await follow(context, 'changed', gate.url)
   await routes.until(loaded(1))
   assert.equal(routes.aliases(), 'one')
-  for (let waited = 0; gate.statuses.length < 4 && waited < PATIENCE_MS; waited += 5) await sleep(5)
+  for (let waited = 0; gate.statuses.length < 4 && waited < TIMEOUT_MS; waited += 5) await sleep(5)
   assert.deepEqual(gate.statuses.slice(0, 4), [200, 304, 304, 304])
   await bucket.put(table('two'))
   await routes.until(loaded(2))
