@@ -1,5 +1,5 @@
-// docs/benchmarks.md: one section for each benchmark, written by the benchmark itself. Owns: putting a section in the
-// place of its last version, the others untouched, in one step.
+// docs/benchmarks.md: one section for each benchmark, written by that benchmark.
+// Owns the atomic replacement of one section.
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFileAtomic } from '../../platform/atomic-file.ts'
 

@@ -1,5 +1,5 @@
-// An image that differs from its bytes in one must not serve. Owns: the altered copy, and how a refusal is told from a
-// guest that merely did not come up. Fails when the guest serves, or ends without saying why.
+// An image with one altered byte must refuse to boot. Owns the altered copy, and the check of the refusal.
+// Fails if the guest serves, does not end, or ends without naming the altered block.
 import { closeSync, constants, copyFileSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'

@@ -1,6 +1,5 @@
-// How long a guest may take. A boot goes on as long as the guest shows signs of life, up to a total. Owns: both bounds,
-// what counts as a sign, and the words for a guest that went beyond a bound. Signs are looked for once a second and
-// counted, so a machine that slept or stood still is not blamed on the guest.
+// The time limits of a boot: one in total, and one without a sign of life from the guest.
+// Owns both limits and the text of their errors. It counts one look a second, so a suspended host does not fail the guest.
 import { statSync } from 'node:fs'
 import type { RunningMachine } from './qemu/machine.ts'
 

@@ -1,7 +1,6 @@
-// The boot test: the exact bytes of an image, started with their network cut off, forward real messages; survive a power
-// cut; drain when told to stop; and, with one byte altered, refuse. Only then is there a receipt. Owns: the order of the
-// boots, and that nothing is left running or lying about. The image's bytes are never written. Fails with what was wrong
-// and the guest's last console lines.
+// The boot test: an image with its network cut off forwards mail, survives a power cut, drains, and refuses if altered.
+// Owns the order of the boots and the clean-up; it never writes the image. Only a test that passes writes a receipt.
+// Fails with the problem and the guest's last console lines.
 import type { KeyObject } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'

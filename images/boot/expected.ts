@@ -1,6 +1,5 @@
-// What a guest may be seen to do, and what is wrong with one that does more. Pure. Owns: the lists that the boot test
-// holds an image to; an image that opens another port or speaks to another address is changed here as well, in the
-// same review.
+// The ports a guest may listen on, and the addresses it may connect to. Pure.
+// Owns these lists: a change of the image that opens a port or connects to an address also changes them.
 import type { GuestFacts } from './guest-facts.ts'
 import { FACTS_PORT, unitsOfImage } from './guest-facts.ts'
 import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'

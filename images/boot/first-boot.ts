@@ -1,6 +1,5 @@
-// The first boot of a boot test: the first message, measured; then every other kind, and load; what the guest says of
-// itself; and at last messages that it has to keep through a power cut. Owns: the order, so that nothing disturbs the
-// first message's figures. Fails with what was wrong.
+// The first boot of a boot test: one measured message, other kinds, load, the guest's facts, and mail for a power cut.
+// Owns the order, so that nothing changes the first message's figures. Fails with all problems found.
 import { HEALTH_PATH, METRICS_PATH, READY_PATH } from '../../contract/admin-paths.ts'
 import { ACCEPTED_METRIC } from '../../contract/server-metric-names.ts'
 import { randomUUID } from 'node:crypto'

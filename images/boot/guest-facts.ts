@@ -1,6 +1,6 @@
-// What a running guest says of itself. Owns: the unit that answers, given to an unchanged image as systemd
-// credentials (systemd.extra-unit.*, systemd.unit-dropin.*), and the reading of its answer. The unit is a socket that
-// waits: until it is asked it costs the guest nothing. Fails when the guest does not answer within the time given.
+// Asks a running guest for facts about itself. Owns the unit that answers, and parses its answer.
+// systemd credentials add the unit to an unchanged image: a socket that starts nothing until the test connects.
+// Fails when the guest does not answer in time.
 import { NODE_PATH } from '../../contract/image-paths.ts'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'

@@ -1,5 +1,5 @@
-// The mail that a boot test sends through a guest after the first message: of every kind, many at once, and the last
-// before its power is cut. Owns: the numbers. Fails with what came out wrong, or by the caller's signal.
+// The mail that a boot test sends after the first message: every kind, many at once, and the last before the power cut.
+// Owns the numbers of messages. Fails with the problems of a message, or by the caller's signal.
 import { randomUUID } from 'node:crypto'
 import type { Mailbox } from '../../mailkit/mailbox.ts'
 import { acceptedReply, createSmtpClient, GUEST_REPLY_MS, sendOnce } from '../../mailkit/smtp-client.ts'

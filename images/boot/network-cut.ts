@@ -1,6 +1,6 @@
-// Proof that a guest is cut off: from inside, a live listener on the host cannot be reached, while the one address
-// that is allowed can (so it is the cut that stops it, not a guest without network). Owns: the listener and the
-// verdict. Fails by naming what was reached, or why nothing was proved.
+// Proves that a guest is cut off: it cannot reach a live listener on the host, but it reaches the one allowed address.
+// The second half shows that the guest has a network at all. Owns the listener.
+// Fails by naming what the guest reached, or why the test proves nothing.
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import type { GuestAddress, GuestFacts } from './guest-facts.ts'

@@ -1,5 +1,5 @@
-// The keys that receipts are signed and checked with. Owns: the user's own key, made at first use outside of the
-// checkout, and which keys are trusted. Error messages never print a key. Fails with InputError.
+// The keys that sign and check receipts. Owns the user's own key, which the first boot test creates outside the checkout.
+// Error messages never print a key. Fails with InputError.
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'

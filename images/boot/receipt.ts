@@ -1,5 +1,5 @@
-// The receipt: what a boot test saw of the exact bytes of an image. Owns: its schema, and that it is bound to the
-// image's digest and signed: one of other bytes, or changed by hand, is refused. Fails with InputError.
+// The receipt: the result of a boot test, bound to the image's digest and signed.
+// Owns its schema. Fails with InputError for another image's receipt, and for one that was changed.
 import { createHash, type KeyObject } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

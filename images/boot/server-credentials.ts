@@ -1,5 +1,5 @@
-// What the guest of a test is told: configuration and routes as the credentials that an image takes. Pure.
-// Owns: the one address outside the guest.
+// The configuration, routes and TLS key of the tested server, as the systemd credentials that an image reads. Pure.
+// Owns the one address that the guest may reach.
 import { SPOOL_PATH } from '../../contract/image-paths.ts'
 import { ADMIN_PORT, FIRST_PASSED_FD } from '../../contract/ports.ts'
 import { TLS_CERTIFICATE, TLS_KEY } from './test-tls.ts'

@@ -1,5 +1,5 @@
-// A disk for the queue: a raw file with an empty ext4 file system, found by the guest by its label. Owns: its making.
-// Fails with mke2fs's own words.
+// Makes a spool disk: a raw file with an empty ext4 file system. The guest finds it by its label.
+// Fails with mke2fs's message.
 import { closeSync, ftruncateSync, openSync } from 'node:fs'
 import { execa } from 'execa'
 

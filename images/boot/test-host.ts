@@ -1,4 +1,5 @@
-// What the boot test needs outside the guest, and the guest as it is described to QEMU. Owns: that all of it goes away.
+// The host's side of a boot test: folder, spool disk, mailbox, listener, and the machine for QEMU.
+// Owns their clean-up.
 import { join } from 'node:path'
 import { factsCredentials, FACTS_PORT } from './guest-facts.ts'
 import { openMailbox, type Mailbox } from '../../mailkit/mailbox.ts'

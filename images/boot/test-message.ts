@@ -1,4 +1,4 @@
-// The message of the boot test, and what must be true of it when it has been forwarded. Pure.
+// The messages of the boot test, and the checks of a forwarded one. Pure.
 import { composeMessage } from '../../mailkit/message.ts'
 import type { ReceivedMessage } from '../../mailkit/smtp-sink.ts'
 

@@ -1,5 +1,5 @@
-// A key and a certificate for the boot test's STARTTLS session, valid until 2126. They protect nothing: the one guest
-// that is given them lives for a minute and hears from this machine alone.
+// A TLS key and certificate for the boot test, valid until 2126.
+// They protect nothing: the one guest that has them lives for a minute, and only this machine connects to it.
 import { SERVER_NAME } from './test-message.ts'
 
 /** Whom the certificate is for. */

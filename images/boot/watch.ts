@@ -1,5 +1,5 @@
-// What ends the wait for a guest: its work done, the time up, the guest gone by itself, or the caller's wish. Owns: the
-// words of a failure, with the guest's last console lines.
+// Waits for work in a guest until it is done, a limit is reached, the guest goes down, or the caller stops it.
+// Owns the text of a boot test's error, with the guest's last console lines.
 import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'
 import { powerDown, TAIL_LINES, type RunningMachine } from './qemu/machine.ts'
 

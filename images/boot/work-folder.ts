@@ -1,5 +1,5 @@
-// Folders for what lives as long as one process: machines' variables, spool disks. Owns: their names, by which a later
-// process knows whose is left over after a kill, and removes it.
+// Temporary folders for one process: firmware variables, spool disks. Each name holds the process id.
+// A later process removes the folders of processes that were killed.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 

@@ -1,6 +1,6 @@
-// What differs between two images: not their bytes, which tell nobody anything, but what they hold and how they behave.
-// Owns: the sections of a comparison, and how each is read out of what lies beside a disk. Pure, save for the reading
-// of a receipt. What only a boot shows is compared when both images have been booted, and named when it was not.
+// The differences between two images in content and behaviour, not in bytes.
+// Owns the sections of a comparison. It compares what only a boot shows if both have receipts, else it says so.
+// Pure, except that it reads the receipts.
 import { diffLines } from 'diff'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// What a gate forbids without being told: changes that widen rights, ports, units, setuid files or listeners. Owns: which
-// sections are guarded, and what of them is harmless. A policy lets a change through by name. Pure.
+// The changes that every policy forbids by default: wider rights, new ports, units, setuid files or listeners. Pure.
+// Owns which sections are guarded, and which changes are harmless. A policy allows a change by name.
 import { basename } from 'node:path'
 import { UNIT_FOLDERS } from '../describe/units.ts'
 import type { Change, Diff, SectionName } from './compare.ts'

@@ -1,5 +1,5 @@
-// A comparison of two images as one page of HTML that needs nothing else: no script, no network. Owns: its markup, and
-// that whatever came out of an image is shown as text. Pure.
+// A comparison of two images as one HTML page without script or network. Pure.
+// Owns its markup, and escapes all text from an image.
 import { SECTIONS, type Change, type Diff, type SectionName } from './compare.ts'
 import { counts, packageOf } from './text.ts'
 

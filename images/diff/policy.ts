@@ -1,7 +1,6 @@
-// The gate between the image that runs and the one that is to replace it: a policy of what may not change unnoticed.
-// Owns: its schema, and holding a comparison to it. What widens rights is forbidden unless the policy allows it (guard.ts).
-// What was not compared is a violation too.
-// Fails with InputError, all problems of the file at once.
+// Checks a comparison against a policy: the changes that an image may not make without approval.
+// Owns the policy's schema. Wider rights are forbidden unless the policy allows them; a missing comparison is a violation.
+// Fails with InputError that lists all problems of the file.
 import * as v from 'valibot'
 import { checkInput, readInput } from '../../input/problems.ts'
 import { SECTIONS, type Change, type Diff, type SectionName } from './compare.ts'

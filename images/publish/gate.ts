@@ -1,5 +1,5 @@
-// Which images may be published: those that a boot test saw, byte for byte. Owns: reading disk, manifest and receipt
-// of an image together, and what each exception must be called for. Fails with InputError that says what to do.
+// Which images may be published: those with a signed receipt for exactly their bytes.
+// Owns the check of disk, manifest and receipt, and the exceptions. Fails with InputError that says what to do.
 import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { InputError, formatValue, type Problem } from '../../input/problems.ts'

@@ -1,4 +1,4 @@
-// What publishing an image would take: counted from its disk, without AWS. Owns: the arithmetic of requests and cost.
+// The requests and cost of publishing an image, calculated from its disk without AWS. Owns the arithmetic.
 import { InputError } from '../../input/problems.ts'
 import { BLOCK_BYTES, volumeGiB, ZERO_CHECKSUM, type DiskBlock, type DiskSurvey } from './snapshot/blocks.ts'
 import { writesOver } from './snapshot/delta.ts'

@@ -1,5 +1,5 @@
-// An image of ours in one region: found by its digest, or registered from a snapshot. Owns: the order (snapshot, AMI,
-// until it can be launched), that running it twice makes nothing twice, and that what is found is compared as well.
+// Makes or finds the image in one region: snapshot, AMI, then wait until it can be launched.
+// Owns this order. A second run makes nothing twice, and also compares an image that it finds.
 // Fails with one sentence about AWS's refusal.
 import type { Tag } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../platform/progress.ts'

@@ -1,7 +1,6 @@
-// Publishes an image to AWS: a baked and boot-tested folder in, an AMI a region out. Owns: the order (gate, one region
-// by upload, the others by copies of it, sharing, record), and that a region which fails holds up no other one. Stopped
-// at any point, it leaves what the next run finishes. Fails with InputError (the image, credentials), or with one
-// sentence about AWS's refusal.
+// Publishes an image to AWS: uploads it to one region, copies it to the others, shares and records it.
+// Owns this order; a region that fails does not stop the others. A later run finishes what a stopped run began.
+// Fails with InputError (image, credentials), or with one sentence about AWS's refusal.
 import { InputError } from '../../input/problems.ts'
 import type { OnProgress } from '../../platform/progress.ts'
 import { clientsOfRun, type AwsClients } from './aws/clients.ts'

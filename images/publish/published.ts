@@ -1,5 +1,5 @@
-// published.json beside an image's disk: where the image was published, one entry a region. Owns: its schema, and that
-// it is replaced in one step. Fails with InputError when it does not fit, or is of another image.
+// published.json beside an image's disk: one entry for each region that has the image.
+// Owns its schema and its atomic write. Fails with InputError if it is invalid, or belongs to another image.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'

@@ -1,5 +1,5 @@
-// The AMI of a disk, known by the digest in its tags. Owns: what kind of machine the image asks for, finding an AMI
-// that is there already, and waiting for one. An AMI that AWS gave up is replaced. Fails with AWS's error.
+// The AMI of a disk, found by the digest in its tags. Owns the settings of the AMI, and its registration.
+// It replaces an AMI that AWS marked as failed. Fails with AWS's error.
 import {
   DeregisterImageCommand,
   DescribeImagesCommand,

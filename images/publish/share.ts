@@ -1,5 +1,5 @@
-// Lets other accounts launch an image, and copy its snapshot. Owns: nothing but the two requests, which change nothing
-// when sent again. Fails with AWS's error: a snapshot that is encrypted with the account's default key is not shared.
+// Lets other accounts launch an image and copy its snapshot. Both requests are idempotent.
+// Fails with AWS's error: AWS does not share a snapshot that is encrypted with the account's default key.
 import { ModifyImageAttributeCommand, ModifySnapshotAttributeCommand } from '@aws-sdk/client-ec2'
 import { InputError } from '../../input/problems.ts'
 import type { AwsClients } from './aws/clients.ts'

@@ -1,5 +1,5 @@
-// A process of its own that bakes what its argument says, in surroundings that its environment sets, and prints the
-// digest. Owns nothing: see bake.ts. Fails with the bake's message on standard error.
+// A process that bakes with the options in its argument, in the environment that it was given, and prints the digest.
+// Fails with the bake's message on standard error.
 import { buildImage, type BuildOptions } from '../../bake/bake.ts'
 
 process.umask(Number(process.env['BAKE_UMASK']))

@@ -1,5 +1,5 @@
-// How long baking takes, and how much of a disk a change of the server alone changes. Owns: what is timed, on which
-// caches, and that the checkout and the user's stages are left as they are. Fails as a bake does.
+// Measures how long baking takes, and how much of a disk changes with the server alone.
+// Owns what is timed and on which caches; it changes neither the checkout nor the user's stages. Fails as a bake does.
 import { cpSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { basename, dirname, join } from 'node:path'

@@ -1,6 +1,6 @@
-// The benchmark of boots: the golden image, a conventional one with the same server installed, and one that installs the
-// server at boot, on the same machine in one run; then the two again while the mirror has a broken package.
-// Owns: what is booted in which order, and how often. Fails as a bake does, or with the console of what did not serve.
+// The boot benchmark: the golden image, a pre-installed conventional one, and one that installs the server at boot.
+// All run on the same machine; then two boot again while the mirror has a broken package. Owns the order and number of boots.
+// Fails as a bake does, or with the console of a guest that did not serve.
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { chooseAccel, probeKvm } from '../../boot/qemu/acceleration.ts'

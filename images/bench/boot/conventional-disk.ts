@@ -1,6 +1,6 @@
-// The conventional image's disk: its root on ext4, and Debian's own build of GRUB on an EFI system partition, in a GPT.
-// Owns: the layout, GRUB's two files and what lies over the root. No root's privileges and no loop device: mke2fs fills
-// the file system from a tar. Fails with the words of the tool that failed.
+// The conventional image's disk: an ext4 root and Debian's GRUB on an EFI system partition, in a GPT.
+// Owns the layout and GRUB's two files. mke2fs fills the root from a tar, so it needs no root and no loop device.
+// Fails with the message of the tool that failed.
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runStage, temporaryFolder, type StageResult } from '../../cache.ts'

@@ -1,6 +1,6 @@
-// The conventional image's root as a tar: Debian's packages with their maintainer scripts run, so with an initrd of
-// initramfs-tools, and cleaned as an image builder leaves it. Owns: how mmdebstrap is called, and what of the tree is
-// set by hand. Runs without a network, in namespaces that end with us. Fails with mmdebstrap's last lines.
+// The conventional image's root as a tar: Debian packages with their maintainer scripts run, cleaned as image builders do.
+// Owns the call of mmdebstrap, without a network, in namespaces that end with this process.
+// Fails with mmdebstrap's last lines.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { namespaces, writeRepository } from '../../bake/base-layer.ts'

@@ -1,6 +1,5 @@
-// The conventional image that the golden one is compared with: what is installed in it, by name, and its lock.
-// Owns: the packages. They are those that Debian's own cloud images and a Packer build on top of one have in common;
-// suite, kernel and Node are the golden image's. Fails as locking and fetching do.
+// The packages and the lock of the conventional image. Suite, kernel and Node are the golden image's.
+// Owns the list: what Debian's cloud images and a Packer build on them have in common. Fails as locking and fetching do.
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fetchLocked, type Fetched } from '../../archive/fetch.ts'

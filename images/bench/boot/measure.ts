@@ -1,6 +1,5 @@
-// Boots one machine and measures it: launch → first forwarded message, and what it had read from its disk by then; or
-// shows that it never serves. Owns: the machine, which is the same for every image (processors, memory, firmware, NVMe
-// disks, a network that leads to named ports of the host and nowhere else), its folder and its end.
+// Boots one machine and measures the time and the reads until its first forwarded message, or shows that it never serves.
+// Owns the machine, which is the same for every image, its folder and its end.
 // Fails with the guest's last console lines.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'

@@ -1,6 +1,5 @@
-// The mirror that an instance which installs at boot asks: apt's repository, npm's tarballs and the server's own code,
-// over HTTP on the host's loopback. Owns: one HTTP server of files, and the count of what was asked for.
-// Fails only if it cannot listen; a file that it does not have is a 404.
+// The mirror of an instance that installs at boot: apt repository, npm tarballs and the server, over HTTP on loopback.
+// Owns the HTTP server and the count of requests. Fails only if it cannot listen; a missing file is a 404.
 import { createReadStream, statSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer } from 'node:http'

@@ -1,5 +1,5 @@
-// Node and npm as one Debian package, and a repository that holds it: what an instance that installs at boot asks its
-// mirror for. Owns: the package's layout, the index that apt reads, and how the package breaks. Fails with dpkg-deb's words.
+// Node and npm as one Debian package, and the repository that the mirror serves.
+// Owns the package's layout, apt's index, and the broken variant of the package. Fails with dpkg-deb's message.
 import { createHash } from 'node:crypto'
 import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

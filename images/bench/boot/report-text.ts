@@ -1,5 +1,5 @@
 // The text of the boot benchmark: for a terminal, and as a section of docs/benchmarks.md. Pure.
-// Owns: how figures are shown, and the description of the method.
+// Owns the format of figures, and the description of the method.
 import { table } from '../document.ts'
 import { GOALS, shortfalls, type BootBench, type Figures } from './report.ts'
 

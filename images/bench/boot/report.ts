@@ -1,5 +1,4 @@
-// What the benchmark of boots says: the figures of each image, and how they compare. Pure. Owns: the arithmetic and the
-// report's shape.
+// The report of the boot benchmark: the figures of each image and their ratios. Pure. Owns the arithmetic and its shape.
 import type { Accel } from '../../boot/qemu/arguments.ts'
 import type { Measured, NeverServed } from './measure.ts'
 

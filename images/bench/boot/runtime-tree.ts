@@ -1,6 +1,6 @@
-// What an instance that installs at boot would run: the server with its npm packages beside it instead of inside it, and
-// the package.json and lock that `npm ci` installs them from. Owns: which packages those are (what the server imports,
-// and what that needs) and where the lock says they come from. Fails with the bundler's message or with InputError.
+// The server for an instance that installs at boot: bundle, package.json and lock for `npm ci`.
+// Owns the set of npm packages (the server's imports and their dependencies) and their addresses in the lock.
+// Fails with the bundler's message, or with InputError.
 import { readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { build } from 'esbuild'

@@ -1,5 +1,5 @@
-// The disk that carries an instance's user data, found by its label (cloud-init's data source NoCloud).
-// Owns: its making. Fails with the words of the tool that failed.
+// The disk with an instance's user data, found by its label (cloud-init's data source NoCloud).
+// Fails with the message of the tool that failed.
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runTool } from '../../../platform/sandbox.ts'

@@ -1,6 +1,5 @@
-// The images that are compared, ready to boot: the golden one as it is, the conventional one with the golden image's own
-// server in it, the conventional one without, and what the mirror serves. Owns: what lies over the conventional root,
-// and that all three get the same server, Node and configuration. Fails as a bake does.
+// The compared images, ready to boot: golden, conventional with the golden image's server, conventional without it.
+// Owns the overlay of the conventional root. All get the same server, Node and configuration. Fails as a bake does.
 import { NODE_PATH, SERVER_FOLDER, SPOOL_PATH } from '../../../contract/image-paths.ts'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,5 @@
-// What a conventional instance is told at its first boot, as cloud-init's user data, and the unit that runs its server.
-// Pure. Owns: the server's configuration (the boot test's, with paths of a conventional image), and the commands that
-// install the server where it is installed at boot.
+// cloud-init's user data for a conventional instance, and the unit of its server. Pure.
+// Owns the server's configuration, and the commands that install the server at boot.
 import { SERVER_FOLDER, SPOOL_PATH } from '../../../contract/image-paths.ts'
 import { SMTP_PORT } from '../../../contract/ports.ts'
 import { serverCredentials } from '../../boot/server-credentials.ts'

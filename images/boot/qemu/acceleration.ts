@@ -1,6 +1,6 @@
-// Which way a machine runs: hardware acceleration if it really works here, else emulation. A /dev/kvm that can be
-// opened proves little (nested or paravirtual hosts offer one that no firmware boots on), so the probe starts the
-// firmware and waits for its first word. Fails only if KVM is demanded and does not work.
+// Chooses KVM if it works on this machine, else emulation.
+// Some hosts offer a /dev/kvm on which no firmware boots, so the probe starts the firmware and waits for its first output.
+// Fails only if the caller demands KVM and it does not work.
 import { accessSync, constants } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startMachine } from './machine.ts'

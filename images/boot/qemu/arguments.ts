@@ -1,5 +1,5 @@
-// The machine that boots an image, as QEMU's argument list. Pure. Owns: what hardware the guest sees and what it can
-// reach; everything that is not named here it does not have (-nodefaults).
+// The machine that boots an image, as QEMU's argument list. Pure.
+// Owns the hardware and the reachable network: with -nodefaults the guest has only what is named here.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CAPTURE_BYTES } from './pcap.ts'

@@ -1,6 +1,5 @@
-// What a guest prints on its serial console: lines with the moment they came, and nothing else of it.
-// Owns: splitting and cleaning the bytes, and the bound on what is kept. Never fails: a guest may print anything,
-// without end; the oldest lines and the tails of long lines are forgotten.
+// The lines that a guest prints on its serial console, each with its time.
+// Owns their splitting and cleaning, and a limit: it drops the oldest lines and the tails of long ones. Never fails.
 
 export type ConsoleLine = {
   /** Seconds since the machine was started. */

@@ -1,6 +1,6 @@
-// Starts and ends one QEMU. Owns: its process, its folder (private firmware variables), its console and its control
-// channel. QEMU runs inside a bubblewrap PID namespace that the kernel ends with this process, so that not even
-// SIGKILL of this process leaves it, or a relay that it started, behind. Fails with what QEMU and the guest said last.
+// Starts and ends one QEMU. Owns its process, its folder, its console and its control channel.
+// QEMU runs in a bubblewrap PID namespace, which the kernel ends with this process, even after SIGKILL.
+// Fails with the last output of QEMU and the guest.
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'

@@ -1,5 +1,5 @@
-// What a guest sent, read from QEMU's capture of its network card (a libpcap file). Owns: the reading, and telling a
-// guest that begins to talk from one that answers. Pure but for the file; fails when it is not such a file.
+// The destinations of a guest's connections, from QEMU's capture of its network card (libpcap format).
+// Owns the rule that tells a connection that the guest opened from an answer. Fails if the file is no capture.
 import { readFileSync } from 'node:fs'
 
 /** Enough of a frame for Ethernet, IPv6 and TCP headers without options of IP. */

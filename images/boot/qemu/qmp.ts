@@ -1,5 +1,5 @@
-// QEMU's control channel (QMP): JSON lines over one stream. Owns: matching answers to commands, and handing on events.
-// Fails by rejecting: with QEMU's own words when a command is refused, and for every open command when the stream ends.
+// QEMU's control channel (QMP): JSON lines over one stream. Owns the matching of answers to commands, and passes on events.
+// Rejects a refused command with QEMU's message, and every open command when the stream ends.
 import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 import * as v from 'valibot'

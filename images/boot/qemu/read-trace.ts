@@ -1,4 +1,4 @@
-// How much of an image a boot touches, from QEMU's trace of NVMe reads. Owns: the trace's format.
+// Counts the blocks of an image that a boot reads, from QEMU's trace of NVMe reads. Owns the trace's format.
 import { readFileSync } from 'node:fs'
 
 /** What EC2 fetches from a snapshot at a time, when any byte of it is first read. */

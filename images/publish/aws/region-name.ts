@@ -1,5 +1,5 @@
-// The names of AWS regions. Owns: what such a name looks like, and the check of the environment's. Whether a region exists,
-// AWS alone knows. Fails with InputError.
+// The format of AWS region names, and the check of AWS_REGION. Only AWS knows whether a region exists.
+// Fails with InputError.
 import { InputError } from '../../../input/problems.ts'
 
 /** As in us-gov-west-1, eusc-de-east-1 and ap-southeast-2. */

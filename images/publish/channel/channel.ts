@@ -1,6 +1,6 @@
-// A channel: the parameter /mailfleet/CHANNEL/image of a region, which deploys resolve to an AMI. Owns: reading and
-// writing it, and what its versions in the Parameter Store tell of each move, which is all the history there is.
-// Fails with AWS's error, or with a sentence when AWS does not keep what was written.
+// A channel: the parameter /mailfleet/CHANNEL/image of a region, which deploys resolve to an AMI.
+// Owns its reading and writing. The parameter's versions are the only history of a channel.
+// Fails with AWS's error, or with a sentence when AWS does not keep the written value.
 import { imageParameter } from '../../../contract/ssm-parameters.ts'
 import {
   DeleteParameterCommand,

@@ -1,4 +1,4 @@
-// What a channel's past says: which images were good in it, for how long, and which one to go back to. Pure.
+// Reads a channel's history: which images were good, for how long, and which one a revert returns to. Pure.
 import type { ChannelVersion } from './channel.ts'
 
 /** An image's time in a channel that was not taken back. `untilMs` is null while it is the channel's. */

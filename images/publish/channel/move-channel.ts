@@ -1,7 +1,6 @@
-// Moves a channel in all regions or in none. Owns: that nothing is written before every region was read, that a region
-// which fails has those before it moved back, and that what could not be moved back is named with what to do.
-// Fails with a sentence. A run that is killed between two regions leaves the channel half moved: the same command again
-// moves the rest.
+// Moves a channel in all regions or in none. It reads every region before it writes one.
+// When a region fails, it moves the earlier ones back, and names a region that it could not move back.
+// Fails with a sentence. A killed run may leave the channel half moved; the same command then moves the rest.
 import { imageParameter } from '../../../contract/ssm-parameters.ts'
 import { readChannel, writeChannel, type Note } from './channel.ts'
 import { clientsOfRun, type AwsClients } from '../aws/clients.ts'

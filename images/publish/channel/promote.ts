@@ -1,6 +1,6 @@
-// Makes a published image the one of a channel, in every region or in none. Owns: that only an image that has a signed receipt,
-// is available, was compared with the disk, is of the digest it is said to be, and has lived in an earlier channel for as long as was
-// asked, is promoted. Fails with InputError (not published), or with a sentence.
+// Points a channel at a published image, in every region or in none.
+// Owns the conditions: signed receipt, available, compared with the disk, right digest, and soak time in another channel.
+// Fails with InputError (not published), or with a sentence.
 import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { InputError } from '../../../input/problems.ts'

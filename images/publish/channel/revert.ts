@@ -1,6 +1,6 @@
-// Takes a promotion back: a channel becomes what it was, or another image that was good in it. Owns: finding that image
-// in each region from the channel's own history, and that it can still be launched. Needs no image on this machine.
-// Fails with a sentence; then the channel stands where it stood.
+// Points a channel back at an earlier good image. It needs no image on this machine.
+// Owns the search in each region's own history, and checks that the image can still be launched.
+// Fails with a sentence; the channel is then unchanged.
 import { channelHistory, type ChannelVersion } from './channel.ts'
 import { clientsOfRun, type AwsClients } from '../aws/clients.ts'
 import { goodChannelStays, previousGood, type ChannelStay } from './history.ts'

@@ -1,5 +1,5 @@
-// All that AWS knows of our images in one region: images, snapshots, channels, and who uses what. Owns: that nothing
-// without our tag is in it. Fails with AWS's error: half an inventory is none.
+// Our images, snapshots and channels in one region, and what uses them. Only what has our tag is listed.
+// Fails with AWS's error, and then returns nothing.
 import { channelOfParameter, PARAMETER_PREFIX } from '../../../contract/ssm-parameters.ts'
 import {
   DescribeImageAttributeCommand,

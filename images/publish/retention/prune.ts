@@ -1,6 +1,6 @@
-// Removes images that nothing needs: deprecates them first, deregisters them and deletes their snapshots by a later run.
-// Owns: the order of that, and that without `apply` nothing is changed. What fails is told, and tried again by the next
-// run. Fails with a sentence when AWS cannot be asked what there is.
+// Removes images that nothing needs: one run deprecates them, a later run deregisters them and deletes their snapshots.
+// Owns this order; without `apply` it changes nothing. It reports a failed removal, and the next run tries again.
+// Fails with a sentence when AWS refuses the inventory.
 import { DeregisterImageCommand, EnableImageDeprecationCommand } from '@aws-sdk/client-ec2'
 import type { OnProgress } from '../../../platform/progress.ts'
 import { clientsOfRun, type AwsClients } from '../aws/clients.ts'

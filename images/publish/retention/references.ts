@@ -1,6 +1,6 @@
-// What in this account uses an image: instances, launch templates in all their versions, parameters. Owns: asking EC2's
-// own check, and the long way round where a region has no such check. Fails with AWS's error; what may not be seen is
-// never taken for unused.
+// What in this account uses an image: instances, all versions of launch templates, parameters.
+// Asks EC2's own check, or lists the resources itself in a region without that check.
+// Fails with AWS's error: a resource that may not be listed never counts as unused.
 import {
   DescribeImageReferencesCommand,
   paginateDescribeInstances,

@@ -1,4 +1,4 @@
-// Which images stay and which go. Pure: an inventory in, a verdict with its reasons for each image and snapshot out.
+// Which images stay and which go. Pure: takes an inventory, returns a verdict with reasons for each image and snapshot.
 import { goodChannelStays } from '../channel/history.ts'
 import type { Inventory, KnownImage } from './inventory.ts'
 

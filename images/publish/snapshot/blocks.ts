@@ -1,5 +1,5 @@
-// A disk as EBS sees it: blocks of 512 KiB, of which those that are all zero are not stored. Owns: reading the disk in
-// one pass for its digest, its blocks and their checksums, and reading one block again. Fails as the file system does.
+// A disk as EBS stores it: blocks of 512 KiB, without those that are all zero.
+// Owns the one pass that computes its digest and its blocks' checksums. Fails as the file system does.
 import { createHash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
 

@@ -1,5 +1,5 @@
-// The snapshot of an image in a further region, copied by AWS. Owns: that a copy which an earlier run began is waited
-// for, not made again, and is compared with the disk like an upload. Fails with AWS's error, or NotTheDisk.
+// The snapshot of an image in a further region, copied by AWS and compared with the disk like an upload.
+// A later run waits for a copy that an earlier run began. Fails with AWS's error, or SnapshotDiffersError.
 import { CopySnapshotCommand, type Snapshot, type Tag } from '@aws-sdk/client-ec2'
 import { InputError } from '../../../input/problems.ts'
 import type { ImageInRegion, PublishRegionOptions } from '../publish-region.ts'

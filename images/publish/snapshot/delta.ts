@@ -1,6 +1,5 @@
-// Which blocks a new snapshot has to be sent when it is made over a parent. Owns: knowing what the parent holds, from a
-// disk of the same digest that is here and has the blocks that AWS lists, else by reading the parent back; and that a
-// block which the parent has and the disk has not is written as zeroes, since the parent's bytes would show through.
+// The blocks to upload for a snapshot over a parent. It learns the parent's content from its disk here, or reads it back.
+// A block that became zero is written as zeroes, since the parent's bytes would show through.
 // Fails with AWS's error when the parent cannot be read.
 import type { Block, EBSClient } from '@aws-sdk/client-ebs'
 import { existsSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// The snapshot that a new one is made over, so that only what differs is sent and stored. Owns: which image of ours that
-// is. Fails with a sentence when the one that was asked for will not do.
+// Chooses the parent of a new snapshot, so that AWS receives and stores only the blocks that differ.
+// Fails with a sentence when the requested image cannot be the parent.
 import { paginateDescribeImages, type EC2Client, type Image, type Snapshot } from '@aws-sdk/client-ec2'
 import type { ParentSnapshot } from './delta.ts'
 import { DIGEST_TAG } from '../../../contract/image-tags.ts'

@@ -1,5 +1,5 @@
-// What a completed snapshot holds, read from EBS. Owns: comparing it with the disk, by the list of its blocks (one
-// request for 10,000 of them) and byte by byte. Fails with an error that names the first difference.
+// Reads a completed snapshot and compares it with the disk: the list of blocks (10,000 a request), then their bytes.
+// Fails with an error that names the first difference.
 import {
   GetSnapshotBlockCommand,
   ListSnapshotBlocksCommand,

@@ -1,6 +1,6 @@
-// The snapshot of a disk, known by the digest in its tags. Owns: that running it again finishes what an earlier run
-// began instead of beginning anew, that what it gives was compared with the disk, and that nothing unusable with this
-// digest stays behind. Fails with AWS's error; what is half done then is finished, or replaced, by the next run.
+// The snapshot of a disk, found by the digest in its tags, or uploaded and compared with the disk.
+// A later run finishes the upload of an earlier one. It deletes unusable snapshots with this digest.
+// Fails with AWS's error; the next run then finishes or replaces what is incomplete.
 import { CompleteSnapshotCommand, StartSnapshotCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import type { EC2Client, Snapshot, Tag } from '@aws-sdk/client-ec2'
 import { createHash } from 'node:crypto'

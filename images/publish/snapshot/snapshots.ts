@@ -1,5 +1,4 @@
-// Snapshots as EC2 lists them. Owns: our tags, how a snapshot is found, and whether it is encrypted as is wished.
-// Fails with AWS's error.
+// Finds, deletes and waits for our snapshots in EC2, and checks their encryption. Fails with AWS's error.
 import {
   DeleteSnapshotCommand,
   paginateDescribeSnapshots,

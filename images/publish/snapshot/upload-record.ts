@@ -1,6 +1,5 @@
-// upload.REGION.json beside an image's disk: which blocks a snapshot that is not complete has taken, since a pending
-// snapshot cannot be read. Owns: that it lists nothing that AWS has not acknowledged, and is believed only for the very
-// snapshot. Lost, unreadable or behind, it only costs blocks that are sent again.
+// upload.REGION.json beside an image's disk: the blocks that AWS acknowledged, since a pending snapshot cannot be read.
+// It counts only for the snapshot that it names. If it is lost, unreadable or old, blocks are sent again.
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'

@@ -1,5 +1,5 @@
-// Fills a snapshot with blocks of a disk. Owns: that each block is sent until it is taken, and only those that an
-// earlier run has not sent. Writing a block again is harmless, so what is not recorded is simply sent again.
+// Uploads the blocks of a disk to a snapshot, except those that an earlier run recorded.
+// Sending a block twice is harmless.
 import { PutSnapshotBlockCommand, type EBSClient } from '@aws-sdk/client-ebs'
 import { open } from 'node:fs/promises'
 import { BLOCK_BYTES, readBlock, type DiskBlock, BLOCKS_AT_ONCE } from './blocks.ts'
