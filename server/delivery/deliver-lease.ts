@@ -1,6 +1,6 @@
 // Works on one leased entry: the attempt, its log lines, and the reschedule when it threw. Owns: no error reaches the
 // forwarder. When the queue's disk fails, the result is offered again, since a lost result would send the message twice.
-import { setTimeout as sleep } from 'node:timers/promises'
+import { withRetry } from '../../platform/retry.ts'
 import type { Metrics } from '../metrics.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Lease } from '../queue/entry.ts'
@@ -16,7 +16,7 @@ export type DeliverLeaseOptions = {
 }
 
 /** Pauses between tries to store a result: 3.75 s in all, a third of the time between lease extensions. */
-const STORAGE_RETRY_MS = [250, 500, 1_000, 2_000]
+const STORAGE_BACK_OFF = { attempts: 5, firstPauseMs: 250, maxPauseMs: 2_000, jitter: 0 }
 
 /**
  * Attempts `lease`'s entry once. A canary is removed instead: reaching the forwarder was its purpose.
@@ -49,18 +49,16 @@ export async function deliverLease(
 }
 
 function withStorageRetry({ queue, metrics, log }: DeliverLeaseOptions): AttemptContext['queue'] {
-  async function retry<T>(store: () => Promise<T>): Promise<T> {
-    for (const waitMs of STORAGE_RETRY_MS) {
-      try {
-        return await store()
-      } catch (error) {
+  const retry = <T>(store: () => Promise<T>): Promise<T> =>
+    withRetry(store, {
+      backOff: STORAGE_BACK_OFF,
+      afterFailure: (error, failures) => {
+        if (failures === STORAGE_BACK_OFF.attempts) return 'fail'
         metrics.errors.inc({ where: 'settle' })
         log('settle-failed', errorFields(error))
-        await sleep(waitMs)
-      }
-    }
-    return store()
-  }
+        return 'retry'
+      },
+    })
   return {
     body: (lease) => queue.body(lease),
     record: (lease, destinations) => retry(() => queue.record(lease, destinations)),

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Lease } from '../entry.ts'
 import { KNOWN_VERSIONS } from '../version.ts'
-import { RECEIVE_BATCH, retrySeconds, type ReceivedMessage } from './sqs.ts'
+import { RECEIVE_BATCH, retrySeconds, type ReceivedSqsMessage } from './sqs.ts'
 import type { AwsEngine } from './types.ts'
 import { decodeAttributes, unpack, withAttribute, type MessageAttributes } from './message.ts'
 import { finish } from './settling.ts'
@@ -73,7 +73,7 @@ type Ends = Pick<Lease, 'expiresMs' | 'monotonicExpiresMs'>
 
 async function leaseReceived(
   engine: AwsEngine,
-  received: ReceivedMessage,
+  received: ReceivedSqsMessage,
   ends: Ends,
 ): Promise<Lease | undefined> {
   try {
@@ -87,14 +87,22 @@ async function leaseReceived(
 /**
  * Hides a message longer after each failed receive, so that a partial outage does not make it a dead letter in minutes.
  */
-async function delayRedelivery({ sqs, config, monotonic }: AwsEngine, received: ReceivedMessage, ends: Ends) {
+async function delayRedelivery(
+  { sqs, config, monotonic }: AwsEngine,
+  received: ReceivedSqsMessage,
+  ends: Ends,
+) {
   const seconds = retrySeconds(received.receiveCount)
   if (monotonic() + 1_000 * seconds <= ends.monotonicExpiresMs) return
   // If this fails too, the message returns when its visibility timeout ends.
   await sqs.changeVisibility(config.readyUrl, received.receipt, seconds).catch(() => {})
 }
 
-async function leaseOf(engine: AwsEngine, received: ReceivedMessage, ends: Ends): Promise<Lease | undefined> {
+async function leaseOf(
+  engine: AwsEngine,
+  received: ReceivedSqsMessage,
+  ends: Ends,
+): Promise<Lease | undefined> {
   const attributes = decodeAttributes(received.message)
   if (attributes !== null && !KNOWN_VERSIONS.includes(attributes.version))
     return requeueUnknown(engine, received)
@@ -114,7 +122,7 @@ async function leaseOf(engine: AwsEngine, received: ReceivedMessage, ends: Ends)
 
 function readEntry(
   engine: AwsEngine,
-  { message, messageId, receiveCount }: ReceivedMessage,
+  { message, messageId, receiveCount }: ReceivedSqsMessage,
   attributes: MessageAttributes | null,
 ) {
   try {
@@ -129,7 +137,7 @@ function readEntry(
 }
 
 /** Claims the entry and returns its destinations. If the claim fails, does what the message still needs. */
-async function claim(engine: AwsEngine, received: ReceivedMessage, wanted: Lease, inBucket: boolean) {
+async function claim(engine: AwsEngine, received: ReceivedSqsMessage, wanted: Lease, inBucket: boolean) {
   const { states, sqs, config, now } = engine
   const { entry, token, expiresMs } = wanted
   const { id, attempts: generation, destinations } = entry
@@ -156,7 +164,7 @@ async function claim(engine: AwsEngine, received: ReceivedMessage, wanted: Lease
  */
 async function requeueUnknown(
   { sqs, config, counters, unknownDelaySeconds }: AwsEngine,
-  received: ReceivedMessage,
+  received: ReceivedSqsMessage,
 ): Promise<undefined> {
   const { messageId, receipt, message } = received
   const firstMet = message.attributes[FIRST_MET]?.StringValue ?? messageId

@@ -2,7 +2,7 @@
 // Owns: its loop, which every instance runs. It sends before it deletes, so at worst a generation has two messages, of
 // which one is worked on. After an error it waits, longer each time; the loop never ends by an error.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RECEIVE_BATCH, retrySeconds, type ReceivedMessage } from './sqs.ts'
+import { RECEIVE_BATCH, retrySeconds, type ReceivedSqsMessage } from './sqs.ts'
 import type { AwsEngine } from './types.ts'
 import { withAttribute } from './message.ts'
 
@@ -56,7 +56,7 @@ async function moveSome({ sqs, config, sender }: AwsEngine): Promise<void> {
     ...gone.filter((_message, index) => removed[index] !== undefined),
   ]
   // If this fails too, the messages return when their visibility timeout ends.
-  const hold = ({ receipt, receiveCount }: ReceivedMessage) =>
+  const hold = ({ receipt, receiveCount }: ReceivedSqsMessage) =>
     sqs.changeVisibility(config.deferredUrl, receipt, retrySeconds(receiveCount)).catch(() => {})
   await Promise.all(stayed.map(hold))
   const error = [...sent, ...removed].find((each) => each !== undefined)

@@ -26,7 +26,7 @@ export const RECEIVE_BATCH = 10
 export const retrySeconds = (receiveCount: number) => Math.min(900, 2 ** receiveCount)
 
 /** A received message. `receiveCount`: how often it has been received, this time included. */
-export type ReceivedMessage = {
+export type ReceivedSqsMessage = {
   messageId: string
   receipt: string
   receiveCount: number
@@ -68,7 +68,7 @@ export async function openSqs(aws: AwsSettings, waitSeconds: number) {
       max: number,
       holdSeconds: number,
       pollSeconds: number,
-    ): Promise<ReceivedMessage[]> => {
+    ): Promise<ReceivedSqsMessage[]> => {
       const command = new ReceiveMessageCommand({
         QueueUrl: url,
         MaxNumberOfMessages: Math.min(max, RECEIVE_BATCH),
@@ -145,7 +145,7 @@ function received({
   Body,
   MessageAttributes,
   Attributes,
-}: Message): ReceivedMessage {
+}: Message): ReceivedSqsMessage {
   return {
     messageId: MessageId ?? '',
     receipt: ReceiptHandle ?? '',

@@ -43,7 +43,8 @@ export type CommitTimes = { tookMs: number; lockWaitMs: number }
  * The map is address space, not memory or disk. lmdb-js grows it when it is too small.
  */
 export function openEnvironment(path: string, flush: boolean, mapBytes: number): RootDatabase {
-  return open({
+  // lmdb-js's types lack permissionsMode, so the options are a variable.
+  const options = {
     path,
     noSubdir: false,
     overlappingSync: false,
@@ -55,8 +56,9 @@ export function openEnvironment(path: string, flush: boolean, mapBytes: number):
     maxReaders: MAX_READERS,
     maxDbs: MAX_DATABASES,
     // The queue holds mail, so no other user of the machine may read it.
-    ...{ permissionsMode: 0o600 },
-  })
+    permissionsMode: 0o600,
+  }
+  return open(options)
 }
 
 /** Runs operations durably. Made by {@link groupCommit}. */

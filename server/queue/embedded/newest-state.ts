@@ -1,8 +1,8 @@
 // Makes write transactions start from the newest state. Owns: the check that every write of the queue passes first.
-// A process that opens an lmdb environment overwrites the newest transaction's number in the lock file, without the lock,
-// with the number that it read from the data file before (mdb_env_open2). If another process commits in between, the next
-// transaction starts from before that commit and replaces it. Acknowledged mail would be lost, and its pages used twice.
-// Throws if the lock file cannot be written, or does not hold what was written.
+// The lock file holds the newest transaction's number. A process that opens the environment reads that number from the
+// data file, then writes it into the lock file without the lock (mdb_env_open2). If another process commits in between,
+// the next transaction starts from before that commit and replaces it. Acknowledged mail would be lost, and its pages used
+// twice. Throws if the lock file cannot be written, or does not hold what was written.
 import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'

@@ -16,7 +16,7 @@ import type { Endpoints } from './aws-queue.ts'
 /** `name` as in the API: SendMessage, UpdateItem, PutObject. */
 export type Call = { service: keyof Endpoints; name: string; path: string; body: Buffer }
 
-export type Fault =
+export type AwsFault =
   /** The connection breaks before the service gets the call. */
   | 'cut'
   /** The service does the call, and the connection breaks before the answer. */
@@ -30,14 +30,14 @@ export type AwsProxy = {
   /** For `aws.endpoints` of the client under test. */
   endpoints: Endpoints
   /** Decides on every call; null passes it on. The test may replace it at any time. */
-  fault: (call: Call) => Fault | null
+  fault: (call: Call) => AwsFault | null
   /** The calls so far, such as `sqs SendMessage`. */
   calls: string[]
   stop: () => Promise<void>
 }
 
-export const UNAVAILABLE: Fault = { status: 503, code: 'ServiceUnavailable' }
-export const THROTTLED: Fault = { status: 400, code: 'ThrottlingException' }
+export const UNAVAILABLE: AwsFault = { status: 503, code: 'ServiceUnavailable' }
+export const THROTTLED: AwsFault = { status: 400, code: 'ThrottlingException' }
 
 /** Starts a proxy in front of each service. */
 export async function startAwsProxy(targets: Endpoints): Promise<AwsProxy> {
@@ -70,7 +70,11 @@ export async function startAwsProxy(targets: Endpoints): Promise<AwsProxy> {
 }
 
 /** Gives the fault to the calls with this name numbered `from` to `from + times - 1`, counted from 1. */
-export function faultOf(name: string, fault: Fault, { from = 1, times = Infinity } = {}): AwsProxy['fault'] {
+export function faultOf(
+  name: string,
+  fault: AwsFault,
+  { from = 1, times = Infinity } = {},
+): AwsProxy['fault'] {
   let seen = 0
   return (call) => {
     if (call.name !== name) return null
@@ -119,7 +123,7 @@ function nameOf({ headers, method = '' }: IncomingMessage): string {
   return typeof target === 'string' ? (target.split('.').at(-1) ?? '') : (OBJECT_CALLS[method] ?? method)
 }
 
-type Refusal = Extract<Fault, { status: number }>
+type Refusal = Extract<AwsFault, { status: number }>
 
 function refuse(answer: ServerResponse, service: string, { status, code, message = 'as told' }: Refusal) {
   const [type, text] =

@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test'
 import { openAwsQueue } from '../../../server/queue/aws/engine.ts'
 import type { AwsQueueOptions } from '../../../server/queue/aws/types.ts'
 import type { Queue } from '../../../server/queue/queue.ts'
-import { startAwsProxy, THROTTLED, UNAVAILABLE, type AwsProxy, type Fault } from '../aws/aws-proxy.ts'
+import { startAwsProxy, THROTTLED, UNAVAILABLE, type AwsProxy, type AwsFault } from '../aws/aws-proxy.ts'
 import type { AwsQueue, Endpoints, Stores } from '../aws/aws-queue.ts'
 
 export type Over = Partial<Omit<AwsQueueOptions, 'queue'>> & { queue?: Partial<AwsQueueOptions['queue']> }
@@ -21,7 +21,7 @@ export function optionsFor(endpoints: Endpoints, stores: Stores, over: Over = {}
 }
 
 /** The three ways in which a service can be down. */
-export const DOWN: readonly [string, Fault][] = [
+export const DOWN: readonly [string, AwsFault][] = [
   ['does not answer', 'cut'],
   ['is unavailable', UNAVAILABLE],
   ['throttles', THROTTLED],

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { faultOf, THROTTLED, UNAVAILABLE, type AwsProxy, type Fault } from '../../../kit/aws/aws-proxy.ts'
+import { faultOf, THROTTLED, UNAVAILABLE, type AwsProxy, type AwsFault } from '../../../kit/aws/aws-proxy.ts'
 import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
 import {
   waitUntilHolds,
@@ -31,7 +31,7 @@ after(() => emulators.stop())
 /** Tests by what they show. */
 type Cases = Record<string, (t: TestContext) => Promise<void>>
 
-const mailWhen = (how: string, fault: Fault): Cases => ({
+const mailWhen = (how: string, fault: AwsFault): Cases => ({
   [`SQS ${how}: it is refused, and accepted after the outage`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     proxy.fault = ({ service }) => (service === 'sqs' ? fault : null)
@@ -112,7 +112,7 @@ const counts: Cases = {
   },
 }
 
-const workWhen = (how: string, fault: Fault): Cases => ({
+const workWhen = (how: string, fault: AwsFault): Cases => ({
   [`SQS ${how}: nothing is leased, and everything is after the outage`]: async (t) => {
     const { queue, proxy } = await faultyQueue(t, emulators)
     await queue.enqueue(one, small)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import type { Lease } from '../../../../server/queue/entry.ts'
 import type { Settlement, Queue } from '../../../../server/queue/queue.ts'
-import type { Fault } from '../../../kit/aws/aws-proxy.ts'
+import type { AwsFault } from '../../../kit/aws/aws-proxy.ts'
 import { startAwsQueue, type AwsQueue } from '../../../kit/aws/aws-queue.ts'
 import { waitUntilHolds, LONG_MS } from '../../../kit/queue/harness.ts'
 import { destination, entryFor } from '../../../kit/queue/embedded-harness.ts'
@@ -89,7 +89,7 @@ describe('a holder that dies', { concurrency: 100 }, () => {
   }
 })
 
-async function vanish(t: TestContext, kind: Kind, step: number, fault: Fault): Promise<void> {
+async function vanish(t: TestContext, kind: Kind, step: number, fault: AwsFault): Promise<void> {
   const { queue, proxy, stores } = await faultyQueue(t, emulators)
   const destinations = [destination('a@example.net'), destination('b@example.net')].slice(
     0,
