@@ -7,7 +7,11 @@ import { test } from 'node:test'
 import { parse } from 'yaml'
 
 const root = join(import.meta.dirname, '../..')
-const files = ['README.md', ...globSync('{docs/**/*.md,.github/**/*.yml}', { cwd: root })].sort()
+const files = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...globSync('{docs/**/*.md,.github/**/*.yml}', { cwd: root }),
+].sort()
 
 /** `npx mailfleet image lock --check` → its file, `image lock`, and `--check`. */
 const commands = files.flatMap((file) => {
