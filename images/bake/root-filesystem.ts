@@ -43,9 +43,9 @@ export async function rootFilesystem(
         writable: { '/stage': folder },
         cwd: '/stage',
       }
-      const seed = jsonDigest([readSeed(system), bundle.files])
+      const seed = readSeed(system)
       await addToErofs(sandbox, { erofs: 'root.erofs', archive: '/layers/server.tar', seed })
-      const verity = await makeVerity(sandbox, erofs, seed)
+      const verity = await makeVerity(sandbox, erofs, jsonDigest([seed, bundle.files]))
       writeFileSync(join(folder, 'verity.json'), JSON.stringify(verity))
     },
   })

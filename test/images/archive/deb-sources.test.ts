@@ -33,7 +33,7 @@ after(() => {
 })
 const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 /** Refuses connections: a port that was just free. (fetch itself refuses the low ones.) */
-const NOBODY = await new Promise<string>((resolve) => {
+const UNREACHABLE = await new Promise<string>((resolve) => {
   const closed = createServer().listen(0, '127.0.0.1', () => {
     const { port } = closed.address() as AddressInfo
     closed.close(() => resolve(`http://127.0.0.1:${port}`))
@@ -89,13 +89,13 @@ test('a package that is damaged in the archive and gone from the mirror comes fr
 
 test('an archive and a mirror that do not answer are skipped', async () => {
   snapshot = serve
-  const down = { debian: `${NOBODY}/debian`, security: `${NOBODY}/security` }
-  const options = { ...fresh(), archive: `${NOBODY}/own`, mirrors: down, snapshot: `${address}/snap` }
+  const down = { debian: `${UNREACHABLE}/debian`, security: `${UNREACHABLE}/security` }
+  const options = { ...fresh(), archive: `${UNREACHABLE}/own`, mirrors: down, snapshot: `${address}/snap` }
   assert.equal((await fetchLocked(lock, options)).downloaded, 1)
 })
 
 test('a refused connection is reported as one', async () => {
-  const down = { debian: `${NOBODY}/debian`, security: `${NOBODY}/security` }
+  const down = { debian: `${UNREACHABLE}/debian`, security: `${UNREACHABLE}/security` }
   await assert.rejects(
     fetchLocked(lock, { ...fresh(), mirrors: down }),
     /mirror http.*ECONNREFUSED.*, 4 times\n/,
