@@ -5,10 +5,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import ts from 'typescript'
-import { parsedSources, ROOT, sourceFiles, trackedFiles } from './kit/source-tree.ts'
+import { parsedSources, placeOf, ROOT, sourceFiles, trackedFiles } from './kit/source-tree.ts'
 
 const MAX_FILE_LINES = 300
 const MAX_FUNCTION_LINES = 60
+const MAX_PARAMETERS = 4
 
 test(`files have at most ${MAX_FILE_LINES} lines`, () => {
   const long = [...parsedSources].map(([file, source]) => ({
@@ -35,6 +36,27 @@ test(`functions have at most ${MAX_FUNCTION_LINES} lines`, () => {
     visit(source)
   }
   assert.deepEqual(long, [])
+})
+
+test(`functions have at most ${MAX_PARAMETERS} parameters`, () => {
+  const found: string[] = []
+  forEachNode((node, file, source) => {
+    if (!ts.isFunctionLike(node) || !('body' in node)) return
+    const { length } = node.parameters
+    if (length > MAX_PARAMETERS) found.push(`${placeOf(file, source, node)} ${length} parameters`)
+  })
+  assert.deepEqual(found, [])
+})
+
+test('no spread of a literal, in an object, a list or a call', () => {
+  const found: string[] = []
+  forEachNode((node, file, source) => {
+    if (!ts.isSpreadElement(node) && !ts.isSpreadAssignment(node)) return
+    const { expression } = node
+    if (ts.isArrayLiteralExpression(expression) || ts.isObjectLiteralExpression(expression))
+      found.push(placeOf(file, source, node))
+  })
+  assert.deepEqual(found, [])
 })
 
 test('every source file starts with a comment that says what it owns', () => {
@@ -102,4 +124,14 @@ function runTool(bin: string, args: string[]): void {
     encoding: 'utf8',
   })
   assert.equal(ended.status, 0, `${ended.stdout}${ended.stderr}`)
+}
+
+function forEachNode(look: (node: ts.Node, file: string, source: ts.SourceFile) => void): void {
+  for (const [file, source] of parsedSources) {
+    const visit = (node: ts.Node): void => {
+      look(node, file, source)
+      ts.forEachChild(node, visit)
+    }
+    visit(source)
+  }
 }

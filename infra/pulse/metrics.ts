@@ -44,13 +44,11 @@ export const failedValues: MetricValues = { PulseFailed: 1 }
 
 /**
  * Publishes the values in one call, at high resolution, with the slot's timestamp.
- * @param slotMs start of the slot, ms since the epoch
+ * @param slot `slotMs` is the start of the slot, in ms since the epoch
  */
 export async function publishMetrics(
   cloudWatch: CloudWatchClient,
-  fleet: string,
-  slotMs: number,
-  values: MetricValues,
+  { fleet, slotMs, values }: { fleet: string; slotMs: number; values: MetricValues },
   abortSignal: AbortSignal,
 ): Promise<void> {
   const data = Object.entries(values).map(([name, value]): MetricDatum => ({

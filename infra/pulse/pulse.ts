@@ -65,9 +65,7 @@ export async function workSlot(
   const report = await measureSlot(clients, settings)
   await publishMetrics(
     clients.cloudWatch,
-    settings.FLEET,
-    slotMs,
-    report.values,
+    { fleet: settings.FLEET, slotMs, values: report.values },
     AbortSignal.timeout(clients.limits.publishMs),
   )
   return report

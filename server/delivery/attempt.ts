@@ -75,7 +75,7 @@ export async function attempt(lease: Lease, context: AttemptContext): Promise<At
       if (!held) return { settled: false, results, nextMs: null, dsn: 'none' }
     }
   }
-  return settle(lease, destinations, results, body, context)
+  return settle(lease, body, { destinations, results }, context)
 }
 
 type Group = { domain: string; alias: string; destinations: Destination[] }
@@ -143,11 +143,11 @@ function asPending(destination: Destination): Destination {
 
 async function settle(
   lease: Lease,
-  attempted: Destination[],
-  results: AttemptReport['results'],
   body: Buffer,
+  attempted: { destinations: Destination[]; results: AttemptReport['results'] },
   context: AttemptContext,
 ): Promise<AttemptReport> {
+  const { results } = attempted
   const { entry } = lease
   const nowMs = context.now()
   const due = nextAttempt(
@@ -161,7 +161,9 @@ async function settle(
     context.random(),
   )
   const destinations =
-    due === null ? attempted.map((destination) => expire(destination, entry, nowMs)) : attempted
+    due === null
+      ? attempted.destinations.map((destination) => expire(destination, entry, nowMs))
+      : attempted.destinations
   // Destinations that failed before this attempt have been reported already.
   const before = new Map(
     entry.destinations.map(({ address, originalRecipient, state }) => [

@@ -126,7 +126,7 @@ async function transact(
       if (error !== null && !text.started() && isConnectionLoss(error)) resolve({ notStarted: error })
       else
         resolve({
-          results: resultsOf(envelope, host, error, rejected, info?.response),
+          results: resultsOf(envelope, host, { error, rejected, response: info?.response }),
           connectionUsable: error === null,
         })
     }
@@ -183,10 +183,9 @@ function isConnectionLoss({ code, response }: SendError): boolean {
 function resultsOf(
   { recipients }: OutgoingEnvelope,
   { name }: MxHost,
-  error: SendError | null,
-  rejected: readonly SendError[],
-  response: string | undefined,
+  outcome: { error: SendError | null; rejected: readonly SendError[]; response: string | undefined },
 ): DeliveryResults {
+  const { error, rejected, response } = outcome
   const whole = error === null ? delivered(response ?? '', name) : resultOfError(error, name)
   const single = new Map(rejected.map((rejection) => [rejection.recipient, resultOfError(rejection, name)]))
   return new Map(recipients.map((recipient) => [recipient, single.get(recipient) ?? whole]))

@@ -19,9 +19,14 @@ writeFileSync(badYaml, 'a: [1, 2\nb: "\n')
 /** An empty cache, a mirror and an AWS that nobody is, and no key of the user's. */
 const nobody = 'http://127.0.0.1:1'
 const env = {
-  ...{ PATH: process.env['PATH'], HOME: folder, MAILFLEET_CACHE: join(folder, 'cache') },
-  ...{ MAILFLEET_MIRROR: `${nobody}/debian`, AWS_ENDPOINT_URL: nobody, AWS_REGION: 'eu-west-1' },
-  ...{ AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' },
+  PATH: process.env['PATH'],
+  HOME: folder,
+  MAILFLEET_CACHE: join(folder, 'cache'),
+  MAILFLEET_MIRROR: `${nobody}/debian`,
+  AWS_ENDPOINT_URL: nobody,
+  AWS_REGION: 'eu-west-1',
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
 }
 
 /** Far above the 8 s of the slowest one. */
@@ -32,7 +37,8 @@ async function mailfleet(args: readonly string[], more: NodeJS.ProcessEnv = {}) 
     env: { ...env, ...more },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A command that never ends then has no exit status.
-    ...{ timeout: HANG_MS, killSignal: 'SIGKILL' },
+    timeout: HANG_MS,
+    killSignal: 'SIGKILL',
   })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))

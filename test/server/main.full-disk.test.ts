@@ -28,11 +28,16 @@ test('a full disk: 452, no loss and no crash; with room again, mail is accepted'
       delivery: { relay: { host: '127.0.0.1', port } },
     },
     within: [
-      ...['bwrap', '--die-with-parent'],
-      ...['--dev-bind', '/', '/'],
-      ...['--size', String(DISK_BYTES)],
-      ...['--tmpfs', spool],
-      ...['--'],
+      'bwrap',
+      '--die-with-parent',
+      '--dev-bind',
+      '/',
+      '/',
+      '--size',
+      String(DISK_BYTES),
+      '--tmpfs',
+      spool,
+      '--',
     ],
   })
   const dialog = await openGreetedDialog(instance.port)

@@ -1,4 +1,4 @@
-// Which folder may import which. Type imports count.
+// Which folder may import which, and that no files import each other in a circle. Type imports count.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { importsBetweenFiles, parsedSources, sourceFiles, specifiersOf } from '../kit/source-tree.ts'
@@ -51,6 +51,22 @@ test('infra/scaling stays pure: it imports nothing of Node and nothing of other 
   assert.deepEqual(wrong, [])
 })
 
+test('no files import each other in a circle, type imports included', () => {
+  const graph = new Map<string, string[]>(sourceFiles.map((file) => [file, []]))
+  for (const { from, to } of importsBetweenFiles()) graph.get(from)?.push(to)
+  assert.deepEqual(circlesOf(graph), [])
+})
+
+test('the search for circles finds one', () => {
+  const graph = new Map([
+    ['a', ['b']],
+    ['b', ['c', 'd']],
+    ['c', ['a']],
+    ['d', []],
+  ])
+  assert.deepEqual(circlesOf(graph), [['a', 'b', 'c']])
+})
+
 test('no barrels: no file only re-exports', () => {
   const barrels = [...parsedSources].filter(
     ([, { statements }]) =>
@@ -89,3 +105,28 @@ test(`imports between the rooms of images/: at most ${MAX_IMPORTS_BETWEEN_ROOMS}
   )
   assert.ok(between.length <= MAX_IMPORTS_BETWEEN_ROOMS)
 })
+
+/** Strongly connected components of more than one node (Tarjan 1972). */
+function circlesOf(graph: ReadonlyMap<string, readonly string[]>): string[][] {
+  const index = new Map<string, number>()
+  const low = new Map<string, number>()
+  const stack: string[] = []
+  const circles: string[][] = []
+  const visit = (node: string): number => {
+    const own = index.size
+    index.set(node, own)
+    low.set(node, own)
+    stack.push(node)
+    for (const next of graph.get(node) ?? []) {
+      if (!index.has(next)) low.set(node, Math.min(low.get(node) ?? own, visit(next)))
+      else if (stack.includes(next)) low.set(node, Math.min(low.get(node) ?? own, index.get(next) ?? own))
+    }
+    if (low.get(node) === own) {
+      const circle = stack.splice(stack.indexOf(node))
+      if (circle.length > 1) circles.push(circle.sort())
+    }
+    return low.get(node) ?? own
+  }
+  for (const node of graph.keys()) if (!index.has(node)) visit(node)
+  return circles
+}

@@ -51,14 +51,14 @@ export async function openDeliveryStates(aws: AwsSettings, table: string, now: (
 
     /** False: the lease was lost. */
     extend: (id: string, token: string, heldUntilMs: number): Promise<boolean> =>
-      whileHeld(items, id, token, { heldUntilMs: number(heldUntilMs) }),
+      whileHeld(items, { id, token }, { heldUntilMs: number(heldUntilMs) }),
 
     /** False: the lease was lost. */
     record: (id: string, token: string, destinations: Destination[]): Promise<boolean> =>
-      whileHeld(items, id, token, { destinations: packed(destinations) }),
+      whileHeld(items, { id, token }, { destinations: packed(destinations) }),
 
     /** False: the lease was lost. */
-    release: (id: string, token: string): Promise<boolean> => whileHeld(items, id, token, {}, HOLDING),
+    release: (id: string, token: string): Promise<boolean> => whileHeld(items, { id, token }, {}, HOLDING),
 
     /** Ends the lease. False: it was lost. */
     settle: (id: string, token: string, settled: SettledState): Promise<boolean> =>
@@ -131,7 +131,12 @@ async function claim(
   return { kind: 'claimed', destinations: unpacked<Destination[]>(claimed['destinations']) ?? [] }
 }
 
-async function whileHeld({ change }: Items, id: string, token: string, sets: Item, remove: string[] = []) {
+async function whileHeld(
+  { change }: Items,
+  { id, token }: { id: string; token: string },
+  sets: Item,
+  remove: string[] = [],
+) {
   const held = { condition: '#holder = :token', values: { ':token': text(token) }, remove }
   return (await change(id, sets, held)) !== undefined
 }
@@ -145,7 +150,7 @@ async function settle(items: Items, id: string, token: string, settled: SettledS
     ...(destinations === undefined ? {} : { destinations: packed(destinations) }),
     ...(unfinished === undefined ? {} : { unfinished: packed(unfinished) }),
   }
-  if (await whileHeld(items, id, token, sets, HOLDING)) return true
+  if (await whileHeld(items, { id, token }, sets, HOLDING)) return true
   // True if our own write succeeded and only its answer was lost.
   return (await items.read(id))?.['settledBy']?.S === token
 }

@@ -28,7 +28,12 @@ test('a bake without a change uses the cache for every stage', async () => {
   const { specFile, lockFile, localLockFile: relockInto, cacheDir, serverEntry, imagesDir: outDir } = project
   const lines: string[] = []
   const again = await buildImage({
-    ...{ specFile, lockFile, relockInto, cacheDir, serverEntry, outDir },
+    specFile,
+    lockFile,
+    relockInto,
+    cacheDir,
+    serverEntry,
+    outDir,
     onProgress: (line) => lines.push(line),
   })
   assert.equal(again.cached, true)
@@ -68,12 +73,22 @@ test('the extracted root runs the locked Node and the baked server, and has no a
     execFileSync(
       'bwrap',
       [
-        ...['--die-with-parent', '--unshare-all'],
+        '--die-with-parent',
+        '--unshare-all',
         // An ordinary user reads a file of mode 0000, as /etc/shadow is, only so.
-        ...['--uid', '0', '--gid', '0', '--cap-add', 'CAP_DAC_OVERRIDE'],
-        ...['--ro-bind', root, '/'],
-        ...['--proc', '/proc'],
-        ...['--dev', '/dev'],
+        '--uid',
+        '0',
+        '--gid',
+        '0',
+        '--cap-add',
+        'CAP_DAC_OVERRIDE',
+        '--ro-bind',
+        root,
+        '/',
+        '--proc',
+        '/proc',
+        '--dev',
+        '/dev',
         ...argv,
       ],
       { encoding: 'utf8' },

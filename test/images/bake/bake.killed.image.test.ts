@@ -17,12 +17,11 @@ test('SIGKILL during the installation of packages leaves no process and no mount
   const cacheDir = join(folder, 'cache')
   cpSync(join(project.cacheDir, 'objects'), join(cacheDir, 'objects'), { recursive: true })
   const options = {
-    ...{
-      specFile: project.specFile,
-      serverEntry: project.serverEntry,
-      lockFile: join(image, 'image.lock.json'),
-    },
-    ...{ cacheDir, outDir: join(folder, 'images') },
+    specFile: project.specFile,
+    serverEntry: project.serverEntry,
+    lockFile: join(image, 'image.lock.json'),
+    cacheDir,
+    outDir: join(folder, 'images'),
   }
   const build = new URL('../../../images/bake/bake.ts', import.meta.url).href
   const script = `import { buildImage } from ${JSON.stringify(build)}

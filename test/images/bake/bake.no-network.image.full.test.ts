@@ -36,8 +36,10 @@ test('files pushed to an archive and pulled from it bake without a network to th
   // The archive and the mirror named here are unreachable, and are not asked.
   const env = {
     ...process.env,
-    ...{ MAILFLEET_MIRROR: 'http://127.0.0.1:1/debian', MAILFLEET_ARCHIVE: 'http://127.0.0.1:1/archive' },
-    ...{ http_proxy: 'http://127.0.0.1:1', MAILFLEET_SNAPSHOT: 'http://127.0.0.1:1' },
+    MAILFLEET_MIRROR: 'http://127.0.0.1:1/debian',
+    MAILFLEET_ARCHIVE: 'http://127.0.0.1:1/archive',
+    http_proxy: 'http://127.0.0.1:1',
+    MAILFLEET_SNAPSHOT: 'http://127.0.0.1:1',
   }
   const { stdout, stderr } = spawnSync('unshare', [...NAMESPACE, '--', ...node], { encoding: 'utf8', env })
   assert.notEqual(stdout, '', stderr)

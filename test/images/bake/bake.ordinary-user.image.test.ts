@@ -47,7 +47,8 @@ async function bakeAs(user: User, folder: string, subuid: 'hide' | 'keep') {
     specFile: inClone(project.specFile),
     serverEntry: inClone(project.serverEntry),
     lockFile: join(folder, 'image.lock.json'),
-    ...{ cacheDir: join(folder, 'cache'), outDir: join(folder, 'images') },
+    cacheDir: join(folder, 'cache'),
+    outDir: join(folder, 'images'),
   }
   const bake = inClone(join(project.root, 'images/bench/bake/bake-elsewhere.ts'))
   const command = [inClone(process.execPath), bake, JSON.stringify(options)]

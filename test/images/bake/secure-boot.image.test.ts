@@ -36,7 +36,9 @@ type Image = { folder: string; disk: string; tools: string }
 async function verdict(t: TestContext, { folder, disk, tools }: Image, name: string): Promise<string> {
   const esp = readManifest(folder).partitions.find((partition) => partition.name === 'esp')
   const sandbox = {
-    ...{ tools, sourceDateEpoch: 1, cwd: '/work' },
+    tools,
+    sourceDateEpoch: 1,
+    cwd: '/work',
     readOnly: { '/disk': disk, '/certificate.pem': file(`${name}.cert`) },
     writable: { '/work': folderFor(t) },
   }

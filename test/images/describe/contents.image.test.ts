@@ -15,10 +15,23 @@ before(async () => {
 
 function inside(...argv: string[]) {
   const sandbox = [
-    ...['--die-with-parent', '--unshare-all', '--uid', '0', '--gid', '0'],
-    ...['--ro-bind', root, '/'],
-    ...['--proc', '/proc', '--dev', '/dev'],
-    ...['--tmpfs', '/run', '--tmpfs', '/tmp'],
+    '--die-with-parent',
+    '--unshare-all',
+    '--uid',
+    '0',
+    '--gid',
+    '0',
+    '--ro-bind',
+    root,
+    '/',
+    '--proc',
+    '/proc',
+    '--dev',
+    '/dev',
+    '--tmpfs',
+    '/run',
+    '--tmpfs',
+    '/tmp',
   ]
   return execFileSync('bwrap', [...sandbox, ...argv], { encoding: 'utf8' })
 }

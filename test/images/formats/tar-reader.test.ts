@@ -46,8 +46,12 @@ for (const format of ['gnu', 'pax'])
     execFileSync('tar', [
       `--format=${format}`,
       '--sort=name',
-      ...['--directory', join(folder, 'in')],
-      ...['--create', '--file', archive, '.'],
+      '--directory',
+      join(folder, 'in'),
+      '--create',
+      '--file',
+      archive,
+      '.',
     ])
     const members = await listTar(archive)
     const found = new Map(members.map((member) => [member.path, member]))
@@ -70,8 +74,12 @@ test('capabilities are listed among the extended attributes', async (t) => {
   execFileSync('tar', [
     '--format=pax',
     '--pax-option=SCHILY.xattr.security.capability:=x',
-    ...['--directory', folder],
-    ...['--create', '--file', withAttribute, 'ping'],
+    '--directory',
+    folder,
+    '--create',
+    '--file',
+    withAttribute,
+    'ping',
   ])
   assert.deepEqual((await listTar(archive))[0]?.xattrs, [])
   assert.deepEqual((await listTar(withAttribute))[0]?.xattrs, ['security.capability'])

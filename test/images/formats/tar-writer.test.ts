@@ -57,11 +57,11 @@ test('joined archives read as one, and the later entry counts', async () => {
   const [one, two, joined] = [join(folder, 'one.tar'), join(folder, 'two.tar'), join(folder, 'joined.tar')]
   writeFileSync(join(folder, 'kept'), 'kept')
   writeFileSync(join(folder, 'conf'), 'old')
-  execFileSync('tar', ['--create', ...['--file', one], ...['--directory', folder], 'kept', 'conf'])
+  execFileSync('tar', ['--create', '--file', one, '--directory', folder, 'kept', 'conf'])
   await writeTar(two, [{ path: 'conf', link: 'kept' }], 5)
   await joinTars(joined, [one, two])
   const out = newFolder()
-  execFileSync('tar', ['--extract', ...['--file', joined], ...['--directory', out]])
+  execFileSync('tar', ['--extract', '--file', joined, '--directory', out])
   assert.equal(readFileSync(join(out, 'kept'), 'utf8'), 'kept')
   assert.equal(readlinkSync(join(out, 'conf')), 'kept')
 })

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { publishToAws } from '../../../images/publish/publish.ts'
 import { startMoto } from '../../kit/aws/moto.ts'
-import { DEFAULT_KEY } from '../../kit/aws/ebs-proxy.ts'
+import { DEFAULT_KEY } from '../../kit/aws/aws-answers.ts'
 import { BLOCK, SHORT_LIMITS, madeUpImage, STORED } from '../../kit/images/fake-image.ts'
 import { publishing } from '../../kit/images/publishing.ts'
 

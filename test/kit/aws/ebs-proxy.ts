@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+import { DEFAULT_KEY, refusal, type Answer, type Request } from './aws-answers.ts'
 import { ebsRules, type Refusal, type Start } from './ebs-rules.ts'
 import { answerEc2, ec2Knowledge } from './ec2-answers.ts'
 
@@ -18,18 +19,6 @@ export type Fault = {
   reason?: string
   /** Only there; everywhere when undefined. */
   region?: string
-}
-
-/** The account's own, which encrypts what names no key. */
-export const DEFAULT_KEY = 'arn:aws:kms:eu-west-1:123456789012:key/default'
-
-export type Answer = { status: number; headers: Record<string, string>; body: Buffer }
-export type Request = {
-  method: string
-  url: string
-  headers: IncomingMessage['headers']
-  body: Buffer
-  region: string
 }
 
 export type EbsProxy = Awaited<ReturnType<typeof startEbsProxy>>
@@ -64,7 +53,7 @@ export async function startEbsProxy(upstream: string) {
   return Object.assign(state, { endpoint, count, close })
 }
 
-export type State = Omit<EbsProxy, 'endpoint' | 'count' | 'close'>
+type State = Omit<EbsProxy, 'endpoint' | 'count' | 'close'>
 
 async function handle(state: State, incoming: IncomingMessage): Promise<Answer> {
   const { method = '', url = '', headers } = incoming
@@ -176,18 +165,6 @@ async function forward(upstream: string, { method, url, headers, body }: Request
     headers: Object.fromEntries(kept),
     body: Buffer.from(await response.arrayBuffer()),
   }
-}
-
-/** An error as EBS and SSM answer it, or as EC2 does. */
-export function refusal({ status, code, message, reason }: Refusal, asXml = false): Answer {
-  const xml = `<Response><Errors><Error><Code>${code}</Code><Message>${message}</Message></Error></Errors><RequestID>r</RequestID></Response>`
-  return asXml
-    ? { status, headers: { 'content-type': 'text/xml' }, body: Buffer.from(xml) }
-    : {
-        status,
-        headers: { 'content-type': 'application/json', 'x-amzn-errortype': code },
-        body: Buffer.from(JSON.stringify({ Message: message, message, Reason: reason })),
-      }
 }
 
 function send(response: ServerResponse, { status, headers, body }: Answer): void {

@@ -1,7 +1,8 @@
 // What EC2 knows of images and snapshots and moto does not: what an image was registered with, names that are taken,
 // snapshots that are not yet complete, their keys, their copies, deprecation, and who refers to an image.
 // Owns: that knowledge, and moto's answers made right with it.
-import { DEFAULT_KEY, refusal, type Answer, type Request, type State } from './ebs-proxy.ts'
+import { DEFAULT_KEY, refusal, type Answer, type Request } from './aws-answers.ts'
+import type { ebsRules } from './ebs-rules.ts'
 
 type Registered = { region: string; form: URLSearchParams; deprecateAt?: string; createdAt?: string }
 
@@ -24,6 +25,11 @@ export function ec2Knowledge() {
     /** Image → what refers to it, as [type, ARN]. */
     references: new Map<string, [string, string][]>(),
   }
+}
+
+type State = ReturnType<typeof ec2Knowledge> & {
+  rules: ReturnType<typeof ebsRules>
+  forward: (request: Request) => Promise<Answer>
 }
 
 /** Answers a request of EC2. */

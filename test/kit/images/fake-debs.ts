@@ -32,7 +32,10 @@ export function madeDeb(
   execFileSync('dpkg-deb', ['--root-owner-group', '--build', tree, file], { stdio: 'ignore' })
   const content = readFileSync(file)
   const deb: LockedDeb = {
-    ...{ name, version, architecture: 'amd64', archive: 'debian' },
+    name,
+    version,
+    architecture: 'amd64',
+    archive: 'debian',
     filename: `pool/main/${basename(file)}`,
     sizeBytes: content.length,
     sha256: createHash('sha256').update(content).digest('hex'),

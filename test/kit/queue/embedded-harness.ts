@@ -10,7 +10,7 @@ import {
 } from '../../../server/queue/embedded/engine.ts'
 import type { Destination, NewEntry } from '../../../server/queue/entry.ts'
 
-export const MINUTE_MS = 60_000
+export const LEASE_MS = 60_000
 
 /** The start of test clocks, with room for earlier due times. */
 export const START_MS = Date.UTC(2030, 0, 1)
@@ -51,7 +51,7 @@ export function entryFor(over: Partial<NewEntry> = {}): NewEntry {
     sizeBytes: 0,
     acceptedMs: START_MS,
     dueMs: START_MS,
-    expiresMs: START_MS + 5 * 24 * 60 * MINUTE_MS,
+    expiresMs: START_MS + 5 * 24 * 60 * LEASE_MS,
     eightBit: false,
     smtpUtf8: false,
     ...over,

@@ -5,7 +5,7 @@ import { openEmbeddedQueue } from '../../../server/queue/embedded/engine.ts'
 import { openLayout } from '../../../server/queue/embedded/layout.ts'
 import { createEntry as made } from '../../../server/queue/new-entry.ts'
 import { insertEntry } from '../../../server/queue/embedded/rows.ts'
-import { MINUTE_MS, entryFor } from './embedded-harness.ts'
+import { LEASE_MS, entryFor } from './embedded-harness.ts'
 
 const [path = '', what, count = '1', bytes = '1'] = process.argv.slice(2)
 const open = () => openEmbeddedQueue({ path, maxEntries: 1e6, maxBytes: 1e9, volatile: false })
@@ -13,7 +13,7 @@ const open = () => openEmbeddedQueue({ path, maxEntries: 1e6, maxBytes: 1e9, vol
 /** Leases everything in small batches and prints the ids. */
 async function leaseAll(): Promise<void> {
   const queue = await open()
-  for (let held = await queue.lease(7, MINUTE_MS); held.length > 0; held = await queue.lease(7, MINUTE_MS)) {
+  for (let held = await queue.lease(7, LEASE_MS); held.length > 0; held = await queue.lease(7, LEASE_MS)) {
     for (const { entry } of held) console.log(entry.id)
   }
   await queue.close()
@@ -43,7 +43,7 @@ function hold(): Promise<void> {
   const environment = openEnvironment(path, true, 1024 * 1024)
   environment.transactionSync(() => {
     writeSync(1, 'held\n')
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, MINUTE_MS)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LEASE_MS)
   })
   return environment.close()
 }

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { groupCommit, openEnvironment } from '../../../../server/queue/embedded/durable.ts'
-import { folderFor, MINUTE_MS, entryFor, queueFor, START_MS } from '../../../kit/queue/embedded-harness.ts'
+import { folderFor, LEASE_MS, entryFor, queueFor, START_MS } from '../../../kit/queue/embedded-harness.ts'
 
 const program = join(import.meta.dirname, '../../../kit/queue/one-process.ts')
 const MIB = 1024 * 1024
@@ -46,7 +46,7 @@ test('one process enqueues an entry that another leases and settles', async (t) 
   const path = folderFor(t)
   const queue = await queueFor(t, { path })
   await alongside(path, 'enqueue', '3')
-  const held = await queue.lease(9, MINUTE_MS)
+  const held = await queue.lease(9, LEASE_MS)
   assert.equal(held.length, 3)
   for (const lease of held) await queue.settle(lease, { kind: 'remove' })
   assert.equal(await alongside(path, 'lease'), '')
@@ -112,7 +112,7 @@ test('a process killed inside its write transaction stores nothing and blocks no
     await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('after'))
   }
   assert.equal(queue.stats().entries, 4)
-  const held = await queue.lease(9, MINUTE_MS)
+  const held = await queue.lease(9, LEASE_MS)
   assert.deepEqual(
     held.map((lease) => queue.body(lease).toString()),
     ['before', 'after', 'after', 'after'].sort().reverse(),
@@ -125,7 +125,7 @@ test('the file soon stops growing after a process was killed while it read', asy
   const queue = await queueFor(t, { path, now: clock.now })
   const pass = async () => {
     await queue.enqueue(entryFor(), Buffer.alloc(MIB))
-    for (const lease of await queue.lease(1, MINUTE_MS)) await queue.settle(lease, { kind: 'remove' })
+    for (const lease of await queue.lease(1, LEASE_MS)) await queue.settle(lease, { kind: 'remove' })
   }
   const passes = async (count: number) => {
     for (let i = 0; i < count; i++) await pass()

@@ -7,7 +7,7 @@ import { ENTRY_VERSION } from '../../../../server/queue/version.ts'
 import {
   destination,
   folderFor,
-  MINUTE_MS,
+  LEASE_MS,
   entryFor,
   queueFor,
   START_MS,
@@ -21,11 +21,11 @@ test('an entry and its body come back unchanged', async (t) => {
   const given = entryFor({ eightBit: true, smtpUtf8: true, reversePath: 'jürg@example.com' })
   const body = Buffer.from('Subject: é\r\n\r\n\0\xff binary', 'latin1')
   const id = await queue.enqueue(given, body)
-  const [held] = await queue.lease(1, MINUTE_MS)
+  const [held] = await queue.lease(1, LEASE_MS)
   assert.ok(held)
   const { token, ...rest } = held
   const entry = { ...given, sizeBytes: body.length, id, version: ENTRY_VERSION, attempts: 0 }
-  const ends = START_MS + MINUTE_MS
+  const ends = START_MS + LEASE_MS
   assert.deepEqual(rest, { entry, expiresMs: ends, monotonicExpiresMs: ends })
   assert.ok(token.length >= 16)
   assert.deepEqual(queue.body(held), body)
@@ -35,7 +35,7 @@ test('bodies of every size come back byte for byte', async (t) => {
   const queue = await queueFor(t)
   const sizes = [0, 1, 2000, 2035, 2036, 4080, 4096, 70_000, 5 * 1024 * 1024]
   for (const size of sizes) await queue.enqueue(entryFor({ dueMs: size }), Buffer.alloc(size, `${size}.`))
-  const held = await queue.lease(sizes.length, MINUTE_MS)
+  const held = await queue.lease(sizes.length, LEASE_MS)
   assert.deepEqual(
     held.map((lease) => lease.entry.sizeBytes),
     sizes,
@@ -51,16 +51,16 @@ test('the longest due entry comes first, and a later one is not leased', async (
   for (const lateMs of [5, -3, 0, 900, -1, 1]) {
     await queue.enqueue(entryFor({ dueMs: START_MS - lateMs, reversePath: `${lateMs}` }), Buffer.from('x'))
   }
-  assert.deepEqual(due(await queue.lease(2, MINUTE_MS)), ['900', '5'])
-  assert.deepEqual(due(await queue.lease(10, MINUTE_MS)), ['1', '0'])
-  assert.deepEqual(await queue.lease(10, MINUTE_MS), [])
+  assert.deepEqual(due(await queue.lease(2, LEASE_MS)), ['900', '5'])
+  assert.deepEqual(due(await queue.lease(10, LEASE_MS)), ['1', '0'])
+  assert.deepEqual(await queue.lease(10, LEASE_MS), [])
 })
 
 test('a lease of no entries and a lease from an empty queue return nothing', async (t) => {
   const queue = await queueFor(t)
-  assert.deepEqual(await queue.lease(5, MINUTE_MS), [])
+  assert.deepEqual(await queue.lease(5, LEASE_MS), [])
   await queue.enqueue(entryFor({ dueMs: 0 }), Buffer.from('x'))
-  assert.deepEqual(await queue.lease(0, MINUTE_MS), [])
+  assert.deepEqual(await queue.lease(0, LEASE_MS), [])
   assert.equal(queue.stats().ready, 1)
 })
 
@@ -139,14 +139,14 @@ test('a rescheduled entry is due at its new time, with one more attempt and the 
   const clock = stoppedClock()
   const queue = await queueFor(t, clock)
   await queue.enqueue(entryFor(), Buffer.from('body'))
-  const [held] = await queue.lease(1, MINUTE_MS)
+  const [held] = await queue.lease(1, LEASE_MS)
   assert.ok(held)
   const destinations = [destination('a@example.net', 'delivered'), destination('b@example.net')]
   await queue.record(held, destinations)
   assert.equal(await queue.settle(held, { kind: 'reschedule', dueMs: START_MS + 500 }), true)
-  assert.deepEqual(await queue.lease(1, MINUTE_MS), [])
+  assert.deepEqual(await queue.lease(1, LEASE_MS), [])
   clock.nowMs += 500
-  const [again] = await queue.lease(1, MINUTE_MS)
+  const [again] = await queue.lease(1, LEASE_MS)
   assert.ok(again)
   assert.deepEqual(again.entry, { ...held.entry, destinations, dueMs: START_MS + 500, attempts: 1 })
   assert.equal(queue.body(again).toString(), 'body')
@@ -155,21 +155,21 @@ test('a rescheduled entry is due at its new time, with one more attempt and the 
 test('a reschedule can store the state of the destinations', async (t) => {
   const queue = await queueFor(t, stoppedClock())
   await queue.enqueue(entryFor(), Buffer.from('body'))
-  const [held] = await queue.lease(1, MINUTE_MS)
+  const [held] = await queue.lease(1, LEASE_MS)
   assert.ok(held)
   const destinations = [destination('a@example.net', 'failed'), destination('b@example.net')]
   assert.equal(await queue.settle(held, { kind: 'reschedule', dueMs: START_MS, destinations }), true)
-  assert.deepEqual((await queue.lease(1, MINUTE_MS))[0]?.entry.destinations, destinations)
+  assert.deepEqual((await queue.lease(1, LEASE_MS))[0]?.entry.destinations, destinations)
 })
 
 test('a released entry is due at once in its old place, and no attempt is counted', async (t) => {
   const queue = await queueFor(t, stoppedClock())
   await queue.enqueue(entryFor({ dueMs: START_MS - 9, reversePath: 'released' }), Buffer.from('x'))
-  const [held] = await queue.lease(1, MINUTE_MS)
+  const [held] = await queue.lease(1, LEASE_MS)
   assert.ok(held)
   await queue.enqueue(entryFor({ dueMs: START_MS - 1, reversePath: 'other' }), Buffer.from('x'))
   await queue.release(held)
-  const next = await queue.lease(2, MINUTE_MS)
+  const next = await queue.lease(2, LEASE_MS)
   assert.deepEqual(due(next), ['released', 'other'])
   assert.equal(next[0]?.entry.attempts, 0)
 })
@@ -178,12 +178,12 @@ test('a settlement and its DSN are stored together', async (t) => {
   const queue = await queueFor(t, { ...stoppedClock(), maxEntries: 2 })
   await queue.enqueue(entryFor(), Buffer.from('one'))
   await queue.enqueue(entryFor({ dueMs: START_MS + 1 }), Buffer.from('two'))
-  const [held] = await queue.lease(1, MINUTE_MS)
+  const [held] = await queue.lease(1, LEASE_MS)
   assert.ok(held)
   const dsn = { entry: entryFor({ reversePath: '' }), body: Buffer.from('a DSN') }
   const outcome = { kind: 'reschedule', dueMs: START_MS + 9 } as const
   assert.equal(await queue.settle(held, outcome, dsn), true, 'regardless of the bounds')
-  const [notice] = await queue.lease(9, MINUTE_MS)
+  const [notice] = await queue.lease(9, LEASE_MS)
   assert.ok(notice)
   assert.equal(notice.entry.reversePath, '')
   assert.equal(queue.body(notice).toString(), 'a DSN')
@@ -200,7 +200,7 @@ test('at maxEntries and at maxBytes an enqueue is refused, until there is room a
   await refused(1)
   await queue.enqueue(entryFor(), Buffer.alloc(0))
   await refused(0)
-  const [held] = await queue.lease(1, MINUTE_MS)
+  const [held] = await queue.lease(1, LEASE_MS)
   assert.ok(held)
   await refused(0)
   await queue.settle(held, { kind: 'remove' })
@@ -220,7 +220,7 @@ test('an invalid due time is refused before anything is stored', async (t) => {
   const queue = await queueFor(t)
   await assert.rejects(queue.enqueue(entryFor({ dueMs: Number.NaN }), Buffer.from('x')), RangeError)
   await queue.enqueue(entryFor(), Buffer.from('x'))
-  const [held] = await queue.lease(1, MINUTE_MS)
+  const [held] = await queue.lease(1, LEASE_MS)
   assert.equal(held, undefined, 'due in 2030')
   assert.equal(queue.stats().entries, 1)
 })
@@ -243,7 +243,7 @@ test('a reopened queue has the same entries, leases, recorded states and counts'
   const before = await queueFor(t, { path, ...clock })
   for (const sender of ['held', 'waiting'])
     await before.enqueue(entryFor({ reversePath: sender }), Buffer.from(sender))
-  const [held] = await before.lease(1, MINUTE_MS)
+  const [held] = await before.lease(1, LEASE_MS)
   assert.ok(held)
   await before.record(held, [destination('a@example.net', 'delivered')])
   const stats = before.stats()
@@ -252,7 +252,7 @@ test('a reopened queue has the same entries, leases, recorded states and counts'
   const after = await queueFor(t, { path, ...clock })
   assert.deepEqual(after.stats(), stats)
   assert.equal(await after.settle(held, { kind: 'reschedule', dueMs: START_MS }), true)
-  const found = await after.lease(5, MINUTE_MS)
+  const found = await after.lease(5, LEASE_MS)
   assert.deepEqual(due(found).sort(), ['held', 'waiting'])
   for (const lease of found) assert.equal(after.body(lease).toString(), lease.entry.reversePath)
 })

@@ -9,7 +9,7 @@ import { createEntry as made } from '../../../../server/queue/new-entry.ts'
 import { addLease, insertEntry } from '../../../../server/queue/embedded/rows.ts'
 import {
   folderFor,
-  MINUTE_MS,
+  LEASE_MS,
   entryFor,
   queueFor,
   START_MS,
@@ -48,7 +48,7 @@ test('every entry is counted once, in the right state, with equal counts in ever
 
   for (const lease of await queue.lease(10, 1000)) await queue.settle(lease, { kind: 'remove' })
   assert.deepEqual(other.stats(), { ...EMPTY, deferred: 1, entries: 1, bytes: 10 })
-  clock.nowMs += MINUTE_MS
+  clock.nowMs += LEASE_MS
   for (const lease of await other.lease(10, 1000)) await other.settle(lease, { kind: 'remove' })
   assert.deepEqual(queue.stats(), EMPTY)
 })
@@ -78,14 +78,14 @@ test('entries of an unknown version stay, are counted, and do not block the othe
   const counted = { ...EMPTY, unknownVersion: 300, inFlight: 1, ready: 1, entries: 302, bytes: bytes + 1 }
   assert.deepEqual(queue.stats(), counted)
 
-  const taken = await queue.lease(10, MINUTE_MS)
+  const taken = await queue.lease(10, LEASE_MS)
   assert.deepEqual(
     taken.map(({ entry }) => entry.reversePath),
     ['known'],
   )
   for (const lease of taken) await queue.settle(lease, { kind: 'remove' })
-  clock.nowMs += MINUTE_MS
-  assert.deepEqual(await queue.lease(10, MINUTE_MS), [])
+  clock.nowMs += LEASE_MS
+  assert.deepEqual(await queue.lease(10, LEASE_MS), [])
   const left = { ...EMPTY, unknownVersion: 301, entries: 301, bytes }
   assert.deepEqual(queue.stats(), left, 'and the lease that expired is no longer in flight')
 })
@@ -99,7 +99,7 @@ test('a damaged entry stays and does not block the others', async (t) => {
   t.after(() => environment.close())
   const { entries } = openLayout(environment)
   await groupCommit(environment, Date.now).run(() => void entries.put(damaged, '{"version":1,"id":'))
-  const taken = await queue.lease(10, MINUTE_MS)
+  const taken = await queue.lease(10, LEASE_MS)
   assert.deepEqual(
     taken.map(({ entry }) => entry.reversePath),
     ['sound'],
