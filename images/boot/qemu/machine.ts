@@ -13,7 +13,7 @@ import { makeWorkFolder, removeWorkFolder } from '../work-folder.ts'
 /** How many console lines an error repeats: a screen and a half, enough for a kernel's last words. */
 export const TAIL_LINES = 40
 
-export type RunOptions = {
+export type MachineRunOptions = {
   /** A folder for the machines' own folders; created if missing. Those of killed processes are removed. */
   workDir: string
   onLine?: (line: ConsoleLine) => void
@@ -42,7 +42,10 @@ export type RunningMachine = {
  * Starts a machine; resolves when QEMU runs and the forwarded ports are known, long before the guest is up.
  * @throws {Error} with QEMU's words if it cannot be started so.
  */
-export async function startMachine(machine: QemuMachine, options: RunOptions): Promise<RunningMachine> {
+export async function startMachine(
+  machine: QemuMachine,
+  options: MachineRunOptions,
+): Promise<RunningMachine> {
   const folder = makeWorkFolder(options.workDir)
   const { program, firmware } = HARDWARE[machine.architecture ?? 'amd64']
   copyFileSync(firmware.vars, join(folder, VARS_NAME))

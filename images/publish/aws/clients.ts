@@ -47,7 +47,7 @@ export async function connectAws(
   return { region, ec2, ebs, ssm: new SSMClient({ ...config, region, requestHandler }) }
 }
 
-export type RunOptions = { limits: AwsLimits; signal: AbortSignal }
+export type AwsRunOptions = { limits: AwsLimits; signal: AbortSignal }
 
 /** Options of one EBS request in a run; `snapshotSinceMs` as in {@link EbsRetryOptions}. */
 export type EbsRequestOptions = { abortSignal?: AbortSignal; snapshotSinceMs?: number }
@@ -56,7 +56,7 @@ export type EbsRequestOptions = { abortSignal?: AbortSignal; snapshotSinceMs?: n
  * The clients for one run of a command. Each `send` ends by the run's signal, unless it has an `abortSignal` of its own.
  * EBS requests are retried. An error says in one sentence what AWS's refusal means.
  */
-export function clientsOfRun({ region, ec2, ebs, ssm }: AwsClients, run: RunOptions): AwsClients {
+export function clientsOfRun({ region, ec2, ebs, ssm }: AwsClients, run: AwsRunOptions): AwsClients {
   const once = (request: () => Promise<unknown>) => request()
   const retried = (request: () => Promise<unknown>, { snapshotSinceMs, abortSignal }: EbsRequestOptions) =>
     retryEbsRequest(async () => receiveBlock(await request()), {
@@ -75,7 +75,7 @@ export function clientsOfRun({ region, ec2, ebs, ssm }: AwsClients, run: RunOpti
 /** A client whose `send` goes through `around`. It inherits the rest, so that the SDK's paginators accept it. */
 function wrapSend<Client extends AwsClients['ec2' | 'ebs' | 'ssm']>(
   client: Client,
-  run: RunOptions,
+  run: AwsRunOptions,
   around: (request: () => Promise<unknown>, options: EbsRequestOptions) => Promise<unknown>,
 ): Client {
   const send = client.send.bind(client) as (command: unknown, options: object) => Promise<unknown>
