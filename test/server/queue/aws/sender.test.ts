@@ -62,8 +62,8 @@ test('an entry can be leased once it is due, even while no mover runs', async (t
 test('the mover sends and deletes the received messages in batches', async (t) => {
   const { queue, proxy } = await faultyQueue(t, emulators, { maxDelaySeconds: 1 })
   proxy.fault = withoutMover
-  const dueMs = Date.now() + 3_000
-  for (let count = 0; count < 10; count++) await queue.enqueue(entryFor({ dueMs }), small)
+  const dueMs = Date.now() + 5_000
+  await Promise.all(Array.from({ length: 10 }, () => queue.enqueue(entryFor({ dueMs }), small)))
   proxy.fault = () => null
   await leaseEach(queue, 10, LONG_MS)
   const count = (name: string) => proxy.calls.filter((call) => call === `sqs ${name}`).length
