@@ -1,7 +1,7 @@
 // Retries a start-up dependency until it answers or the process is told to stop. Owns: the back-off and the log line
 // of each failure. Throws StoppedError after a stop, and passes an InputError on: retrying cannot mend bad input.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { InputError } from '../input/problems.ts'
+import { withRetry, type BackOff } from '../platform/retry.ts'
 import { awsErrorFields } from './aws/errors.ts'
 import type { Log } from './log.ts'
 
@@ -17,8 +17,7 @@ export type StopContext = {
 }
 
 /** The pause doubles from 250 ms, since a network comes up within a second. A service under load gets 12 calls a minute. */
-const FIRST_PAUSE_MS = 250
-const MAX_PAUSE_MS = 5_000
+const BACK_OFF: BackOff = { attempts: Infinity, firstPauseMs: 250, maxPauseMs: 5_000, jitter: 0 }
 
 /**
  * Calls `attempt` until it succeeds. Each failure writes a `waiting` line to the log.
@@ -30,21 +29,20 @@ export async function retryUntilStopped<T>(
   attempt: () => Promise<T>,
   { log, signal }: StopContext,
 ): Promise<T> {
+  const whenStopped = () => new StoppedError(`told to stop while waiting for ${what}`)
   const stopped = Promise.withResolvers<never>()
   stopped.promise.catch(() => {})
-  const stop = () => stopped.reject(new StoppedError(`told to stop while waiting for ${what}`))
+  const stop = () => stopped.reject(whenStopped())
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop)
+  const afterFailure = (error: unknown) => {
+    if (error instanceof InputError) return 'fail'
+    log('waiting', { for: what, ...awsErrorFields(error) })
+    return 'retry'
+  }
   try {
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
-      try {
-        return await Promise.race([attempt(), stopped.promise])
-      } catch (error) {
-        if (error instanceof InputError || error instanceof StoppedError) throw error
-        log('waiting', { for: what, ...awsErrorFields(error) })
-      }
-      await Promise.race([sleep(pauseMs), stopped.promise])
-    }
+    const retried = withRetry(attempt, { backOff: BACK_OFF, signal, afterFailure })
+    return await Promise.race([retried, stopped.promise])
   } finally {
     signal.removeEventListener('abort', stop)
   }

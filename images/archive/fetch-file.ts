@@ -7,7 +7,6 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { objectPath } from '../cache.ts'
 import {
   objectNameOf,
@@ -18,6 +17,7 @@ import {
   type FileSource,
 } from './file-source.ts'
 import { moveIntoPlace } from '../../platform/atomic-file.ts'
+import { withRetry } from '../../platform/retry.ts'
 
 /** Why a source did not deliver a file. `gone`: the source has no such file. */
 export type SourceAnswer = { role: FileSource['role'] | 'npm'; source: string; said: string; gone: boolean }
@@ -77,23 +77,43 @@ function withGivingUp(source: FileSource, o: FetchFileOptions): (file: LockedFil
 }
 
 async function fetchWithRetry(source: FileSource, file: LockedFile, o: FetchFileOptions): Promise<Refusal> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const stream = await source.open(file)
-      if (stream === null) return { said: 'does not have it', gone: true }
-      await store(stream, objectNameOf(file), o)
-      return undefined
-    } catch (error) {
-      if (CACHE_DISK_ERROR.test((error as NodeJS.ErrnoException).code ?? '')) throw error
-      const said = messageWithCauses(error)
-      if (error instanceof OtherContentError) return { said, gone: false }
-      const wantedMs = error instanceof FileSourceError ? (error.retryAfterMs ?? 0) : 0
-      if (wantedMs > MAX_RETRY_AFTER_MS)
-        return { said: `${said}, come back in ${Math.ceil(wantedMs / 1000)} s`, gone: false }
-      if (attempt === ATTEMPTS) return { said: `${said}, ${ATTEMPTS} times`, gone: false }
-      await sleep(Math.max(wantedMs, (o.retryDelayMs ?? RETRY_DELAY_MS) * 2 ** (attempt - 1)))
-    }
+  const firstPauseMs = o.retryDelayMs ?? RETRY_DELAY_MS
+  try {
+    return await withRetry(() => fetchOnce(source, file, o), {
+      backOff: { attempts: ATTEMPTS, firstPauseMs, maxPauseMs: MAX_RETRY_AFTER_MS, jitter: 0 },
+      afterFailure: (error) => (isFinal(error) ? 'fail' : { minPauseMs: retryAfterOf(error) }),
+    })
+  } catch (error) {
+    if (isCacheDiskError(error)) throw error
+    const said = messageWithCauses(error)
+    if (error instanceof OtherContentError) return { said, gone: false }
+    const waitSeconds = Math.ceil(retryAfterOf(error) / 1000)
+    if (isFinal(error)) return { said: `${said}, come back in ${waitSeconds} s`, gone: false }
+    return { said: `${said}, ${ATTEMPTS} times`, gone: false }
   }
+}
+
+async function fetchOnce(source: FileSource, file: LockedFile, o: FetchFileOptions): Promise<Refusal> {
+  const stream = await source.open(file)
+  if (stream === null) return { said: 'does not have it', gone: true }
+  await store(stream, objectNameOf(file), o)
+  return undefined
+}
+
+/** A retry does not help, or the source asks for too long a pause. */
+function isFinal(error: unknown): boolean {
+  return (
+    isCacheDiskError(error) || error instanceof OtherContentError || retryAfterOf(error) > MAX_RETRY_AFTER_MS
+  )
+}
+
+/** The pause that the source asks for, in ms; 0 when it asks for none. */
+function retryAfterOf(error: unknown): number {
+  return error instanceof FileSourceError ? (error.retryAfterMs ?? 0) : 0
+}
+
+function isCacheDiskError(error: unknown): boolean {
+  return CACHE_DISK_ERROR.test((error as NodeJS.ErrnoException).code ?? '')
 }
 
 async function store(stream: Readable, object: ObjectName, o: FetchFileOptions): Promise<void> {

@@ -1,12 +1,12 @@
 // The first send of a message. Owns: which errors prove that SQS did not take it; only then it is sent again. After any
 // other error SQS may have the message, and the sender of the mail will retry. Fails with the last error.
-import { setTimeout as sleep } from 'node:timers/promises'
+import { withRetry, type BackOff } from '../../../platform/retry.ts'
 
 /**
- * Attempts in all, and the first pause. The pauses are 0.1 and 0.2 s, since the sender of the mail waits for its reply.
+ * Three attempts. The pauses are about 0.1 and 0.2 s (half to one and a half times), since the sender of the mail waits
+ * for its reply.
  */
-const SENDS = 3
-const FIRST_PAUSE_MS = 100
+const BACK_OFF: BackOff = { attempts: 3, firstPauseMs: 150, maxPauseMs: 300, jitter: 2 / 3 }
 
 /** No connection was made. */
 const NOT_CONNECTED = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/
@@ -30,13 +30,8 @@ export function isUnsent(error: unknown): boolean {
 
 /** Sends up to three times, until SQS has, or may have, taken the message. */
 export async function sendFirst(send: () => Promise<unknown>): Promise<void> {
-  for (let sends = 1; ; sends++) {
-    try {
-      await send()
-      return
-    } catch (error) {
-      if (sends === SENDS || !isUnsent(error)) throw error
-    }
-    await sleep(FIRST_PAUSE_MS * 2 ** (sends - 1) * (0.5 + Math.random()))
-  }
+  await withRetry(send, {
+    backOff: BACK_OFF,
+    afterFailure: (error) => (isUnsent(error) ? 'retry' : 'fail'),
+  })
 }
