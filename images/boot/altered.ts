@@ -8,10 +8,10 @@ import { startMachine } from './qemu/machine.ts'
 import type { QemuMachine } from './qemu/arguments.ts'
 import { failure } from './watch.ts'
 
-/** dm-verity names the block, and the kernel ends (Documentation/admin-guide/device-mapper/verity.rst, panic_on_corruption). */
+/** dm-verity prints the block, and the kernel panics (kernel documentation, verity.rst: panic_on_corruption). */
 const NOTICED = /device-mapper: verity: .*corrupted/
 
-/** A copy of the disk, one bit of the byte at `offset` flipped. */
+/** Copies the disk with one bit of the byte at `offset` flipped. */
 export function alteredCopy(disk: string, folder: string, offset: number): string {
   const copy = join(folder, 'altered.raw')
   copyFileSync(disk, copy, constants.COPYFILE_FICLONE)
@@ -27,8 +27,8 @@ export function alteredCopy(disk: string, folder: string, offset: number): strin
 }
 
 /**
- * Boots a machine that has an altered disk until it ends.
- * @throws {Error} unless it ended by itself, said what it noticed, and never listened.
+ * Boots a machine with an altered disk, and waits for its end.
+ * @throws {Error} unless it ended by itself, printed the altered block, and never listened
  */
 export async function refusesToBoot(
   machine: QemuMachine,

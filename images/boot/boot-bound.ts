@@ -4,8 +4,8 @@ import { statSync } from 'node:fs'
 import type { RunningMachine } from './qemu/machine.ts'
 
 /**
- * `timeoutMs` bounds one boot: emulated on two idle cores the longest takes about a minute, on a busy machine many
- * times that. `quietMs` bounds the time without a sign: the longest such time on two idle cores is 5 s, while Node starts.
+ * `timeoutMs` bounds one boot. Emulated on two idle cores the longest takes about a minute, on a busy machine many times
+ * that. `quietMs` bounds the time without a sign of life. Its longest on two idle cores is 5 s, while Node starts.
  */
 export const DEFAULT_BOUNDS = { timeoutMs: 1_800_000, quietMs: 180_000 }
 
@@ -17,7 +17,7 @@ const ADVICE =
   'An emulated guest is slow on a busy machine. Run this again when the machine is idle, on a machine with /dev/kvm, ' +
   'or give each boot longer: --timeout SECONDS.'
 
-/** Something that differs from the last look while the guest makes progress. */
+/** Counters that change while the guest makes progress. */
 export type Signs = () => Promise<string>
 
 /** A guest that prints, reads, writes or sends makes progress. */
@@ -30,7 +30,7 @@ export function signsOf({ console, qmp }: Pick<RunningMachine, 'console' | 'qmp'
 
 /**
  * Watches a guest until `stop` is called.
- * @param onOver called once, with an error that says which bound and what helps
+ * @param onOver called once, with an error that names the limit and what helps
  */
 export function watchBounds(
   signs: Signs,
@@ -46,7 +46,7 @@ export function watchBounds(
     if (waitedMs >= timeoutMs) return over(timeoutError(timeoutMs))
     if (!isLooking) void look()
   }, LOOK_MS)
-  // A machine that does not answer shows no sign.
+  // A machine that does not answer shows no sign of life.
   const look = async () => {
     isLooking = true
     const seen = await signs().catch(() => last)

@@ -20,30 +20,30 @@ import { budgetProblems, CHECKS, writeReceipt, type Receipt } from './receipt.ts
 import { describeMachine, prepareHost, type TestHost } from './test-host.ts'
 import { throwProblems, turnedItselfOff, whileItRuns, type GuestWatchOptions } from './watch.ts'
 
-/** The superblock of erofs lies at byte 1024 of the root; its last bytes are reserved and without a meaning. */
+/** The superblock of erofs is at byte 1024 of the root. Its last bytes are reserved and have no meaning. */
 const RESERVED_BYTE = 1024 + 127
 
 export type BootImage = {
   /** SHA-256 of the disk. */
   digest: string
-  /** Where manifest.json is, and where the receipt and its signature go. */
+  /** The folder of manifest.json. The receipt and its signature go there too. */
   folder: string
   /** The raw disk. */
   disk: string
 }
 
 export type BootTestOptions = {
-  /** A private key, to sign the receipt with. */
+  /** The private key that signs the receipt. */
   receiptKey: KeyObject
-  /** For each boot, however busy the guest is; see {@link DEFAULT_BOUNDS}. */
+  /** The limit of each boot, also of a busy guest; see {@link DEFAULT_BOUNDS}. */
   timeoutMs?: number
-  /** How long a guest may show no sign of life. */
+  /** The longest time without a sign of life from the guest. */
   quietMs?: number
   accel?: Accel | 'auto'
   cacheDir: string
   onProgress?: OnProgress
   signal?: AbortSignal
-  /** false only where it is shown that the test notices a guest which is not cut off. */
+  /** False only in the test that a guest with a network fails. */
   cutNetwork?: boolean
 }
 
@@ -58,7 +58,7 @@ type Test = {
 
 /**
  * Boots the image, forwards messages through it, and writes `receipt.json` into its folder.
- * @throws {Error} with what failed and the last console lines; then there is no new receipt.
+ * @throws {Error} with the problem and the last console lines; it then writes no receipt
  */
 export async function bootTest(image: BootImage, options: BootTestOptions): Promise<Receipt> {
   const { cacheDir, signal } = options
@@ -75,7 +75,7 @@ export async function bootTest(image: BootImage, options: BootTestOptions): Prom
   await demandBytes(image)
   const boots = join(cacheDir, 'boot')
   const architecture = manifest.architecture as Architecture
-  // Only a machine's own architecture can be accelerated.
+  // KVM runs only guests of the host's architecture.
   const native = architecture === HOST_ARCHITECTURE
   const accel = await chooseAccel(options.accel ?? 'auto', async () => native && (await probeKvm(boots)))
   await using host = await prepareHost(boots)
@@ -105,14 +105,14 @@ export async function bootTest(image: BootImage, options: BootTestOptions): Prom
   return receipt
 }
 
-/** A receipt is of bytes: so they are looked at, not believed. */
+/** A receipt is bound to bytes, so the disk is hashed here and the manifest is not trusted. */
 async function demandBytes({ disk, digest }: BootImage): Promise<void> {
   const found = await hashFile(disk, 'sha256')
   if (found !== digest)
     throw new Error(`${disk} is not the image ${digest}: its SHA-256 is ${found}. Bake it again.`)
 }
 
-/** Everything that one boot can show, up to the moment when its power is cut. */
+/** Runs all checks of the first boot, up to its power cut. */
 async function firstBoot(test: Test): Promise<Seen & { outgoing: string[] }> {
   const { machine, host, limits, onProgress, manifest, image } = test
   const running = await startMachine(machine, { workDir: host.folder })
@@ -138,12 +138,12 @@ async function firstBoot(test: Test): Promise<Seen & { outgoing: string[] }> {
   }
 }
 
-/** What was accepted before the power went is delivered; then the guest is told to stop. */
+/** Checks that mail accepted before the power cut is delivered, then presses the power button. */
 async function secondBoot(
   { machine, host, limits, onProgress }: Test,
   held: readonly string[],
 ): Promise<void> {
-  // Nothing would be shown of the queue by a message that had arrived before.
+  // A message that arrived before the power cut proves nothing about the queue.
   throwProblems(
     held.filter(host.mailbox.hasArrived).map((id) => `message ${id} arrived while it was refused`),
   )

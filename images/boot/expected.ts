@@ -5,11 +5,11 @@ import { FACTS_PORT, unitsOfImage } from './guest-facts.ts'
 import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
 import { RELAY_FROM_GUEST } from './server-credentials.ts'
 
-/** systemd-resolved's two stub listeners. */
+/** The two stub listeners of systemd-resolved. */
 const STUBS = ['127.0.0.53', '127.0.0.54']
 const DNS = 53
 const DHCP_CLIENT = 68
-/** Linux gives ports from here on to sockets that asked for none (net.ipv4.ip_local_port_range, default). */
+/** Linux gives ports from here on to sockets without a port of their own (net.ipv4.ip_local_port_range, default). */
 const EPHEMERAL = 32_768
 
 /** Amazon Time Sync Service (EC2 user guide, "Set the time reference"). */
@@ -17,7 +17,7 @@ const NTP = 'udp 169.254.169.123:123'
 /** A DHCP client's broadcasts, and its renewals to QEMU's server. */
 const DHCP = ['udp 255.255.255.255:67', 'udp 10.0.2.2:67', 'udp [ff02:0:0:0:0:0:1:2]:547']
 
-/** What is wrong with what a guest says of itself; empty when nothing is. */
+/** The problems in the facts of a guest; empty when there are none. */
 export function factProblems(facts: GuestFacts): string[] {
   const { server, foreign } = facts
   return [
@@ -36,7 +36,7 @@ export function factProblems(facts: GuestFacts): string[] {
   ]
 }
 
-/** The guest's listening sockets but the test's own. */
+/** The guest's listening sockets, without those of the test. */
 export function listeningOfImage({ listening }: GuestFacts): GuestFacts['listening'] {
   return listening.filter(({ port }) => port !== FACTS_PORT)
 }
@@ -47,7 +47,7 @@ function isExpected({ protocol, address, port }: GuestFacts['listening'][number]
   return port === DHCP_CLIENT || port >= EPHEMERAL
 }
 
-/** What is wrong with whom a guest spoke to, as pcap.ts names them. `attempted` is what the test had it try. */
+/** The destinations that a guest may not have, in the form of pcap.ts. `attempted`: those that the test made it try. */
 export function unexpectedDestinations(destinations: readonly string[], attempted: string): string[] {
   const { host, port } = RELAY_FROM_GUEST
   const allowed = [`tcp ${host}:${port}`, `tcp ${attempted}`, NTP, ...DHCP]

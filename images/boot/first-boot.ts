@@ -19,7 +19,7 @@ import type { TestHost } from './test-host.ts'
 import { ALIAS, forwardProblems, SENDER, testMessage } from './test-message.ts'
 import { throwProblems } from './watch.ts'
 
-/** An answer means starting Node and systemctl five times: emulated 10 s, on a machine under load many times that. */
+/** The answer starts Node and systemctl five times. Emulated that takes 10 s, under load many times that. */
 const FACTS_MS = 300_000
 
 type OfTheTest =
@@ -34,12 +34,12 @@ type OfTheTest =
   | 'volatileSpool'
   | 'cleanShutdown'
 
-/** `held` are the ids of messages that were accepted and cannot have been delivered. */
+/** `held`: the ids of accepted messages that cannot have been delivered yet. */
 export type Seen = Omit<Receipt, OfTheTest> & { held: string[] }
 
 type Examination = { running: RunningMachine; host: TestHost; signal: AbortSignal; onProgress: OnProgress }
 
-/** Looks at a guest from its start on. */
+/** Runs all checks of a guest, from its start. */
 export async function examine({ running, host, signal, onProgress }: Examination): Promise<Seen> {
   const port = (guest: number) => running.ports.get(guest) ?? 0
   const { mailbox, live } = host
@@ -83,14 +83,14 @@ async function firstForward(
   return { secondsToFirstForward, bytesRead: readBytes, blocksRead }
 }
 
-/** Kills the server: systemd starts it again, the instance stays, and the next message is forwarded. */
+/** Kills the server. systemd must start it again, the instance must stay, and the next message must be forwarded. */
 async function servesAgain(running: RunningMachine, { port, mailbox, signal }: Through): Promise<void> {
   const guestPort = (guest: number) => running.ports.get(guest) ?? 0
   await killServer(guestPort(FACTS_PORT), FACTS_MS)
   const id = randomUUID()
   await submitUntilAccepted(port, { from: SENDER, to: [ALIAS], raw: testMessage(id, new Date()) }, signal)
   await mailbox.arrival(id, signal)
-  // The count of accepted messages is a process's own: one shows that this is another process.
+  // The counter of accepted messages starts at 0 in each process, so 1 proves a new process.
   const problems = await adminProblems(guestPort(ADMIN_PORT), signal)
   throwProblems(problems.map((problem) => `after its server was killed: ${problem}`))
 }
@@ -111,7 +111,7 @@ function described(facts: GuestFacts) {
   }
 }
 
-/** Moments on the host's clock, in seconds since QEMU was started; the guest counts from its kernel's start. */
+/** Converts the guest's times, counted from its kernel's start, to seconds since QEMU started. */
 function stages({ console }: RunningMachine, { times }: GuestFacts, askedAt: number) {
   const kernel = Math.max(0, askedAt - times.now)
   const listening = findEvent(console.lines(), 'listening')
@@ -125,7 +125,7 @@ function stages({ console }: RunningMachine, { times }: GuestFacts, askedAt: num
 
 const round = (seconds: number) => Math.round(seconds * 100) / 100
 
-/** What the guest's admin port says that a healthy server would not. */
+/** The answers of the admin port that a healthy server would not give. */
 async function adminProblems(port: number, signal: AbortSignal): Promise<string[]> {
   const get = async (path: string) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal })

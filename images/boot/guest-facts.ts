@@ -7,11 +7,11 @@ import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import * as v from 'valibot'
 
-/** The guest's port that answers; forwarded for the test like the others. */
+/** The port of the guest that answers. The test forwards it like the others. */
 export const FACTS_PORT = 9099
 
 const PROBE = fileURLToPath(new URL('./guest-probe.mjs', import.meta.url))
-/** Also the name of the probe's file in the guest, so that Node takes it for an ES module. */
+/** Also the name of the probe's file in the guest. The ending makes it an ES module for Node. */
 const PROBE_CREDENTIAL = 'guest-probe.mjs'
 
 const number = v.number()
@@ -32,8 +32,8 @@ const Killed = v.object({ killed: v.pipe(number, v.minValue(2, 'a process')) })
 
 /**
  * `attempts[].outcome` is `connected`, `timeout` or an error code; `times` are seconds since the kernel started;
- * `listening` are TCP sockets that listen and UDP sockets that anyone may send to; `running` the programs of all
- * processes, `foreign` programs that could install something or let somebody in.
+ * `listening` are TCP sockets that listen and UDP sockets that any host may send to. `running` are the programs of all
+ * processes. `foreign` are programs that could install something or allow a login.
  */
 export type GuestFacts = v.InferOutput<typeof Answer>
 
@@ -50,7 +50,7 @@ export function factsCredentials(): Record<string, string> {
       '[Socket]',
       `ListenStream=${FACTS_PORT}`,
       'Accept=yes',
-      // The image's own packet filter lets in nobody but its clients.
+      // The image's packet filter lets in only the clients of its ports.
       `ExecStartPre=/usr/sbin/nft add element inet mailfleet services { ${FACTS_PORT} }`,
     ]),
     'systemd.extra-unit.boot-test@.service': unit([
@@ -66,7 +66,7 @@ export function factsCredentials(): Record<string, string> {
 
 /**
  * Asks the guest behind `port` for its facts, and to try to connect to `addresses` from inside.
- * @throws {Error} if no whole answer comes within `timeoutMs`.
+ * @throws {Error} if no complete answer comes within `timeoutMs`
  */
 export async function askGuest(
   port: number,
@@ -103,7 +103,7 @@ async function ask(port: number, question: object, timeoutMs: number): Promise<u
   }
 }
 
-/** Our own probe is not a fact about the image. */
+/** Leaves out the probe, which is not a part of the image. */
 export function unitsOfImage({ units }: GuestFacts): { active: string[]; failed: string[] } {
   const own = units.filter(({ unit }) => !unit.startsWith('boot-test') && !unit.includes('boot\\x2dtest'))
   const named = (state: string) => own.filter(({ active }) => active === state).map(({ unit }) => unit)

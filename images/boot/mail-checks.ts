@@ -7,17 +7,17 @@ import { ALIAS, eightBitMessage, forwardProblems, largeMessage, SENDER, testMess
 import { TLS_CERTIFICATE, TLS_NAME } from './test-tls.ts'
 import { throwProblems } from './watch.ts'
 
-/** Emulated, a handshake takes a second or two; on a machine under load many times that. */
+/** Emulated, a handshake takes a second or two, under load many times that. */
 const GREETING_MS = 120_000
 const LARGE_BYTES = 10 * 1024 * 1024
-/** Enough that V8 compiles the message's whole path, and a file is flushed hundreds of times. */
+/** Enough messages for V8 to compile their whole path, and for hundreds of flushes. */
 const SESSIONS = 4
 const MESSAGES_EACH = 50
 const HELD_EACH = 5
 
 export type Through = { port: number; mailbox: Mailbox; signal: AbortSignal }
 
-/** Over STARTTLS, in eight bits, and of 10 MiB. @returns what was shown, a name each. */
+/** Sends over STARTTLS, in eight bits, and 10 MiB. @returns the names of the passed checks */
 export async function forwardsEveryKind({ port, mailbox, signal }: Through): Promise<string[]> {
   const now = new Date()
   const tls = { ca: TLS_CERTIFICATE, servername: TLS_NAME }
@@ -39,7 +39,7 @@ export async function forwardsEveryKind({ port, mailbox, signal }: Through): Pro
   return kinds.map(({ name }) => name)
 }
 
-/** Many messages on several connections. @returns how many; all of them arrived as they were sent. */
+/** Sends many messages on several connections. @returns how many; all arrived unchanged */
 export async function forwardsUnderLoad(through: Through): Promise<number> {
   const sent = await send(through, MESSAGES_EACH)
   for (const { id, raw } of sent) {
@@ -49,7 +49,7 @@ export async function forwardsUnderLoad(through: Through): Promise<number> {
   return sent.length
 }
 
-/** Messages that the guest accepts while their destination refuses. @returns their ids. */
+/** Sends messages that the guest accepts while their destination refuses. @returns their ids */
 export async function acceptsWhatWaits(through: Through): Promise<string[]> {
   through.mailbox.refuse(true)
   return (await send(through, HELD_EACH)).map(({ id }) => id)

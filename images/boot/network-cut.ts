@@ -5,13 +5,13 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import type { GuestAddress, GuestFacts } from './guest-facts.ts'
 
-/** How a guest of user-mode networking addresses the host's loopback. */
+/** The address of the host's loopback for a guest with user-mode networking. */
 const HOST_FROM_GUEST = '10.0.2.2'
 
 export type LiveListener = {
-  /** Where the guest would reach it. */
+  /** Its address as the guest sees it. */
   address: GuestAddress
-  /** Connections that reached it. */
+  /** The number of connections that reached it. */
   reached: () => number
   close: () => void
 }
@@ -38,7 +38,7 @@ export async function openLiveListener(): Promise<LiveListener> {
   }
 }
 
-/** Why the guest does not count as cut off; null when it does. */
+/** The reason why the guest does not count as cut off; null when it does. */
 export function cutProblem(
   { attempts }: Pick<GuestFacts, 'attempts'>,
   { allowed, forbidden, reached }: { allowed: GuestAddress; forbidden: GuestAddress; reached: number },

@@ -10,7 +10,7 @@ import { createFileAtomic } from '../../platform/atomic-file.ts'
 
 /** A private key: a file, or the PEM itself. */
 export const PRIVATE_VARIABLE = 'MAILFLEET_RECEIPT_KEY'
-/** Public keys that are trusted instead of the user's own: a file, or the PEM itself. */
+/** Public keys to trust instead of the user's own: a file, or the PEM itself. */
 export const PUBLIC_VARIABLE = 'MAILFLEET_RECEIPT_PUBLIC_KEY'
 
 /** The user's own key: below $XDG_CONFIG_HOME, which must be absolute, or ~/.config (XDG Base Directory). */
@@ -20,7 +20,7 @@ export function ownKeyFile(env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * The key that a boot test signs its receipt with: the given one, the variable's, or the user's own.
+ * The key that signs the receipt of a boot test: the given one, the variable's, or the user's own.
  * @param given a file with a private key
  */
 export function receiptSigningKey(env: NodeJS.ProcessEnv, given?: string): KeyObject {
@@ -30,8 +30,8 @@ export function receiptSigningKey(env: NodeJS.ProcessEnv, given?: string): KeyOb
 }
 
 /**
- * The keys whose receipts count: the given ones, the variable's, or the public half of the key that one would sign
- * with. None when the user has not signed anything yet.
+ * The keys whose receipts count: the given ones, the variable's, or the public half of the user's signing key.
+ * Empty when the user has no signing key yet.
  * @param given a file with one or more public keys
  */
 export function trustedReceiptKeys(env: NodeJS.ProcessEnv, given?: string): KeyObject[] {
@@ -49,7 +49,7 @@ const isPem = (value: string) => value.includes('-----BEGIN ')
 const privateFrom = (value: string) =>
   isPem(value) ? parseKey(PRIVATE_VARIABLE, value, 'private') : readKey(value, 'private')
 
-/** A file or text may hold several, so that one key can follow another. */
+/** A file or text may hold several keys, so that a new key can replace an old one. */
 function publicFrom(value: string): KeyObject[] {
   const [place, text] = isPem(value) ? [PUBLIC_VARIABLE, value] : [value, pemFrom(value)]
   const blocks = text.match(/-----BEGIN [^]*?-----END [A-Z ]+-----/g) ?? [text]
@@ -65,7 +65,7 @@ function pemFrom(file: string): string {
   }
 }
 
-/** Made at first use. Of two processes at once one makes it, and both use that one. */
+/** Creates the key at first use. If two processes do this at once, both use the same key. */
 function ownKey(file: string): KeyObject {
   if (existsSync(file)) return readOwnKey(file)
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
@@ -74,7 +74,7 @@ function ownKey(file: string): KeyObject {
   return readOwnKey(file)
 }
 
-/** @throws {InputError} when others may read or replace it: then a signature of it says nothing. */
+/** @throws {InputError} when another user may read or replace the key, because its signature then proves nothing */
 function readOwnKey(file: string): KeyObject {
   const { mode, uid } = statSync(file)
   const isOpen = (mode & 0o077) !== 0

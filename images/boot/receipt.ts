@@ -13,7 +13,7 @@ const digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-
 const seconds = v.pipe(v.number(), v.minValue(0, 'seconds'))
 const count = v.pipe(v.number(), v.integer('a whole number'), v.minValue(0, 'a whole number'))
 
-/** What a boot test shows, in its order; a receipt names all of it. */
+/** The checks of a boot test, in their order. A receipt names all of them. */
 export const CHECKS = [
   'first-message',
   'starttls',
@@ -37,36 +37,36 @@ const Receipt = v.strictObject({
   digest,
   createdAt: v.pipe(v.string(), v.isoTimestamp('a time as 2026-01-31T12:00:00.000Z')),
   accel: v.picklist(['kvm', 'tcg']),
-  /** Whether the image was made of what the committed lock names. */
+  /** Whether the image has exactly the packages of the committed lock. */
   locked: v.boolean(),
-  /** Everything that was shown. There is no receipt with less. */
+  /** All checks. There is no receipt with fewer. */
   checks: v.strictTuple(CHECKS.map((check) => v.literal(check, `"${check}", shown`))),
-  /** From the start of QEMU, so firmware and all. */
+  /** From the start of QEMU, so with the firmware. */
   secondsToFirstForward: seconds,
-  /** Moments of the same clock: the kernel, systemd, the server's process, and the server's word that it listens. */
+  /** Times on the same clock: kernel, systemd, the server's process, and its log line `listening`. */
   secondsToKernel: seconds,
   secondsToUserspace: seconds,
   secondsToServerStart: seconds,
   secondsToListening: v.optional(seconds),
-  /** What the guest had read from the image when the first message arrived. */
+  /** The bytes that the guest had read from the image when the first message arrived. */
   bytesRead: count,
-  /** How many different 512 KiB blocks that were: on EC2 each is fetched from a snapshot once. */
+  /** The number of different 512 KiB blocks read. EC2 fetches each from the snapshot once. */
   blocksRead: count,
-  /** How many messages were forwarded, all as they were sent. */
+  /** The number of forwarded messages. All arrived unchanged. */
   messages: count,
-  /** A connection from inside the guest to a live listener outside failed. There is no receipt without it. */
+  /** The guest could not connect to a live listener outside. There is no receipt without this. */
   networkCut: v.literal(true),
   /** Whether the queue of the tested configuration would be lost with the instance. */
   volatileSpool: v.boolean(),
-  /** TCP ports the guest listened on, and every listening socket as `udp 127.0.0.53:53`. */
+  /** The TCP ports that the guest listened on, and every listening socket in the form `udp 127.0.0.53:53`. */
   ports: v.array(count),
   listening: v.array(v.string()),
-  /** Whom the guest spoke to of itself, as `tcp 10.0.2.100:2526`. */
+  /** The destinations that the guest chose itself, in the form `tcp 10.0.2.100:2526`. */
   outgoing: v.array(v.string()),
-  /** Programs of the processes that ran. */
+  /** The programs of all running processes. */
   programs: v.array(v.string()),
   units: v.strictObject({ active: v.array(v.string()), failed: v.array(v.string()) }),
-  /** The guest drained and turned itself off when the power button was pressed. There is no receipt without it. */
+  /** The guest drained and turned itself off after the power button. There is no receipt without this. */
   cleanShutdown: v.literal(true),
   nodeVersion: v.string(),
   kernel: v.string(),
@@ -74,7 +74,7 @@ const Receipt = v.strictObject({
 
 export type Receipt = v.InferOutput<typeof Receipt>
 
-/** The signature of a receipt, beside it: a DSSE envelope over exactly the file's text. */
+/** The file with the receipt's signature: a DSSE envelope over the exact text of the receipt. */
 export const RECEIPT = 'receipt.json'
 export const RECEIPT_SIGNATURE = 'receipt.dsse.json'
 
@@ -88,8 +88,8 @@ const Envelope = v.object({
 })
 
 /**
- * Reads the receipt of the image with this digest, whoever made it: to show it, not to trust it.
- * @throws {InputError} if there is none, it does not fit, or it is of other bytes.
+ * Reads the receipt of the image with this digest without a check of its signature: to show it, not to trust it.
+ * @throws {InputError} if there is none, it does not fit, or it belongs to another image
  */
 export function readReceipt(file: string, imageDigest: string): Receipt {
   return receiptOf(file, textOf(file), imageDigest)
@@ -149,10 +149,10 @@ function demandSignature(file: string, text: string, trusted: readonly KeyObject
   refuse(found, `a signature over ${RECEIPT} by key ${keys}; ${TEST_AGAIN}`)
 }
 
-/** What an image may cost, from its spec: blocks of 512 KiB read until the first forwarded message, bytes of its disk. */
+/** The limits of an image, from its spec: 512 KiB blocks read until the first forwarded message, and disk bytes. */
 export type Budget = { maxBootBlocks: number; maxImageBytes: number }
 
-/** Where an image is over its budget; empty when it is not, or there is none. */
+/** The limits that an image exceeds; empty when it exceeds none, or its spec has none. */
 export function budgetProblems(
   budget: Budget | undefined,
   { blocksRead, bytes }: { blocksRead: number; bytes: number },
@@ -170,8 +170,8 @@ export function budgetProblems(
 }
 
 /**
- * Puts the receipt and its signature in place. Stopped between the two, the earlier receipt has no valid signature:
- * it is refused, and no receipt passes that was not signed.
+ * Writes the signature, then the receipt. After a stop between the two the earlier receipt has no valid signature and is
+ * refused, so no unsigned receipt can pass.
  */
 export function writeReceipt(folder: string, receipt: Receipt, key: KeyObject): void {
   const text = `${JSON.stringify(receipt, null, 2)}\n`

@@ -5,10 +5,10 @@ import { ADMIN_PORT, FIRST_PASSED_FD } from '../../contract/ports.ts'
 import { TLS_CERTIFICATE, TLS_KEY } from './test-tls.ts'
 import { ALIAS, DESTINATION, SERVER_NAME, SRS_DOMAIN } from './test-message.ts'
 
-/** The guest's only way out: an address of user-mode networking that QEMU leads to the sink. */
+/** The only address that the guest can reach. QEMU forwards it to the sink. */
 export const RELAY_FROM_GUEST = { host: '10.0.2.100', port: 2526 }
 
-/** Where systemd puts the credentials of the image's service. */
+/** The folder of the service's systemd credentials. */
 const CREDENTIALS_PATH = '/run/credentials/mailfleet.service'
 const TLS_KEY_NAME = 'mailfleet.tls-key'
 const TLS_CERTIFICATE_NAME = 'mailfleet.tls-certificate'
@@ -21,7 +21,7 @@ export type ServerSettings = {
   routes?: Record<string, Record<string, readonly string[]>>
 }
 
-/** The credentials of a forwarding server that relays to {@link RELAY_FROM_GUEST}, its queue on the spool disk. */
+/** The credentials of a server that relays to {@link RELAY_FROM_GUEST} and keeps its queue on the spool disk. */
 export function serverCredentials(settings: ServerSettings = {}): Record<string, string> {
   const [local = '', domain = ''] = ALIAS.split('@')
   const config = {

@@ -6,12 +6,12 @@ import { execa } from 'execa'
 /** The label by which an image mounts its spool. */
 const LABEL = 'mailfleet-spool'
 
-/** Makes `file`, which must not exist, a spool disk of `sizeBytes`; it takes up only what is written to it. */
+/** Makes a spool disk of `sizeBytes`. `file` must not exist. It occupies only the space that is written. */
 export async function makeSpoolDisk(file: string, sizeBytes: number): Promise<void> {
   const descriptor = openSync(file, 'wx', 0o600)
   ftruncateSync(descriptor, sizeBytes)
   closeSync(descriptor)
   const argv = ['-q', ['-t', 'ext4'], ['-L', LABEL], file].flat()
-  // A person's PATH often lacks the folder of administration tools.
+  // The PATH of an ordinary user often lacks the folder of administration tools.
   await execa('mke2fs', argv, { env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` } })
 }

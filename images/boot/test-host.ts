@@ -10,10 +10,10 @@ import { RELAY_FROM_GUEST, serverCredentials } from './server-credentials.ts'
 import { makeSpoolDisk } from './spool-disk.ts'
 import { makeWorkFolder, removeWorkFolder } from './work-folder.ts'
 
-/** Holds the queue of a few hundred small messages and one large; takes up only what is written. */
+/** Enough for a few hundred small messages and one large. The file occupies only the space that is written. */
 const SPOOL_BYTES = 256 * 1024 * 1024
 
-/** A dead guest's leases end soon, and what was put off comes again at once: the second boot waits for both. */
+/** Short leases and retries, because the second boot waits for the leases and the deferred mail of the first. */
 const DELIVERY = { leaseMs: 5_000 }
 const RETRY = { firstMs: 200, maxMs: 1_000 }
 
@@ -26,7 +26,7 @@ export type TestHost = {
   mailbox: Mailbox
 }
 
-/** @param boots where work folders are; those of killed processes are removed. */
+/** @param boots the folder for work folders; it removes those of killed processes */
 export async function prepareHost(boots: string): Promise<TestHost & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
   const folder = makeWorkFolder(boots)
@@ -49,7 +49,7 @@ export async function prepareHost(boots: string): Promise<TestHost & AsyncDispos
   }
 }
 
-/** @param restrict false only where it is shown that the test notices a guest that is not cut off. */
+/** @param restrict false only in the test that a guest with a network fails */
 export function describeMachine(
   image: { disk: string; architecture: Architecture },
   accel: Accel,

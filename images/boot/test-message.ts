@@ -8,7 +8,7 @@ export const SENDER = 'sender@origin.example'
 export const SRS_DOMAIN = 'srs.bounces.example'
 export const SERVER_NAME = 'mx1.forwarder.example'
 
-/** An RFC 5322 message with what transport likes to spoil: dots at line starts, blanks at line ends, long lines. */
+/** An RFC 5322 message with parts that transport can damage: dots at line starts, blanks at line ends, long lines. */
 export function testMessage(id: string, date: Date): Buffer {
   const body = [
     'A first line, then one that is only a dot:',
@@ -23,7 +23,7 @@ export function testMessage(id: string, date: Date): Buffer {
   return compose(id, date, '7bit', Buffer.from(body.join('\r\n')))
 }
 
-/** A message whose body is eight-bit text: UTF-8, and bytes that are no UTF-8 at all. */
+/** A message with an eight-bit body: UTF-8, and bytes that are not UTF-8. */
 export function eightBitMessage(id: string, date: Date): Buffer {
   const body = Buffer.concat([
     Buffer.from('Grüße aus Köln\r\n'),
@@ -33,7 +33,7 @@ export function eightBitMessage(id: string, date: Date): Buffer {
   return compose(id, date, '8bit', body)
 }
 
-/** A message of `bytes`, and up to a line more: lines of 78 characters, as of an attachment. */
+/** A message of `bytes` or up to one line more, in lines of 78 characters, like an attachment. */
 export function largeMessage(id: string, date: Date, bytes: number): Buffer {
   const line = Buffer.from(`${'TWFpbGZsZWV0'.repeat(7).slice(0, 78)}\r\n`)
   return compose(id, date, '7bit', Buffer.alloc(Math.ceil(bytes / line.length) * line.length, line))
@@ -55,7 +55,7 @@ function compose(id: string, date: Date, encoding: string, body: Buffer): Buffer
   })
 }
 
-/** What is wrong with a message that should be `sent`, forwarded to {@link DESTINATION}; empty when nothing is. */
+/** The differences between a received message and `sent`, forwarded to {@link DESTINATION}; empty when there are none. */
 export function forwardProblems(
   sent: Buffer,
   { from, to, raw }: Pick<ReceivedMessage, 'from' | 'to' | 'raw'>,

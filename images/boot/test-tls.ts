@@ -2,7 +2,7 @@
 // They protect nothing: the one guest that has them lives for a minute, and only this machine connects to it.
 import { SERVER_NAME } from './test-message.ts'
 
-/** Whom the certificate is for. */
+/** The host name in the certificate. */
 export const TLS_NAME = SERVER_NAME
 
 export const TLS_KEY = `-----BEGIN PRIVATE KEY-----

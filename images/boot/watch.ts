@@ -3,20 +3,20 @@
 import { signsOf, watchBounds, type BootBounds } from './boot-bound.ts'
 import { powerDown, TAIL_LINES, type RunningMachine } from './qemu/machine.ts'
 
-/** The server's own bound for draining is 30 s here. */
+/** The server drains for at most 30 s here. */
 const POWER_DOWN_MS = 300_000
-/** A press is lost on a guest that has only just come up: the one that watches its button is the last to start. */
+/** A guest that has just started misses a press, because the watcher of its button starts last. */
 const PRESS_AGAIN_MS = 15_000
 
 export type GuestWatchOptions = BootBounds & {
-  /** Where the guest's frames are written: a sign of life. */
+  /** The capture of the guest's frames, which counts as a sign of life. */
   capture?: string
   signal?: AbortSignal | undefined
-  /** The last step that was done, for the error. */
+  /** The last finished step, for the error. */
   lastStep?: () => string
 }
 
-/** Runs `work` while the guest runs. @throws {Error} with what was wrong and the last console lines. */
+/** Runs `work` while the guest runs. @throws {Error} with the problem and the last console lines */
 export async function whileItRuns<T>(
   running: RunningMachine,
   { signal: given, capture, lastStep, ...bounds }: GuestWatchOptions,
@@ -38,14 +38,14 @@ export async function whileItRuns<T>(
     throw failure(`${(cause as Error).message}${after}`, running, cause)
   } finally {
     watched.stop()
-    // What is left of the work, after a failure, ends with this.
+    // After a failure this ends the rest of the work.
     over.abort(new Error('over'))
   }
 }
 
 /**
- * A cloud ends an instance by its power button: one that does not drain and turn itself off loses its place in line.
- * @throws {Error} with the console's last lines if it does not, or the caller has had enough.
+ * Presses the power button, as a cloud does at the end of an instance. The guest must drain and turn itself off.
+ * @throws {Error} with the console's last lines if it does not, or if the caller aborts
  */
 export async function turnedItselfOff(running: RunningMachine, signal?: AbortSignal): Promise<true> {
   const cut = () => void running.kill()
@@ -70,7 +70,7 @@ export function failure(what: string, { console }: RunningMachine, cause?: unkno
   return new Error(`boot test failed: ${what}\n${said}`, { cause })
 }
 
-/** @throws {Error} with all of the problems, if there are any. */
+/** @throws {Error} with all problems, if there are any */
 export function throwProblems(problems: readonly string[]): void {
   if (problems.length > 0) throw new Error(problems.join('\n'))
 }

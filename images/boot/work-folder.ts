@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Makes a new folder in `parent` (created if missing), and removes those of processes that are gone. */
+/** Makes a new folder in `parent` (created if missing), and removes those of processes that have ended. */
 export function makeWorkFolder(parent: string): string {
   mkdirSync(parent, { recursive: true })
   for (const name of readdirSync(parent)) {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { readReceipt, type Receipt } from '../boot/receipt.ts'
 import { readDescription, type Description } from '../describe/manifest.ts'
 
-/** Each compares one thing, key by key. The last three are what a boot showed. */
+/** Each section compares one thing, key by key. The last three come from the receipts. */
 export const SECTIONS = {
   packages: 'Debian packages',
   npm: 'npm packages',
@@ -33,7 +33,7 @@ export type Change = {
   kind: 'added' | 'removed' | 'changed'
   before?: string
   after?: string
-  /** Of a text: what differs, each line with `+` or `-` before it. Then there is no `before` and no `after`. */
+  /** The changed lines of a text, each with `+` or `-` before it. Then `before` and `after` are missing. */
   lines?: string[]
 }
 
@@ -41,13 +41,13 @@ export type Diff = {
   /** SHA-256 of the two disks. */
   before: string
   after: string
-  /** Null where nothing was compared: what only a boot shows, of an image without a receipt. */
+  /** Null for a section that was not compared, because an image has no receipt. */
   changes: Record<SectionName, Change[] | null>
-  /** Units that start at boot, in the image that is to replace the other. */
+  /** The units that start at boot in the new image. */
   started: string[]
-  /** Of sections with numbers: key → value, in both images. */
+  /** For sections with numbers: key → value in both images. */
   figures: { before: Record<string, number>; after: Record<string, number> }
-  /** Images without a receipt of this version of the boot test: what only a boot shows was not compared. */
+  /** Images without a receipt of this version of the boot test. Their sections from receipts were not compared. */
   notBooted: ('before' | 'after')[]
 }
 
@@ -55,7 +55,7 @@ export type Side = Description & { receipt: Receipt | undefined }
 
 /**
  * Reads an image's folder.
- * @throws {InputError} when what lies beside the disk is of an earlier format, or damaged
+ * @throws {InputError} when a file beside the disk has an earlier format, or is damaged
  */
 export function readSide(folder: string): Side {
   const description = readDescription(folder)
@@ -72,9 +72,9 @@ function receiptOf(folder: string, digest: string): Receipt | undefined {
   }
 }
 
-/** Compares two images, the one that runs and the one that is to replace it. */
+/** Compares two images: the running one and its replacement. */
 export function compareImages(before: Side, after: Side): Diff {
-  // The settings of a unit that only one image starts are that unit's own change.
+  // If only one image starts a unit, its settings are not compared: the unit itself is the change.
   const inBoth = (unit: string) =>
     unit in before.manifest.unitProperties && unit in after.manifest.unitProperties
   const [old, fresh] = [valuesOf(before, inBoth), valuesOf(after, inBoth)]
@@ -148,16 +148,16 @@ function valuesOf(side: Side, inBoth: (unit: string) => boolean): Record<Section
   }
 }
 
-/** A package may be there in several versions. */
+/** A package can exist in several versions. */
 function allVersions(list: readonly { name: string; version: string }[]): Values {
   const groups = Map.groupBy(list, ({ name }) => name)
   return new Map([...groups].map(([name, items]) => [name, items.map(({ version }) => version).join(', ')]))
 }
 
-/** The kernel's package has its version in its name: an update is a change, not one package for another. */
+/** The name of the kernel's package contains its version. An update counts as a change of one package. */
 const withoutRelease = (name: string, release: string) => name.replace(`-${release}`, '')
 
-/** Without the root's hash and salt, which follow from the files. */
+/** The command line without the root's hash and salt, which depend on the files. */
 function commandLineOf(text: string): Values {
   const words = text.split(' ').filter((word) => !/^(roothash|mailfleet\.verity)=/.test(word))
   return new Map(words.map((word) => [word.split('=', 1)[0] ?? word, word.slice(word.indexOf('=') + 1)]))
@@ -192,7 +192,7 @@ function differences(before: Values, after: Values): Change[] {
   })
 }
 
-/** A change of a text by the lines that differ. */
+/** The change of a text, as its changed lines. */
 function withLines({ key, kind, before = '', after = '' }: Change): Change {
   const parts = diffLines(ended(before), ended(after)).filter(({ added, removed }) => added || removed)
   const lines = parts.flatMap(({ added, value }) =>
@@ -204,5 +204,5 @@ function withLines({ key, kind, before = '', after = '' }: Change): Change {
   return { key, kind, lines }
 }
 
-/** A last line without a line feed is the same line. */
+/** A last line without a line feed counts as the same line. */
 const ended = (text: string) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)

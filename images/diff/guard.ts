@@ -7,7 +7,7 @@ import type { Change, Diff, SectionName } from './compare.ts'
 type Guard = {
   kinds: readonly Change['kind'][]
   why: string
-  /** Changes that nobody need look at. */
+  /** Changes that need no review. */
   isHarmless?: (change: Change, diff: Diff) => boolean
 }
 
@@ -25,7 +25,7 @@ const GUARDS: Partial<Record<SectionName, Guard>> = {
   texts: {
     kinds: ALL,
     why: 'it configures rights, ports, units or accounts',
-    // Their settings in force are compared, drop-ins and all.
+    // The effective settings are compared, with drop-ins.
     isHarmless: ({ key }, { started }) => started.includes(unitOf(key)),
   },
   listening: { kinds: ['added'], why: 'another way in' },
@@ -36,7 +36,7 @@ export const GUARDED = Object.keys(GUARDS) as SectionName[]
 
 export type Guarded = { section: SectionName; change: Change; why: string }
 
-/** The changes that need a word in the policy. */
+/** The changes that the policy must allow by name. */
 export function guardedChanges(diff: Diff): Guarded[] {
   return GUARDED.flatMap((section) => {
     const { kinds, why, isHarmless } = GUARDS[section]!
@@ -47,7 +47,7 @@ export function guardedChanges(diff: Diff): Guarded[] {
   })
 }
 
-/** The unit that a file or a drop-in is of; empty for a file that is of no single unit, a link into a `.wants` folder too. */
+/** The unit of a file or a drop-in. Empty for a file of no single unit, such as a link in a `.wants` folder. */
 function unitOf(path: string): string {
   const folder = UNIT_FOLDERS.find((each) => path.startsWith(`/${each}/`))
   if (folder === undefined) return ''

@@ -14,7 +14,7 @@ td { padding: .15rem .6rem .15rem 0; vertical-align: top } .added { color: #1163
 .yes { background: #12391f } .added { color: #6fdd8b } .removed { color: #ff9a9a } }
 `
 
-/** @param violated what a policy forbids; undefined when none was given */
+/** @param violated the violations of the policy; undefined without a policy */
 export function diffPage(diff: Diff, violated: readonly string[] | undefined): string {
   const sections = (Object.keys(SECTIONS) as SectionName[]).map((name) => sectionOf(name, diff.changes[name]))
   const missing = [...new Set(diff.notBooted.map((side) => diff[side]))].map(

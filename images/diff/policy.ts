@@ -12,7 +12,7 @@ const kinds = v.picklist(['added', 'removed', 'changed'], 'added, removed or cha
 
 const policySchema = v.strictObject({
   format: v.literal(2, '2: since it, what widens rights is forbidden unless `allow` names it'),
-  /** Guarded changes that are meant; see guard.ts. */
+  /** Guarded changes that are allowed; see guard.ts. */
   allow: v.optional(
     v.array(
       v.strictObject({
@@ -28,13 +28,13 @@ const policySchema = v.strictObject({
     v.strictObject({
       in: sectionName,
       change: v.pipe(v.array(kinds), v.minLength(1, 'at least one')),
-      /** Only changes of these keys; `*` stands for anything. All keys when it is missing. */
+      /** Only changes of these keys; `*` matches any text. All keys when it is missing. */
       keys: v.optional(patterns),
       except: v.optional(patterns),
       why: v.pipe(v.string(), v.minLength(1, 'a reason, for whom it stops')),
     }),
   ),
-  /** Figure (of the sections sizes and boot) → by how many percent it may grow. */
+  /** Figure of the sections sizes and boot → its allowed growth in percent. */
   growthPercent: v.optional(
     v.record(v.string(), v.pipe(v.number(), v.minValue(0, 'percent, 0 or more'))),
     {},
@@ -48,7 +48,7 @@ export function readPolicy(file: string): Policy {
   return checkInput(file, policySchema, readInput(file))
 }
 
-/** Sentences that say what the policy forbids in a comparison; none when it passes. */
+/** The violations of the policy, a sentence each; empty when the comparison passes. */
 export function violations(diff: Diff, policy: Policy): string[] {
   return [
     ...unseen(diff),
@@ -58,7 +58,7 @@ export function violations(diff: Diff, policy: Policy): string[] {
   ]
 }
 
-/** A gate looks at what only a boot shows: without a boot it lets nothing through. */
+/** The policy covers sections from receipts, so a missing receipt is a violation. */
 function unseen({ notBooted, before, after }: Diff): string[] {
   const digests = new Set(notBooted.map((side) => (side === 'before' ? before : after)))
   return [...digests].map(
@@ -91,7 +91,7 @@ function forbidden({ changes }: Diff, rule: Policy['forbid'][number]): string[] 
     .map((change) => `${rule.in}: ${changeText(change)}: ${rule.why}`)
 }
 
-/** One change in words. */
+/** One change as a sentence. */
 export function changeText({ key, kind, before = '', after = '', lines }: Change): string {
   if (lines !== undefined) return `${key} ${kind}: ${shownLines(lines).join(' ⏎ ')}`
   if (kind === 'changed') return `${key} changed: ${before} → ${after}`
@@ -99,7 +99,7 @@ export function changeText({ key, kind, before = '', after = '', lines }: Change
   return value === '' ? `${key} ${kind}` : `${key} ${kind} (${value})`
 }
 
-/** Of a change's lines this many are told. */
+/** The number of lines of a change that a violation shows. */
 const LINES_TOLD = 12
 
 export function shownLines(lines: readonly string[]): string[] {

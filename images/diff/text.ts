@@ -2,10 +2,10 @@
 import { SECTIONS, type Change, type Diff, type SectionName } from './compare.ts'
 import { changeText, shownLines } from './policy.ts'
 
-/** Of a section this many changes are shown: the page and the JSON have all. */
+/** The number of changes that a section shows. The page and the JSON have all. */
 const SHOWN = 40
 
-/** @param violated what a policy forbids; undefined when none was given */
+/** @param violated the violations of the policy; undefined without a policy */
 export function diffText(diff: Diff, violated: readonly string[] | undefined): string {
   const lines = [`before ${diff.before}`, `after  ${diff.after}`]
   if (diff.before === diff.after) lines.push('the same bytes')
@@ -27,7 +27,7 @@ export function diffText(diff: Diff, violated: readonly string[] | undefined): s
   return lines.join('\n')
 }
 
-/** One change; of a text, its lines below it. */
+/** One change, with the changed lines of a text below it. */
 function linesOf(change: Change): string[] {
   if (change.lines === undefined) return [`  ${changeText(change)}`]
   return [`  ${change.key} ${change.kind}`, ...shownLines(change.lines).map((line) => `    ${line}`)]
@@ -42,7 +42,7 @@ export function counts(changes: readonly Change[]): string {
     .join(', ')
 }
 
-/** The package that a file's description ends with. */
+/** The package at the end of a file's description. */
 export const packageOf = ({ before = '', after = before }: Change) =>
   /\(([^()]*|\(\w+\))\)$/.exec(after)?.[1] ?? ''
 

@@ -11,8 +11,8 @@ const FIRST_WORD_MS = 10_000
 const LOOK_EVERY_MS = 50
 
 /**
- * Settles what `wanted` means on this machine.
- * @param probe whether KVM works; asked only when it matters.
+ * Chooses the accelerator for `wanted` on this machine.
+ * @param probe whether KVM works; called only when the answer matters
  * @throws {Error} if `kvm` is demanded and does not work.
  */
 export async function chooseAccel(wanted: Accel | 'auto', probe: () => Promise<boolean>): Promise<Accel> {
@@ -22,14 +22,14 @@ export async function chooseAccel(wanted: Accel | 'auto', probe: () => Promise<b
   throw new Error('KVM is demanded, but /dev/kvm cannot be used or the firmware does not start under it')
 }
 
-/** Whether the firmware comes up under KVM. Takes about a second where it does, less where it cannot. */
+/** Whether the firmware starts under KVM. Takes about a second if it does, less if it cannot. */
 export async function probeKvm(workDir: string): Promise<boolean> {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
   } catch {
     return false
   }
-  // A virtual CPU that the host cannot go on with stops; nothing else stops a machine this young.
+  // STOP means that the host cannot run this virtual CPU. Nothing else stops a machine so early.
   let stopped = false
   const onEvent = (name: string) => (stopped ||= name === 'STOP')
   try {

@@ -7,48 +7,48 @@ import { CAPTURE_BYTES } from './pcap.ts'
 export type Accel = 'kvm' | 'tcg'
 
 export type QemuDisk = {
-  /** Name in block statistics, and the serial number the guest sees. */
+  /** Its name in block statistics, and the serial number that the guest sees. */
   name: string
   file: string
-  /** false: what the guest writes is forgotten at the end, the file never changes. */
+  /** False: QEMU drops the guest's writes at the end, and the file never changes. */
   writable: boolean
 }
 
 export type QemuNetwork = {
-  /** The guest's network, which every address of `guestToHost` must be in; QEMU's own by default, 10.0.2.0/24. */
+  /** The guest's network; every address of `guestToHost` must be in it. The default is QEMU's 10.0.2.0/24. */
   subnet?: string
-  /** true: the guest reaches nothing but `guestToHost`. */
+  /** True: the guest reaches only the addresses of `guestToHost`. */
   restrict: boolean
-  /** Ports of the guest that a free port on the host's loopback shall lead to. */
+  /** Ports of the guest. QEMU forwards a free port of the host's loopback to each. */
   hostToGuest: readonly number[]
   /** Addresses in the guest's network that lead to a port on the host's loopback. */
   guestToHost: readonly { host: string; port: number; hostPort: number }[]
-  /** Where to write every frame that the guest sends or is sent, its first bytes, as a libpcap file. */
+  /** A libpcap file for the first bytes of every frame that the guest sends or receives. */
   captureFile?: string
 }
 
-/** Debian's names of architectures. */
+/** Architectures by Debian's names. */
 export type Architecture = 'amd64' | 'arm64'
 
 export type QemuMachine = {
-  /** amd64 by default. */
+  /** The default is amd64. */
   architecture?: Architecture
   accel: Accel
-  /** In the order in which the firmware looks for something to boot. Each is an NVMe disk, as on EC2. */
+  /** NVMe disks, as on EC2, in the firmware's boot order. */
   disks: readonly QemuDisk[]
   network?: QemuNetwork
   /** systemd credentials: name → content. */
   credentials?: Readonly<Record<string, string>>
   memoryMiB?: number
-  /** The maker that the guest sees in its SMBIOS: `Amazon EC2` there. */
+  /** The manufacturer in the guest's SMBIOS. On EC2 it is `Amazon EC2`. */
   maker?: string
-  /** Where to write one line for every read from the first disk. */
+  /** A file for one line for each read of the first disk. */
   readTraceFile?: string
 }
 
 /**
- * UEFI firmware of Debian's packages ovmf and qemu-efi-aarch64; `vars` is a template of the machine's own variables.
- * A processor for emulation: what there is of x86-64, and a Cortex-A72 as in the first Graviton.
+ * UEFI firmware of Debian's packages ovmf and qemu-efi-aarch64. `vars` is the template of a machine's own variables.
+ * The emulated processor has all that QEMU offers of x86-64; on ARM it is a Cortex-A72, as in the first Graviton.
  */
 export const HARDWARE = {
   amd64: {
@@ -66,37 +66,37 @@ export const HARDWARE = {
 }
 
 /**
- * Emulation stays on one thread. On one a processor, QEMU now and then runs code that another processor has just
- * patched (its work item 4669): a guest then dies early in its boot with `Oops: int3`, about one boot in twenty.
+ * Emulation uses one thread. With one thread a processor, QEMU sometimes runs code that another processor has just
+ * patched (QEMU work item 4669). The guest then dies early with `Oops: int3`, in about one boot of twenty.
  */
 const ACCELERATORS: Record<Accel, string> = { kvm: 'kvm', tcg: 'tcg,thread=single' }
 
-/** What an instance of the smallest useful type has. */
+/** The memory of the smallest useful instance type. */
 const VCPUS = 2
 const MEMORY_MIB = 1024
 
-/** Descriptor on which QEMU's control channel is handed over. */
+/** The file descriptor of QEMU's control channel. */
 export const QMP_FD = 3
 
-/** Name of the machine's private firmware variables inside its folder. */
+/** The file name of the machine's own firmware variables. */
 export const VARS_NAME = 'vars.fd'
 
 const RELAY = fileURLToPath(new URL('./guest-relay.mjs', import.meta.url))
 
-/** QEMU separates the parts of an option by commas; a comma in a value is written twice. */
+/** Doubles the commas of a value, because QEMU separates the parts of an option by commas. */
 const quoted = (value: string) => value.replaceAll(',', ',,')
 
 /**
- * An image prints only warnings on its console (journald.conf.d). What boots it here also reads events such as
- * `listening` there, so the kernel command line raises the level (systemd-stub(7), "SMBIOS type 11 strings"). A machine
- * that names its maker shows what EC2 would.
+ * An image prints only warnings on its console (journald.conf.d). The boot test also reads events such as `listening`
+ * there, so it raises the level on the kernel command line (systemd-stub(7), "SMBIOS type 11 strings"). A machine with a
+ * manufacturer keeps the level that it has on EC2.
  */
 const CONSOLE_ARGUMENTS = [
   '-smbios',
   'type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.journald.max_level_console=info',
 ]
 
-/** @param folder where the machine's private copy of the firmware variables is. */
+/** @param folder holds the machine's own copy of the firmware variables */
 export function qemuArguments(machine: QemuMachine, folder: string): string[] {
   const { accel, disks, network, credentials = {}, memoryMiB = MEMORY_MIB, readTraceFile } = machine
   const hardware = HARDWARE[machine.architecture ?? 'amd64']
@@ -127,8 +127,8 @@ export function qemuArguments(machine: QemuMachine, folder: string): string[] {
 }
 
 /**
- * The namespace's number is the disk's place in the list, counted from 1: it tells disks apart in the read trace.
- * Write-back caching, so a guest's flush reaches the host's file and nothing else has to.
+ * The namespace number is the disk's place in the list, from 1. It tells disks apart in the read trace.
+ * With write-back caching a guest's flush reaches the host's file, and its other writes need not.
  */
 function diskArguments({ name, file, writable }: QemuDisk, index: number): string[] {
   const kept = writable ? 'cache=writeback' : 'snapshot=on'
@@ -152,7 +152,7 @@ function networkArguments({
     `restrict=${restrict ? 'on' : 'off'}`,
     'ipv6=off',
     ...(subnet === undefined ? [] : [`net=${subnet}`]),
-    // Port 0: a free one, which QEMU then tells.
+    // Port 0 means any free port. QEMU reports which one it took.
     ...hostToGuest.map((port) => `hostfwd=tcp:127.0.0.1:0-:${port}`),
     ...guestToHost.map(
       ({ host, port, hostPort }) => `guestfwd=tcp:${host}:${port}-cmd:${relayCommand(hostPort)}`,
@@ -160,7 +160,7 @@ function networkArguments({
   ]
   return [
     ['-netdev', options.join(',')],
-    // Without a ROM the firmware does not try to boot from the network.
+    // Without an option ROM the firmware does not try to boot from the network.
     ['-device', 'virtio-net-pci,netdev=net,romfile='],
     ...(captureFile === undefined
       ? []
@@ -168,7 +168,7 @@ function networkArguments({
   ].flat()
 }
 
-/** QEMU's own forwarding would lead every connection into one and the same: so a process for each. */
+/** QEMU's own forwarding joins all connections to one, so each connection gets a process. */
 function relayCommand(hostPort: number): string {
   const words = [process.execPath, RELAY, String(hostPort)]
   return quoted(words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '))

@@ -2,7 +2,7 @@
 // Owns their splitting and cleaning, and a limit: it drops the oldest lines and the tails of long ones. Never fails.
 
 export type ConsoleLine = {
-  /** Seconds since the machine was started. */
+  /** Seconds since the machine's start. */
   atSeconds: number
   text: string
 }
@@ -11,7 +11,7 @@ export type ConsoleLine = {
 const MAX_LINES = 5_000
 const MAX_LINE_CHARS = 2_000
 
-// Escape sequences (colours, cursor movements of the firmware), then whatever else is not text.
+// Escape sequences (colours and cursor movements of the firmware), then all other characters that are not text.
 // eslint-disable-next-line no-control-regex
 const ESCAPES = /\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[A-Za-z=>])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)/g
 // eslint-disable-next-line no-control-regex
@@ -19,7 +19,7 @@ const UNPRINTABLE = /[\x00-\x08\x0b-\x1f\x7f]/g
 
 export type Console = ReturnType<typeof createConsole>
 
-/** @param now seconds since the machine was started. */
+/** @param now returns the seconds since the machine's start */
 export function createConsole(now: () => number, onLine?: (line: ConsoleLine) => void) {
   const kept: ConsoleLine[] = []
   let rest = ''
@@ -38,16 +38,16 @@ export function createConsole(now: () => number, onLine?: (line: ConsoleLine) =>
     push(chunk: string): void {
       bytes += chunk.length
       const lines = (rest + chunk).split(/\r*\n/)
-      // An unfinished line longer than any that is kept is cut here, so that a guest without line ends stays bounded.
+      // Cuts an unfinished line at the limit, so that a guest without line ends stays within it.
       rest = (lines.pop() ?? '').slice(-2 * MAX_LINE_CHARS)
       for (const line of lines) add(line)
     },
-    /** How much has been printed. */
+    /** The number of printed characters. */
     bytes: (): number => bytes,
-    /** Whether anything at all has been printed, even half a line. */
+    /** Whether the guest has printed nothing yet, not even half a line. */
     silent: (): boolean => bytes === 0,
     lines: (): readonly ConsoleLine[] => kept,
-    /** The last `count` lines as text, an unfinished one included. */
+    /** The last `count` lines as text, with an unfinished one. */
     tail(count: number): string[] {
       const unfinished = rest.replace(ESCAPES, '').replace(UNPRINTABLE, '').trimEnd()
       const all = kept.map(({ text }) => text)
@@ -56,7 +56,7 @@ export function createConsole(now: () => number, onLine?: (line: ConsoleLine) =>
   }
 }
 
-/** The first JSON log line of the server with this `event`, with the moment it came; null if there is none. */
+/** The first JSON log line of the server with this `event`, and its time; null if there is none. */
 export function findEvent(
   lines: readonly ConsoleLine[],
   event: string,

@@ -10,7 +10,7 @@ import { HARDWARE, qemuArguments, VARS_NAME, type QemuMachine } from './argument
 import { openQmp, type Qmp } from './qmp.ts'
 import { makeWorkFolder, removeWorkFolder } from '../work-folder.ts'
 
-/** How many console lines an error repeats: a screen and a half, enough for a kernel's last words. */
+/** The number of console lines in an error: enough for a kernel panic. */
 export const TAIL_LINES = 40
 
 export type MachineRunOptions = {
@@ -23,24 +23,24 @@ export type MachineRunOptions = {
 export type Ending = { exitCode: number | undefined; signal: string | undefined }
 
 export type RunningMachine = {
-  /** The sandbox's process; QEMU ends with it. */
+  /** The process of the sandbox. QEMU ends with it. */
   pid: number
   console: Console
   qmp: Qmp
-  /** Seconds since QEMU was started. */
+  /** Seconds since QEMU's start. */
   seconds: () => number
   /** Port of the guest → port on the host's loopback. */
   ports: ReadonlyMap<number, number>
-  /** Resolves when the process and everything in its sandbox are gone; never rejects. */
+  /** Resolves when all processes of the sandbox have ended. Never rejects. */
   ended: Promise<Ending>
   hasEnded: () => boolean
-  /** Cuts the power: SIGKILL, then waits until all is gone. No effect on one that has ended. */
+  /** Cuts the power: sends SIGKILL and waits for the end. Has no effect after the end. */
   kill: () => Promise<void>
 }
 
 /**
- * Starts a machine; resolves when QEMU runs and the forwarded ports are known, long before the guest is up.
- * @throws {Error} with QEMU's words if it cannot be started so.
+ * Starts a machine. Resolves when QEMU runs and the forwarded ports are known, long before the guest is up.
+ * @throws {Error} with QEMU's message if it does not start
  */
 export async function startMachine(
   machine: QemuMachine,
@@ -61,7 +61,7 @@ export async function startMachine(
   const complaints = createConsole(seconds)
   subprocess.stdout.setEncoding('latin1').on('data', (chunk: string) => console.push(chunk))
   subprocess.stderr.setEncoding('latin1').on('data', (chunk: string) => complaints.push(chunk))
-  // Node makes every extra pipe of a child a socket pair: it goes both ways.
+  // Node makes a socket pair of every extra pipe of a child, so it works in both directions.
   const qmp = openQmp(subprocess.stdio[3] as Duplex, options.onEvent)
   let over = false
   const ended = subprocess.then(({ exitCode, signal }) => {
@@ -85,7 +85,7 @@ export async function startMachine(
 
 /**
  * Presses the power button and waits for the guest to turn itself off.
- * @returns whether it did so within `timeoutMs`; if not it still runs.
+ * @returns whether it did within `timeoutMs`; if not, it still runs
  */
 export async function powerDown(running: RunningMachine, timeoutMs: number): Promise<boolean> {
   await running.qmp.execute('system_powerdown')
@@ -96,7 +96,7 @@ export async function powerDown(running: RunningMachine, timeoutMs: number): Pro
   return ending?.exitCode === 0
 }
 
-/** The file system is the host's; processes see only their own, and end with the first, which ends with us. */
+/** The sandbox has the host's file system. Its processes see only each other, and end when this process ends. */
 const SANDBOX = [
   '--die-with-parent',
   '--unshare-pid',

@@ -5,22 +5,22 @@ import { readFileSync } from 'node:fs'
 /** Enough of a frame for Ethernet, IPv6 and TCP headers without options of IP. */
 export const CAPTURE_BYTES = 128
 
-/** The card's address when none is given (QEMU, qemu_macaddr_default_if_unset). */
+/** QEMU's default address of the card (qemu_macaddr_default_if_unset). */
 const GUEST_MAC = '525400123456'
 
 const FILE_HEADER = 24
 const RECORD_HEADER = 16
-/** libpcap's file format: magic number of a little-endian file with microseconds. */
+/** The magic number of a little-endian libpcap file with microseconds. */
 const MAGIC = 0xa1b2c3d4
 const [IPV4, IPV6] = [0x0800, 0x86dd]
 const [ICMP, TCP, UDP, ICMPV6] = [1, 6, 17, 58]
 const [SYN, ACK] = [0x02, 0x10]
 
 /**
- * Whom the guest spoke to of itself: each `tcp HOST:PORT` it began to connect to, each `udp HOST:PORT` it sent a
- * datagram, each `protocol HOST` else, sorted. Answers on connections of others are not among them, nor is what only
- * reaches the own link: ARP, and IPv6's neighbour discovery.
- * @throws {Error} if the file is not a capture.
+ * The destinations that the guest chose itself, sorted: `tcp HOST:PORT` for a connection that it opened, `udp HOST:PORT`
+ * for a datagram, `protocol HOST` otherwise. Answers on connections from outside do not count. Neither does traffic on
+ * the local link: ARP and neighbour discovery of IPv6.
+ * @throws {Error} if the file is not a capture
  */
 export function destinations(file: string): string[] {
   const capture = readFileSync(file)
@@ -38,7 +38,7 @@ export function destinations(file: string): string[] {
   return [...found].sort()
 }
 
-/** Null for a frame that begins nothing. Frames: IEEE 802.3, RFC 791 section 3.1, RFC 8200 section 3. */
+/** Null for a frame that starts no connection. Frames: IEEE 802.3, RFC 791 section 3.1, RFC 8200 section 3. */
 function destinationOf(frame: Buffer): string | null {
   const type = frame.readUInt16BE(12)
   if (type === IPV4) {

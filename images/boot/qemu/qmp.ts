@@ -60,23 +60,23 @@ export function openQmp(stream: Duplex, onEvent: (name: string) => void = () => 
     })
   }
 
-  // A broken stream only says that QEMU is gone; readline passes its error on as one of its own.
+  // A broken stream means only that QEMU has ended. readline passes on its error as its own.
   createInterface({ input: stream }).on('line', receive).on('close', end).on('error', end)
   stream.on('error', end)
 
   return {
     execute,
 
-    /** Leaves the greeting behind: QEMU takes no other command before this one. */
+    /** Ends the greeting. QEMU accepts no other command before this one. */
     negotiate: () => execute('qmp_capabilities'),
 
-    /** What the guest has read from and written to the disk called `name` until now. */
+    /** The bytes that the guest has read from and written to the disk `name`. */
     blockStatistics: (name: string) => blockStatistics(execute, name),
 
-    /** How many reads and writes the guest has made until now, over all its disks. */
+    /** The number of the guest's reads and writes on all its disks. */
     diskOperations: () => diskOperations(execute),
 
-    /** Port of the guest → port on the host's loopback that leads to it. */
+    /** Port of the guest → port on the host's loopback that QEMU forwards to it. */
     async forwardedPorts(): Promise<Map<number, number>> {
       const table = await execute('human-monitor-command', { 'command-line': 'info usernet' })
       return parseForwardedPorts(v.parse(v.string(), table))

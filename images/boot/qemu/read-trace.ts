@@ -1,17 +1,17 @@
 // Counts the blocks of an image that a boot reads, from QEMU's trace of NVMe reads. Owns the trace's format.
 import { readFileSync } from 'node:fs'
 
-/** What EC2 fetches from a snapshot at a time, when any byte of it is first read. */
+/** EC2 fetches a block of this size from the snapshot when any byte of it is first read. */
 const SNAPSHOT_BLOCK_BYTES = 512 * 1024
-/** The size in which QEMU's NVMe namespaces count. */
+/** The block size of QEMU's NVMe namespaces. */
 const LOGICAL_BLOCK_BYTES = 512
 
-/** Counts the different 512 KiB blocks of the first disk that the trace shows reads of. */
+/** Counts the different 512 KiB blocks of the first disk in the trace. */
 export function countBlocksRead(traceFile: string): number {
   return blocksOf(readFileSync(traceFile, 'utf8')).size
 }
 
-/** Lines look like `pci_nvme_read cid 4 nsid 1 nlb 8 count 4096 lba 0x800`. Other namespaces are other disks. */
+/** A line is like `pci_nvme_read cid 4 nsid 1 nlb 8 count 4096 lba 0x800`. Other namespaces are other disks. */
 export function blocksOf(trace: string): Set<number> {
   const blocks = new Set<number>()
   for (const [, count, lba] of trace.matchAll(
