@@ -8,29 +8,29 @@ import { readManifest, type Manifest } from '../describe/manifest.ts'
 import { surveyDisk, type DiskSurvey } from './snapshot/blocks.ts'
 
 export type GateExceptions = {
-  /** Packages other than the committed lock's. */
+  /** The image has other packages than the committed lock. */
   allowUnlocked: boolean
-  /** A configuration whose queue is lost with the instance. */
+  /** The tested configuration loses its queue with the instance. */
   allowVolatile: boolean
 }
 
 /** `receiptKeys`: the keys whose receipts count. */
 export type ReceiptGate = GateExceptions & { receiptKeys: readonly KeyObject[] }
 
-/** An image's folder as found: the disk is read and hashed, so its digest is that of the bytes there now. */
+/** The folder of an image. The digest is that of the bytes on the disk now. */
 export type SurveyedImage = {
   folder: string
   disk: string
   manifest: Manifest
   survey: DiskSurvey
-  /** As EC2 calls it. */
+  /** In EC2's words. */
   architecture: 'x86_64' | 'arm64'
 }
 
 /** Debian's name → EC2's (RegisterImage: Architecture). */
 const ARCHITECTURES: Record<string, SurveyedImage['architecture']> = { amd64: 'x86_64', arm64: 'arm64' }
 
-/** @throws {InputError} when the disk is not what the manifest names, or of a machine that EC2 has not. */
+/** @throws {InputError} when the disk is not that of the manifest, or EC2 has no such architecture */
 export async function surveyImage(folder: string, signal?: AbortSignal): Promise<SurveyedImage> {
   const disk = join(folder, 'disk.raw')
   const manifest = readManifest(folder)
@@ -50,7 +50,7 @@ export async function surveyImage(folder: string, signal?: AbortSignal): Promise
 
 /**
  * The receipt of exactly these bytes, signed by a trusted key, and its SHA-256.
- * @throws {InputError} without one, or when it tells of something that no exception was made for.
+ * @throws {InputError} without one, or when it reports something that needs an exception
  */
 export function passGate(
   { folder, survey }: SurveyedImage,

@@ -21,14 +21,14 @@ export type PublishPlan = {
   volumeGiB: number
   /** Blocks of 512 KiB that are not all zero. */
   blocks: number
-  /** What they hold. */
+  /** Their bytes. */
   bytes: number
-  /** What is sent: all of those without a parent; else what differs, blocks that became zero among it. */
+  /** The blocks to send: all without a parent, else those that differ, with blocks that became zero. */
   upload: { parent: string | null; blocks: number; zeroed: number; bytes: number }
-  /** Of the EBS direct APIs and EC2, when none has to be repeated. */
+  /** Requests to the EBS direct APIs and EC2, without retries. */
   requests: number
   requestsByName: Record<string, number>
-  /** Requests, and the snapshot's storage for a month. */
+  /** The cost of the requests, and of the snapshot's storage for a month. */
   costUsd: number
   requestsUsd: number
   storageUsdPerMonth: number
@@ -38,7 +38,7 @@ export type PublishPlan = {
 
 /**
  * Plans the first publication of an image to a region.
- * @param o.parent the disk of the image that is there already, and that this one is made over
+ * @param o.parent the disk of the published image that is the parent
  */
 export function planPublish(
   image: SurveyedImage,
@@ -89,7 +89,7 @@ export function planPublish(
   }
 }
 
-/** What an upload is about to send, in one line. */
+/** The size of an upload, in one line. */
 export function uploadText(
   blocks: readonly DiskBlock[],
   o: { parent: { snapshotId: string } | null; writes: readonly DiskBlock[] },

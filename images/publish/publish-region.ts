@@ -24,16 +24,16 @@ export type ImageInRegion = {
   region: string
   imageId: string
   snapshotId: string
-  /** Nothing had to be made: the image was there. */
+  /** True: the image existed already. */
   cached: boolean
 }
 
-/** EC2 shows what was made within seconds. */
+/** EC2 shows a new image within seconds. */
 const SHOWN_MS = 60_000
 
 /**
  * The image in the region, ready to be launched.
- * @param makeSnapshot gives a completed snapshot that was compared with the disk; only called when there is no image
+ * @param makeSnapshot returns a completed snapshot that was compared with the disk; called only without an image
  */
 export async function ensureImage(
   o: PublishRegionOptions,
@@ -69,7 +69,7 @@ async function register(
     return { snapshotId, imageId: await registerImage(o.aws.ec2, request) }
   } catch (error) {
     if (!isNameTaken(error)) throw error
-    // The digest is in the name, so it is this image; AWS may take a moment to show it.
+    // The name has the digest, so this is the same image. AWS may take a moment to list it.
     const limits = { ...o.limits, settleMs: Math.min(o.limits.settleMs, SHOWN_MS) }
     const look = () => findImage(o.aws.ec2, survey.digest, o)
     const other = await waitUntilSettled(`showing image ${name}`, look, { limits, signal: o.signal })

@@ -20,14 +20,14 @@ export type PublishOptions = ReceiptGate &
   SnapshotEncryption & {
     /** Holds disk.raw, manifest.json and receipt.json. */
     folder: string
-    /** Of the region that the disk is uploaded to. */
+    /** The clients of the region of the upload. */
     aws: AwsClients
-    /** Of the regions that AWS copies it to. */
+    /** The clients of the regions that AWS copies it to. */
     copyTo: AwsClients[]
-    /** Accounts that may launch it, everywhere. */
+    /** Accounts that may launch it in all these regions. */
     share: string[]
     parent: ParentChoice
-    /** What the checkout was when this ran, for the tags. */
+    /** The commit of the checkout, for the tags. */
     commit: string
     /** How much of each snapshot is read back from AWS and compared. */
     verify: ReadBackScope
@@ -45,7 +45,7 @@ export type PublishResult = ImageInRegion & {
   failed: { region: string; problem: string }[]
 }
 
-/** Makes AMIs of the image, or finds them; adds them to published.json. */
+/** Makes AMIs of the image or finds them, and adds them to published.json. */
 export async function publishToAws(options: PublishOptions): Promise<PublishResult> {
   const o = withRunClients(options)
   checkKey(o.kmsKey)
@@ -89,7 +89,7 @@ function regionOptions(
   return { aws, verify, encrypt, ...key, signal, onProgress, limits, tags, image: { ...image, manifest } }
 }
 
-/** Shares the image, then remembers it: one that is not shared as was asked is not published yet. */
+/** Shares the image, then records it. Until it is shared as requested, it does not count as published. */
 async function finish(
   o: PublishOptions,
   { region, imageId, snapshotId }: ImageInRegion,

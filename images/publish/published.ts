@@ -23,13 +23,13 @@ const whole = {
 
 const PublishedImage = v.strictObject({
   ...entry,
-  /** How much of the snapshot was read back and compared with the disk, at the most. */
+  /** The most thorough comparison of the snapshot with the disk so far. */
   verified: v.picklist(['all', 'sample', 'none']),
 })
 
 const Published = v.variant('format', [
   v.strictObject({ format: v.literal(2), ...whole, images: v.array(PublishedImage) }),
-  // Written until format 2, which says how each image was verified.
+  // Format 1 did not say how each image was verified.
   v.strictObject({ format: v.literal(1), ...whole, images: v.array(v.strictObject(entry)) }),
 ])
 
@@ -50,7 +50,7 @@ export function readPublished(folder: string, digest: string): Published | null 
   return { ...published, format: 2, images }
 }
 
-/** Adds the image, in place of an earlier one of the same region; what was once compared stays compared. */
+/** Adds the image in place of an earlier one of its region. It keeps the more thorough `verified` of the same AMI. */
 export function recordPublished(
   folder: string,
   { digest, receipt, image }: { digest: string; receipt: string; image: PublishedImage },
@@ -59,7 +59,7 @@ export function recordPublished(
   const before = all.find(({ imageId }) => imageId === image.imageId)
   const verified = moreOf(image.verified, before?.verified ?? 'none')
   const others = all.filter(({ region }) => region !== image.region)
-  // Copies end in any order; the file has one.
+  // Copies end in any order. The file is sorted.
   const images = [...others, { ...image, verified }].sort((a, b) => a.region.localeCompare(b.region))
   const published: Published = { format: 2, digest, receipt, images }
   const file = join(folder, 'published.json')

@@ -14,10 +14,10 @@ import type { OnProgress } from '../../platform/progress.ts'
 import { waitUntilSettled, type AwsLimits } from './aws/retry.ts'
 import { imageDescription, DIGEST_TAG } from '../../contract/image-tags.ts'
 
-/** What instances find their root on; /dev/xvda is what EC2 calls it, inside it is an NVMe device. */
+/** The root device of instances in EC2's words. Inside the instance it is an NVMe device. */
 const ROOT_DEVICE = '/dev/xvda'
 
-/** The AMI of this account with this digest, pending or available; null when there is none that can be used. */
+/** The AMI of this account with this digest, pending or available; null when there is no usable one. */
 export async function findImage(
   ec2: EC2Client,
   digest: string,
@@ -29,7 +29,7 @@ export async function findImage(
     if (image.State === 'available' || isUnderWay(image))
       return { imageId: image.ImageId!, snapshotId: rootSnapshot(image) }
     if (image.State === 'disabled' || image.State === 'deregistered') continue
-    // Its name would be in the way of the next one.
+    // A failed AMI would block its name for the next one.
     const ImageId = image.ImageId!
     await ec2.send(new DeregisterImageCommand({ ImageId }))
     o.onProgress(`deregistered image ${ImageId}, which AWS gave up (${image.State})`)
@@ -57,10 +57,10 @@ export async function registerImage(
     BootMode: 'uefi',
     // EC2 offers a TPM only together with UEFI; the boot chain can then be measured and attested.
     TpmSupport: 'v2.0',
-    // Instances answer IMDSv2 only, whatever the launch template forgets.
+    // Instances answer IMDSv2 only, also if the launch template does not ask for it.
     ImdsSupport: 'v2.0',
     EnaSupport: true,
-    // For the instance types of before Nitro that network this way.
+    // Some instance types older than Nitro need this network driver.
     SriovNetSupport: 'simple',
     RootDeviceName: ROOT_DEVICE,
     BlockDeviceMappings: [
@@ -79,15 +79,15 @@ export async function registerImage(
   return (await ec2.send(new RegisterImageCommand(request))).ImageId!
 }
 
-/** Whether registering failed because there is an image of this name. */
+/** Whether the registration failed because an image with this name exists. */
 export function isNameTaken(error: unknown): boolean {
   return (error as Error).name === 'InvalidAMIName.Duplicate'
 }
 
 /**
  * Waits until the AMI can be launched.
- * @param o.shownMs how long it may not be shown: a new one is not known everywhere at once
- * @throws {Error} when it cannot be launched and will not
+ * @param o.shownMs how long a new image may stay invisible, because AWS does not show it everywhere at once
+ * @throws {Error} when it failed and can never be launched
  */
 export async function availableImage(
   ec2: EC2Client,

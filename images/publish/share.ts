@@ -5,7 +5,7 @@ import { InputError } from '../../input/problems.ts'
 import type { AwsClients } from './aws/clients.ts'
 import type { SnapshotEncryption } from './snapshot/snapshots.ts'
 
-/** Gives the accounts, by their twelve digits, the image and its snapshot. */
+/** Shares the image and its snapshot with accounts, named by their twelve digits. */
 export async function shareImage(
   { ec2 }: AwsClients,
   image: { imageId: string; snapshotId: string },
@@ -24,7 +24,7 @@ export async function shareImage(
   await ec2.send(command)
 }
 
-/** @throws {InputError} for what is no account, and for what AWS would refuse in the end. */
+/** @throws {InputError} for an invalid account, and for a sharing that AWS would refuse at its end */
 export function checkSharing(accounts: readonly string[], { encrypt, kmsKey }: SnapshotEncryption): void {
   const wrong = accounts.find((account) => !/^\d{12}$/.test(account))
   if (wrong !== undefined) {

@@ -14,10 +14,10 @@ import {
 import * as v from 'valibot'
 import { waitUntilSettled, type AwsLimits } from '../aws/retry.ts'
 
-/** Why the parameter was written: a promotion, one taken back by hand, or one that failed elsewhere. */
+/** Why the parameter was written: a promotion, a revert by hand, or a rollback after a failure in another region. */
 export type MoveReason = 'promote' | 'revert' | 'rollback'
 
-/** What a move says of itself, in the description of the parameter's version. */
+/** The note of a move, in the description of the parameter's version. */
 const Note = v.object({
   by: v.picklist(['promote', 'revert', 'rollback']),
   digest: v.nullable(v.string()),
@@ -25,15 +25,15 @@ const Note = v.object({
 })
 export type Note = v.InferOutput<typeof Note>
 
-/** One version of the parameter. `note` is null when it was not written by us. */
+/** One version of the parameter. `note` is null when another program wrote it. */
 export type ChannelVersion = { imageId: string; atMs: number; note: Note | null }
 
 export type ChannelAt = { ssm: SSMClient; channel: string }
 
-/** AWS has looked an image up within seconds. */
+/** AWS looks an image up within seconds. */
 const WRITTEN_MS = 60_000
 
-/** The AMI that the channel stands at; null when there is no such channel. */
+/** The current AMI of the channel; null when there is no such channel. */
 export async function readChannel({ ssm, channel }: ChannelAt): Promise<string | null> {
   try {
     const command = new GetParameterCommand({ Name: imageParameter(channel) })
@@ -44,7 +44,7 @@ export async function readChannel({ ssm, channel }: ChannelAt): Promise<string |
   }
 }
 
-/** All that is known of the channel, oldest first: AWS keeps a parameter's last hundred versions. */
+/** The history of the channel, oldest first. AWS keeps the last hundred versions of a parameter. */
 export async function channelHistory({ ssm, channel }: ChannelAt): Promise<ChannelVersion[]> {
   const found: ParameterHistory[] = []
   const request = { Name: imageParameter(channel) }
@@ -63,7 +63,7 @@ export async function channelHistory({ ssm, channel }: ChannelAt): Promise<Chann
     }))
 }
 
-/** Points the channel at the AMI; null takes the parameter away, as there was none before. */
+/** Points the channel at the AMI. With null it deletes the parameter, because there was none before. */
 export async function writeChannel(
   o: ChannelAt & { limits: AwsLimits; signal: AbortSignal },
   imageId: string | null,

@@ -21,13 +21,13 @@ export type MoveOptions = {
   channel: string
   limits: AwsLimits
   signal: AbortSignal
-  /** What the parameter's new version says of itself. */
+  /** The note in the description of the parameter's new version. */
   note: Note
 }
 
 type Planned = ChannelMove & { aws: AwsClients }
 
-/** Going back must not be stopped by what stopped the move, but must end. */
+/** The way back has a time limit of its own, because the signal of the run may already be aborted. */
 const ROLLBACK_MS = 120_000
 
 /** Points the channel at these AMIs, one a region. */
@@ -41,7 +41,7 @@ export async function moveChannel(targets: readonly Target[], o: MoveOptions): P
   )
   const begun: Planned[] = []
   for (const region of planned.filter(({ from, to }) => from !== to)) {
-    // Also a write that fails may have been done.
+    // A failed write may still have taken effect, so it is taken back too.
     begun.push(region)
     try {
       o.signal.throwIfAborted()

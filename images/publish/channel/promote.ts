@@ -15,7 +15,7 @@ import { availableImage } from '../register.ts'
 import { DIGEST_TAG, RECEIPT_TAG } from '../../../contract/image-tags.ts'
 import { tagOf } from '../snapshot/snapshots.ts'
 
-/** The image must have been `after`'s for so long first. */
+/** The image must first have been the image of channel `after` for this time. */
 export type Soak = { after: string; soakMs: number }
 
 export type PromoteOptions = {
@@ -25,7 +25,7 @@ export type PromoteOptions = {
   /** The keys whose receipts count. */
   receiptKeys: readonly KeyObject[]
   channel: string
-  /** All that it was published to when undefined. */
+  /** The default is all regions that it was published to. */
   regions?: string[]
   soak?: Soak
   clientsOf: (region: string) => Promise<AwsClients>
@@ -48,7 +48,7 @@ export async function promoteToChannel(o: PromoteOptions): Promise<ChannelMove[]
   const results = await Promise.allSettled(checks)
   o.signal.throwIfAborted()
   const problems = results.flatMap((result, i) => (result.status === 'rejected' ? [{ result, i }] : []))
-  // What has its own meaning, credentials among it, keeps it.
+  // An InputError, such as missing credentials, is thrown unchanged.
   const [first] = problems
   if (first?.result.reason instanceof InputError) throw first.result.reason
   if (problems.length > 0) {
@@ -95,7 +95,7 @@ async function check(
   const digest = tagOf(image, DIGEST_TAG)
   if (digest !== o.digest)
     throw new Error(`image ${imageId} is tagged with digest ${digest ?? 'none'}, not ${o.digest}`)
-  // Deploys refuse an image without it.
+  // A deploy refuses an image without this tag.
   if (tagOf(image, RECEIPT_TAG) === undefined)
     throw new Error(`image ${imageId} has no tag ${RECEIPT_TAG}: \`mailfleet image publish\` did not make it`)
   if (o.soak === undefined) return
@@ -109,7 +109,7 @@ async function check(
   )
 }
 
-/** A span of time as people read it. */
+/** A time span for people. */
 function spanText(ms: number): string {
   const hours = ms / 3_600_000
   if (hours >= 48) return `${(hours / 24).toFixed(1)} days`

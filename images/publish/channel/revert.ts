@@ -12,9 +12,9 @@ export type RevertOptions = {
   channel: string
   /** An AMI or a digest from the channel's history; the last good one before the current when undefined. */
   to?: string
-  /** Those of the last promotion when undefined. */
+  /** The default is the regions of the last promotion. */
   regions?: string[]
-  /** Of the region that the others are known from. */
+  /** The clients of the region whose history names the others. */
   aws: AwsClients
   clientsOf: (region: string) => Promise<AwsClients>
   signal: AbortSignal
@@ -47,7 +47,7 @@ export async function revertChannel(o: RevertOptions): Promise<ChannelMove[]> {
   return moveChannel(targets, { ...o, limits, note: { by: 'revert', digest, regions } })
 }
 
-/** An AMI is of one region only; its digest is what the others know it by. */
+/** An AMI id is valid in one region only. Other regions find the image by its digest. */
 function digestOf(to: string, places: { moves: ChannelVersion[] }[]): string | null | undefined {
   return places.flatMap(({ moves }) => moves).find(({ imageId }) => imageId === to)?.note?.digest
 }

@@ -19,16 +19,16 @@ export type KnownImage = {
   imageId: string
   digest: string
   architecture: string
-  /** EC2's word for it: available, pending, … */
+  /** The state in EC2's words: available, pending, … */
   state: string
-  /** Null when it has none that is known. */
+  /** Null when it is unknown. */
   snapshotId: string | null
   createdMs: number
-  /** When it is or will be deprecated; null without such a time. */
+  /** The time of its deprecation, past or future; null when none is set. */
   deprecatedMs: number | null
-  /** What in this account uses it, as `type ARN`. */
+  /** The resources of this account that use it, as `type ARN`. */
   references: string[]
-  /** Others that may launch it: accounts, organizations, or everybody. */
+  /** Other accounts and organizations that may launch it, or all accounts. */
   sharedWith: number
 }
 
@@ -43,7 +43,7 @@ export type Inventory = {
 
 const OURS = [{ Name: 'tag-key', Values: [DIGEST_TAG] }]
 
-/** What there is in the region. */
+/** Lists the images, snapshots and channels of the region. */
 export async function takeInventory(aws: AwsClients): Promise<Inventory> {
   const images = await ourImages(aws)
   const ids = images.map(({ ImageId }) => ImageId!)
@@ -79,7 +79,7 @@ async function ourImages(aws: AwsClients): Promise<Image[]> {
   const request = { Owners: ['self'], Filters: OURS }
   for await (const page of paginateDescribeImages({ client: aws.ec2 }, request))
     found.push(...(page.Images ?? []))
-  // AWS shows a deregistered one for a while.
+  // AWS still lists a deregistered image for a while.
   return found.filter(({ State }) => State !== 'deregistered')
 }
 

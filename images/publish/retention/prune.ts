@@ -11,7 +11,7 @@ import { deleteSnapshot } from '../snapshot/snapshots.ts'
 
 export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
   aws: AwsClients
-  /** False only decides. */
+  /** False: only decide, change nothing. */
   apply: boolean
   nowMs?: number
   signal: AbortSignal
@@ -19,15 +19,15 @@ export type PruneOptions = Omit<RetentionOptions, 'nowMs'> & {
 }
 
 export type PruneResult = RetentionVerdict & {
-  /** Whether AWS did what was decided; `problem` says why not. */
+  /** Whether AWS did this; `problem` says why not. */
   done: boolean
   problem?: string
 }
 
-/** AWS takes no time that has passed, and rounds to minutes (EnableImageDeprecation: DeprecateAt). */
+/** AWS refuses a time in the past, and rounds to minutes (EnableImageDeprecation: DeprecateAt). */
 const DEPRECATE_IN_MS = 2 * 60_000
 
-/** Decides, and does it if it is to be applied. */
+/** Decides, and with `apply` also acts. */
 export async function pruneImages(options: PruneOptions): Promise<PruneResult[]> {
   const { signal, apply } = options
   const aws = clientsOfRun(options.aws, { limits: AWS_LIMITS, signal })
@@ -63,6 +63,6 @@ async function carryOut(
     return true
   }
   await ec2.send(new DeregisterImageCommand({ ImageId: id }))
-  // Stopped here, it is a snapshot without an image to the next run.
+  // If the run stops here, the next run sees a snapshot without an image and deletes it.
   return snapshotId === undefined || deleteSnapshot({ ec2, onProgress }, snapshotId)
 }

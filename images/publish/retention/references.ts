@@ -12,12 +12,12 @@ import type { AwsClients } from '../aws/clients.ts'
 
 type References = Map<string, string[]>
 
-/** Images asked about at once; AWS's own limit is not documented. */
+/** Images a request. AWS does not document its limit. */
 const IMAGES_AT_ONCE = 10
 /** All versions of a launch template: the check looks at ten otherwise (DescribeImageReferences: version-depth). */
 const VERSION_DEPTH = '10000'
 
-/** Image → what uses it, as `type ARN`. */
+/** Image → the resources that use it, as `type ARN`. */
 export async function referencesTo(imageIds: readonly string[], { ec2 }: AwsClients): Promise<References> {
   const found: References = new Map(imageIds.map((id) => [id, []]))
   const add = (id: string | undefined, what: string) => found.get(id ?? '')?.push(what)

@@ -3,7 +3,7 @@ import { goodChannelStays } from '../channel/history.ts'
 import type { Inventory, KnownImage } from './inventory.ts'
 
 export type RetentionOptions = {
-  /** Images that were good last, for each channel; the current one is among them. */
+  /** The number of last good images to keep for each channel, with the current one. */
   keep: number
   /** How long an image stays after it was made, and again after it was deprecated. */
   graceMs: number
@@ -21,9 +21,9 @@ export type RetentionVerdict = {
   snapshotId?: string
 }
 
-/** A snapshot without an image may be one that is being published. */
+/** A snapshot without an image may belong to a publication in progress. */
 const DAY_MS = 86_400_000
-/** Enough to see what it is about. */
+/** Enough digits to tell images apart. */
 const REFERENCES_SHOWN = 3
 
 /** Decides about all images, and snapshots without an image, of a region. */
@@ -46,7 +46,7 @@ export function retentionVerdicts(inventory: Inventory, o: RetentionOptions): Re
 
 function channelReasons({ channels }: Inventory, imageId: string, { keep }: RetentionOptions): string[] {
   return channels.flatMap(({ channel, moves }) => {
-    // What is current stays even if somebody's own note makes its history unreadable.
+    // The current image stays even if a note of another program makes the history unreadable.
     if (moves.at(-1)?.imageId === imageId) return [`the image of channel ${channel}`]
     const good = new Set<string>()
     for (const stay of goodChannelStays(moves).toReversed()) if (good.size < keep) good.add(stay.imageId)
@@ -71,7 +71,7 @@ function aged(
 ): Pick<RetentionVerdict, 'action' | 'reasons'> {
   const day = (ms: number) => (Number.isNaN(ms) ? 'an unknown day' : new Date(ms).toISOString().slice(0, 10))
   const youngUntilMs = createdMs + graceMs
-  // Written so that a time that is no number keeps the image.
+  // A time that is not a number keeps the image.
   if (!(nowMs >= youngUntilMs))
     return { action: 'keep', reasons: [`made on ${day(createdMs)}, not long ago`] }
   if (deprecatedMs === null)

@@ -40,7 +40,7 @@ export async function surveyDisk(file: string, signal?: AbortSignal): Promise<Di
   return { digest: whole.digest('hex'), bytes, blocks, checksum: linearChecksum(blocks) }
 }
 
-/** One block of an open disk; the last one of a file is filled up with zeroes. */
+/** One block of an open disk. The last block of a file is filled up with zeroes. */
 export async function readBlock(disk: FileHandle, index: number): Promise<Buffer> {
   return (await readPadded(disk, index)).block
 }
@@ -64,8 +64,8 @@ export function linearChecksum(blocks: readonly DiskBlock[]): string {
 }
 
 /**
- * Where two disks differ: indexes of blocks of `after` that are not those of `before`, ascending. A block that became
- * all zero is among them: on a snapshot made over `before` its old bytes would show through.
+ * The ascending indexes of blocks in which `after` differs from `before`. A block that became all zero is among them,
+ * because on a snapshot over `before` its old bytes would show through.
  */
 export function changedBlocks(before: readonly DiskBlock[], after: readonly DiskBlock[]): number[] {
   const old = new Map(before.map(({ index, checksum }) => [index, checksum]))
@@ -75,7 +75,7 @@ export function changedBlocks(before: readonly DiskBlock[], after: readonly Disk
   return [...changed, ...zeroed].map(({ index }) => index).sort((a, b) => a - b)
 }
 
-/** The smallest volume that holds this many bytes, in GiB: volumes come in whole ones. */
+/** The size of the smallest volume for this many bytes, in whole GiB. */
 export function volumeGiB(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / GIB))
 }

@@ -15,12 +15,12 @@ import {
   type SnapshotEncryption,
 } from './snapshots.ts'
 
-/** A completed copy of the source's snapshot in the region of `o`: found, waited for, or made. */
+/** Finds, waits for or makes a completed copy of the source's snapshot in the region of `o`. */
 export async function ensureCopy(o: PublishRegionOptions, source: ImageInRegion): Promise<string> {
   const asking = { ...o, ec2: o.aws.ec2 }
   const found = await listSnapshots(asking, { name: `tag:${DIGEST_TAG}`, value: o.image.survey.digest })
   const isOurs = (candidate: Snapshot) =>
-    // A pending one without the tag is an upload that was stopped, which nobody completes.
+    // A pending snapshot without this tag is an interrupted upload. It never completes by itself.
     isEncryptedAs(candidate, o) &&
     (candidate.State !== 'pending' || tagOf(candidate, SOURCE_TAG) !== undefined)
   for (const snapshot of found.filter(isOurs)) {
@@ -37,7 +37,7 @@ export async function ensureCopy(o: PublishRegionOptions, source: ImageInRegion)
   )
 }
 
-/** Waits until it is complete. @returns whether it holds the disk, as far as is to be looked at */
+/** Waits until the copy is complete. @returns whether the compared blocks are those of the disk */
 async function isCopy(o: PublishRegionOptions, snapshotId: string): Promise<boolean> {
   const asking = { ...o, ec2: o.aws.ec2 }
   if ((await settledSnapshot(asking, snapshotId)) !== 'completed') return false
@@ -52,7 +52,7 @@ async function isCopy(o: PublishRegionOptions, snapshotId: string): Promise<bool
   }
 }
 
-/** Tags are not copied. A region takes 20 copies at once (EC2 quotas): with more under way, one waits for its turn. */
+/** AWS does not copy tags. A region takes 20 copies at once (EC2 quotas); beyond that a copy waits for its turn. */
 async function copy(o: PublishRegionOptions, source: ImageInRegion): Promise<string> {
   const { digest } = o.image.survey
   const own = { Key: SOURCE_TAG, Value: `${source.region}/${source.snapshotId}` }
@@ -79,7 +79,7 @@ async function copy(o: PublishRegionOptions, source: ImageInRegion): Promise<str
 
 /**
  * The key of the same id in another region, as multi-Region keys have it (KMS: ids that begin with `mrk-`).
- * @throws {InputError} for any other key: it is known in its own region only
+ * @throws {InputError} for any other key, which exists only in its own region
  */
 export function encryptionIn(region: string, { encrypt, kmsKey }: SnapshotEncryption): SnapshotEncryption {
   if (kmsKey === undefined) return { encrypt }

@@ -10,13 +10,13 @@ import { listBlocks, readBlocks } from './read-back.ts'
 
 export type ParentSnapshot = {
   snapshotId: string
-  /** Of the disk it was made of, going by its tag; null without one. */
+  /** The digest of its disk, from its tag; null without a tag. */
   digest: string | null
 }
 
 export type DeltaOptions = {
   ebs: EBSClient
-  /** The image's; other images' folders are beside it. */
+  /** The image's folder. The folders of other images are beside it. */
   folder: string
   survey: DiskSurvey
   signal: AbortSignal
@@ -25,7 +25,7 @@ export type DeltaOptions = {
 
 /** The blocks to write over the parent, ascending. */
 export async function deltaOver(o: DeltaOptions, parent: ParentSnapshot): Promise<DiskBlock[]> {
-  // It was completed long ago: that it does not exist is no delay.
+  // The parent is old. If AWS reports it as missing, it is deleted, and a retry does not help.
   const listed = await listBlocks({ ...o, snapshotId: parent.snapshotId, snapshotSinceMs: 0 })
   const before = (await fromDisk(o, parent, listed)) ?? (await fromSnapshot(o, parent, listed))
   return writesOver(before, o.survey.blocks)
@@ -40,7 +40,7 @@ export function writesOver(before: readonly DiskBlock[], after: readonly DiskBlo
   }))
 }
 
-/** Null when there is no such disk here, or it is not what AWS lists. */
+/** Null when this disk is not here, or differs from the list of AWS. */
 async function fromDisk(
   o: DeltaOptions,
   { digest }: ParentSnapshot,
@@ -52,11 +52,11 @@ async function fromDisk(
   const known = new Map(survey.blocks.map((block) => [block.index, block]))
   const isListed = new Set(listed.map(({ BlockIndex }) => BlockIndex!))
   if (survey.digest !== digest || survey.blocks.some(({ index }) => !isListed.has(index))) return null
-  // What AWS lists beyond the disk was zeroed over a parent of its own; should it not be zero, it is made so.
+  // Blocks that only AWS lists were zeroed over an earlier parent. They are written as zeroes again, in case they are not.
   return listed.map(({ BlockIndex: index }) => known.get(index!) ?? { index: index!, checksum: 'unknown' })
 }
 
-/** Only blocks that both have need to be read: the others are written whatever they hold. */
+/** Only blocks that both have are read. The others are written in any case. */
 async function fromSnapshot(o: DeltaOptions, parent: ParentSnapshot, listed: Block[]): Promise<DiskBlock[]> {
   const ours = new Set(o.survey.blocks.map(({ index }) => index))
   const common = listed.filter(({ BlockIndex }) => ours.has(BlockIndex!))

@@ -5,10 +5,10 @@ import type { ParentSnapshot } from './delta.ts'
 import { DIGEST_TAG } from '../../../contract/image-tags.ts'
 import { isEncryptedAs, listSnapshots, tagOf, type SnapshotEncryption } from './snapshots.ts'
 
-/** `auto`: the newest image of ours that will do; `none`; or the id of an AMI. */
+/** `auto`: the newest suitable image of ours; `none`; or the id of an AMI. */
 export type ParentChoice = 'auto' | 'none' | `ami-${string}`
 
-/** Images to look at for one that is encrypted as the new one is to be: each costs a request. */
+/** The number of images to check for the right encryption. Each check costs a request. */
 const CANDIDATES = 5
 
 export type ParentOptions = SnapshotEncryption & {
@@ -19,7 +19,7 @@ export type ParentOptions = SnapshotEncryption & {
   volumeGiB: number
 }
 
-/** @returns null when there is none. @throws {Error} when the AMI that was asked for cannot be a parent */
+/** @returns null when there is none. @throws {Error} when the requested AMI cannot be a parent */
 export async function chooseParent(o: ParentOptions): Promise<ParentSnapshot | null> {
   if (o.parent === 'none') return null
   const isNamed = o.parent !== 'auto'
@@ -37,7 +37,7 @@ export async function chooseParent(o: ParentOptions): Promise<ParentSnapshot | n
   )
 }
 
-/** With a parent nothing is said of encryption (StartSnapshot: Encrypted), so it must be as is wished already. */
+/** StartSnapshot takes no `Encrypted` with a parent, so the parent must already have the requested encryption. */
 function willDo(o: ParentOptions, snapshot: Snapshot): boolean {
   const { State, Encrypted = false, VolumeSize = Infinity } = snapshot
   return (

@@ -17,7 +17,7 @@ const PAGE_BLOCKS = 10_000
 /** 16 MiB to read, and $0.0001; a snapshot of which a tenth is wrong passes once in 29 times. */
 export const SAMPLE_BLOCKS = 32
 
-/** Which blocks of a snapshot are read back; with `none` not even the list of them. */
+/** Which blocks of a snapshot are read back. With `none` not even their list is read. */
 export type ReadBackScope = 'all' | 'sample' | 'none'
 
 export type ReadBack = {
@@ -28,7 +28,7 @@ export type ReadBack = {
   snapshotSinceMs?: number
 }
 
-/** A snapshot that does not hold what it should. */
+/** A snapshot with another content than the disk. */
 export class SnapshotDiffersError extends Error {
   constructor(snapshotId: string, what: string) {
     super(`snapshot ${snapshotId} is not the disk: ${what}`)
@@ -37,8 +37,8 @@ export class SnapshotDiffersError extends Error {
 }
 
 /**
- * Compares the snapshot with the disk. It may list blocks that the disk has none of, if they are all zero: those over a
- * parent's, which are always read.
+ * Compares the snapshot with the disk. It may list blocks that the disk lacks if they are all zero: those over a
+ * parent's blocks. These are always read.
  * @throws {SnapshotDiffersError}
  */
 export async function verifyBlocks(
@@ -58,7 +58,7 @@ export async function verifyBlocks(
   })
 }
 
-/** Reads blocks of the snapshot, some at once, and tells the checksum of each. */
+/** Reads blocks of the snapshot, some at once, and reports the checksum of each. */
 export async function readBlocks(
   o: ReadBack,
   blocks: readonly Block[],
@@ -70,7 +70,7 @@ export async function readBlocks(
   })
 }
 
-/** All blocks of the snapshot by ascending index, with the tokens that reading them takes. */
+/** All blocks of the snapshot by ascending index, with the tokens that a read needs. */
 export async function listBlocks(o: ReadBack): Promise<Block[]> {
   const blocks: Block[] = []
   let NextToken: string | undefined
@@ -89,7 +89,7 @@ async function readStored(o: ReadBack, { BlockIndex, BlockToken }: Block): Promi
   return BlockData!.transformToByteArray()
 }
 
-/** Other ones each time, so that what one run overlooks another finds. */
+/** A random choice, so that repeated runs compare different blocks. */
 function sample(blocks: readonly DiskBlock[]): DiskBlock[] {
   const rest = [...blocks]
   const taken: DiskBlock[] = []

@@ -28,7 +28,7 @@ export type SnapshotOptions = SnapshotEncryption & {
   ebs: EBSClient
   ec2: EC2Client
   region: string
-  /** The image's, where the upload's record is kept. */
+  /** The image's folder, which keeps the upload record. */
   folder: string
   disk: string
   survey: DiskSurvey
@@ -44,15 +44,15 @@ export type SnapshotOptions = SnapshotEncryption & {
   onBytes: (sent: number, total: number) => void
 }
 
-/** What a snapshot is made over, and what is written to it. */
+/** The parent of a snapshot, and the blocks to write over it. */
 type Contents = { parent: ParentSnapshot | null; writes: readonly DiskBlock[] }
 
-/** AWS forgets a snapshot that nobody writes to; in minutes, and its default (StartSnapshot: Timeout). */
+/** In minutes. AWS gives up a snapshot that receives no write for this long; its default (StartSnapshot: Timeout). */
 const TIMEOUT_MINUTES = 60
-/** StartSnapshot answers a known token with the snapshot of that time, deleted or not: so many may be gone. */
+/** StartSnapshot answers a repeated token with the same snapshot, also after its deletion. So many tokens are tried. */
 const MAX_STARTS = 5
 
-/** The id of a completed snapshot of the disk: found, finished, or made. @throws {SnapshotDiffersError} */
+/** Finds, finishes or makes a snapshot of the disk. @returns the id once it is complete. @throws {SnapshotDiffersError} */
 export async function ensureSnapshot(o: SnapshotOptions): Promise<string> {
   const found = await listSnapshots(o, { name: `tag:${DIGEST_TAG}`, value: o.survey.digest })
   const usable = found.filter((snapshot) => isEncryptedAs(snapshot, o))
@@ -61,7 +61,7 @@ export async function ensureSnapshot(o: SnapshotOptions): Promise<string> {
   return id
 }
 
-/** One that an earlier run completed. What it was made over may since have been lost, so such a one is read whole. */
+/** A snapshot that an earlier run completed. One with a parent is read whole, since the parent may be lost. */
 async function completed(o: SnapshotOptions, found: Snapshot[]): Promise<string | null> {
   for (const snapshot of found.filter(({ State }) => State === 'completed')) {
     const snapshotId = snapshot.SnapshotId!
@@ -77,7 +77,7 @@ async function completed(o: SnapshotOptions, found: Snapshot[]): Promise<string 
   return null
 }
 
-/** One that an earlier run began: what it was sent is known by our record only, since it cannot be read. */
+/** A snapshot that an earlier run began. It cannot be read yet; only the upload record lists its blocks. */
 async function finished(o: SnapshotOptions, found: Snapshot[]): Promise<string | null> {
   for (const snapshot of found.filter(({ State }) => State === 'pending')) {
     const id = snapshot.SnapshotId!
@@ -89,7 +89,7 @@ async function finished(o: SnapshotOptions, found: Snapshot[]): Promise<string |
   return null
 }
 
-/** Null when what it was made over is gone: what it holds cannot be known then. */
+/** Null when its parent is gone, because its content is then unknown. */
 async function contentsOf(o: SnapshotOptions, snapshot: Snapshot): Promise<Contents | null> {
   const snapshotId = tagOf(snapshot, PARENT_TAG)
   if (snapshotId === undefined) return { parent: null, writes: o.survey.blocks }
@@ -107,7 +107,7 @@ async function made(o: SnapshotOptions, found: Snapshot[]): Promise<string> {
     try {
       id = await startSnapshot(o, contents.parent, [...dead].sort())
     } catch (error) {
-      // An account that encrypts by default takes no parent that is not encrypted; and a parent may go meanwhile.
+      // An account that encrypts by default refuses an unencrypted parent. A parent can also be deleted meanwhile.
       if (o.parent !== 'auto' || contents.parent === null || !isRefused(error)) throw error
       o.onProgress(`AWS does not take snapshot ${contents.parent.snapshotId} as a parent; sending all blocks`)
       contents = { parent: null, writes: o.survey.blocks }
@@ -120,7 +120,7 @@ async function made(o: SnapshotOptions, found: Snapshot[]): Promise<string> {
   throw new Error(`AWS answers with snapshots of this image that are gone (${[...dead].join(', ')})`)
 }
 
-/** With a parent that nobody asked for, a failure to read it is no failure to publish. */
+/** If an automatically chosen parent cannot be read, all blocks are sent. */
 async function newContents(o: SnapshotOptions): Promise<Contents> {
   const all = { parent: null, writes: o.survey.blocks }
   const parent = await chooseParent({ ...o, volumeGiB: volumeGiB(o.survey.bytes) })
@@ -139,7 +139,7 @@ async function newContents(o: SnapshotOptions): Promise<Contents> {
 
 const isRefused = (error: unknown) => isMissing(error) || (error as Error).name === 'ValidationException'
 
-/** Fills the snapshot. @returns false when it is gone, or AWS gave it up: it must be replaced. */
+/** Uploads the blocks. @returns false when the snapshot is gone, or AWS gave it up, and it must be replaced */
 async function filled(o: SnapshotOptions, id: string, { writes }: Contents): Promise<boolean> {
   const record = uploadRecord(o.folder, { region: o.region, snapshotId: id })
   try {
@@ -148,9 +148,9 @@ async function filled(o: SnapshotOptions, id: string, { writes }: Contents): Pro
   } catch (error) {
     if (isMissing(error)) return false
     if ((error as Error).name !== 'ValidationException') throw error
-    // Should the record be what is wrong, the next run sends everything.
+    // The record may be wrong. Without it the next run sends every block.
     record.forget()
-    // That is also how a snapshot answers that another run has completed, and that is only not shown as such yet.
+    // A snapshot that another run completed gives the same error until EC2 shows it as completed.
     o.onProgress(`snapshot ${id} does not take what it is sent; has another run completed it?`)
     const limits = { ...o.limits, settleMs: o.limits.sealedMs }
     const state = await settledSnapshot({ ...o, limits }, id).catch(() => {
@@ -163,7 +163,7 @@ async function filled(o: SnapshotOptions, id: string, { writes }: Contents): Pro
   return true
 }
 
-/** Before an image is made of it; one that is not the disk does not stay. */
+/** Compares the snapshot before it is registered, and deletes it if it differs. */
 async function compare(o: SnapshotOptions, snapshotId: string): Promise<void> {
   if (o.verify === 'none') return
   o.onProgress(`reading ${o.verify === 'all' ? '' : 'a sample of '}snapshot ${snapshotId} back`)
@@ -175,7 +175,7 @@ async function compare(o: SnapshotOptions, snapshotId: string): Promise<void> {
   }
 }
 
-/** The token makes two runs that begin at once share one snapshot; it differs once that one is dead. */
+/** With this token two runs at once share one snapshot. It changes once that snapshot has failed. */
 async function startSnapshot(
   o: SnapshotOptions,
   parent: ParentSnapshot | null,
@@ -195,7 +195,7 @@ async function startSnapshot(
   return (await o.ebs.send(command)).SnapshotId!
 }
 
-/** Never with a parent, whose encryption is inherited (StartSnapshot: Encrypted). */
+/** Empty with a parent, whose encryption the snapshot inherits (StartSnapshot: Encrypted). */
 const encryption = ({ encrypt, kmsKey }: SnapshotEncryption) => ({
   ...(encrypt ? { Encrypted: true } : {}),
   ...(kmsKey === undefined ? {} : { KmsKeyArn: kmsKey }),
