@@ -40,7 +40,7 @@ export function bootMarkdown(b: BootBench): string {
       row('installing at boot', b.installAtBoot, `${b.ratios.installAtBoot} ×`),
     ]),
     '',
-    `The golden image reads ${Math.round(b.ratios.blocks * 100)} % of the blocks that the pre-installed image reads.`,
+    `A boot of the golden image reads ${Math.round(b.ratios.blocks * 100)} % as many blocks as a boot of the pre-installed image.`,
     '',
     'The benchmark then replaces one package of the mirror by one that cannot be installed, and boots two again:',
     '',
@@ -62,10 +62,10 @@ All three machines have the same two processors, 1 GiB of memory, UEFI firmware,
 
 It starts less than usual images do. It has no recommended packages, no boot menu, no search for a data source, no unattended upgrades and no cloud agent.
 
-**Installing at boot** is the same image without Node and the server. cloud-init installs Node as one apt package, and the server's packages by \`npm ci\`. Both come from a mirror on the same machine, without latency or a rate limit. The lock names the addresses of all tarballs.
+**Installing at boot** is the same image without Node and the server. cloud-init installs Node as one apt package, and the server's packages by \`npm ci\`. Both come from a mirror on the same machine, without latency or a rate limit. The package lock has the address of every tarball.
 
 ### What the figures do not say
 
-- Compare emulated seconds only with those of the same run. They say nothing about EC2.
+- Compare times measured under emulation only with other times of the same run. They say nothing about EC2.
 - On EC2 every image takes about 20 s more until the instance's firmware starts. EC2 also fetches each block from a snapshot when it is first read. The benchmark counts blocks for this reason.
 - The guest's instructions are not counted. KVM does not count them apart, and Debian's QEMU comes without the plug-in that does.`
