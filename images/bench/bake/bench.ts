@@ -42,6 +42,8 @@ const ELSEWHERE = {
   env: { TZ: 'Pacific/Kiritimati', LC_ALL: 'C', LANG: 'C', HOME: '/nonexistent', USER: 'nobody' },
   umask: 0o077,
 }
+/** The folders of the repository that the server imports. */
+const SHARED_FOLDERS = ['contract', 'input', 'platform']
 const BAKE_ELSEWHERE = join(import.meta.dirname, './bake-elsewhere.ts')
 
 /** Bakes five times: as `mailfleet image build` does, twice from nothing, changed, and unchanged. */
@@ -114,7 +116,7 @@ function objectsOnly(cacheDir: string, folder: string): string {
 function changedServer(entry: string, to: string): string {
   const server = dirname(entry)
   const repository = dirname(server)
-  for (const folder of [basename(server), 'input'])
+  for (const folder of [basename(server), ...SHARED_FOLDERS])
     cpSync(join(repository, folder), join(to, folder), { recursive: true })
   symlinkSync(join(repository, 'node_modules'), join(to, 'node_modules'))
   const copy = join(to, basename(server), basename(entry))

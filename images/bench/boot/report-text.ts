@@ -31,7 +31,7 @@ export function bootMarkdown(b: BootBench): string {
       [String(f.allSeconds.length), String(f.blocksRead), `${(f.bytesRead / 1e6).toFixed(0)} MB`, ratio],
     ].flat()
   return [
-    `Measured on ${b.createdAt.slice(0, 10)} with ${b.accel === 'kvm' ? 'hardware virtualization (KVM)' : 'software emulation (TCG)'} on ${b.cpus} processors. The time runs from the start of QEMU until the server has forwarded the first message. Time, blocks and bytes are medians; the spread is the slowest boot less the fastest.`,
+    `Measured on ${b.createdAt.slice(0, 10)} with ${b.accel === 'kvm' ? 'hardware virtualization (KVM)' : 'software emulation (TCG)'} on ${b.cpus} processors. The time runs from the start of QEMU until the server has forwarded the first message. Time, blocks and bytes are medians; the spread is the slowest boot minus the fastest.`,
     '',
     ...table([
       ['image', 'first forward', 'spread', 'boots', '512 KiB blocks read', 'read', 'golden image is faster'],
