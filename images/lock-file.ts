@@ -121,7 +121,13 @@ export function architectureProblems(lock: Lock, architecture: string): Problem[
     ...wrong([...lock.root, lock.kernel, ...(lock.target ?? [])], architecture, "spec's"),
     ...wrong(lock.tools, HOST_ARCHITECTURE, "tools'"),
     ...(foreign && lock.target === undefined
-      ? [{ key: 'target', found: 'nothing', expected: `programs for ${architecture}; lock anew` }]
+      ? [
+          {
+            key: 'target',
+            found: 'nothing',
+            expected: `programs for ${architecture} (npx mailfleet image lock makes a new lock)`,
+          },
+        ]
       : []),
   ]
 }

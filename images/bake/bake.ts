@@ -38,7 +38,7 @@ export type BuildOptions = {
   /** The server's main module. */
   serverEntry: string
   onProgress?: OnProgress
-  /** When locked packages are gone, lock anew into this file and continue instead of failing. */
+  /** When locked packages are gone, write a new lock to this file and continue instead of failing. */
   relockInto?: string
   /** npm's lock; the repository's own by default. */
   packageLockFile?: string

@@ -21,7 +21,11 @@ export type RelockOptions = {
 export function checkLockFits(spec: Spec, lock: Lock, lockFile: string, packageLockFile: string): void {
   const problems = architectureProblems(lock, spec.architecture)
   if (lock.spec !== lockedPartDigest(spec)) {
-    problems.push({ key: 'spec', found: lock.spec, expected: "the digest of today's spec; lock anew" })
+    problems.push({
+      key: 'spec',
+      found: lock.spec,
+      expected: 'the digest of this spec (npx mailfleet image lock makes a new lock)',
+    })
   }
   const npm = lockedNpm(spec, packageLockFile)
   const integrities = ({ node, native }: Pick<Lock, 'node' | 'native'>) =>
@@ -30,7 +34,7 @@ export function checkLockFits(spec: Spec, lock: Lock, lockFile: string, packageL
     problems.push({
       key: 'native',
       found: 'other npm packages',
-      expected: 'those of package-lock.json; lock anew',
+      expected: 'those of package-lock.json (npx mailfleet image lock makes a new lock)',
     })
   }
   if (problems.length > 0) throw new InputError(lockFile, problems)
