@@ -1,4 +1,4 @@
-// A sink whose messages are found by their id, and that refuses while it is told to.
+// An SMTP sink that finds a message by its id. While `refuse(true)` is in effect, it refuses each recipient.
 // Owns the sink. Waiting for a message fails only by the caller's signal.
 import { messageIdOf } from './message.ts'
 import { startSmtpSink, type ReceivedMessage } from './smtp-sink.ts'

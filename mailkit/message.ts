@@ -1,4 +1,4 @@
-// A made-up RFC 5322 message, and reading a header field of a received one. Pure.
+// Builds an RFC 5322 message for tests, and reads a header field of a received one. Pure.
 
 export type MadeUpMessage = {
   id: string

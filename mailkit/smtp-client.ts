@@ -60,7 +60,8 @@ export function createSmtpClient(options: SmtpClientOptions): SmtpClient {
     opened.extensions = await greet(dialog, options)
     void dialog.ended.then(() => {
       opened.hasEnded = true
-      // While a message is sent, its result tells of the end; after `quit` and `close` the end is our own.
+      // While a message is sent, its result reports the end. After `quit` or `close`, this client caused the
+      // end.
       if (!isSending && session === opened) reportIdleEnd(dialog, options)
     })
     return opened
@@ -160,7 +161,9 @@ const PAUSE_MS = 100
 const QUICK_ATTEMPTS = 30
 const SLOW_GREETING_MS = 60_000
 
-/** The guest flushes to disk before it accepts: emulated a second, on a machine under load many times that. */
+/**
+ * The guest flushes to disk before it accepts. That takes 1 s when emulated, and much longer on a busy host.
+ */
 export const GUEST_REPLY_MS = 120_000
 
 /**

@@ -59,7 +59,8 @@ export async function openDialog(port: number, options: SmtpDialogOptions = {}):
   // Half-open: some clients still write after the server has closed its side.
   let socket: Socket | TLSSocket = connect({ port, host, localAddress, allowHalfOpen: true })
   socket.setNoDelay(true)
-  // A dialog that a failed test leaves open must not keep the process; a wait for a line has a timer that does.
+  // An open dialog must not keep the process alive after a failed test. While a line is awaited, its timer
+  // does.
   socket.unref()
   const lines = receiveLines(socket)
   const connecting = setTimeout(() => socket.destroy(new Error('no connection')), greetingMs)
@@ -161,7 +162,8 @@ function stuffDots(raw: Buffer): Buffer {
 async function writeAll(socket: Socket, data: Buffer, stallMs: number): Promise<void> {
   for (let offset = 0; offset < data.length; offset += CHUNK_BYTES) {
     const written = new Promise<'written'>((resolve) =>
-      // An error of the connection is told by `failure`; the next reply is then null.
+      // After a connection error the write also resolves. `failure` reports the error, and the next reply is
+      // null.
       socket.write(data.subarray(offset, offset + CHUNK_BYTES), () => resolve('written')),
     )
     const abort = new AbortController()

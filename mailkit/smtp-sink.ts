@@ -1,4 +1,5 @@
-// The SMTP test server that stands for the destinations: it accepts, delays or refuses, and keeps what it received.
+// An SMTP server that plays the destinations in tests. It accepts, delays or refuses mail, and keeps what it
+// received.
 // Owns one listener on loopback. Fails only if it cannot listen; a client's error ends that client's session.
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'

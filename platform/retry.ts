@@ -33,7 +33,7 @@ export type RetryOptions = {
 
 /**
  * Calls `attempt` until it succeeds, `afterFailure` says 'fail', or the attempts are used up.
- * The signal ends a pause at once; an attempt under way ends by itself.
+ * The signal ends a pause at once. A running attempt is not interrupted.
  */
 export async function withRetry<T>(attempt: () => Promise<T>, o: RetryOptions): Promise<T> {
   const { backOff, signal, afterFailure = () => 'retry' as const } = o

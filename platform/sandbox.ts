@@ -1,6 +1,6 @@
-// Runs one program of a folder that holds a Debian system, in a sandbox: no network, a fixed environment, and only the
-// folders that the caller names. The host's own versions have no effect. The program ends when this process ends.
-// Fails with the program's own output.
+// Runs one program in a sandbox (bubblewrap). The program comes from a folder that holds a Debian system. It
+// gets no network, a fixed environment, and only the folders that the caller names, so the host's software
+// has no effect. It ends when this process ends. Fails with the program's own output.
 import { join } from 'node:path'
 import { execa } from 'execa'
 

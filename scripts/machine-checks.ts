@@ -1,5 +1,5 @@
 // Checks that this machine has what a bake, a boot test and a local fleet need.
-// Owns: the list of checks, the limits, and the command that mends each problem. A check never throws.
+// Owns: the list of checks, the limits, and the command that fixes each problem. A check never throws.
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { dirname, join, resolve } from 'node:path'

@@ -1,5 +1,6 @@
-// The command line. Owns: which commands there are, the exit codes, and the orderly stop at a signal.
-// Exit codes: 0 done, 1 it ran and the answer is no, 2 bad input or usage, 3 it could not tell, 128+n ended by signal n.
+// The command line. Owns: the list of commands, the exit codes, and the orderly stop after a signal.
+// Exit codes: 0 success, 1 a negative result (such as a failed test), 2 bad input or usage, 3 the result is
+// unknown, 128+n ended by signal n.
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -57,7 +58,10 @@ const COMMANDS: Commands = {
 }
 
 const project = projectAt(join(dirname(fileURLToPath(import.meta.url)), '..'))
-/** Ctrl-C sends a signal to the launcher and to this process, and the launcher passes its own on: one wish, two signals. */
+/**
+ * One Ctrl-C can reach this process twice: from the terminal, and from the launcher, which forwards it.
+ * Signals within this time count as one.
+ */
 const SAME_WISH_MS = 300
 
 const stopping = new AbortController()

@@ -1,5 +1,5 @@
-// Ends the processes that a test run leaves behind. It finds them by a folder that their environment names, also orphans.
-// It does not find a process of another user, or one with an environment of its own.
+// Ends the processes that a test run leaves behind, orphans included. Finds them by a folder name in their
+// environment. Misses processes of other users, and processes whose environment was replaced.
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -32,7 +32,7 @@ function processesNaming(folder: string): number[] {
   return pids.filter((pid) => environmentOf(pid).includes(folder)).map(Number)
 }
 
-/** Empty for a process that has ended, or is not ours to look at. */
+/** Empty for a process that has ended, or that this user may not read. */
 function environmentOf(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1')

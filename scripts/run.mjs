@@ -16,7 +16,7 @@ if (!existsSync(node)) {
 }
 
 const command = spawn(node, [join(root, 'scripts/mailfleet.ts'), ...process.argv.slice(2)], {
-  // The IPC channel carries nothing: its closing tells the command that this process is gone.
+  // The IPC channel carries no messages. When it closes, the command knows that this process has ended.
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
 })
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => command.kill(signal))

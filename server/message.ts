@@ -15,7 +15,10 @@ export type Normaliser = {
   push: (chunk: Buffer) => Buffer
   /** Ends the message. A trailing CR becomes a line ending. */
   end: () => Buffer
-  /** Whether a line of a single dot stood beside a bare CR or LF. Only an attempt to end DATA early contains one. */
+  /**
+   * Whether a bare CR or LF was next to a line of a single dot: an attempt to end DATA early (SMTP
+   * smuggling).
+   */
   smuggling: () => boolean
   /** Whether the message has a NUL octet that was not stripped. */
   nul: () => boolean

@@ -1,5 +1,5 @@
-// Retries a start-up dependency until it answers or the process is told to stop. Owns: the back-off and the log line
-// of each failure. Throws StoppedError after a stop, and passes an InputError on: retrying cannot mend bad input.
+// Retries a start-up dependency until it answers or the process has to stop. Owns: the back-off and the log
+// line of each failure. Throws StoppedError after a stop. Rethrows InputError: a retry cannot fix bad input.
 import { InputError } from '../input/problems.ts'
 import { withRetry, type BackOff } from '../platform/retry.ts'
 import { awsErrorFields } from './aws/errors.ts'

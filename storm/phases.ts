@@ -1,5 +1,5 @@
 // Submits the new messages of each phase at random, seeded times, and then waits for the deliveries.
-// Each wait has a time limit, after which the storm goes on. Rejects only when it is aborted.
+// Each wait has a timeout, after which the storm continues. Rejects only when it is aborted.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fleet } from '../infra/local/fleet.ts'
 import type { PhaseTime } from './report.ts'

@@ -159,7 +159,7 @@ function mmdebstrapArguments(spec: Spec, { repository, folder }: Places): string
     `--customize-hook=cp "$1/var/lib/dpkg/status" '${join(folder, 'status')}'`,
     `--customize-hook=mkdir '${lists}' && cp "$1"/var/lib/dpkg/info/*.list '${lists}'`,
     `--customize-hook=rm -rf ${patterns}`,
-    // No user of an instance may become another one.
+    // Remove all setuid and setgid bits: no user of an instance may gain another user's rights.
     '--customize-hook=find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +',
     spec.suite,
     join(folder, 'root.tar'),

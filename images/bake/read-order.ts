@@ -1,6 +1,6 @@
-// Which files lie together on the disk. A volume fresh from a snapshot fetches 512 KiB at a time, so the files that a boot
-// reads lie in one place. Owns: that choice. boot-files.txt lists what a boot reads; a file missing there only lies farther
-// off.
+// Decides which files are placed together on the disk. A new EBS volume loads its snapshot in blocks of 512
+// KiB, so the files that a boot reads are stored next to each other. boot-files.txt lists these files. A file
+// missing there is only slower to read.
 import type { TarMember } from '../formats/tar-reader.ts'
 
 /** Lines of a list of paths, without comments. */

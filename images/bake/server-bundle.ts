@@ -28,8 +28,9 @@ export type ServerBundle = { files: { name: string; text: string }[]; packages: 
 const SERVER = 'server.mjs'
 
 /**
- * Bundles the server and its npm packages into one file; native packages stay outside. Modules that it loads by import()
- * are files of their own, so that an instance with its queue on disk does not read AWS's SDK, three times its own size.
+ * Bundles the server and its npm packages into one file; native packages stay outside. Modules that it loads
+ * by import() become separate files. So an instance with an embedded queue does not read the AWS SDK, which
+ * is three times as large as the server.
  * @param entry the server's main module
  */
 export async function bundleServer(spec: Spec, entry: string): Promise<ServerBundle> {

@@ -1,5 +1,5 @@
-// Everything that lies beside a disk: manifest, list of files, texts, kernel configuration, bill of materials and lock.
-// Owns: which of them there are. Fails as the readers of the root and of the .debs do.
+// Produces every file next to a disk: manifest, list of files, texts, kernel configuration, SBOM and lock.
+// Owns: the list of these files. Fails with the errors of contents.ts and deb-facts.ts.
 import type { BundledPackage, Lock } from '../lock-file.ts'
 import { lockText } from '../lock-file.ts'
 import type { StageContext, StageResult } from '../cache.ts'

@@ -1,5 +1,5 @@
-// Checks whether a lock is still what the mirror has, and whether its packages can still be fetched. Owns: fetching into
-// the cache what the mirror is about to drop. Fails with the disk's error only.
+// Checks whether a lock still matches the mirror, and whether its packages can still be fetched. Owns:
+// fetching superseded packages into the cache before the mirror drops them. Fails only with a disk error.
 import { fetchDebs, FetchError, type FetchOptions } from '../archive/fetch.ts'
 import { diffLocks, lockChanges } from './changes.ts'
 import type { Lock } from '../lock-file.ts'

@@ -1,5 +1,5 @@
-// Whether a lock fits its spec, and a new lock in place of one that no longer serves. Owns: which lock a bake uses then.
-// Fails with InputError, or as resolving a lock does.
+// Checks whether a lock fits its spec, and makes a replacement lock when locked packages are gone. Owns:
+// which lock a bake then uses. Fails with InputError, or with an error of resolve.ts.
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { InputError } from '../../input/problems.ts'

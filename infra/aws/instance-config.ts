@@ -9,8 +9,8 @@ import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
 /** EC2's limit of user data, before base64. */
 const USER_DATA_BYTES = 16_384
 /**
- * The terminate hook may come this long after one drain: the delay of deregistration is one drain, and a Network Load
- * Balancer takes up to 300 s more. The rest is reserve.
+ * Added to one drain, this is the longest wait for the terminate hook. The deregistration delay is one drain,
+ * and a Network Load Balancer takes up to 300 s more. The rest is reserve.
  */
 const DEREGISTRATION_MS = 600_000
 

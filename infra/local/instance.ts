@@ -142,7 +142,7 @@ function startProcess(
   const child = execa(file, args, {
     // At the indices FIRST_PASSED_FD and STATUS_FD. execa's types allow descriptors up to 9; it accepts any.
     stdio: ['ignore', 'pipe', 'pipe', listenFd as 9, statusFd ? 'pipe' : 'ignore'],
-    // A process group of its own: Ctrl-C on the terminal reaches the supervisor alone, which then drains.
+    // A separate process group: Ctrl-C on the terminal then signals only the supervisor, which drains.
     detached: true,
     // The kernel kills it when the supervisor dies: see launcher.ts.
     cleanup: false,

@@ -129,7 +129,10 @@ const bootOptions = ({ project, signal, timeoutMs }: StartOptions, onProgress: O
   receiptKey: receiptSigningKey(process.env),
 })
 
-/** The receipt of these bytes, signed by a trusted key. One that cannot be used is named, and the image booted again. */
+/**
+ * The signed receipt of an earlier boot test of this disk. An unusable receipt is reported, and the image is
+ * booted again.
+ */
 function earlierReceipt({ folder, digest }: BuiltImage, onProgress: OnProgress): Receipt | undefined {
   if (!existsSync(join(folder, RECEIPT))) return undefined
   const trusted = trustedReceiptKeys(process.env)

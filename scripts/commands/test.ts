@@ -92,7 +92,7 @@ type Phases = {
   signal: AbortSignal
 }
 
-/** No file is begun once the signal aborts; the one under way is ended by its process. */
+/** After `signal` aborts, no further file starts. */
 async function* runPhases({ root, phases, report, signal }: Phases): AsyncGenerator<TestEvent> {
   const started = Date.now()
   for (const { files, concurrency } of phases) {
@@ -107,7 +107,7 @@ async function* runPhases({ root, phases, report, signal }: Phases): AsyncGenera
     yield { type: 'test:diagnostic', data: { message, nesting: 0, level: 'info' } }
 }
 
-/** The lines of the summary. Tests that want moto are most of those of AWS: a run without them says so. */
+/** The lines of the summary. Most AWS tests need moto, so the summary counts those skipped for lack of it. */
 export function summaryFigures({ passed, failed, skipped }: Report, tookMs: number): string[] {
   const withoutMoto = skipped.filter(({ why }) => why.startsWith('moto is not installed')).length
   const because = withoutMoto === 0 ? '' : `, ${withoutMoto} of them because moto is not installed`

@@ -119,8 +119,8 @@ async function deliverGroup(
     recipients,
     eightBit: entry.eightBit,
   }
-  // Delivered-To marks where the message has been, for loop detection. Mail to the original address itself (a DSN to its
-  // sender) gets none: the next host would take it for a loop of its own.
+  // Delivered-To marks where the message has been, for loop detection. Mail to the original address itself (a
+  // DSN to its sender) gets no such field: with one, the next host would detect a loop.
   const marked = !recipients.some((recipient) => recipient.toLowerCase() === group.alias.toLowerCase())
   const mark = marked ? [Buffer.from(`Delivered-To: ${group.alias}\r\n`)] : []
   try {

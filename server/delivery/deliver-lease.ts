@@ -1,5 +1,6 @@
-// Works on one leased entry: the attempt, its log lines, and the reschedule when it threw. Owns: no error reaches the
-// forwarder. When the queue's disk fails, the result is offered again, since a lost result would send the message twice.
+// Works on one leased entry: the attempt, its log lines, and the reschedule after an exception. Owns:
+// catching every error before it reaches the forwarder. When the queue's disk fails, it retries the write: a
+// lost result would send the message twice.
 import { withRetry } from '../../platform/retry.ts'
 import type { Metrics } from '../metrics.ts'
 import { errorFields, type Log } from '../log.ts'

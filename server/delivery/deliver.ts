@@ -21,7 +21,7 @@ export function createDeliverer(
   resolver: DnsResolver = createResolver(delivery.dnsMs, delivery.dnsServers),
 ): Deliverer {
   const { relay, mxPort, allowLocalAddresses, transactionMs } = delivery
-  // Every slot may use a connection of its own, and a burst to one host leaves them all idle.
+  // At most one connection per delivery slot. After a burst to one host, all of them may be idle.
   const connections = createConnections({ ...delivery, hostname, maxIdle: delivery.concurrency })
   const transport = { connections, hostBackOff: createHostBackOff(), transactionMs }
   const hostsFor = cacheLookups((domain) =>

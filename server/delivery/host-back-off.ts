@@ -1,5 +1,6 @@
-// Back-off for hosts that do not answer: one attempt at a time, so that a dead host does not hold every delivery slot.
-// Owns: which hosts those are. A host that refuses at once costs no time and is not among them.
+// Back-off for hosts that do not answer. Each gets one attempt at a time, so a dead host cannot hold every
+// delivery slot. Owns: the list of these hosts. A host that refuses at once costs no time and is not in the
+// list.
 import type { MxHost } from './mx-hosts.ts'
 
 /** A failed connect that took this long starts the back-off: ten times a slow transcontinental connect. */

@@ -43,7 +43,7 @@ export function keepLease(lease: Lease, { queue, leaseMs, metrics, log }: LeaseK
   }
 
   async function extend(): Promise<void> {
-    // While one extension is under way, no second one is sent.
+    // Send no second extension while one is in progress.
     if (extending) return void (queue.holds(lease) || lose())
     extending = true
     try {

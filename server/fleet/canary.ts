@@ -1,7 +1,9 @@
-// The canary's round trip: an SMTP session with the own listener, a message into the shared queue, and out of it again.
-// Owns: sending until one canary has come back. It never throws; `problem` and the log name each failure.
-// A new instance must not wait behind the backlog of a storm. So the way out also counts as proven once the own forwarder
-// has taken any entry off the queue. A full queue counts as an answer.
+// The canary's round trip: over SMTP to the instance's own listener, into the shared queue, and out of it
+// again. Owns: sending canaries until one has returned. It never throws; `problem` and the log name each
+// failure.
+// A new instance must not wait behind the backlog of a storm. So the round trip also succeeds once its own
+// forwarder has taken any entry off the queue. If the queue is full, no canary is stored, and only such an
+// entry ends the wait.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnections } from '../delivery/connection-pool.ts'
 import { awsErrorFields } from '../aws/errors.ts'

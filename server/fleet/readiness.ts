@@ -1,7 +1,8 @@
-// Whether an instance takes mail: the gate of the load balancer and of the launch hook. Owns: it opens once, when there
-// are routes and the canary is back. It closes for a drain, and while the own spool stores nothing. A later outage of the
-// queue, S3 or DNS does not close it. That would take every instance out of service, and senders would find no server
-// instead of a 4xx. Never throws.
+// Whether an instance takes mail: the check of the load balancer and of the launch hook. Owns: when the
+// instance is ready. It becomes ready once there are routes and the canary has returned. It stops being ready
+// while it drains, and while its own spool stores nothing. A later outage of the queue, S3 or DNS does not
+// change that: otherwise every instance would leave service, and senders would find no server instead of a
+// 4xx. Never throws.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RouteSource } from '../routing/file-source.ts'
 import type { Queue } from '../queue/queue.ts'

@@ -101,6 +101,6 @@ export type Queue = {
   /** Why this instance stores no new mail now, or only slowly; null while it does. */
   problem: () => QueueProblem | null
 
-  /** Waits for the writes under way, then closes. Leases stay until they expire. */
+  /** Waits for the running writes, then closes. Leases stay until they expire. */
   close: () => Promise<void>
 }

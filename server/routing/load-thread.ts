@@ -1,6 +1,7 @@
-// Parses a large routes table on a worker thread, so that the main thread goes on serving mail. Owns: the thread and
-// its memory limit. Fails with InputError, also when the thread dies.
-// This file holds both ends: the bundle keeps it as a file of its own only if one import() names it.
+// Parses a large routes table on a worker thread, so that the main thread keeps serving mail. Owns: the
+// thread and its memory limit. Fails with InputError, also when the thread dies.
+// This file holds both ends of the thread. The bundler emits it as a separate file only if a single import()
+// names it.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { InputError, type Problem } from '../../input/problems.ts'
 import type { Address } from '../address.ts'

@@ -1,5 +1,6 @@
 // Limits the bounces to one SRS address. Owns: the counts of this process, and the size of their table. Cannot fail.
-// Only addresses signed by this service are counted, so that nobody can fill the table with invented addresses.
+// It counts only addresses that this service signed, so a client cannot fill the table with invented
+// addresses.
 
 /** Most addresses in the table. A new address replaces the oldest one. */
 const MAX_ADDRESSES = 10_000

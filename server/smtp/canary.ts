@@ -52,7 +52,7 @@ export function canaryEntry(sizeBytes: number, nowMs: number): NewEntry {
   }
 }
 
-/** Changes the reason of a refused canary. It is no message that a sender will retry, so it is no demand. */
+/** Changes the reason of a refused canary to 'canary'. No sender retries a canary, so it is not demand. */
 export function canaryRefusal(refusal: SmtpRefusal): SmtpRefusal {
   return { ...refusal, reason: 'canary' }
 }

@@ -23,8 +23,9 @@ export type RefusedDemand = {
 
 /**
  * Remembers the messages refused within `windowMs`.
- * A connection refused at the limit may bring a message or not. It counts once for each client. At most as many count
- * as sessions are sending a message (`transactions()`): a table full of silent sessions is no demand.
+ * A connection refused at the limit counts once per client, since it may or may not bring a message. The
+ * count never exceeds the sessions that are sending a message (`transactions()`). So a table full of silent
+ * sessions is no demand.
  * @param options.nowMs a monotonic clock
  */
 export function createRefusedDemand(options: {

@@ -25,8 +25,8 @@ export type ClaimResult =
   | { kind: 'held'; untilMs: number }
 
 /**
- * An item outlives every message of its entry. SQS keeps a message for 14 days in `deferred` and then in `ready`, and
- * the item does not change meanwhile.
+ * An item must outlive every message of its entry. SQS keeps a message for 14 days in `deferred`, then 14 in
+ * `ready`. Nothing writes the item during that time.
  */
 const KEPT_SECONDS = 60 * 86_400
 

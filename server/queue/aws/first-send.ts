@@ -1,10 +1,11 @@
-// The first send of a message. Owns: which errors prove that SQS did not take it; only then it is sent again. After any
-// other error SQS may have the message, and the sender of the mail will retry. Fails with the last error.
+// The first send of a message. Owns: which errors prove that SQS did not take it. Only these are retried.
+// After any other error SQS may have the message, and the mail's sender will retry. Fails with the last
+// error.
 import { withRetry, type BackOff } from '../../../platform/retry.ts'
 
 /**
- * Three attempts. The pauses are about 0.1 and 0.2 s (half to one and a half times), since the sender of the mail waits
- * for its reply.
+ * Three attempts. The two pauses average 0.1 and 0.2 s, each 50 % shorter to 50 % longer. They are this short
+ * because the mail's sender waits for its reply.
  */
 const BACK_OFF: BackOff = { attempts: 3, firstPauseMs: 150, maxPauseMs: 300, jitter: 2 / 3 }
 

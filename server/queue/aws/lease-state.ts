@@ -1,6 +1,6 @@
-// What the holder of a lease may do. Owns: a lost lease changes nothing. Every change first checks the lease by the
-// monotonic clock; for a tracked entry the item in DynamoDB decides. Fails with the SDK's error; the lease is then
-// unchanged, or was extended without the holder's knowledge.
+// What the holder of a lease may do. Owns: the check that a holder without a lease changes nothing. Every
+// change first checks the lease by the monotonic clock. For a tracked entry, the item in DynamoDB decides.
+// Fails with the SDK's error. The lease is then unchanged, or was extended without the holder's knowledge.
 import type { Destination, Lease } from '../entry.ts'
 import type { AwsEngine, LeaseState } from './types.ts'
 

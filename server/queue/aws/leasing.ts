@@ -19,7 +19,7 @@ const MAX_HOLD_SECONDS = 43_200
 const FIRST_MET = 'firstMet'
 
 export async function lease(engine: AwsEngine, max: number, leaseMs: number): Promise<Lease[]> {
-  // A message that is received but cannot be claimed comes one receive nearer to the dead-letter queue.
+  // Each receive counts towards the dead-letter queue, so receive nothing while DynamoDB does not answer.
   if (engine.statesUnavailable) {
     await engine.states.probe()
     engine.statesUnavailable = false
@@ -159,8 +159,8 @@ async function claim(engine: AwsEngine, received: ReceivedSqsMessage, wanted: Le
 }
 
 /**
- * Sends the message again unchanged and with a delay, then deletes the received one. A message left alone would come
- * nearer to the dead-letter queue with each receive.
+ * Sends the message again unchanged and with a delay, then deletes the received one. Without this, each
+ * receive would count towards the dead-letter queue.
  */
 async function requeueUnknown(
   { sqs, config, counters, unknownDelaySeconds }: AwsEngine,

@@ -1,7 +1,10 @@
-// Ends leases. Owns: the order of the steps, so that the next receiver can finish after a crash between any two.
-// First one write to DynamoDB stores the settlement and its pending sends. Then the DSN and the copy for a later attempt
-// are sent. Then the message is deleted. Each step can repeat without harm: a second DSN has the same id, and of two
-// copies of a generation one is worked on.
+// Ends leases. Owns: the order of the steps, so that the next receiver can finish after a crash between any
+// two.
+// 1. One write to DynamoDB stores the settlement and its pending sends.
+// 2. The DSN, and the copy for a later attempt, are sent.
+// 3. The message is deleted.
+// Each step is idempotent. A second DSN has the same id. Of two copies of a generation, only one is worked
+// on.
 // Fails with the SDK's error until the settlement is stored. Later errors go to `onError`.
 import type { Lease } from '../entry.ts'
 import { assertTime, createEntry } from '../new-entry.ts'

@@ -1,7 +1,8 @@
 // Every call to the two SQS queues. Owns: which calls may be repeated.
-// A receive is not repeated: the messages of a lost answer stay hidden, and a second receive would hide more. The first
-// send of a message is repeated only if it did not reach SQS. If its answer is lost, the sender of the mail gets a 4xx and
-// retries, so there must not be two messages already. Fails with the SDK's error; an expired receipt handle gives `false`.
+// A receive is not repeated: the messages of a lost answer stay hidden, and a second receive would hide more.
+// The first send of a message is repeated only if it did not reach SQS. If its answer is lost, the mail's
+// sender gets a 4xx and retries. A repeated send would then add a second copy.
+// Fails with the SDK's error; an expired receipt handle gives `false`.
 import {
   ChangeMessageVisibilityCommand,
   DeleteMessageBatchCommand,

@@ -64,10 +64,11 @@ export function openEnvironment(path: string, flush: boolean, mapBytes: number):
 /** Runs operations durably. Made by {@link groupCommit}. */
 export type GroupCommit = {
   /**
-   * Runs `operation` in a write transaction that sees every earlier commit of every process. Resolves with its result
-   * once the transaction is on stable storage. Runs it once more, alone, if it was not stored. If the operation throws,
-   * `run` rejects with that error and the rest of the transaction goes on. So an operation must not throw after its
-   * first write. A failing write of lmdb itself spoils the whole transaction, as it should.
+   * Runs `operation` in a write transaction that sees every earlier commit of every process. Resolves with
+   * its result once the transaction is on stable storage. If the transaction was not stored, runs the
+   * operation once more, alone.
+   * If the operation throws, `run` rejects with that error and the rest of the transaction continues. So an
+   * operation must not throw after its first write. An error of lmdb itself fails the whole transaction.
    * @param withinMs how long to wait. An operation whose transaction has not begun by then is withdrawn.
    * @throws {CommitError} if the transaction could not be stored. @throws {SlowCommitError} after `withinMs`.
    */
@@ -76,7 +77,7 @@ export type GroupCommit = {
   idle(): Promise<void>
   /** Why no commit of this process can succeed any more; undefined while commits can. */
   failure(): CommitError | undefined
-  /** How long the present transaction has been under way; 0 if there is none. */
+  /** How long the current transaction has been running; 0 if there is none. */
   underWayMs(): number
 }
 

@@ -1,6 +1,6 @@
-// Stands in for a queue whose spool cannot be opened yet, then becomes that queue. Until then it refuses new mail with 4xx
-// and leases nothing, so a full or read-only disk at boot does not end the process. Fails only when opening fails with
-// another error, such as InputError.
+// A placeholder for a queue whose spool cannot be opened yet; once it can, every call goes to the real queue.
+// Until then it refuses new mail with 4xx and leases nothing. So a full or read-only disk at boot does not
+// end the process. Fails only when opening fails with another error, such as InputError.
 import { DISK_FULL } from './disk-full.ts'
 import { QueueFullError, type Queue, type QueueProblem } from '../queue.ts'
 import { SpoolUnusableError } from './spool.ts'

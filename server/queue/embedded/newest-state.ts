@@ -1,8 +1,9 @@
 // Makes write transactions start from the newest state. Owns: the check that every write of the queue passes first.
-// The lock file holds the newest transaction's number. A process that opens the environment reads that number from the
-// data file, then writes it into the lock file without the lock (mdb_env_open2). If another process commits in between,
-// the next transaction starts from before that commit and replaces it. Acknowledged mail would be lost, and its pages used
-// twice. Throws if the lock file cannot be written, or does not hold what was written.
+// The lock file holds the newest transaction's number. A process that opens the environment reads that number
+// from the data file. It then writes it into the lock file without holding the lock (mdb_env_open2). If
+// another process commits in between, the next transaction starts from the older state and overwrites that
+// commit. Acknowledged mail would be lost, and its pages used twice.
+// Throws if the lock file cannot be written, or does not hold what was written.
 import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'

@@ -6,9 +6,9 @@ import { LAYOUT_VERSION, openLayout, type Layout } from './layout.ts'
 import { writeFromNewestStateSync } from './newest-state.ts'
 
 /**
- * Address space for the map. In the worst case a body takes two pages for a little over one (factor 2), and an entry
- * with its index rows takes two. lmdb gets 64 MiB for readers of older states. The limit is 1 TiB of a process's 128
- * TiB; beyond it lmdb-js moves the map as the file grows.
+ * Address space for the map. In the worst case a body is just over one page and takes two (factor 2). An
+ * entry with its index rows takes two more pages. lmdb gets 64 MiB for readers of older states. The limit is
+ * 1 TiB of a process's 128 TiB. Beyond it, lmdb-js moves the map as the file grows.
  */
 const mapBytesFor = ({ maxEntries, maxBytes }: { maxEntries: number; maxBytes: number }) =>
   Math.min(2 * maxBytes + maxEntries * 8192 + 64 * 1024 ** 2, 1024 ** 4)

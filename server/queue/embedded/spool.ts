@@ -1,6 +1,8 @@
-// The directory of the embedded queue. Owns: the checks that it is writable, on stable storage, and empty or a queue; and
-// that its files survive a power cut. These checks come first because lmdb-js 3.5.6 crashes the process when lmdb's open
-// fails. Throws InputError with all problems, or SpoolUnusableError for a full or read-only disk, which may pass.
+// The directory of the embedded queue. Owns: the checks that it is writable, on stable storage, and either
+// empty or an existing queue. Also makes the files survive a power cut.
+// The checks run before lmdb opens the files, because a failing open in lmdb-js 3.5.6 crashes the process.
+// Throws InputError with all problems, or SpoolUnusableError for a full or read-only disk, which may be
+// temporary.
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { InputError, type Problem } from '../../../input/problems.ts'
