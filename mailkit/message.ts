@@ -1,6 +1,6 @@
 // Builds an RFC 5322 message for tests, and reads a header field of a received one. Pure.
 
-export type MadeUpMessage = {
+export type TestMessageParts = {
   id: string
   date: Date
   /** An addr-spec, or a display name with one in angle brackets. */
@@ -13,7 +13,7 @@ export type MadeUpMessage = {
 }
 
 /** The message with CRLF line ends. `Message-ID` is the id at origin.example. */
-export function composeMessage({ id, date, from, to, subject, headers, body }: MadeUpMessage): Buffer {
+export function composeMessage({ id, date, from, to, subject, headers, body }: TestMessageParts): Buffer {
   const lines = [
     `Date: ${date.toUTCString().replace('GMT', '+0000')}`,
     `From: ${from}`,

@@ -31,7 +31,7 @@ export type Group = {
 }
 
 /** Delay before the next launch, after so many failures in a row. */
-export function backoffMs(failures: number, anyServing: boolean): number {
+export function launchBackOffMs(failures: number, anyServing: boolean): number {
   if (failures < 2) return 0
   const most = anyServing ? BACKOFF_MAX_MS : BACKOFF_NONE_SERVING_MS
   return Math.min(most, BACKOFF_FIRST_MS * 2 ** (failures - 2))
@@ -115,7 +115,7 @@ function createBackoff(anyServing: () => boolean) {
     worked: () => {
       failures = 0
     },
-    waitMs: () => failedAtMs + backoffMs(failures, anyServing()) - performance.now(),
+    waitMs: () => failedAtMs + launchBackOffMs(failures, anyServing()) - performance.now(),
   }
 }
 

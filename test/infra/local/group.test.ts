@@ -1,7 +1,7 @@
 // The group: which instance ends, which is replaced, and how long failing launches back off.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { backoffMs, createGroup } from '../../../infra/local/group.ts'
+import { launchBackOffMs, createGroup } from '../../../infra/local/group.ts'
 import type { Instance, InstanceState, InstanceView } from '../../../infra/local/instance.ts'
 
 /** Fake instances without processes. The test sets their states. */
@@ -108,11 +108,11 @@ test('launches that fail at once back off and do not multiply', async () => {
 
 test('back-off: 0 s after the first failure, then 0.5 s, doubling to 30 s, or to 2 s with none in service', () => {
   assert.deepEqual(
-    [0, 1, 2, 3, 4, 7, 8, 9, 50].map((failures) => backoffMs(failures, true)),
+    [0, 1, 2, 3, 4, 7, 8, 9, 50].map((failures) => launchBackOffMs(failures, true)),
     [0, 0, 500, 1000, 2000, 16_000, 30_000, 30_000, 30_000],
   )
   assert.deepEqual(
-    [0, 1, 2, 3, 4, 5, 50].map((failures) => backoffMs(failures, false)),
+    [0, 1, 2, 3, 4, 5, 50].map((failures) => launchBackOffMs(failures, false)),
     [0, 0, 500, 1000, 2000, 2000, 2000],
   )
 })

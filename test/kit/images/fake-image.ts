@@ -22,7 +22,7 @@ export const SHORT_LIMITS: AwsLimits = {
 export type MadeUpImage = { folder: string; disk: string; digest: string; bytes: Buffer; receipt: Receipt }
 
 const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-/** What made-up receipts are signed with: for the code, and for a command's environment. */
+/** The key that signs fake receipts: for the code, and for a command's environment. */
 export const RECEIPT_KEYS = [publicKey]
 export const RECEIPT_ENV = {
   MAILFLEET_RECEIPT_PUBLIC_KEY: publicKey.export({ type: 'spki', format: 'pem' }).toString(),

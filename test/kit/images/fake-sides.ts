@@ -1,4 +1,4 @@
-// Two sides of a comparison, made up: whatever the test does not name is the same on both.
+// Two fake sides of a comparison. They are equal in everything that the test does not name.
 import type { Side } from '../../../images/diff/compare.ts'
 import { manifestOf } from './fake-manifests.ts'
 

@@ -1,4 +1,4 @@
-// Everything it takes to publish a made-up image in a test: the proxy before moto, clients, options, and what was said.
+// What a test needs to publish a fake image: the proxy before moto, the clients, the options and the progress lines.
 import { DescribeSnapshotsCommand, type Snapshot } from '@aws-sdk/client-ec2'
 import type { TestContext } from 'node:test'
 import { connectAws } from '../../../images/publish/aws/clients.ts'

@@ -14,7 +14,7 @@ import { publishing } from '../../../kit/images/publishing.ts'
 const moto = await startMoto()
 const { skip } = moto
 
-/** Over the made-up disk: block 1 is another one, 4 is zero, 5 is new; 0 and 7 are as they were. */
+/** Over the fake disk: block 1 differs, 4 is zero, 5 is new, 0 and 7 are equal. */
 function laterImage(before: MadeUpImage): MadeUpImage {
   return madeUpImage('later', {}, (bytes) => {
     before.bytes.copy(bytes)
