@@ -1,13 +1,12 @@
-// Runs inside the guest of a boot test, on the image's own Node, started by the unit that guest-facts.ts injects; it
-// is not part of the image. Reads one JSON line from its connection, and answers with one. Descriptor 0 is the
-// connection. {"addresses":[…]}: what came of connecting to each, and what systemd and the kernel say of this machine.
-// {"kill":true}: kills the server, and tells the process id that it had.
+// Runs on the image's Node in a boot test's guest. guest-facts.ts injects it. Descriptor 0 is a connection, one JSON
+// line each way. {"addresses":[…]} returns the result of connecting to each, and the facts of systemd and the kernel.
+// {"kill":true} kills the server and returns its process id.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import { release } from 'node:os'
 
-/** Emulated, an answer takes up to 0.2 s; silence for 5 s is a dropped packet. */
+/** In an emulated guest an answer takes up to 0.2 s. Silence for 5 s means a dropped packet. */
 const CONNECT_MS = 5_000
 
 const asker = new Socket({ fd: 0, readable: true, writable: true })
@@ -60,7 +59,7 @@ function units() {
   return found.map(({ unit, active, sub }) => ({ unit, active, sub }))
 }
 
-/** Sockets in state LISTEN (0A) of TCP, and those of UDP that anyone may send to (07). */
+/** TCP sockets in state LISTEN (0A), and unconnected UDP sockets (07). */
 function listening() {
   return ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((name) => {
     const protocol = name.slice(0, 3)
@@ -75,13 +74,13 @@ function listening() {
   })
 }
 
-/** As the kernel writes it: words of 32 bits in the processor's order. */
+/** The kernel writes an address as 32-bit words in the processor's byte order. */
 function addressOf(hex) {
   if (hex.length > 8) return /^0+$/.test(hex) ? '::' : hex
   return Buffer.from(hex, 'hex').reverse().join('.')
 }
 
-/** What the server's unit is allowed, and how often systemd had to start it again. */
+/** Properties of the server's unit, and the number of its restarts by systemd. */
 function server() {
   const properties = ['NRestarts', 'MemoryDenyWriteExecute', 'Environment']
   const argv = ['show', ...properties.map((name) => `--property=${name}`), 'mailfleet.service']
@@ -96,7 +95,7 @@ function server() {
   }
 }
 
-/** The programs of all processes; the kernel's own have none. */
+/** The programs of all processes. Kernel threads have none. */
 function running() {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   const programs = pids.flatMap((pid) => {
@@ -109,7 +108,7 @@ function running() {
   return [...new Set(programs)].sort()
 }
 
-/** Programs that could install something or let somebody in, wherever a program is looked for. */
+/** Programs in the usual folders that could install software or give remote access. */
 function foreign() {
   const names =
     /^(apt|apt-get|aptitude|dpkg|snap|pip3?|npm|curl|wget|sshd|dropbear|cloud-init|agetty|unattended-upgrades?)$/
@@ -133,7 +132,7 @@ function text(file) {
   }
 }
 
-/** Seconds since the kernel started: now, when systemd started, when the server was started. */
+/** Seconds from the start of the kernel: until now, until systemd started, and until the server started. */
 function times() {
   const show = (property, ...unit) =>
     Number(

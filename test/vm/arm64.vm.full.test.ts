@@ -1,5 +1,5 @@
-// The image for 64-bit ARM: baked here by emulation of its programs, booted by emulation of its machine, and held to
-// everything that the other is held to.
+// The image for 64-bit ARM must pass every check that the amd64 image passes.
+// The bake emulates its programs, and the boot emulates its machine.
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { readManifest } from '../../images/describe/manifest.ts'
 import { forArchitecture } from '../../scripts/project.ts'
 import { project } from '../kit/images/baked.ts'
 
-/** Emulated on a busy machine, each boot. */
+/** For each emulated boot on a busy machine. */
 const TIMEOUT_MS = 900_000
 
 test('the arm64 image is baked, boots and forwards mail', async (t) => {

@@ -1,6 +1,6 @@
-// The baked image as an instance on AWS: booted with nothing but its metadata service, which tells it where everything
-// is. Owns: the made-up region around it (metadata, Auto Scaling, SQS, S3, DynamoDB, mailboxes, all on this machine's
-// loopback) and the guest's only ways out, one address for each. Fails with the guest's last console lines.
+// Boots the baked image as an AWS instance, which learns every address from its metadata service.
+// Owns the fake region on loopback (metadata, Auto Scaling, SQS, S3, DynamoDB, mailboxes).
+// The guest reaches one address for each of them, and no other. Fails with the guest's last console lines.
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
@@ -13,11 +13,11 @@ import { startMetadata } from '../kit/aws/metadata.ts'
 import { LAUNCH_HOOK, TERMINATE_HOOK } from '../../contract/lifecycle-hooks.ts'
 import { ROUTES_KEY } from '../../contract/storage-names.ts'
 
-/** Emulated, with the SDK to load, a boot takes most of a minute on a machine with nothing else to do. */
+/** An emulated boot that loads the AWS SDK takes most of a minute on an idle machine. */
 const PATIENCE_MS = 300_000
 const LOOK_MS = 200
 
-/** QEMU forwards addresses of the guest's own network only: so that is where the metadata service's address is. */
+/** QEMU forwards only addresses of the guest's own network, so that network contains the metadata address. */
 const SUBNET = '169.254.169.0/24'
 const METADATA = { host: '169.254.169.254', port: 80 }
 const SQS_AND_S3 = { host: '169.254.169.100', port: 4566 }
@@ -31,7 +31,7 @@ const portOf = (url: string) => Number(new URL(url).port)
 
 export type Region = Awaited<ReturnType<typeof startRegion>>
 
-/** Starts everything that the instance will look for. */
+/** Starts every service that the instance connects to. */
 export async function startRegion(t: TestContext, settings: { routes: object; sinkPort: number }) {
   const aws = await startAwsQueue()
   const autoScaling = await startAutoScaling({ group: 'mailfleet-test' })
@@ -62,7 +62,7 @@ export async function startRegion(t: TestContext, settings: { routes: object; si
     metadata,
     autoScaling,
     ways,
-    /** Messages by where they are. */
+    /** The number of messages in each state. */
     count: () => {
       const of = (name: string) => aws.fauxqs.inspectQueue(name)?.messages
       const [ready, deferred] = [of(stores.names.ready), of(stores.names.deferred)]
@@ -76,7 +76,7 @@ export async function startRegion(t: TestContext, settings: { routes: object; si
   }
 }
 
-/** As the Pulumi program writes it, with endpoints where AWS would need none. */
+/** The configuration as the Pulumi program writes it, plus endpoints, which real AWS does not need. */
 function instanceConfig(
   queue: Record<string, unknown> & { readyUrl: string; deferredUrl: string; bucket: string },
 ) {
@@ -114,8 +114,8 @@ function instanceConfig(
 }
 
 /**
- * Boots the image there. It has to ask for its configuration: on EC2 it takes no credential, so the one that it is given,
- * which no server accepts, does nothing.
+ * Boots the image in the region. On EC2 the instance ignores credentials and asks the metadata service instead.
+ * The credential given here proves it: no server accepts that configuration.
  */
 export async function bootInstance(t: TestContext, region: Region, image: { disk: string }, workDir: string) {
   const running = await startMachine(
@@ -136,7 +136,7 @@ export async function bootInstance(t: TestContext, region: Region, image: { disk
   t.after(() => running.kill())
   const admin = running.ports.get(ADMIN_PORT) ?? 0
 
-  /** Waits until `holds`. @throws {Error} when the guest goes down, or the time is up. */
+  /** Waits until `holds` returns true. @throws {Error} when the guest goes down or the timeout ends. */
   async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
     const deadline = performance.now() + PATIENCE_MS
     while (!(await holds())) {
@@ -151,7 +151,7 @@ export async function bootInstance(t: TestContext, region: Region, image: { disk
   return {
     port: running.ports.get(SMTP_PORT) ?? 0,
     seconds: () => Math.round(running.seconds()),
-    /** What it has printed on its serial console. */
+    /** The lines that the guest has printed on its serial console. */
     console: () => running.console.lines().map(({ text }) => text),
     until,
     status: async (path: string): Promise<number | null> => {

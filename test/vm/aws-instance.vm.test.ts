@@ -1,6 +1,6 @@
-// The line on AWS, as far as a machine without AWS can show it: the very image that is published, its configuration from
-// the metadata service, its queue on SQS, S3 and DynamoDB, a place in an Auto Scaling group. It forwards real mail and
-// leaves in order.
+// The published image on a fake AWS: it forwards real mail and drains before it is terminated.
+// Its configuration comes from the metadata service. Its queue is on SQS, S3 and DynamoDB.
+// It is a member of an Auto Scaling group.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { greets, submitUntilAccepted } from '../../mailkit/smtp-client.ts'
@@ -52,7 +52,7 @@ test('the image runs on AWS: ready by its canary, forwards, drains when it is to
   assert.ok(sink.mail.every(({ from }) => from.startsWith('SRS0') && from.endsWith('@srs.example.com')))
   await guest.until('nothing is queued', () => Object.values(region.count()).every((count) => count === 0))
 
-  // Four deliveries are held up in the middle, the others wait in the queue, when the group takes its leave.
+  // The group terminates the instance while four deliveries hang and the other messages wait in the queue.
   holding = true
   const waiting = Array.from({ length: 10 }, (_, index) => `waiting ${index}`)
   for (const subject of waiting) await send(subject)

@@ -1,4 +1,4 @@
-// The boot test on the real image.
+// Runs the boot test on the real image and checks its receipt.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { createReadStream, readdirSync } from 'node:fs'

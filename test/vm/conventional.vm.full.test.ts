@@ -1,4 +1,4 @@
-// The conventional image boots and forwards: what the golden image is compared with is no straw man that fails.
+// The conventional image boots and forwards mail, so the benchmark compares the golden image with a working one.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -8,7 +8,7 @@ import { measureBoot } from '../../images/bench/boot/measure.ts'
 import { startMirror } from '../../images/bench/boot/mirror.ts'
 import { newestImage, project } from '../kit/images/baked.ts'
 
-/** Emulated on an idle machine it takes a minute and more. */
+/** An emulated boot takes more than a minute on an idle machine. */
 const TIMEOUT_MS = 900_000
 
 test('the conventional image forwards a message, and asks no mirror for it', async (t) => {

@@ -1,4 +1,4 @@
-// What systemd does with a server that hangs, and with one that crashes again and again, in the image itself.
+// In the real image, systemd restarts a server that hangs. It shuts the instance down after repeated crashes.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { chooseAccel, probeKvm } from '../../images/boot/qemu/acceleration.ts'
@@ -9,7 +9,7 @@ import { whileItRuns } from '../../images/boot/watch.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
 import { newestImage } from '../kit/images/baked.ts'
 
-/** Boots the image with a unit of the test's own that runs `script`, and waits for `line` on the console. */
+/** Boots the image with an extra unit that runs `script` beside the server. */
 async function bootWith(t: TestContext, script: string, more: Record<string, string> = {}) {
   const image = await newestImage()
   const workDir = folderFor(t)
@@ -48,7 +48,7 @@ const untilListening = async (running: Awaited<ReturnType<typeof bootWith>>, tim
 }
 
 test('a server that stands still is aborted by the watchdog, and started again', async (t) => {
-  // Stopped 60 s after it listens: until then the reports kept a watchdog of 30 s quiet.
+  // The script stops the server after 60 s. Until then the server's reports satisfy the 30 s watchdog.
   const script =
     'sleep 60; systemctl kill --kill-whom=main --signal=SIGSTOP mailfleet.service; sleep infinity'
   const running = await bootWith(t, script, {

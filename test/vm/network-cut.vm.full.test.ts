@@ -1,4 +1,4 @@
-// The check of the network cut can fail: a guest that is not cut off reaches the very same listener.
+// The network cut check can fail: a guest whose network is open reaches the same listener.
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { cpSync, existsSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// The image's packet filter filters: mail's port answers, and a port that somebody listens on but that is not among
-// the services does not, though the same unit answers the boot test once its port is added to them.
+// The image's packet filter lets port 25 in and drops a listening port that is not among the services.
+// The same unit answers the boot test, which adds its port to the services.
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ import { serverCredentials } from '../../images/boot/server-credentials.ts'
 import { folderFor } from '../kit/queue/embedded-harness.ts'
 import { newestImage } from '../kit/images/baked.ts'
 
-/** A boot emulated beside much other work. */
+/** For an emulated boot on a busy machine. */
 const LISTENING_MS = 240_000
 const SILENCE_MS = 20_000
 const SOCKET = 'systemd.extra-unit.boot-test.socket'
@@ -50,7 +50,7 @@ test('port 25 is let in, and a listener whose port is not among the services is 
   await assert.rejects(askGuest(port(FACTS_PORT), [], SILENCE_MS))
 })
 
-/** What the port says before a QUIT ends the session; '' while nobody answers. */
+/** Returns the port's output until QUIT ends the session, or '' if the port does not answer. */
 async function said(port: number): Promise<string> {
   const socket = connect({ host: '127.0.0.1', port }).setTimeout(SILENCE_MS)
   socket.on('timeout', () => socket.destroy())

@@ -1,5 +1,5 @@
-// A baked image as a victim: booted with its queue on a spool disk that outlives it, its power cut at will.
-// Owns: the machine, and the gate between it and the mailboxes. Fails with the guest's last console lines.
+// Boots a baked image whose power the test can cut. Its queue is on a spool disk that outlives the guest.
+// Owns the machine, and the gate between it and the mailboxes. Fails with the guest's last console lines.
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
@@ -11,26 +11,29 @@ import { ADMIN_PORT, SMTP_PORT } from '../../contract/ports.ts'
 import { RELAY_FROM_GUEST, serverCredentials } from '../../images/boot/server-credentials.ts'
 import { ALIASES } from '../kit/crash/mail.ts'
 
-/** Emulated, a boot takes about half a minute when the machine has nothing else to do. */
+/** An emulated boot takes about half a minute on an idle machine. */
 const UP_MS = 240_000
 const GREETING_MS = 2_000
 
-/** A dead guest's leases end soon, and what was put off comes again at once: the test waits for both. */
+/** Short, because the test waits for a dead guest's leases to end and for deferred mail to be retried. */
 const DELIVERY = { leaseMs: 5_000 }
 const RETRY = { firstMs: 200, maxMs: 1_000 }
 
 export type Gate = { port: number; open: () => void; close: () => void }
 
-/** Leads to `port`, once opened. Until then connections are taken and nothing more: deliveries hang, mail piles up. */
+/**
+ * Forwards connections to `port` once it is open.
+ * Until then it accepts connections and never answers, so deliveries hang and the queue grows.
+ */
 export async function startGate(t: TestContext, port: number): Promise<Gate> {
   let isOpen = false
   const server = createServer((guest) => {
     guest.on('error', () => guest.destroy())
-    // Read, so that its end is noticed.
+    // Reads, to notice the end of the connection.
     if (!isOpen) return void guest.resume()
     const mailbox = connect(port, '127.0.0.1')
     mailbox.on('error', () => {})
-    // A pipe passes on an end, not a death.
+    // pipe() passes on an end of stream, but not a broken connection.
     mailbox.on('close', () => guest.destroy())
     guest.on('close', () => mailbox.destroy())
     guest.pipe(mailbox).pipe(guest)
@@ -46,13 +49,13 @@ export async function startGate(t: TestContext, port: number): Promise<Gate> {
 }
 
 export type Guest = {
-  /** Seconds from power-on to its server's greeting. */
+  /** Seconds from power-on to the server's greeting. */
   upSeconds: number
-  /** Leads to the server's SMTP port. */
+  /** The host's port that forwards to the server's SMTP port. */
   port: number
-  /** Entries in its queue: due, in work and put off. */
+  /** Messages in its queue: ready, in flight and deferred. */
   queued: () => Promise<number>
-  /** Cuts its power: nothing of its memory reaches the disk any more. */
+  /** Cuts its power: data in its memory never reaches the disk. */
   cut: () => Promise<void>
 }
 
@@ -62,11 +65,11 @@ export type GuestOptions = {
   spool: string
   workDir: string
   gate: Gate
-  /** Settings of the queue beside its path. */
+  /** Queue settings other than the path. */
   queue: Record<string, unknown>
 }
 
-/** Boots a guest; resolves when its server greets. @throws {Error} if it goes down or stays silent. */
+/** Boots a guest and waits for its greeting. @throws {Error} if the guest goes down or stays silent. */
 export async function bootGuest(t: TestContext, o: GuestOptions): Promise<Guest> {
   const running = await startMachine(
     {

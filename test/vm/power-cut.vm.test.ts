@@ -1,6 +1,6 @@
-// The power goes out under load: what got a 250 arrives. SIGKILL of a process does not test flushing, since the
-// kernel's cache survives it; SIGKILL of the machine does: what the guest had not flushed is gone, as on a real host.
-// Its queue is full when it happens, since deliveries are held up. Without flushing the same test must find losses.
+// Every message that got a 250 survives a power cut under load, while the queue is full of hanging deliveries.
+// The test kills QEMU: all unflushed data is lost, as on a real host. Killing only the server keeps the kernel's cache.
+// The same test without flushing must find losses.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -15,18 +15,18 @@ import { between, type Random } from '../../platform/seeded-random.ts'
 import { seeded } from '../kit/crash/random.ts'
 import { openTally, type Tally } from '../kit/crash/tally.ts'
 
-/** Cuts that follow each other on one spool; more spools rather than more cuts, since guests boot side by side. */
+/** Successive cuts on each spool. Guests boot in parallel, so more spools are faster than more cuts. */
 const SPOOLS = process.env['MAILFLEET_FULL'] === '1' ? [5, 5] : [3]
 const SENDERS = 8
 const SPOOL_BYTES = 256 * 1024 * 1024
 
-/** Accepted in one boot before the power goes: a few seconds of load, well within ext4's 5 s between commits. */
+/** Messages accepted in one boot before the cut: a few seconds of load, well within ext4's 5 s commit interval. */
 const LEAST_ACCEPTED = 30
 const MOST_ACCEPTED = 100
-/** And then at any moment of the commits under way. */
+/** A random delay up to this puts the cut at any moment of a commit in progress. */
 const MOMENT_MS = 300
 
-/** With nothing arriving for so long, nothing more will: twelve leases, sixty retries. */
+/** After this long without an arrival the test stops waiting: it is twelve leases, or sixty retries. */
 const QUIET_MS = 60_000
 const LOAD_MS = 120_000
 
@@ -46,7 +46,7 @@ test('the power is cut under load', { concurrency: 3 }, async (t) => {
     const { tally } = await cutAndCount(t, { disk: image.disk, accel, cuts: 1, queue })
     assert.ok(tally.missing().length > 0, 'nothing was lost, so this test would not notice a missing flush')
   })
-  // Side by side: an emulated guest keeps one processor busy.
+  // In parallel, because an emulated guest keeps only one processor busy.
   await Promise.all([...flushing, notFlushing])
 })
 
@@ -57,7 +57,7 @@ type Setting = {
   queue: Record<string, unknown>
 }
 
-/** Cuts the power `cuts` times, one spool disk through all of them, then lets everything out that is left. */
+/** Cuts the power `cuts` times on one spool disk, then opens the gate and delivers the rest of the queue. */
 async function cutAndCount(t: TestContext, { disk, accel, cuts, queue }: Setting) {
   const random = seeded(t)
   const workDir = folderFor(t)
@@ -107,7 +107,7 @@ async function loadAndCut(guest: Guest, random: Random, tally: Tally): Promise<n
   return accepted
 }
 
-/** Until the queue is empty, or nothing has arrived for long. */
+/** Waits until the queue is empty, or no message has arrived for QUIET_MS. */
 async function emptied(guest: Guest, tally: Tally): Promise<void> {
   let arrived = tally.arrived()
   let since = performance.now()

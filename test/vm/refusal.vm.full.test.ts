@@ -1,5 +1,5 @@
-// An instance that must not serve ends, at once and with a reason on its console: a root that was altered, a
-// configuration that the server refuses.
+// An instance with an altered root or a refused configuration shuts down at once.
+// Its console shows the reason.
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,10 +13,10 @@ import { readManifest } from '../../images/describe/manifest.ts'
 import { runTool } from '../../platform/sandbox.ts'
 import { newestImage } from '../kit/images/baked.ts'
 
-/** A boot to the point where these end takes 15 s emulated and alone. */
+/** An emulated boot to this point takes 15 s on an idle machine. */
 const END_TIMEOUT_MS = 180_000
 
-/** Boots a disk until the machine ends, and returns what the console said. */
+/** Boots a disk, waits until the machine ends, and returns the console output. */
 async function bootToTheEnd(disk: string, credentials: Record<string, string>): Promise<string> {
   const workDir = mkdtempSync(join(tmpdir(), 'mailfleet-refusal-'))
   const accel = await chooseAccel('auto', () => probeKvm(workDir))

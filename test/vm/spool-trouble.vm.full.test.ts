@@ -1,4 +1,4 @@
-// What an instance does whose spool disk can only be read when it boots, in the image itself.
+// In the real image, an instance with a read-only spool disk at boot stays up and refuses mail with a 4xx code.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
@@ -18,7 +18,7 @@ import { newestImage } from '../kit/images/baked.ts'
 
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
 
-/** Boots the image with a spool disk made anew, then changed by a command of debugfs. */
+/** Boots the image with a new spool disk that a debugfs command has changed. */
 async function bootWith(t: TestContext, change: string) {
   const image = await newestImage()
   const workDir = folderFor(t)
@@ -35,7 +35,7 @@ async function bootWith(t: TestContext, change: string) {
   return { running, port: running.ports.get(SMTP_PORT) ?? 0 }
 }
 
-/** The code with which the guest refuses a message, once it greets. */
+/** Waits for the guest's greeting and returns the code with which it refuses a message. */
 async function refusal(port: number, signal: AbortSignal): Promise<number> {
   for (;;) {
     signal.throwIfAborted()
@@ -51,11 +51,11 @@ async function refusal(port: number, signal: AbortSignal): Promise<number> {
 }
 
 test('an image whose spool is read-only at boot stays on and refuses mail for now', async (t) => {
-  // A feature that no kernel knows, of those with which it may only read: it refuses to mount the disk for writing.
+  // No kernel knows this read-only-compatible feature, so the kernel refuses to mount the disk for writing.
   const { running, port } = await bootWith(t, 'feature FEATURE_R31')
   await whileItRuns(running, DEFAULT_BOUNDS, async (signal) => {
     assert.match(String(await refusal(port, signal)), /^4/)
-    // Longer than five failures of the unit would take.
+    // Five failures of the unit would take less time than this.
     await sleep(15_000)
     assert.match(String(await refusal(port, signal)), /^4/)
   })

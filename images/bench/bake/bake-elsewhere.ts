@@ -1,4 +1,5 @@
-// A process that bakes with the options in its argument, in the environment that it was given, and prints the digest.
+// Bakes in a process of its own, with the options in its argument, and prints the digest.
+// The caller sets its environment.
 // Fails with the bake's message on standard error.
 import { buildImage, type BuildOptions } from '../../bake/bake.ts'
 

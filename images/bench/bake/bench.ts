@@ -1,5 +1,5 @@
-// Measures how long baking takes, and how much of a disk changes with the server alone.
-// Owns what is timed and on which caches; it changes neither the checkout nor the user's stages. Fails as a bake does.
+// Measures the time of a bake, and the share of the disk that a change of the server alone changes.
+// Owns the choice of bakes and their caches. It changes neither the checkout nor the user's stages. Fails as a bake does.
 import { cpSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -15,19 +15,19 @@ export type BakeBench = {
   format: 1
   createdAt: string
   cpus: number
-  /** Wall clock of a bake of unchanged inputs. */
+  /** Wall-clock time of a bake of unchanged inputs. */
   unchangedSeconds: number
-  /** Of a bake after a change of the server's code. */
+  /** Wall-clock time of a bake after a change of the server's code. */
   appOnlySeconds: number
-  /** Of a bake whose every file is downloaded already, and of which no stage is cached. */
+  /** Wall-clock time of a bake with every file downloaded and no stage cached. */
   fullCachedSeconds: number
   /** Blocks of 512 KiB of the disk that are not all zero. */
   blocks: number
-  /** How many of them differ after a change of the server's code, and so would be uploaded. */
+  /** Blocks that differ after a change of the server's code. Only these would be uploaded. */
   deltaBlocks: number
   /** deltaBlocks ÷ blocks. */
   deltaBlocksShare: number
-  /** Of two bakes from empty caches, in two folders, time zones, locales and umasks. */
+  /** Digests of two bakes from empty caches, in two folders, time zones, locales and umasks. */
   digests: [string, string]
   digestsEqual: boolean
 }
@@ -37,7 +37,7 @@ export type BakeBenchOptions = Omit<BuildOptions, 'onProgress'> & {
   signal: AbortSignal
 }
 
-/** The second bake's surroundings: nothing of them may be seen in the image. */
+/** The second bake's environment. The image must not depend on it. */
 const ELSEWHERE = {
   env: { TZ: 'Pacific/Kiritimati', LC_ALL: 'C', LANG: 'C', HOME: '/nonexistent', USER: 'nobody' },
   umask: 0o077,
@@ -46,7 +46,7 @@ const ELSEWHERE = {
 const SHARED_FOLDERS = ['contract', 'input', 'platform']
 const BAKE_ELSEWHERE = join(import.meta.dirname, './bake-elsewhere.ts')
 
-/** Bakes five times: as `mailfleet image build` does, twice from nothing, changed, and unchanged. */
+/** Bakes five times: like `mailfleet image build`, twice without cached stages, changed, and unchanged. */
 export async function benchBake(o: BakeBenchOptions): Promise<BakeBench> {
   const { onProgress, signal, ...project } = o
   onProgress('baking, or finding baked, the image of this checkout')
@@ -102,7 +102,7 @@ async function delta(before: BuiltImage, after: BuiltImage, signal: AbortSignal)
   return { blocks: now.blocks.length, deltaBlocks, deltaBlocksShare: deltaBlocks / now.blocks.length }
 }
 
-/** A cache that has everything downloaded and nothing made. The files are links: on one file system they cost nothing. */
+/** A cache with every download and no stage. The files are hard links, which take no space on the same file system. */
 function objectsOnly(cacheDir: string, folder: string): string {
   const [from, to] = [join(cacheDir, 'objects'), join(folder, 'cache/objects')]
   for (const path of filesBelow(from)) {

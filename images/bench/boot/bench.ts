@@ -1,5 +1,5 @@
-// The boot benchmark: the golden image, a pre-installed conventional one, and one that installs the server at boot.
-// All run on the same machine; then two boot again while the mirror has a broken package. Owns the order and number of boots.
+// The boot benchmark: golden image, pre-installed conventional image, and one that installs the server at boot.
+// All boot on one machine. Then two boot again while the mirror has a broken package. Owns the order and count of boots.
 // Fails as a bake does, or with the console of a guest that did not serve.
 import { cpus } from 'node:os'
 import { join } from 'node:path'
@@ -20,15 +20,15 @@ import { goldenSubject, installingSubject, mirrorFiles, preinstalledSubject } fr
 import { SERVER_FOLDER } from '../../../contract/image-paths.ts'
 import { TARBALLS } from './user-data.ts'
 
-/** Boots of an image whose figure is compared: the median of three tells a disturbance from a difference. */
+/** Boots per compared image. The median of three ignores one disturbed boot. */
 const BOOTS = 3
-/** Emulated on two busy processors: 20 s and 70 s where they are idle. */
+/** For an emulated boot on two busy processors. On idle ones the images take 20 s and 70 s. */
 const BOOT_TIMEOUT_MS = 600_000
-/** Emulated, npm and apt take minutes. */
+/** npm and apt take minutes in an emulated guest. */
 const INSTALL_TIMEOUT_MS = 1_200_000
-/** How long one that failed is given to serve after all. */
+/** How long to wait for a greeting after the installation failed. */
 const GRACE_MS = 20_000
-/** What apt, cloud-init and the shell say when a package cannot be installed. */
+/** Messages of apt, cloud-init and the shell when a package cannot be installed. */
 const FAILURE =
   /unmet dep|Unable to correct|but it is not|Failed to install|Failed to run module|not found|Depends:/
 
@@ -36,7 +36,7 @@ export type BenchOptions = {
   specFile: string
   serverEntry: string
   packageLockFile: string
-  /** Where the conventional image is locked when its committed lock no longer serves. */
+  /** The conventional image's lock file when the committed lock is no longer usable. */
   localLockFile: string
   cacheDir: string
   signal: AbortSignal
@@ -51,8 +51,8 @@ export type Prepared = {
 }
 
 /**
- * Makes, or finds made, what is booted.
- * @param folder for the mirror's files; goes when they are no longer served
+ * Makes the images to boot, or finds them in the cache.
+ * @param folder for the mirror's files; the caller removes it after the mirror is closed
  */
 export async function prepareBoots(
   image: Pick<BuiltImage, 'digest' | 'folder' | 'disk'>,
@@ -88,10 +88,10 @@ export async function prepareBoots(
   return { golden, preinstalled, installing, mirror, conventionalLocked: packages.locked }
 }
 
-/** One boot, to be run after those before it, so that nothing disturbs what is measured. `run` tells what it found. */
+/** One boot. Run the steps one after the other, so that none disturbs a measurement. `run` returns its result. */
 export type BootStep = { title: string; run: () => Promise<string> }
 
-/** The steps of the benchmark, to be run in order; then `report` has it. */
+/** The steps of the benchmark, to run in order. After the last, `report` returns the report. */
 export async function bootBench(
   { digest }: Pick<BuiltImage, 'digest'>,
   prepared: Prepared,
@@ -131,7 +131,7 @@ function comparison(prepared: Prepared, found: Findings, options: Options): Boot
         return said(measured)
       }),
   })
-  // Alternating: what slows the machine for a while slows both.
+  // The images alternate, so that a slow spell of the machine affects both.
   const alternating = Array.from({ length: BOOTS }, (_, index) => [
     measure(`Golden image, boot ${index + 1}`, found.golden, prepared.golden, BOOT_TIMEOUT_MS),
     measure(
@@ -145,7 +145,7 @@ function comparison(prepared: Prepared, found: Findings, options: Options): Boot
   return [...alternating, measure('Installing at boot', found.installAtBoot, installing, INSTALL_TIMEOUT_MS)]
 }
 
-/** The two that show what a broken package does to whom. */
+/** The two boots that show the effect of a broken package on each image. */
 function beside({ mirror, golden, installing }: Prepared, found: Findings, options: Options): BootStep[] {
   const limits = { timeoutMs: INSTALL_TIMEOUT_MS, graceMs: GRACE_MS, reason: FAILURE }
   return [

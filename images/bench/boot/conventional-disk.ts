@@ -12,22 +12,22 @@ import type { Conventional } from './conventional.ts'
 import { ESP_VOLUME, ROOT_UUID } from './conventional-root.ts'
 
 const MIB = 1024 * 1024
-/** Room for what an instance installs at boot; takes up only what is written. */
+/** Has room for the packages installed at boot. The file is sparse. */
 const ROOT_BYTES = 3072 * MIB
 const ESP_BYTES = 64 * MIB
 const DISK_UUID = '8d4e1b57-6c0f-4e52-8f0b-7a3d2c9e1f60'
 const ESP_UUID = '0c9f2f4e-91d3-4c4b-b1de-5a7e3b6f8d21'
 
-/** What the package grub-efi-amd64-signed puts on the partition: this binary, signed. */
+/** The binary that the package grub-efi-amd64-signed puts on the partition, where it is signed. */
 const GRUB = '/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi'
 
 export type DiskInputs = {
   packages: Conventional
   tools: StageResult
   root: StageResult
-  /** Files laid over the root. */
+  /** Files added to the root. */
   overlay: readonly TarEntry[]
-  /** Changes when a file of the overlay does. */
+  /** A cache key that changes with the files of the overlay. */
   overlayKey: unknown
 }
 
@@ -51,7 +51,7 @@ export async function conventionalDisk(o: DiskInputs): Promise<StageResult> {
       const kernel = await kernelRelease(join(root.path, 'root.tar'))
       const own: TarEntry[] = [
         { path: 'boot/grub/grub.cfg', content: grubMenu(kernel) },
-        // The installation leaves it out with all that is in it; the kernel fills it.
+        // The root tar omits /dev and its contents; the kernel fills the folder.
         { path: 'dev', directory: true },
       ]
       const entries = [...overlay, ...own]
@@ -97,7 +97,7 @@ async function makeRoot(sandbox: Sandbox, work: string): Promise<void> {
       '-q',
       ['-t', 'ext4'],
       ['-U', ROOT_UUID],
-      // All tables written now, so that a fresh instance's kernel has nothing left to do in the background.
+      // mke2fs writes all tables now. Otherwise the kernel of a new instance writes them in the background.
       ['-E', 'lazy_itable_init=0,lazy_journal_init=0'],
       ['-d', 'all.tar'],
       'root.img',
@@ -123,7 +123,7 @@ async function makeEsp(sandbox: Sandbox, work: string): Promise<void> {
   await runTool(sandbox, ['mcopy', '-i', 'esp.img', 'grub.cfg', '::/EFI/debian/grub.cfg'])
 }
 
-/** What grub-install(8) writes beside the binary: where the menu is. */
+/** The file that grub-install(8) writes beside the binary. It gives the location of the menu. */
 const GRUB_EARLY = [
   `search.fs_uuid ${ROOT_UUID} root`,
   `set prefix=($root)'/boot/grub'`,
@@ -131,7 +131,7 @@ const GRUB_EARLY = [
   '',
 ].join('\n')
 
-/** What update-grub(8) writes, without a menu to wait for. */
+/** The file that update-grub(8) writes, without the wait at the menu. */
 function grubMenu(release: string): string {
   return [
     'set timeout=0',

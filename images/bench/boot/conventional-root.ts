@@ -1,4 +1,4 @@
-// The conventional image's root as a tar: Debian packages with their maintainer scripts run, cleaned as image builders do.
+// Makes the conventional root as a tar. Debian's maintainer scripts run, and it is cleaned as image builders do.
 // Owns the call of mmdebstrap, without a network, in namespaces that end with this process.
 // Fails with mmdebstrap's last lines.
 import { mkdirSync } from 'node:fs'
@@ -10,7 +10,7 @@ import type { OnProgress } from '../../../platform/progress.ts'
 import type { Spec } from '../../spec.ts'
 import type { Conventional } from './conventional.ts'
 
-/** By this GRUB and the kernel find the root. */
+/** GRUB and the kernel find the root by this UUID. */
 export const ROOT_UUID = '5e0b1d4c-3f67-4a3e-9a6b-2c1f6d7e8a90'
 /** FAT's volume id, as blkid(8) writes it. */
 export const ESP_VOLUME = 'B007-C0DE'
@@ -81,12 +81,12 @@ function hooks({ name, id }: Spec['user']): string[] {
       `UUID=${ROOT_UUID} / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1`,
       `UUID=${ESP_VOLUME} /boot/efi vfat defaults 0 0`,
     ),
-    // An image that is made for one cloud spares cloud-init the search for its data source.
+    // Images for one cloud name the data source, so that cloud-init does not search for it.
     write('etc/cloud/cloud.cfg.d/90_datasource.cfg', 'datasource_list: [NoCloud]'),
-    // No first boot competes with the distribution's own daily upgrade.
+    // Keeps the distribution's daily upgrade from competing with the first boot.
     'ln -s /dev/null "$1/etc/systemd/system/apt-daily.timer"',
     'ln -s /dev/null "$1/etc/systemd/system/apt-daily-upgrade.timer"',
-    // Removed by image builders, so that every instance makes its own.
+    // Image builders remove these, so that every instance makes its own.
     'rm -f "$1"/etc/ssh/ssh_host_*_key* "$1/etc/hostname" && : > "$1/etc/machine-id"',
     'rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/var/lib/apt/lists/*',
   ]

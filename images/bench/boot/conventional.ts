@@ -1,5 +1,6 @@
 // The packages and the lock of the conventional image. Suite, kernel and Node are the golden image's.
-// Owns the list: what Debian's cloud images and a Packer build on them have in common. Fails as locking and fetching do.
+// Owns the list: packages that both Debian's cloud images and Packer builds on them have.
+// Fails as locking and fetching do.
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fetchLocked, type Fetched } from '../../archive/fetch.ts'
@@ -8,7 +9,7 @@ import { resolveLock } from '../../lock/resolve.ts'
 import type { OnProgress } from '../../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../../spec.ts'
 
-/** Without recommended packages, unattended upgrades and a cloud's agent: less than such images start. */
+/** Such images start more: recommended packages, unattended upgrades and a cloud agent are left out here. */
 const PACKAGES = [
   ['apparmor', 'apt', 'ca-certificates', 'cron', 'curl', 'dbus', 'e2fsprogs', 'iproute2', 'iputils-ping'],
   ['less', 'libatomic1', 'libpam-systemd', 'libstdc++6', 'logrotate', 'procps', 'python3', 'sudo', 'udev'],
@@ -17,7 +18,7 @@ const PACKAGES = [
   ['systemd-resolved', 'systemd-sysv', 'systemd-timesyncd'],
 ].flat()
 
-/** What puts its disk together. libarchive, with a locale of libc-bin, lets mke2fs read a tar (mke2fs(8), `-d`). */
+/** Tools that make its disk. mke2fs reads a tar by libarchive and a locale of libc-bin (mke2fs(8), `-d`). */
 const TOOLS = [
   'base-files',
   'dosfstools',
@@ -29,7 +30,7 @@ const TOOLS = [
   'mtools',
 ]
 
-/** npm, as Debian's package of Node would bring it: one tarball with all that it needs. */
+/** npm as one tarball with its dependencies, as a Debian package of Node would contain it. */
 export const NPM: LockedNpm = {
   name: 'npm',
   version: '11.21.2',
@@ -44,9 +45,9 @@ export type ConventionalOptions = {
   cacheDir: string
   packageLockFile: string
   lockFile: string
-  /** Written, and used, when the lock does not fit the spec or names what can no longer be had. */
+  /** Written and used when the lock does not fit the spec, or names a package that is no longer available. */
   localLockFile: string
-  /** npm packages to fetch besides. */
+  /** Additional npm packages to fetch. */
   npm: readonly LockedNpm[]
   onProgress: OnProgress
 }
@@ -66,7 +67,7 @@ export function conventionalSpec(golden: Spec): Spec {
 }
 
 /**
- * Locks and fetches the image's packages; a lock of an earlier day is used while all that it names can be had.
+ * Locks and fetches the image's packages. An older lock stays in use while all its packages are available.
  * @throws {Error} with apt's message when the mirror is needed and cannot be reached.
  */
 export async function conventionalPackages(spec: Spec, o: ConventionalOptions): Promise<Conventional> {

@@ -1,5 +1,5 @@
-// Boots one machine and measures the time and the reads until its first forwarded message, or shows that it never serves.
-// Owns the machine, which is the same for every image, its folder and its end.
+// Boots one machine and measures time and reads until its first forwarded message, or shows that it never serves.
+// Owns the machine, which is the same for every image, and removes its folder.
 // Fails with the guest's last console lines.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
@@ -16,29 +16,29 @@ import { makeWorkFolder, removeWorkFolder } from '../../boot/work-folder.ts'
 import { MIRROR_FROM_GUEST } from './user-data.ts'
 
 export type Subject = {
-  /** A disk image that is booted from; what the guest writes to it is forgotten. */
+  /** The disk image to boot. The guest's writes to it are discarded. */
   image: string
-  /** Makes the machine's other disks in a folder of its own. */
+  /** Makes the machine's other disks in the given folder. */
   otherDisks: (folder: string) => Promise<QemuDisk[]>
   credentials?: Readonly<Record<string, string>>
 }
 
 export type MeasureOptions = {
   accel: Accel
-  /** Port of the host's loopback that the guest reaches as its mirror. */
+  /** The mirror's port on the host's loopback. */
   mirrorPort: number
   workDir: string
-  /** For one boot, firmware and all, until the first message is forwarded. */
+  /** For one boot, from the firmware to the first forwarded message. */
   timeoutMs: number
   signal: AbortSignal
 }
 
-/** Seconds are the host's, from the start of QEMU. A block is one of 512 KiB that was read from at least once. */
+/** Seconds are the host's, from the start of QEMU. A block has 512 KiB and counts once, however often it is read. */
 export type Measured = { secondsToFirstForward: number; bytesRead: number; blocksRead: number }
 
 /**
- * Boots it and sends one message through it.
- * @throws {Error} if the message is not forwarded in time, or comes out wrong.
+ * Boots the image and sends one message through it.
+ * @throws {Error} if the message is not forwarded in time, or arrives with wrong content.
  */
 export async function measureBoot(subject: Subject, o: MeasureOptions): Promise<Measured> {
   return withMachine(subject, o, async ({ running, received, readTrace, signal }) => {
@@ -55,22 +55,22 @@ export async function measureBoot(subject: Subject, o: MeasureOptions): Promise<
   })
 }
 
-/** cloud-init's last word on the console, whether what it was told succeeded or not. */
+/** cloud-init's last line on the console, after success and after failure. */
 const CLOUD_INIT_FINISHED = /Cloud-init v\. \S+ finished at/
 
 const GREETING_MS = 2_000
 
 export type NeverServed = {
   served: false
-  /** When cloud-init had done what it could, seconds. */
+  /** Seconds from the start until cloud-init finished. */
   secondsToGiveUp: number
-  /** What the console said went wrong. */
+  /** The console's failure messages. */
   reasons: string[]
 }
 
 /**
- * Boots it, waits until cloud-init says that it has finished, and then listens for a greeting on port 25 for `graceMs`.
- * @returns what the console said went wrong, or that it served after all.
+ * Boots the image and waits until cloud-init has finished. Then it tries port 25 for a greeting for `graceMs`.
+ * @returns the console's failure messages, or that the guest served after all.
  */
 export async function watchFailure(
   subject: Subject,
@@ -98,7 +98,7 @@ type Scene = {
   signal: AbortSignal
 }
 
-/** Runs `work` beside a booting machine until it is done, the time is up, the guest ends, or the caller has had enough. */
+/** Boots a machine and runs `work` until it is done. A timeout, the end of the guest or the signal stops it. */
 async function withMachine<T>(
   subject: Subject,
   o: MeasureOptions,

@@ -1,4 +1,4 @@
-// The mirror of an instance that installs at boot: apt repository, npm tarballs and the server, over HTTP on loopback.
+// The mirror for an instance that installs at boot. It serves apt, npm tarballs and the server by HTTP on loopback.
 // Owns the HTTP server and the count of requests. Fails only if it cannot listen; a missing file is a 404.
 import { createReadStream, statSync } from 'node:fs'
 import { once } from 'node:events'
@@ -6,12 +6,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 
-/** Path of the address, from its first slash and as it is asked for → a file on this machine, or the content itself. */
+/** Request path, as sent and with its first slash → a local file, or the content itself. */
 export type Served = ReadonlyMap<string, string | Buffer>
 
 export type Mirror = {
   port: number
-  /** Paths asked for until now, in order, those that it does not have included. */
+  /** Paths requested so far, in order, including those that were not found. */
   requests: readonly string[]
   close: () => Promise<void>
 }
@@ -27,7 +27,7 @@ export async function startMirror(served: Served): Promise<Mirror> {
       response.writeHead(404, { 'content-length': 0 }).end()
     } else if (typeof found === 'string') {
       response.writeHead(200, { 'content-length': statSync(found).size })
-      // A guest that is switched off breaks its connections.
+      // A guest that is switched off breaks its connection.
       pipeline(createReadStream(found), response).catch(() => response.destroy())
     } else {
       response.writeHead(200, { 'content-length': found.length }).end(found)

@@ -12,14 +12,14 @@ export type NodePackage = {
   version: string
   /** The binary. */
   node: string
-  /** npm's tarball from its registry, which brings all that npm needs. */
+  /** npm's tarball from its registry, with npm's dependencies. */
   npm: string
 }
 
 /**
  * Writes the repository into the empty folder `folder`: `Packages`, `Release` and the .deb.
- * @param depends what the package needs. One that no archive has is how an upstream change breaks an installation: a
- *   build for the next distribution release, published to the one in use.
+ * @param depends the package's dependencies. An unavailable one breaks the installation. An upstream change does the
+ *   same when it publishes a build for the next distribution release to the current one.
  */
 export async function writeNodeRepository(
   folder: string,
@@ -47,7 +47,7 @@ export async function writeNodeRepository(
   const stanza = Object.entries(control).map(([key, value]) => `${key}: ${value}\n`)
   writeFileSync(join(tree, 'DEBIAN/control'), stanza.join(''))
   const name = `${NODE_PACKAGE}_${version}_amd64.deb`
-  // zstd unpacks fastest of what dpkg reads.
+  // zstd unpacks fastest of the formats that dpkg reads.
   const argv = ['dpkg-deb', '--root-owner-group', '-Zzstd', '-z3', '--build', tree, join(folder, name)]
   await runProgram(argv)
   await runProgram(['rm', '-r', tree])
@@ -56,7 +56,7 @@ export async function writeNodeRepository(
   writeIndex(folder, `${stanza.join('')}${file.join('\n')}`)
 }
 
-/** A flat repository as apt reads it (sources.list(5)); unsigned, so its source line says `trusted=yes`. */
+/** Writes a flat repository (sources.list(5)). It is unsigned, so its source line has `trusted=yes`. */
 function writeIndex(folder: string, packages: string): void {
   writeFileSync(join(folder, 'Packages'), packages)
   const release = [

@@ -5,9 +5,9 @@ import type { Measured, NeverServed } from './measure.ts'
 export type Figures = Measured & {
   /** null where the accelerator cannot count them. */
   guestInstructions: number | null
-  /** Every boot's seconds, in the order in which they were measured. The figures above are medians. */
+  /** Seconds of every boot, in the order measured. The figures above are medians. */
   allSeconds: number[]
-  /** Slowest less fastest, seconds. */
+  /** Slowest minus fastest boot, seconds. */
   spreadSeconds: number
 }
 
@@ -16,9 +16,9 @@ export type BootBench = {
   createdAt: string
   accel: Accel
   cpus: number
-  /** The golden image's. */
+  /** The golden image's digest. */
   digest: string
-  /** Whether the conventional image's packages are those of its committed lock. */
+  /** Whether the conventional image was made from its committed lock. */
   conventionalLocked: boolean
   golden: Figures
   preinstalled: Figures
@@ -27,25 +27,25 @@ export type BootBench = {
     /** Seconds to the first forward, other ÷ golden. */
     preinstalled: number
     installAtBoot: number
-    /** Blocks of 512 KiB read until then, golden ÷ preinstalled. */
+    /** Blocks of 512 KiB read until the first forward, golden ÷ preinstalled. */
     blocks: number
   }
-  /** With one package of the mirror replaced by one that cannot be installed. */
+  /** The boots while one package of the mirror cannot be installed. */
   brokenPackage: {
     installAtBootServed: boolean
     goldenServed: boolean
-    /** What the golden image asked of the mirror. */
+    /** Requests of the golden image to the mirror. */
     goldenRequests: number
-    /** What the other one's console said. */
+    /** Failure messages on the other image's console. */
     reasons: string[]
   }
   guestInstructionsReason: string
 }
 
-/** Debian's QEMU comes without the plug-in that counts instructions, and KVM does not count the guest's apart. */
+/** Debian's QEMU lacks the plug-in that counts instructions. KVM does not count a guest's separately. */
 const NOT_COUNTED = 'neither KVM nor this QEMU counts the instructions of a guest'
 
-/** Medians of several boots of one image. @throws {RangeError} for none. */
+/** Medians of several boots of one image. @throws {RangeError} for an empty list. */
 export function figures(boots: readonly Measured[]): Figures {
   const seconds = boots.map(({ secondsToFirstForward }) => secondsToFirstForward)
   return {
@@ -58,7 +58,7 @@ export function figures(boots: readonly Measured[]): Figures {
   }
 }
 
-/** The middle one, of an even number the lower of the two: a figure that was seen. @throws {RangeError} for none. */
+/** The middle number, or the lower of two, so that it was measured. @throws {RangeError} for an empty list. */
 export function median(numbers: readonly number[]): number {
   const middle = numbers.toSorted((a, b) => a - b)[Math.floor((numbers.length - 1) / 2)]
   if (middle === undefined) throw new RangeError('no figures')
@@ -112,10 +112,10 @@ export function bootReport(o: Findings): BootBench {
   }
 }
 
-/** The ratios that the golden image is to reach: at least this much faster, and at most this share of the blocks. */
+/** The goals of the golden image: at least this many times faster, and at most this share of the blocks. */
 export const GOALS = { preinstalled: 2.5, blocks: 0.34 }
 
-/** What falls short, one line each; empty when nothing does. */
+/** One line for each missed goal. */
 export function shortfalls({ ratios, brokenPackage }: BootBench): string[] {
   const { installAtBootServed, goldenServed, goldenRequests } = brokenPackage
   return [

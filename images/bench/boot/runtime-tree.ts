@@ -13,11 +13,11 @@ type Names = Record<string, string>
 type Packages = Record<string, Entry>
 
 export type RuntimeTree = {
-  /** The server's own code, one file for the main module and one for each part that it loads when it is used. */
+  /** The server's own code: one file for the main module, and one for each module loaded on demand. */
   server: { name: string; text: string }[]
   packageJson: string
   packageLock: string
-  /** The packages that are installed on the image's platform. */
+  /** The packages for the image's platform. */
   packages: LockedNpm[]
 }
 
@@ -26,11 +26,11 @@ export type RuntimeTreeOptions = {
   /** The server's main module. */
   serverEntry: string
   packageLockFile: string
-  /** Address of the folder of tarballs, as the guest sees it. */
+  /** The guest's URL of the folder of tarballs. */
   tarballs: string
 }
 
-/** Puts together what is downloaded and installed at boot. */
+/** Collects the files that an instance downloads and installs at boot. */
 export async function runtimeTree(o: RuntimeTreeOptions): Promise<RuntimeTree> {
   const { files, imports } = await serverWithoutPackages(o.serverEntry)
   const { packages } = JSON.parse(readFileSync(o.packageLockFile, 'utf8')) as { packages: Packages }
@@ -86,8 +86,8 @@ async function serverWithoutPackages(entry: string) {
 }
 
 /**
- * The part of npm's lock that these packages need, with the address of each tarball, so that npm asks for nothing else.
- * Packages of other platforms stay named: npm ci refuses a lock that lacks an optional dependency.
+ * The entries of npm's lock for these packages. Each has its tarball's address, so npm requests nothing else.
+ * Packages of other platforms keep their entries: npm ci refuses a lock that lacks an optional dependency.
  */
 function lockedEntries(packages: Packages, names: readonly string[], tarballs: string): Packages {
   const found: Packages = {}

@@ -1,11 +1,11 @@
-// The disk with an instance's user data, found by its label (cloud-init's data source NoCloud).
+// Makes the disk with an instance's user data. cloud-init's data source NoCloud finds it by its label.
 // Fails with the message of the tool that failed.
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runTool } from '../../../platform/sandbox.ts'
 import { META_DATA } from './user-data.ts'
 
-/** A FAT file system of this size holds some hundred small files. */
+/** A FAT file system of this size has room for about a hundred small files. */
 const BYTES = 2 * 1024 * 1024
 
 /** Makes `folder`/seed.img. @returns its path. */

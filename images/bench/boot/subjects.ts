@@ -21,12 +21,12 @@ import { tarballName, type RuntimeTree } from './runtime-tree.ts'
 import { makeSeedDisk } from './seed-disk.ts'
 import * as guest from './user-data.ts'
 
-/** As in the boot test; takes up only what is written. */
+/** The same size as in the boot test. The file is sparse. */
 const SPOOL_BYTES = 256 * 1024 * 1024
-/** No archive has it: a package that was built for a later release of the distribution. */
+/** No archive has this version. A package built for a later distribution release could require it. */
 const UNSATISFIABLE = 'libc6 (>= 99)'
 
-/** The golden image as an instance of it is started: its configuration given, its queue on a disk. */
+/** The golden image as an instance starts it: with a configuration, and with its queue on a disk. */
 export function goldenSubject(disk: string): Subject {
   return {
     image: disk,
@@ -41,7 +41,7 @@ export function goldenSubject(disk: string): Subject {
 
 type Parts = { packages: Conventional; tools: StageResult; root: StageResult }
 
-/** The conventional image with the server of the golden image in `golden.folder`, as an image builder installs it. */
+/** The conventional image, with the server from the golden image in `golden.folder` already installed. */
 export async function preinstalledSubject(
   parts: Parts,
   golden: { folder: string; digest: string },
@@ -60,7 +60,7 @@ export async function preinstalledSubject(
   return seeded(disk, parts.tools.path, guest.preinstalledUserData())
 }
 
-/** The conventional image as it is, told to install the server. */
+/** The conventional image without the server. Its user data installs the server at boot. */
 export async function installingSubject(parts: Parts): Promise<Subject> {
   const disk = await conventionalDisk({ ...parts, overlay: [], overlayKey: 'nothing' })
   return seeded(disk, parts.tools.path, guest.installingUserData())
@@ -87,8 +87,7 @@ function unitEntries({ user }: Spec): TarEntry[] {
 }
 
 /**
- * What the mirror serves, its files written below `folder`: whole, and with the Node package replaced by one that cannot
- * be installed.
+ * Writes the files of two mirrors below `folder`. The second has a Node package that cannot be installed.
  * @param node the golden image's Node
  */
 export async function mirrorFiles(

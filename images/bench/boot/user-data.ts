@@ -6,10 +6,10 @@ import { serverCredentials } from '../../boot/server-credentials.ts'
 import { stringify } from 'yaml'
 import { NODE_PACKAGE } from './node-package.ts'
 
-/** Where the guest reaches the mirror. */
+/** The mirror's address for the guest. */
 export const MIRROR_FROM_GUEST = { host: '10.0.2.101', port: 80 }
 const MIRROR = `http://${MIRROR_FROM_GUEST.host}`
-/** Addresses of the mirror's folders, as the guest sees them. */
+/** The guest's URLs of the mirror's folders. */
 export const APT = `${MIRROR}/apt`
 export const TARBALLS = `${MIRROR}/npm`
 export const SERVER_ARCHIVE = `${MIRROR}/mailfleet.tar.gz`
@@ -17,11 +17,11 @@ export const SERVER_ARCHIVE = `${MIRROR}/mailfleet.tar.gz`
 export const UNIT_PATH = 'etc/systemd/system/mailfleet.service'
 const CONFIG_FOLDER = '/etc/mailfleet'
 const CONFIG = `${CONFIG_FOLDER}/config.json`
-/** Where systemd puts the credentials of the golden image's server. */
+/** systemd writes the credentials of the golden image's server here. */
 const CREDENTIALS_FOLDER = '/run/credentials/mailfleet.service'
 const INSTALLER = '/usr/local/sbin/install-mailfleet'
 
-/** A unit as people write one: after the network and so after cloud-init's files, restarted when it fails. */
+/** A usual unit. It starts after the network, and so after cloud-init's files. It restarts on failure. */
 export function serverUnit(node: string): string {
   return [
     '[Unit]',
@@ -45,7 +45,7 @@ export function serverUnit(node: string): string {
 
 type File = { path: string; content: string; owner?: string; permissions?: string }
 
-/** Every credential of the golden image's server as a file; the configuration is its own but for its paths and its port. */
+/** Each credential of the golden image's server as a file. In the configuration only the paths and the port differ. */
 function configFiles(): File[] {
   const { 'mailfleet.config': text = '{}', ...others } = serverCredentials()
   const config = JSON.parse(text.replaceAll(CREDENTIALS_FOLDER, CONFIG_FOLDER)) as Record<string, object>
@@ -65,12 +65,12 @@ function configFiles(): File[] {
   ]
 }
 
-/** User data of an instance whose image has the server: its configuration. */
+/** User data of an instance whose image has the server. It contains only the configuration. */
 export function preinstalledUserData(): string {
   return cloudConfig({ write_files: configFiles() })
 }
 
-/** User data of an instance that installs the server: Node by apt, the server's packages by `npm ci`, from the mirror. */
+/** User data that installs the server from the mirror: Node by apt, the server's packages by `npm ci`. */
 export function installingUserData(): string {
   return cloudConfig({
     write_files: [
@@ -86,7 +86,7 @@ export function installingUserData(): string {
   })
 }
 
-/** Ends with status 1 at the first command that fails, as cloud-init then reports. */
+/** The script exits with status 1 at the first command that fails, and cloud-init reports it. */
 function installer(): string {
   return [
     '#!/bin/sh',
@@ -107,5 +107,5 @@ function cloudConfig(config: Record<string, unknown>): string {
   return `#cloud-config\n${stringify(config, { lineWidth: 0 })}`
 }
 
-/** The seed's other file; an instance takes another identifier for a first boot. */
+/** The seed's other file. cloud-init treats a new instance-id as a first boot. */
 export const META_DATA = 'instance-id: bench\nlocal-hostname: mx1\n'

@@ -1,11 +1,11 @@
-// A guest that makes progress is waited for; one without a sign of life, or beyond the total, is given up.
+// The boot test waits for a guest that makes progress. It gives up after silence, or after the total.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { watchBounds } from '../../../images/boot/boot-bound.ts'
 
 const BOUNDS = { timeoutMs: 60_000, quietMs: 10_000 }
 
-/** Lets `seconds` pass, one look after the other. */
+/** Lets `seconds` pass in steps of one check. */
 async function pass(t: TestContext, seconds: number) {
   for (let n = 0; n < seconds; n++) {
     t.mock.timers.tick(1_000)

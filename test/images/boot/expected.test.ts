@@ -1,4 +1,4 @@
-// A guest that does more than an image should is found out, in everything at once.
+// The check of a guest lists every difference from the expected facts at once.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { unexpectedDestinations, factProblems, listeningOfImage } from '../../../images/boot/expected.ts'

@@ -1,4 +1,4 @@
-// Asking a guest: the credentials that make it answer, and an answer read over a real connection.
+// Asks a guest for facts: the credentials that inject the probe, and an answer over a real connection.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'

@@ -1,4 +1,4 @@
-// The verdict on the network cut, and the listener behind it.
+// The check of the network cut, and its listener.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'

@@ -1,4 +1,4 @@
-// The key of receipts: made once however many ask, kept to its owner, replaced by what is given.
+// The receipt key is made once, also by parallel callers. Only its owner can read it. A given key replaces it.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'

@@ -1,4 +1,4 @@
-// A receipt is bound to the bytes it was given for.
+// A receipt is valid only for the image bytes that were tested.
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-// A real spool disk, as the guest will find it.
+// Makes a real spool disk and reads it as the guest will.
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ after(() => rmSync(folder, { recursive: true }))
 test('it is ext4, carries the label, and takes up little', async () => {
   const file = join(folder, 'spool.raw')
   await makeSpoolDisk(file, 64 * 1024 * 1024)
-  // The superblock is at 1024; its magic number at 0x38, its label at 0x78 (Documentation/filesystems/ext4/super.rst).
+  // The superblock is at 1024, its magic number at 0x38, its label at 0x78 (Documentation/filesystems/ext4/super.rst).
   const superblock = readFileSync(file).subarray(1024, 2048)
   assert.equal(superblock.readUInt16LE(0x38), 0xef53)
   assert.equal(superblock.subarray(0x78, 0x88).toString().replace(/\0+$/, ''), 'mailfleet-spool')

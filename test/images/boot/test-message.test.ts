@@ -1,4 +1,4 @@
-// What the boot test demands of the forwarded message, and the real SMTP on both sides of the guest.
+// The boot test's checks of the forwarded message, with real SMTP on both sides of the guest.
 import assert from 'node:assert/strict'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
@@ -61,7 +61,7 @@ test('a sink that refuses keeps nothing until it accepts', async () => {
 })
 
 test('submitUntilAccepted retries until the server greets, and stops by its signal', async () => {
-  // As QEMU's forwarded port before the guest is up: takes connections and closes them unanswered.
+  // Like QEMU's forwarded port before the guest is up: it accepts connections and closes them without an answer.
   const silent = createServer((socket) => socket.on('error', () => {}).end())
   silent.listen(0, '127.0.0.1')
   await once(silent, 'listening')

@@ -1,4 +1,4 @@
-// What two images differ in: each section by its keys, and what only a boot shows only where both were booted.
+// Compares two images, each section by its keys. Boot facts are compared only if both images were booted.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { compareImages } from '../../../images/diff/compare.ts'

@@ -1,4 +1,4 @@
-// What a policy forbids, what it lets through, and what it cannot see.
+// A policy forbids some differences, permits others, and reports those that it cannot see.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

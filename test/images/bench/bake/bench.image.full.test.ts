@@ -1,6 +1,6 @@
-// Bit for bit: two bakes that share nothing but what was downloaded, in folders (one with a blank and a comma in its
-// name), time zones, locales and umasks of their own, give the disk that is in the cache. And what changes on it when
-// the server alone changes is a small part.
+// Two bakes share only their downloads, and both give the same bytes as the cached disk.
+// Their folders (one with a blank and a comma in its name), time zones, locales and umasks differ.
+// A change of the server alone changes a small part of the disk.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { benchBake } from '../../../../images/bench/bake/bench.ts'

@@ -1,4 +1,4 @@
-// The figures of bakes in words.
+// The text of the bake benchmark.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bakeMarkdown, bakeText } from '../../../../images/bench/bake/report-text.ts'

@@ -1,4 +1,4 @@
-// The mirror, asked by the programs that an instance asks it with: apt-get and npm.
+// Real apt-get and npm, the programs of an instance, install from the mirror.
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -37,7 +37,7 @@ async function pack(folder: string, name: string, version: string): Promise<stri
   return file
 }
 
-/** apt-get with a root of its own that has nothing installed and the mirror for its only source. */
+/** Runs apt-get with an empty root, and with the mirror as its only source. */
 async function installWith(folder: string, port: number) {
   for (const path of ['lists/partial', 'archives/partial', 'etc/sources.list.d', 'etc/preferences.d'])
     mkdirSync(join(folder, path), { recursive: true })
@@ -111,7 +111,7 @@ test('npm ci installs from the mirror alone what the lock names', async (t) => {
   writeFileSync(join(app, 'package-lock.json'), JSON.stringify(lock))
   const flags = ['--no-audit', '--no-fund', `--registry=${address}/`, `--cache=${join(folder, 'cache')}`]
   const proxies = { http_proxy: '', https_proxy: '', npm_config_proxy: '', npm_config_https_proxy: '' }
-  // Once a week, and for a new user at once, npm would also ask for its own newest version.
+  // npm also requests its own newest version once a week, and at once for a new user.
   const quiet = { npm_config_update_notifier: 'false' }
   await execa('npm', ['ci', ...flags], { cwd: app, env: { ...proxies, ...quiet } })
   assert.ok(existsSync(join(app, 'node_modules/one/package.json')))

@@ -1,4 +1,4 @@
-// The arithmetic of the benchmark of boots, and what it calls a shortfall.
+// The arithmetic of the boot benchmark, and its list of missed goals.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { format } from 'prettier'
@@ -72,6 +72,6 @@ test('words for people have every figure, and say what emulated seconds do not m
   const section = bootMarkdown(report)
   assert.match(section, /\| pre-installed +\| 75\.0 s +\| 10\.0 s \| 3 +\| 404 +\| 162 MB \| 3 × +\|/)
   assert.match(section, /about 20 s/)
-  // Written into a document that the formatter is to find nothing wrong with.
+  // The section goes into a document that the formatter checks.
   assert.equal(await format(section, { parser: 'markdown' }), `${section}\n`)
 })

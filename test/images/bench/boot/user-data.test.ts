@@ -1,4 +1,4 @@
-// What conventional instances are told.
+// The user data of conventional instances.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
@@ -38,7 +38,7 @@ test("a pre-installed server's configuration is the golden image's, but for its 
     listen: { ...expected['listen'], smtp: { host: '0.0.0.0', port: 25 } },
     queue: { ...expected['queue'], path: '/var/spool/mailfleet' },
   })
-  // A file that the configuration names and nobody writes keeps the server from starting.
+  // The server does not start if the configuration names a file that the user data does not write.
   const named = [...config.matchAll(/"(\/etc\/mailfleet\/[^"]+)"/g)].map(([, path = '']) => path)
   assert.ok(named.length > 0)
   assert.deepEqual(

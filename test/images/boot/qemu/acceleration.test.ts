@@ -1,4 +1,4 @@
-// Which way a machine runs is settled by trying, and only where it matters.
+// KVM or emulation: `auto` tries KVM, and the other choices do not.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { chooseAccel } from '../../../../images/boot/qemu/acceleration.ts'

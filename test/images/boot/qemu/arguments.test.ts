@@ -1,4 +1,4 @@
-// The machine as QEMU is told it.
+// The arguments for QEMU that describe a machine.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { qemuArguments, type QemuMachine } from '../../../../images/boot/qemu/arguments.ts'

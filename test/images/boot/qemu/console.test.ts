@@ -1,4 +1,4 @@
-// The console: cleaned lines with their moments, bounded whatever the guest prints.
+// The console keeps cleaned lines with their times, and a limited number of them.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createConsole, findEvent } from '../../../../images/boot/qemu/console.ts'

@@ -26,7 +26,7 @@ import { startMachine } from '../../../../images/boot/qemu/machine.ts'
 const folder = mkdtempSync(join(tmpdir(), 'mailfleet-qemu-'))
 after(() => rmSync(folder, { recursive: true }))
 
-/** The first is enough for the emulated firmware to find nothing and say so; the others are for a busy machine. */
+/** The emulated firmware reports an empty disk within the first limit. The others are for a busy machine. */
 const LIMITS_MS = [15_000, 60_000, 180_000]
 
 /** Processes whose command line mentions `path`: QEMU, its sandbox, its relays. */

@@ -1,4 +1,4 @@
-// Whom a guest spoke to, from frames made by hand.
+// Reads a guest's peers from handmade frames.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -32,7 +32,7 @@ const ethernet = (from: string, type: number, payload: Buffer) =>
 
 function ipv4(to: string, protocol: number, payload: Buffer, from = GUEST): Buffer {
   const header = Buffer.alloc(24)
-  // Six words: with an option, so that what follows is found by the header's length.
+  // Six words, because the header has an option: the parser must use the header's length.
   header.writeUInt8(0x46, 0)
   header.writeUInt8(protocol, 9)
   Buffer.from(to.split('.').map(Number)).copy(header, 16)

@@ -1,10 +1,10 @@
-// QEMU's control channel, spoken over a real stream against a scripted other side.
+// Tests QEMU's control channel over a real stream, against a scripted peer.
 import assert from 'node:assert/strict'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { openQmp, parseForwardedPorts } from '../../../../images/boot/qemu/qmp.ts'
 
-/** The other side: answers each command, by its name, with the fields given. */
+/** The peer answers each command name with the given fields. */
 function scripted(answers: Record<string, object>) {
   const stream = new Duplex({
     read() {},

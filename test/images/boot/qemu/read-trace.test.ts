@@ -1,4 +1,4 @@
-// Distinct 512 KiB blocks out of QEMU's trace.
+// Counts distinct 512 KiB blocks in QEMU's trace.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { blocksOf } from '../../../../images/boot/qemu/read-trace.ts'
