@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import ts from 'typescript'
 import { readMutants } from '../scripts/mutate/mutants.ts'
 import { checkConfig } from '../server/config/schema.ts'
 
@@ -12,6 +13,24 @@ const guarded = new Set(mutants.map(({ guards }) => guards))
 
 test('every mutant fits: its text occurs once, the result parses, and its tests exist', () => {
   assert.ok(mutants.length >= 60, `${mutants.length} mutants`)
+})
+
+test('the test that a mutant must fail has that title', () => {
+  const missing = mutants.filter(
+    ({ fails, tests }) => fails !== undefined && !tests.some((file) => hasTitle(file, fails)),
+  )
+  assert.deepEqual(
+    missing.map(({ fails = '', tests }) => `${tests.join(', ')}: ${fails}`),
+    [],
+  )
+})
+
+test('a retitled test is noticed, also one whose title is a template', () => {
+  const file = 'test/server/smtp/admission.test.ts'
+  assert.ok(hasTitle(file, 'a client is an IPv4 address or an IPv6 /64'))
+  assert.ok(!hasTitle(file, 'a client is an address'))
+  assert.ok(hasTitle(file, 'a message when something: 451 backlog'))
+  assert.ok(!hasTitle(file, 'a message if something: 451 backlog'))
 })
 
 test('a mutant guards an invariant, a limit or a rule', () => {
@@ -44,3 +63,27 @@ test('every limit of the server has a mutant', () => {
   const without = Object.keys(limits).filter((name) => !guarded.has(`limit ${name}`))
   assert.deepEqual(without, [])
 })
+
+/** Whether a test of the file can have this title. A title that is no literal and no template can be any. */
+function hasTitle(file: string, title: string): boolean {
+  const text = readFileSync(join(root, file), 'utf8')
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+  let found = false
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && /^(test|it)$/.test(node.expression.getText(source))) {
+      const [name] = node.arguments
+      if (name !== undefined) found ||= titlePattern(name).test(title)
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+function titlePattern(name: ts.Expression): RegExp {
+  const escape = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+  if (ts.isStringLiteralLike(name)) return new RegExp(`^${escape(name.text)}$`)
+  if (!ts.isTemplateExpression(name)) return /^/
+  const parts = [name.head, ...name.templateSpans.map(({ literal }) => literal)]
+  return new RegExp(`^${parts.map(({ text }) => escape(text)).join('.*')}$`)
+}

@@ -2,8 +2,9 @@
 import type { Command } from 'commander'
 import { checksText, machineChecks, runChecks } from '../machine-checks.ts'
 import type { CommandContext } from '../options.ts'
+import { untilAborted } from '../steps.ts'
 
-export default function addDoctor(program: Command, { project }: CommandContext): void {
+export default function addDoctor(program: Command, { project, signal }: CommandContext): void {
   program
     .command('doctor')
     .description('check what a run needs of this machine, and print what mends each problem')
@@ -11,7 +12,7 @@ export default function addDoctor(program: Command, { project }: CommandContext)
     .option('--json', 'print the results as JSON')
     .action(async ({ quick = false, json = false }: { quick?: boolean; json?: boolean }) => {
       const checks = machineChecks(project).filter((check) => !quick || check.quick)
-      const results = await runChecks(checks)
+      const results = await untilAborted(runChecks(checks), signal)
       console.log(json ? JSON.stringify(results, null, 2) : checksText(results))
       process.exitCode = results.some(({ status }) => status === 'problem') ? 1 : 0
     })

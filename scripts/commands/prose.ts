@@ -2,7 +2,7 @@
 // Owns: what counts as a sentence and as a word. A heading, a table and a block of code count as neither.
 import { globSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import ts from 'typescript'
 import type { CommandContext } from '../options.ts'
 
@@ -23,13 +23,18 @@ export default function addProse(program: Command, { project }: CommandContext):
   program
     .command('prose')
     .description('print the average words a sentence of the documents and of the comments')
-    .option('--longer-than <words>', 'also print every sentence with more words than this', Number)
+    .option('--longer-than <words>', 'also print every sentence with more words than this', wordCount)
     .action(({ longerThan }: { longerThan?: number }) => {
       process.exitCode = printProse(
         project.root,
         longerThan === undefined ? {} : { longestWords: longerThan },
       )
     })
+}
+
+function wordCount(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number, 1 or more.')
 }
 
 /** Prints the averages, and every sentence that is longer than `longestWords`. */

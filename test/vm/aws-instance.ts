@@ -115,7 +115,7 @@ function instanceConfig(
 
 /**
  * Boots the image in the region. On EC2 the instance ignores credentials and asks the metadata service instead.
- * The credential given here proves it: no server accepts that configuration.
+ * The credential given here would stop the server, so a boot that forwards mail proves that it was ignored.
  */
 export async function bootInstance(t: TestContext, region: Region, image: { disk: string }, workDir: string) {
   const running = await startMachine(

@@ -52,7 +52,7 @@ export type Prepared = {
 
 /**
  * Makes the images to boot, or finds them in the cache.
- * @param folder for the mirror's files; the caller removes it after the mirror is closed
+ * @param folder for the mirror's files; needed as long as the mirror serves them
  */
 export async function prepareBoots(
   image: Pick<BuiltImage, 'digest' | 'folder' | 'disk'>,

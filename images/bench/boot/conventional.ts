@@ -9,7 +9,7 @@ import { resolveLock } from '../../lock/resolve.ts'
 import type { OnProgress } from '../../../platform/progress.ts'
 import { lockedPartDigest, type Spec } from '../../spec.ts'
 
-/** Such images start more: recommended packages, unattended upgrades and a cloud agent are left out here. */
+/** Real images start more: recommended packages, unattended upgrades and a cloud agent are left out here. */
 const PACKAGES = [
   ['apparmor', 'apt', 'ca-certificates', 'cron', 'curl', 'dbus', 'e2fsprogs', 'iproute2', 'iputils-ping'],
   ['less', 'libatomic1', 'libpam-systemd', 'libstdc++6', 'logrotate', 'procps', 'python3', 'sudo', 'udev'],
